@@ -1,0 +1,53 @@
+"""Rollout records: responses of one policy to prompts, each with its own seed."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..shared.chat import prompt_ids
+from ..shared.seeds import derive_seed
+from .settings import GenerationSettings
+from .transformers_engine import TransformersEngine
+
+
+def sample_rows(
+    folder: Path,
+    settings: GenerationSettings,
+    work: Sequence[tuple[dict[str, Any], int]],
+    *,
+    role: str,
+    temperature: float,
+    seed: Sequence[int | str],
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of the rollout record, micro-batch by micro-batch, for (prompt, sample index) in `work`.
+
+    A response's randomness is a function of `seed`, the prompt's row id and the sample index alone.
+
+    Raises:
+        UserError: as the engine's: a folder that cannot be opened, a prompt that does not fit.
+    """
+    engine = TransformersEngine(folder, settings.dtype)
+    tokens = {prompt["row_id"]: prompt_ids(engine.tokenizer, prompt["messages"]) for prompt, _ in work}
+    batches = engine.sample(
+        [tokens[prompt["row_id"]] for prompt, _ in work],
+        [derive_seed(*seed, prompt["row_id"], index) for prompt, index in work],
+        temperature=temperature,
+        top_p=settings.top_p,
+        max_new_tokens=settings.max_new_tokens,
+        batch_size=settings.batch_size,
+    )
+    rest = iter(work)
+    for batch in batches:
+        yield [
+            {
+                "row_id": prompt["row_id"],
+                "sample": index,
+                "role": role,
+                "prompt_ids": tokens[prompt["row_id"]],
+                "response_ids": response.ids,
+                "text": response.text,
+                "finish": response.finish,
+            }
+            # The batch comes first: zip stops at its end without taking one too many of the rest.
+            for response, (prompt, index) in zip(batch, rest, strict=False)
+        ]

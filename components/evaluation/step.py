@@ -1,0 +1,97 @@
+"""Measure an iteration's policy on the benchmarks, and close the iteration in the tracker."""
+
+import time
+from typing import Any
+
+from ..engines.rollouts import sample_rows
+from ..engines.scoring import score
+
+from ..shared import layout, records
+from ..shared.models import load_causal_lm
+from ..shared.policies import LocalPolicy, open_policy
+from ..shared.protocol import Call, Result
+from ..shared.units import Manifest, Unit, require_manifest
+from .benchmarks import game, head_to_head
+from .closing import close_iteration
+from .settings import Step
+
+VERSION = 1
+_REFERENCE = "000/main"
+
+
+def run(call: Call[Step]) -> Result:
+    """Evaluate the policy of an iteration, or the reference (iteration 0), which the others are compared with."""
+    prompts = require_manifest(call.store, layout.held_out())
+    policy, reference = (open_policy(call.store, name) for name in (f"{call.iteration:03d}/main", _REFERENCE))
+    inputs = {"prompts": prompts.digest, "policy": policy.weights, "reference": reference.weights}
+    if call.iteration:
+        inputs["opponents"] = require_manifest(call.store, layout.evaluation(0)).digest
+    settings = {**call.settings.model_dump(mode="json"), "oracle_digest": call.settings.oracle.digest()}
+    unit = Unit(call.store, layout.evaluation(call.iteration), VERSION, settings, inputs)
+    manifest = unit.finished()
+    skipped = manifest is not None
+    manifest = manifest or _evaluate(call, unit, prompts, policy, reference)
+    close_iteration(call, manifest)
+    return Result(manifest, skipped=skipped)
+
+
+def _evaluate(
+    call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy
+) -> Manifest:
+    started = time.time()
+    rows = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
+    ours = _sample(call, policy, rows, "pair")
+    theirs = _opponents(call, reference, rows)
+    lengths = [len(row["response_ids"]) for row in ours]
+    figures: dict[str, Any] = {"mean_length": sum(lengths) / len(lengths), "kl": _kl(call, policy, reference, ours)}
+    compared: list[dict[str, Any]] = []
+    settings = call.settings.evaluation
+    if "head_to_head" in settings.benchmarks:
+        messages = {row["row_id"]: row["messages"] for row in rows}
+        won, compared = head_to_head.compare(call.settings.oracle.load(), messages, ours, theirs)
+        figures |= won
+    if "game" in settings.benchmarks:
+        world = call.settings.oracle.world  # type: ignore[union-attr]
+        figures |= game.measure(world, call.settings.method, call.iteration, policy, reference, settings.tau)
+    tables = {
+        "rollouts": (records.table(ours if call.iteration else ours + theirs, records.ROLLOUTS), records.ROLLOUTS),
+        "comparisons": (records.table(compared, records.COMPARISONS), records.COMPARISONS),
+    }
+    return unit.publish_records(tables, figures, started)
+
+
+def _opponents(call: Call[Step], reference: LocalPolicy, prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The reference's responses: made at iteration 0, read from there afterwards."""
+    if call.iteration == 0:
+        return _sample(call, reference, prompts, "opponent")
+    manifest = require_manifest(call.store, layout.evaluation(0))
+    rows = manifest.table(call.store, "rollouts", records.ROLLOUTS).to_pylist()
+    return [row for row in rows if row["role"] == "opponent"]
+
+
+def _sample(
+    call: Call[Step], policy: LocalPolicy, prompts: list[dict[str, Any]], role: str
+) -> list[dict[str, Any]]:
+    """One rollout row for each held-out prompt and sample."""
+    work = [(prompt, index) for prompt in prompts for index in range(call.settings.evaluation.samples)]
+    batches = sample_rows(
+        policy.folder,
+        call.settings.rollout,
+        work,
+        role=role,
+        temperature=call.settings.evaluation.temperature,
+        seed=(call.settings.run.seed, "evaluation", call.iteration, role),
+    )
+    return [row for batch in batches for row in batch]
+
+
+def _kl(call: Call[Step], policy: LocalPolicy, reference: LocalPolicy, rows: list[dict[str, Any]]) -> float:
+    """Monte Carlo KL(π‖π_ref) in nats a response: the mean of log π(y) − log π_ref(y) over y ~ π."""
+    if policy.weights == reference.weights:
+        return 0.0
+    pairs = [(row["prompt_ids"], row["response_ids"]) for row in rows]
+    settings = call.settings.logprobs
+    ours, theirs = (
+        score(load_causal_lm(each.folder, settings.dtype), pairs, settings.batch_tokens) for each in (policy, reference)
+    )
+    return sum(ours) / len(ours) - sum(theirs) / len(theirs)

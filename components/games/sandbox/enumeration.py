@@ -1,0 +1,59 @@
+"""The exact distribution of a policy over all responses of the sandbox world."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from ...shared.chat import prompt_ids
+from ..preference import Array, log_normalise
+from .texts import prompt_messages
+from .world import CONTEXTS, RESPONSES, SYMBOLS_PER_RESPONSE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+RESPONSE_TOKENS = SYMBOLS_PER_RESPONSE + 1  # and EOS
+
+
+@dataclass(frozen=True, eq=False)
+class Enumeration:
+    """A policy on the sandbox: `log_policy` (8, 25), normalised over the 25 responses, and the mass (8,) outside them."""
+
+    log_policy: Array
+    mass_outside: Array
+
+
+def enumerate_policy(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Enumeration:
+    """Score every response in every context, final EOS included, with a float64 copy of the model."""
+    import torch
+
+    exact, sequences = deepcopy(model).double().eval(), all_sequences(tokenizer).to(model.device)
+    with torch.no_grad():
+        scores = response_log_probs(next_token_log_probs(exact, sequences), sequences)
+    by_context = scores.reshape(CONTEXTS, len(RESPONSES)).cpu().numpy()
+    return Enumeration(log_normalise(by_context), 1 - np.exp(by_context).sum(axis=-1))
+
+
+def all_sequences(tokenizer: "PreTrainedTokenizerBase") -> "Tensor":
+    """Token ids of every prompt with every response and its EOS, (200, length), context by context."""
+    import torch
+
+    responses = [
+        [*tokenizer.convert_tokens_to_ids(list(symbols)), tokenizer.eos_token_id] for symbols in RESPONSES
+    ]
+    prompts = [prompt_ids(tokenizer, prompt_messages(context)) for context in range(CONTEXTS)]
+    return torch.tensor([prompt + response for prompt in prompts for response in responses])
+
+
+def next_token_log_probs(model: "PreTrainedModel", sequences: "Tensor") -> "Tensor":
+    """Log-probabilities (200, 3, vocabulary) of every token at each response position, EOS's included."""
+    logits = model(sequences[:, :-1], logits_to_keep=RESPONSE_TOKENS, use_cache=False).logits
+    return cast("Tensor", logits.log_softmax(dim=-1))
+
+
+def response_log_probs(log_probs: "Tensor", sequences: "Tensor") -> "Tensor":
+    """Log-probability (200,) of each sequence's response given its prompt, from `next_token_log_probs`."""
+    return log_probs.gather(-1, sequences[:, -RESPONSE_TOKENS:, None]).squeeze(-1).sum(dim=-1)

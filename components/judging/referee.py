@@ -1,0 +1,223 @@
+"""The referee: plays the tournaments of many prompts at once and asks the oracle for what they need.
+
+A verdict is a function of the prompt and the unordered pair of texts: it is asked for once, in one order, and a sampled
+label's coin is seeded by it, so meeting again changes nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..methods.phases import Labels
+from ..oracles.base import EVEN, Oracle, Query, Verdict
+from ..shared.chat import Message
+from ..shared.seeds import derive_uniform
+from .tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
+
+COUNTS = (
+    "comparisons",
+    "oracle_calls",
+    "abstentions",
+    "truncated",
+    "pairs",
+    "dropped_identical",
+    "dropped_abstained",
+    "dropped_tie",
+    "dropped_lost",
+)
+"""Comparisons made; unordered pairs that the oracle was really asked about, those of them that it abstained from, and
+those that it saw only in part; pairs kept; candidates dropped, by reason."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One response: its text and its token ids."""
+
+    text: str
+    response_ids: Sequence[int]
+
+
+@dataclass(frozen=True)
+class PromptSamples:
+    """A prompt and its K responses, in their order."""
+
+    row_id: int
+    messages: Sequence[Message]
+    prompt_ids: Sequence[int]
+    samples: Sequence[Sample]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows of COMPARISONS and PAIRS in the order of the prompts, and how often what happened: each of `COUNTS`."""
+
+    comparisons: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
+    counts: Mapping[str, int]
+
+
+def judge(
+    prompts: Sequence[PromptSamples], comparisons: str, labels: Labels, seed: int, oracle: Oracle, drop_identical: bool
+) -> Judged:
+    """Play the tournament `comparisons` among every prompt's samples, and make its candidates pairs.
+
+    The tournaments go on in lock-step, so that the oracle sees whole rounds. `seed` is that of the sampled labels'
+    coins; `drop_identical` drops pairs of one text, which carry no gradient (a bracket never keeps them).
+    """
+    rules = _Rules(labels, seed, drop_identical)
+    tables = [_Table(prompt, TOURNAMENTS[comparisons](len(prompt.samples)), rules) for prompt in prompts]
+    while playing := [table for table in tables if table.matches]:
+        asked = [(table, query) for table in playing for query in table.open_questions()]
+        verdicts = oracle.compare([query for _, query in asked])
+        for (table, query), verdict in zip(asked, verdicts, strict=True):
+            table.learn(query, verdict)
+        for table in playing:
+            table.play_round()
+    counts = Counter(dict.fromkeys(COUNTS, 0))
+    for table in tables:
+        table.settle()
+        counts.update(table.counts())
+    return Judged(
+        [row for table in tables for row in table.comparisons], [row for table in tables for row in table.pairs], counts
+    )
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How verdicts become outcomes, and candidates pairs."""
+
+    labels: Labels
+    seed: int
+    drop_identical: bool
+
+    def outcome(self, row_id: int, query: Query, verdict: Verdict) -> Outcome:
+        """Who wins a match: nobody, where the two texts are one or the oracle abstained."""
+        if query.identical or verdict.abstained:
+            return 0
+        if self.labels != "sampled":
+            return (verdict.probability > 0.5) - (verdict.probability < 0.5)
+        (low, high), probability = _key(query), (verdict if query.ordered else verdict.swapped()).probability
+        low_wins = derive_uniform(self.seed, "label", row_id, low, high) < probability
+        return 1 if low_wins == query.ordered else -1
+
+    def reason_to_drop(self, row_id: int, candidate: Candidate, query: Query, verdict: Verdict) -> str | None:
+        """Why a candidate makes no pair: the name of its count, or None where it makes one."""
+        if query.identical and (self.drop_identical or not candidate.stands):
+            return "dropped_identical"
+        if verdict.abstained:
+            return "dropped_abstained"
+        if self.outcome(row_id, query, verdict) == 0 and (self.labels == "soft" or not candidate.stands):
+            return "dropped_tie"
+        return None if candidate.stands else "dropped_lost"
+
+    def label(self, verdict: Verdict) -> float:
+        """z of a pair: 2p - 1 where labels are soft, else 1."""
+        return 2 * verdict.probability - 1 if self.labels == "soft" else 1.0
+
+
+class _Table:
+    """One prompt's tournament under way, its rows, and what the oracle has said of the prompt's texts."""
+
+    def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: _Rules) -> None:
+        self._prompt = prompt
+        self._tournament = tournament
+        self._rules = rules
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
+        self._met: set[tuple[str, str]] = set()
+        self._candidates: list[Candidate] = []
+        self._dropped: Counter[str] = Counter()
+        self.matches: list[Match] = next(tournament)
+        """The round to be played; empty at the end."""
+        self.comparisons: list[dict[str, Any]] = []
+        self.pairs: list[dict[str, Any]] = []
+
+    def open_questions(self) -> Iterator[Query]:
+        """What the round needs to know and the oracle has not been asked yet, in its order of texts."""
+        queries = [self._query(match) for match in self.matches]
+        unknown = {_key(query) for query in queries if not query.identical} - self._verdicts.keys()
+        return (Query(self._prompt.messages, *texts) for texts in sorted(unknown))
+
+    def learn(self, query: Query, verdict: Verdict) -> None:
+        """Note an answer to an open question."""
+        self._verdicts[_key(query)] = verdict
+
+    def play_round(self) -> None:
+        """Decide the round's matches and draw the next one."""
+        outcomes = [self._play(match) for match in self.matches]
+        try:
+            self.matches = self._tournament.send(outcomes)
+        except StopIteration as stop:
+            self.matches, self._candidates = [], stop.value
+
+    def settle(self) -> None:
+        """Make the candidates pairs, or drop them."""
+        for candidate in self._candidates:
+            query = self._query((candidate.chosen, candidate.rejected))
+            verdict = self._verdict(query)
+            if reason := self._rules.reason_to_drop(self._prompt.row_id, candidate, query, verdict):
+                self._dropped[reason] += 1
+            else:
+                self.pairs.append(self._pair(candidate, verdict))
+
+    def counts(self) -> dict[str, int]:
+        """How often what happened at this table."""
+        return {
+            "comparisons": len(self.comparisons),
+            "oracle_calls": len(self._verdicts),
+            "abstentions": sum(verdict.abstained for verdict in self._verdicts.values()),
+            "truncated": sum(verdict.truncated for verdict in self._verdicts.values()),
+            "pairs": len(self.pairs),
+            **self._dropped,
+        }
+
+    def _play(self, match: Match) -> Outcome:
+        query = self._query(match)
+        verdict = self._verdict(query)
+        outcome = self._rules.outcome(self._prompt.row_id, query, verdict)
+        first, second = match
+        self.comparisons.append(
+            {
+                "row_id": self._prompt.row_id,
+                "index": len(self.comparisons),
+                "first": first,
+                "second": second,
+                "forward": verdict.forward,
+                "backward": verdict.backward,
+                "probability": verdict.probability,
+                "abstained": verdict.abstained,
+                "repeated": query.identical or _key(query) in self._met,
+                "winner": second if outcome < 0 else first,
+            }
+        )
+        self._met.add(_key(query))
+        return outcome
+
+    def _pair(self, candidate: Candidate, verdict: Verdict) -> dict[str, Any]:
+        samples = self._prompt.samples
+        return {
+            "row_id": self._prompt.row_id,
+            "pair": len(self.pairs),
+            "chosen": candidate.chosen,
+            "rejected": candidate.rejected,
+            "prompt_ids": list(self._prompt.prompt_ids),
+            "chosen_ids": list(samples[candidate.chosen].response_ids),
+            "rejected_ids": list(samples[candidate.rejected].response_ids),
+            "probability": verdict.probability,
+            "label": self._rules.label(verdict),
+        }
+
+    def _query(self, match: Match) -> Query:
+        first, second = (self._prompt.samples[sample].text for sample in match)
+        return Query(self._prompt.messages, first, second)
+
+    def _verdict(self, query: Query) -> Verdict:
+        if query.identical:
+            return EVEN
+        verdict = self._verdicts[_key(query)]
+        return verdict if query.ordered else verdict.swapped()
+
+
+def _key(query: Query) -> tuple[str, str]:
+    low, high = sorted((query.first, query.second))
+    return low, high

@@ -1,0 +1,45 @@
+"""The log-prob cache: sums of log-probabilities by the weights that gave them and the tokens that they are of.
+
+It lies beside the run roots, at `<prefix>/cache/logprobs/<weights>/<engine-dtype-reduction>/`, and is shared between
+methods and runs. It is never stale, because a policy is named by the digest of its weights.
+"""
+
+from collections.abc import Mapping
+
+from ..engines.scoring import Pair
+from ..shared import records
+from ..shared.digests import digest_json
+from ..shared.store import Store
+
+
+def key_of(pair: Pair) -> str:
+    """The cache key of a prompt's and a response's token ids."""
+    return digest_json([list(pair[0]), list(pair[1])])
+
+
+class LogprobCache:
+    """The cached values of one policy under one engine and precision."""
+
+    def __init__(self, run_root: Store, weights: str, engine: str, dtype: str) -> None:
+        self._store = run_root.at("..").at(f"cache/logprobs/{weights}/{engine}-{dtype}-sum")
+
+    def load(self, group: str, member: str) -> dict[str, float]:
+        """All values by key, but for those of the group's other members.
+
+        The shards of one phase are a group: they run at the same time, so what one would find of another's depends on
+        chance, and with it the last bits of the result.
+        """
+        values: dict[str, float] = {}
+        for name in self._store.list(""):
+            if name.startswith(f"{group}-") and not name.startswith(f"{group}-{member}."):
+                continue
+            rows = records.from_bytes(self._store.read(name), records.CACHE, self._store.location(name))
+            for key, value in zip(rows["key"].to_pylist(), rows["logprob"].to_pylist(), strict=True):
+                values.setdefault(key, value)
+        return values
+
+    def add(self, group: str, member: str, values: Mapping[str, float]) -> None:
+        """Add the values that one member of a group has computed."""
+        rows = records.table([{"key": key, "logprob": value} for key, value in values.items()], records.CACHE)
+        name = f"{group}-{member}.parquet"
+        self._store.write(name, records.to_bytes(rows, records.CACHE, name))

@@ -1,0 +1,128 @@
+"""Cache the log-probabilities of a phase's pairs under its anchor policies."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..engines.scoring import Pair, bucket, score
+from ..methods import phase_of
+from ..shared import layout, records
+from ..shared.digests import digest_json
+from ..shared.journal import Journal
+from ..shared.models import load_causal_lm
+from ..shared.policies import LocalPolicy, open_policy
+from ..shared.protocol import Call, Result
+from ..shared.units import Unit, require_manifest
+from .cache import LogprobCache, key_of
+from .settings import Step
+
+VERSION = 1
+
+
+def run(call: Call[Step]) -> Result:
+    """Score both sides of every pair of one shard under every anchor of the phase."""
+    phase = phase_of(call.settings.method, call.iteration, call.phase)
+    pairs = require_manifest(call.store, layout.shard(call.iteration, phase.data_from or phase.name, "pairs", call.shard))
+    policies = {name: open_policy(call.store, name) for name in phase.weights}
+    unit = Unit(
+        call.store,
+        layout.shard(call.iteration, call.phase, "logprobs", call.shard),
+        VERSION,
+        call.settings.model_dump(mode="json"),
+        {"pairs": pairs.digest, **{name: policy.weights for name, policy in policies.items()}},
+    )
+    if manifest := unit.finished():
+        return Result(manifest, skipped=True)
+    started = time.time()
+    rows = pairs.table(call.store, "pairs", records.PAIRS).to_pylist()
+    sequences = _unique(rows)
+    # Micro-batches are fixed by the shard's content, not by what is missing: the same numbers after a restart.
+    batches = bucket(list(sequences.values()), call.settings.logprobs.batch_tokens)
+    with Journal(unit) as journal:
+        for entry in _scored(call, policies, sequences, batches, len(journal.entries)):
+            journal.append(entry)
+    found = _gathered(call, policies, sequences, batches, journal.entries)
+    reduce = _mean if phase.reduction == "mean" else _sum
+    table = records.table(list(_rows(rows, found, reduce)), records.LOGPROBS)
+    hits = sum(entry["hits"] for entry in journal.entries)
+    metrics = {"sequences": len(sequences) * len(policies), "cache_hits": hits}
+    manifest = unit.publish_records({"logprobs": (table, records.LOGPROBS)}, metrics, started)
+    journal.discard()
+    return Result(manifest)
+
+
+def _unique(rows: list[dict[str, Any]]) -> dict[str, Pair]:
+    """The distinct (prompt, response) of both sides by cache key, in order of first appearance."""
+    sides = ((row["prompt_ids"], row[side]) for row in rows for side in ("chosen_ids", "rejected_ids"))
+    return {key_of(pair): pair for pair in sides}
+
+
+def _scored(
+    call: Call[Step], policies: dict[str, LocalPolicy], sequences: dict[str, Pair], batches: list[list[int]], done: int
+) -> Iterator[dict[str, Any]]:
+    """The values of every policy's micro-batches after the first `done`, from the cache or computed."""
+    keys, pairs = list(sequences), list(sequences.values())
+    for policy in policies.values():
+        todo, done = batches[done:], max(0, done - len(batches))
+        cached = _cache(call, policy).load(*_writer(call)) if todo else {}
+        model = None
+        for batch in todo:
+            known = {index: cached[keys[index]] for index in batch if keys[index] in cached}
+            if len(known) < len(batch):
+                model = model or load_causal_lm(policy.folder, call.settings.logprobs.dtype)
+                computed = score(model, [pairs[index] for index in batch], call.settings.logprobs.batch_tokens)
+                rounded = (float(np.float32(value)) for value in computed)
+                known = dict(zip(batch, rounded, strict=True)) | known
+            yield {"values": [known[index] for index in batch], "hits": sum(keys[index] in cached for index in batch)}
+
+
+def _gathered(
+    call: Call[Step],
+    policies: dict[str, LocalPolicy],
+    sequences: dict[str, Pair],
+    batches: list[list[int]],
+    entries: list[dict[str, Any]],
+) -> dict[str, dict[str, float]]:
+    """All values by policy and key, which are added to the cache on the way."""
+    keys, found = list(sequences), {}
+    for number, (name, policy) in enumerate(policies.items()):
+        mine = entries[number * len(batches) : (number + 1) * len(batches)]
+        values = [value for entry in mine for value in entry["values"]]
+        indices = [index for batch in batches for index in batch]
+        found[name] = {keys[index]: value for index, value in zip(indices, values, strict=True)}
+        _cache(call, policy).add(*_writer(call), found[name])
+    return found
+
+
+def _cache(call: Call[Step], policy: LocalPolicy) -> LogprobCache:
+    return LogprobCache(call.store, policy.weights, call.settings.logprobs.engine, call.settings.logprobs.dtype)
+
+
+def _writer(call: Call[Step]) -> tuple[str, str]:
+    """Who writes to the cache: the group of shards that run together, and this shard."""
+    return digest_json([call.settings.model_dump(mode="json"), call.iteration, call.phase])[:16], f"{call.shard:05d}"
+
+
+def _rows(
+    rows: list[dict[str, Any]], found: dict[str, dict[str, float]], reduce: Any
+) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        chosen, rejected = ((row["prompt_ids"], row[side]) for side in ("chosen_ids", "rejected_ids"))
+        for name, values in found.items():
+            yield {
+                "row_id": row["row_id"],
+                "pair": row["pair"],
+                "policy": name,
+                "chosen": reduce(values[key_of(chosen)], chosen),
+                "rejected": reduce(values[key_of(rejected)], rejected),
+            }
+
+
+def _sum(value: float, pair: Pair) -> float:
+    return value
+
+
+def _mean(value: float, pair: Pair) -> float:
+    return value / len(pair[1])

@@ -1,0 +1,97 @@
+"""A method as data: the phases of one iteration.
+
+Nearly every method of the field is one regression. With `D_j = log π_j(y_w|x) − log π_j(y_l|x)`, `D` that of the policy in
+training and `h = D − Σ_j w_j D_j`, a phase minimises over pairs
+
+    squared    (h − c z)²
+    logistic   −(1−ε) log σ(β h) − ε log σ(−β h)
+    unpaired   ½ Σ_{y ∈ {w, l}} (log π(y) − Σ_j w_j log π_j(y) − t_y)²
+
+where w are the `anchors`, c is the `target`, z the pair's label and ε the `label_smoothing`. Who generated the pairs is the
+opponent; the anchors decide the base measure only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Comparisons = Literal["bracket", "iid", "all_pairs", "versus_opponent", "max_min", "given"]
+Link = Literal["squared", "logistic", "unpaired"]
+Labels = Literal["binary", "sampled", "soft"]
+Reduction = Literal["sum", "mean"]
+
+
+@dataclass(frozen=True, order=True)
+class PolicyRef:
+    """A policy of a run: the iteration that made it (0 is the reference) and the method's name for it."""
+
+    iteration: int
+    name: str = "main"
+
+    def __str__(self) -> str:
+        return f"{self.iteration:03d}/{self.name}"
+
+
+REFERENCE = PolicyRef(0)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """`count` responses a prompt from a policy, or from a token-level mixture of policies with the given weights."""
+
+    policies: Mapping[PolicyRef, float]
+    count: int
+    role: Literal["pair", "opponent"] = "pair"
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One round of data and one training: what is sampled, how it is compared, what is regressed on what."""
+
+    name: str
+    """Names the phase's folder."""
+    anchors: Mapping[PolicyRef, float]
+    """w_j by policy; the weights sum to one, so that the bias towards a length cancels."""
+    link: Link
+    start_from: PolicyRef
+    """The policy that training starts from."""
+    result: PolicyRef
+    """The policy that training makes."""
+    samples: tuple[Sampling, ...] = ()
+    """What is generated; empty where the data are given, or come from an earlier phase."""
+    data_from: str | None = None
+    """An earlier phase of this iteration whose pairs are used again."""
+    given: Literal["responses", "pairs"] | None = None
+    """Data that come from a file: responses join the samples, pairs replace them."""
+    comparisons: Comparisons = "iid"
+    target: float = 0.0
+    """c of the squared link, in nats."""
+    beta: float = 1.0
+    """Scale of the logistic link."""
+    label_smoothing: float = 0.0
+    """ε of the logistic link."""
+    labels: Labels = "sampled"
+    reduction: Reduction = "sum"
+    updates: int | None = None
+    """Optimiser updates on these data; None means the training settings' epochs."""
+
+    def __post_init__(self) -> None:
+        total = sum(self.anchors.values())
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"phase {self.name}: the anchors' weights sum to {total}, not to 1")
+        if sum(source is not None for source in (self.data_from, self.given)) + bool(self.samples) == 0:
+            raise ValueError(f"phase {self.name}: no data: set samples, data_from or given")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The anchors that count, by the text form of their policy: non-zero weights only, in a fixed order."""
+        return {str(policy): weight for policy, weight in sorted(self.anchors.items()) if weight != 0.0}
+
+
+def merge(*weighted: tuple[PolicyRef, float]) -> dict[PolicyRef, float]:
+    """Anchors from (policy, weight) pairs, adding the weights of a policy that occurs twice (at t = 1, π_t = π_ref)."""
+    anchors: dict[PolicyRef, float] = {}
+    for policy, weight in weighted:
+        anchors[policy] = anchors.get(policy, 0.0) + weight
+    return anchors

@@ -1,0 +1,90 @@
+"""What an oracle is: something that says how probable it is that one response is preferred to another."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from ..shared.chat import Message
+from ..shared.digests import canonical_json
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which of two responses to the dialogue `messages` is better?"""
+
+    messages: Sequence[Message]
+    first: str
+    second: str
+
+    @property
+    def identical(self) -> bool:
+        """Whether the two texts are one."""
+        return self.first == self.second
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the two texts stand in the order in which oracles are asked."""
+        return self.first <= self.second
+
+    def swapped(self) -> "Query":
+        """The same question in the other order."""
+        return Query(self.messages, self.second, self.first)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """P(first ≻ second): `forward` as seen in this order, `backward` as seen in the swapped one, and their mean."""
+
+    forward: float
+    backward: float
+    probability: float
+    abstained: bool = False
+    """The oracle could not judge; the probabilities are 1/2."""
+    truncated: bool = False
+    """The oracle saw only part of a text."""
+
+    @classmethod
+    def of(cls, forward: float, backward: float, *, truncated: bool = False) -> Self:
+        """The verdict of two sights of a pair, in multiples of 2^-53: on these, 1 - x is exact and its own inverse."""
+        return cls(_rounded(forward), _rounded(backward), _rounded((forward + backward) / 2), truncated=truncated)
+
+    def swapped(self) -> "Verdict":
+        """The verdict on the same pair in the other order."""
+        return Verdict(1 - self.backward, 1 - self.forward, 1 - self.probability, self.abstained, self.truncated)
+
+
+ABSTENTION = Verdict(0.5, 0.5, 0.5, abstained=True)
+EVEN = Verdict(0.5, 0.5, 0.5)
+"""The verdict on a text against itself."""
+
+
+class Oracle(ABC):
+    """A judge of pairs. Antisymmetric: a pair is judged in one order, that of its texts, and turned as it was asked."""
+
+    def compare(self, queries: Sequence[Query]) -> list[Verdict]:
+        """One verdict a query; equal pairs are judged once, a text against itself never."""
+        keys = [_key(query) for query in queries]
+        distinct = {
+            key: query if query.ordered else query.swapped()
+            for key, query in zip(keys, queries, strict=True)
+            if not query.identical
+        }
+        known = dict(zip(distinct, self.judge(list(distinct.values())), strict=True)) if distinct else {}
+        verdicts = (known.get(key, EVEN) for key in keys)
+        return [
+            verdict if query.ordered else verdict.swapped() for query, verdict in zip(queries, verdicts, strict=True)
+        ]
+
+    @abstractmethod
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        """One verdict for each of some distinct, ordered queries about different texts."""
+
+
+def _rounded(probability: float) -> float:
+    return 1.0 - (1.0 - probability)
+
+
+def _key(query: Query) -> tuple[str, str, str]:
+    low, high = sorted((query.first, query.second))
+    return canonical_json(list(query.messages)), low, high

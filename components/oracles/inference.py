@@ -1,0 +1,65 @@
+"""What the oracles that are language models share: rendering, context lengths, batches."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..shared.chat import Message
+from ..shared.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def conversation_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
+    """The messages through the tokenizer's chat template, no generation prompt, without any BOS.
+
+    Raises:
+        UserError: the template refuses the messages.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        text = tokenizer.apply_chat_template(list(messages), tokenize=False)
+    except TemplateError as error:
+        raise UserError(f"the chat template in {tokenizer.name_or_path} refuses a dialogue: {error}") from None
+    return str(text).replace(tokenizer.bos_token, "") if tokenizer.bos_token else str(text)
+
+
+def context_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
+    """The most tokens that a model reads at once, by its own configuration and its tokenizer's."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
+
+
+def batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """Indices of the sequences, `size` at a time, the longest first: little padding; too large a size fails first."""
+    order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def padded(
+    sequences: Sequence[Sequence[int]], token: int, side: Literal["left", "right"], device: "torch.device"
+) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Token ids and attention mask, both (rows, longest)."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    rows = [torch.tensor(sequence) for sequence in sequences]
+    ids = pad_sequence(rows, batch_first=True, padding_value=token, padding_side=side)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side=side)
+    return ids.to(device), mask.to(device)
+
+
+def require_finite(numbers: Iterable[float], folder: Path) -> None:
+    """Refuse a model whose output is no number.
+
+    Raises:
+        UserError: an output is infinite or NaN.
+    """
+    for number in numbers:
+        if not math.isfinite(number):
+            raise UserError(f"the oracle in {folder} answers {number}: its weights are damaged, or need another dtype")

@@ -1,0 +1,107 @@
+"""The pair preference oracle: a language model reads both responses and names the better one.
+
+The model of RLHF Workflow (arXiv 2405.07863, pair-preference-model-LLaMA3-8B), which INPO's experiments use (arXiv
+2407.00617, section 5): p_A is the softmax over the logits of the tokens "A" and "B" after the message below. Position
+bias is averaged out: P(y ≻ y') = (p_A(y, y') + 1 − p_A(y', y)) / 2.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..shared.chat import Message
+from ..shared.errors import UserError
+from ..shared.models import Dtype, load_causal_lm, load_tokenizer
+from .base import ABSTENTION, Oracle, Query, Verdict
+from .inference import batches, context_length, conversation_text, padded, require_finite
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def context_text(messages: Sequence[Message]) -> str:
+    """The dialogue in the plain form that the model was trained on.
+
+    Character by character what transformers makes of the published template: rendering swallows the newlines that
+    follow a block, and one at the end.
+    """
+    return "\n" + "".join(f"\n<turn> {message['role']}\n {message['content']}" for message in messages) + "\n"
+
+
+def render(messages: Sequence[Message], first: str, second: str) -> str:
+    """The user message that shows the model a dialogue and two answers to it."""
+    return f"[CONTEXT] {context_text(messages)} [RESPONSE A] {first} [RESPONSE B] {second} \n"
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], first: str, second: str) -> list[int]:
+    """Token ids after which the model answers "A" (first) or "B" (second).
+
+    The message through the model's own chat template, without generation prompt and, as published, without BOS.
+    """
+    message = {"role": "user", "content": render(messages, first, second)}
+    ids: list[int] = tokenizer.encode(conversation_text(tokenizer, [message]), add_special_tokens=False)
+    return ids
+
+
+def answer_tokens(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
+    """The tokens "A" and "B".
+
+    Raises:
+        UserError: one of them is not a single token of its own.
+    """
+    encoded = {letter: tokenizer.encode(letter, add_special_tokens=False) for letter in "AB"}
+    for letter, ids in encoded.items():
+        # Read back, because a tokenizer may have one token for all that it does not know.
+        if len(ids) != 1 or str(tokenizer.decode(ids)).strip() != letter:
+            raise UserError(
+                f'"{letter}" is not a single token of the tokenizer in {tokenizer.name_or_path}: a pair preference '
+                "model answers with the token A or B; set oracle.model to another folder"
+            )
+    return encoded["A"][0], encoded["B"][0]
+
+
+class PairPreferenceOracle(Oracle):
+    """Preferences of the model in `folder`, which abstains from pairs that are longer than its context."""
+
+    def __init__(self, folder: Path, dtype: Dtype, batch_size: int) -> None:
+        self._folder = folder
+        self._tokenizer = load_tokenizer(folder)
+        self._answers = answer_tokens(self._tokenizer)
+        self._model = load_causal_lm(folder, dtype)
+        self._longest = context_length(self._model, self._tokenizer)
+        self._batch_size = batch_size
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        """Read every pair in both orders.
+
+        Raises:
+            UserError: a logit is not finite, or the chat template refuses the message.
+        """
+        orders = [
+            [encode(self._tokenizer, asked.messages, asked.first, asked.second) for asked in (query, query.swapped())]
+            for query in queries
+        ]
+        fitting = [index for index, pair in enumerate(orders) if max(map(len, pair)) <= self._longest]
+        firsts = self._first_preferred([sequence for index in fitting for sequence in orders[index]])
+        verdicts = [ABSTENTION] * len(queries)
+        for index, forward, swapped in zip(fitting, firsts[::2], firsts[1::2], strict=True):
+            verdicts[index] = Verdict.of(forward, 1 - swapped)
+        return verdicts
+
+    def _first_preferred(self, sequences: Sequence[Sequence[int]]) -> list[float]:
+        """p_A after each sequence."""
+        import torch
+
+        probabilities = [0.0] * len(sequences)
+        for batch in batches(sequences, self._batch_size):
+            # Padding is masked, so any token will do: 0 is in every vocabulary.
+            ids, mask = padded([sequences[index] for index in batch], 0, "left", self._model.device)
+            positions = (mask.cumsum(-1) - 1).clamp(min=0)
+            with torch.inference_mode():
+                logits = self._model(
+                    input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False
+                ).logits[:, -1, self._answers]
+            require_finite(logits.flatten().tolist(), self._folder)
+            for index, probability in zip(batch, logits.double().softmax(-1)[:, 0].tolist(), strict=True):
+                probabilities[index] = probability
+        return probabilities

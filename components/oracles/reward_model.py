@@ -1,0 +1,79 @@
+"""The Bradley-Terry oracle: a reward model scores each response by itself.
+
+P(y ≻ y' | x) = σ(r(x, y) − r(x, y')), with r the raw logit of a sequence classifier with one output. As published code
+does (RLHF Workflow, arXiv 2405.07863, FsfairX-LLaMA3-RM): dialogue and answer go through the model's chat template, get
+one BOS, and are cut at the tokenizer's truncation side where they are longer than the model's context.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..shared.chat import Message
+from ..shared.digests import canonical_json
+from ..shared.models import Dtype, load_classifier, load_tokenizer
+from .base import Oracle, Query, Verdict
+from .inference import batches, context_length, conversation_text, padded, require_finite
+
+
+class RewardModelOracle(Oracle):
+    """Preferences from the rewards of the model in `folder`."""
+
+    def __init__(self, folder: Path, dtype: Dtype, batch_size: int) -> None:
+        self._folder = folder
+        self._tokenizer = load_tokenizer(folder)
+        self._model = load_classifier(folder, dtype)
+        self._longest = context_length(self._model, self._tokenizer)
+        self._pad = self._model.config.get_text_config().pad_token_id
+        # Without a padding token, transformers knows where a sequence ends only if it is alone.
+        self._batch_size = 1 if self._pad is None else batch_size
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        """σ of the difference of two rewards; each answer to a prompt is scored once.
+
+        Raises:
+            UserError: a reward is not finite, or the chat template refuses a dialogue.
+        """
+        sides = [(canonical_json(list(query.messages)), query.messages) for query in queries]
+        answers = {
+            (key, text): [*messages, {"role": "assistant", "content": text}]
+            for (key, messages), query in zip(sides, queries, strict=True)
+            for text in (query.first, query.second)
+        }
+        scored = dict(zip(answers, self._scored(list(answers.values())), strict=True))
+        return [
+            _bradley_terry(scored[key, query.first], scored[key, query.second])
+            for (key, _), query in zip(sides, queries, strict=True)
+        ]
+
+    def _scored(self, dialogues: Sequence[Sequence[Message]]) -> list[tuple[float, bool]]:
+        """Reward of each dialogue, which ends with the answer that is scored, and whether it was cut."""
+        import torch
+
+        encoded = [self._encode(dialogue) for dialogue in dialogues]
+        sequences = [ids for ids, _ in encoded]
+        rewards = [0.0] * len(sequences)
+        for batch in batches(sequences, self._batch_size):
+            ids, mask = padded([sequences[index] for index in batch], self._pad or 0, "right", self._model.device)
+            with torch.inference_mode():
+                logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            for index, reward in zip(batch, logits.squeeze(-1).tolist(), strict=True):
+                rewards[index] = reward
+        require_finite(rewards, self._folder)
+        return [(reward, cut) for reward, (_, cut) in zip(rewards, encoded, strict=True)]
+
+    def _encode(self, dialogue: Sequence[Message]) -> tuple[list[int], bool]:
+        """Token ids with one BOS, at most as long as the model's context, and whether some were cut."""
+        bos = self._tokenizer.bos_token_id
+        start = [] if bos is None else [bos]
+        ids = self._tokenizer.encode(conversation_text(self._tokenizer, dialogue), add_special_tokens=False)
+        surplus = len(start) + len(ids) - self._longest
+        if surplus <= 0:
+            return start + ids, False
+        return start + (ids[surplus:] if self._tokenizer.truncation_side == "left" else ids[:-surplus]), True
+
+
+def _bradley_terry(first: tuple[float, bool], second: tuple[float, bool]) -> Verdict:
+    # σ(d) by tanh: nothing overflows, and σ(d) + σ(-d) is 1.
+    probability = 0.5 + 0.5 * math.tanh((first[0] - second[0]) / 2)
+    return Verdict.of(probability, probability, truncated=first[1] or second[1])

@@ -1,0 +1,133 @@
+"""Settings of the oracles: `AnyOracle` is the recipe's `oracle` section, told apart by its `kind`."""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ..games.sandbox.settings import WorldSettings
+from ..games.sandbox.world import make_world
+from ..shared.digests import digest_json, sha256_bytes, sha256_file
+from ..shared.errors import UserError
+from ..shared.models import (
+    INHERITED,
+    Dtype,
+    check_model_folder,
+    load_tokenizer,
+    require_chat_template,
+    weights_digest,
+)
+from ..shared.settings import Settings
+from .base import Oracle
+from .matrix import MatrixOracle
+from .pair_preference import PairPreferenceOracle, answer_tokens
+from .reward_model import RewardModelOracle
+
+
+class OracleSettings(Settings, ABC):
+    """What every oracle's settings can do."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse, with a UserError and without loading a model, what `load` would not open."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Identity of what the settings name: equal digests, equal oracles."""
+
+    @abstractmethod
+    def load(self) -> Oracle:
+        """The oracle, ready to be asked."""
+
+
+class SandboxOracle(OracleSettings):
+    """The sandbox world's own preferences."""
+
+    kind: Literal["sandbox"] = "sandbox"
+    world: WorldSettings = WorldSettings()
+    """The world, which has to be the policy's."""
+
+    def check(self) -> None:
+        """Nothing to refuse: every world seed has its preferences."""
+
+    def digest(self) -> str:
+        """Digest of the preference matrix to six decimals: another machine's last bit makes no other game."""
+        return sha256_bytes(np.round(make_world(self.world).matrix, 6).astype("<f8").tobytes())
+
+    def load(self) -> Oracle:
+        """The oracle that reads the matrix."""
+        return MatrixOracle(make_world(self.world))
+
+
+class ModelOracle(OracleSettings):
+    """What the oracles in model folders have in common."""
+
+    model: str
+    """Hugging Face folder of the model: safetensors, a tokenizer with a chat template."""
+    dtype: Dtype = "float32"
+    """Precision of the model."""
+    batch_size: int = Field(16, ge=1)
+    """Sequences judged together."""
+
+    @property
+    def folder(self) -> Path:
+        """`model` as a path."""
+        return Path(self.model)
+
+    def digest(self) -> str:
+        """Digest of weights, configuration and everything that the tokenizer consists of."""
+        paths = {path for pattern in ("config.json", *INHERITED) for path in self.folder.glob(pattern)}
+        files = {str(path.relative_to(self.folder)): sha256_file(path) for path in paths}
+        return digest_json({"weights": weights_digest(self.folder), "files": files})
+
+    def _check_folder(self) -> dict[str, Any]:
+        """The model's configuration, after the checks that hold for any model."""
+        check_model_folder(self.folder)
+        require_chat_template(self.folder)
+        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return config
+
+
+class RewardModel(ModelOracle):
+    """Bradley-Terry preferences from a reward model: a sequence classifier with one output."""
+
+    kind: Literal["reward_model"] = "reward_model"
+
+    def check(self) -> None:
+        """Refuse a folder that holds no sequence classifier with one output."""
+        config = self._check_folder()
+        if not _is_classifier(config):
+            raise UserError(f"oracle.model {self.model} is no reward model: config.json names no sequence classifier")
+        outputs = len(config.get("id2label", {0: "", 1: ""}))
+        if outputs != 1:
+            raise UserError(f"oracle.model {self.model} is no reward model: it has {outputs} outputs, not 1")
+
+    def load(self) -> Oracle:
+        """The reward model."""
+        return RewardModelOracle(self.folder, self.dtype, self.batch_size)
+
+
+class PairPreference(ModelOracle):
+    """Preferences of a language model that reads both responses and answers A or B."""
+
+    kind: Literal["pair_preference"] = "pair_preference"
+
+    def check(self) -> None:
+        """Refuse a folder that holds no language model, or whose tokenizer has no tokens "A" and "B"."""
+        if _is_classifier(self._check_folder()):
+            raise UserError(f"oracle.model {self.model} is a sequence classifier: set oracle.kind to reward_model")
+        answer_tokens(load_tokenizer(self.folder))
+
+    def load(self) -> Oracle:
+        """The pair preference model."""
+        return PairPreferenceOracle(self.folder, self.dtype, self.batch_size)
+
+
+AnyOracle = Annotated[SandboxOracle | RewardModel | PairPreference, Field(discriminator="kind")]
+
+
+def _is_classifier(config: dict[str, Any]) -> bool:
+    return any("ForSequenceClassification" in name for name in config.get("architectures") or [])

@@ -1,0 +1,51 @@
+"""The reference policy, π_ref = policy 000/main: made, copied or pointed to."""
+
+import tempfile
+import time
+from pathlib import Path
+
+from ..games.sandbox.reference import make_reference
+from ..shared import layout
+from ..shared.digests import digest_json
+from ..shared.models import check_model_folder, require_chat_template, weights_digest
+from ..shared.policies import point_to
+from ..shared.store import Store
+from ..shared.units import Manifest, Unit
+from .settings import AnyPolicy, FolderPolicy
+
+VERSION = 1
+
+
+def check(policy: AnyPolicy) -> None:
+    """Refuse a policy folder that cannot be opened, or has no chat template.
+
+    Raises:
+        UserError: names the folder and what is wrong with it.
+    """
+    if isinstance(policy, FolderPolicy):
+        check_model_folder(Path(policy.model))
+        require_chat_template(Path(policy.model))
+
+
+def digest(policy: AnyPolicy) -> str:
+    """The digest of what the policy's settings name: of a folder's weights, or of the sandbox world's settings."""
+    if isinstance(policy, FolderPolicy):
+        return weights_digest(Path(policy.model))
+    return digest_json(policy.world.model_dump(mode="json"))
+
+
+def bring_in(store: Store, policy: AnyPolicy, named: str) -> Manifest:
+    """Publish the reference policy, whose `digest` is `named`, unless it is there already."""
+    unit = Unit(store, layout.policy(0, "main"), VERSION, policy.model_dump(mode="json"), {"named": named})
+    if manifest := unit.finished():
+        return manifest
+    started = time.time()
+    if isinstance(policy, FolderPolicy):
+        folder, metrics = Path(policy.model).resolve(), {"weights": named}
+        if policy.copy_files:
+            return unit.publish_folder(folder, metrics, started)
+        return point_to(unit, folder, str(folder), metrics, started)
+    with tempfile.TemporaryDirectory(prefix="nashflow-reference-") as scratch:
+        fit = make_reference(Path(scratch), policy.world)
+        figures = {"weights": weights_digest(Path(scratch)), "kl_to_target": fit.kl, "mass_outside": fit.mass_outside}
+        return unit.publish_folder(Path(scratch), figures, started)

@@ -1,0 +1,80 @@
+"""Settings of the preparation step: the whole recipe, of which it validates what it works on."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ..games.sandbox.settings import WorldSettings
+from ..methods import AnyMethod
+from ..oracles.settings import AnyOracle
+from ..shared.protocol import StepPrompts, StepRun, StepSettings
+from ..shared.settings import Settings
+
+
+class RunSettings(StepRun):
+    """The recipe's `run` section."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    """The run's name: lower-case letters, digits and dashes."""
+    iterations: int = Field(3, ge=1)
+    """T, the number of self-play iterations; a finished run can be extended by a larger T."""
+
+
+class SandboxPolicy(Settings):
+    """The sandbox world's reference policy, made on the spot."""
+
+    kind: Literal["sandbox"] = "sandbox"
+    world: WorldSettings = WorldSettings()
+    """Which world."""
+
+
+class FolderPolicy(Settings):
+    """A Hugging Face model folder with safetensors and a chat template."""
+
+    kind: Literal["folder"] = "folder"
+    model: str
+    """The folder."""
+    copy_files: bool = False
+    """Copy the folder under the run root, rather than pointing to it by its digests."""
+
+
+AnyPolicy = Annotated[SandboxPolicy | FolderPolicy, Field(discriminator="kind")]
+
+
+class PromptSettings(StepPrompts):
+    """The recipe's `prompts` section."""
+
+    path: str = ""
+    """A JSON, JSONL or Parquet file of prompts; empty: the sandbox world's contexts, over and over."""
+    field: str = "prompt"
+    """The field of an entry that holds the prompt: a text (one user message) or a list of chat messages."""
+    max_tokens: int = Field(1024, ge=1)
+    """Longest prompt, in tokens of the policy's tokenizer with its chat template; longer ones are left out."""
+    per_iteration: int = Field(ge=1)
+    """Prompts of each iteration; iterations take fresh ones until the file is used up, then it is shuffled anew."""
+    held_out: int = Field(64, ge=1)
+    """Prompts kept back for evaluation."""
+
+    @model_validator(mode="after")
+    def _shards_hold_prompts(self) -> "PromptSettings":
+        if self.shards > self.per_iteration:
+            raise ValueError(
+                f"shards is {self.shards}, above per_iteration = {self.per_iteration}, which leaves shards without "
+                f"prompts: set it to at most {self.per_iteration}"
+            )
+        return self
+
+
+class Step(StepSettings):
+    """The recipe. Sections that other steps own are kept as they are: those steps validate them."""
+
+    run: RunSettings
+    method: AnyMethod
+    policy: AnyPolicy
+    prompts: PromptSettings
+    oracle: AnyOracle
+    rollout: dict[str, Any]
+    judging: dict[str, Any]
+    logprobs: dict[str, Any]
+    training: dict[str, Any]
+    evaluation: dict[str, Any]

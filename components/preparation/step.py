@@ -1,0 +1,166 @@
+"""Validate the recipe, bring in the reference policy, deal out the prompts, open the tracking, write `run.json`."""
+
+import time
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..methods.units import units_of
+from ..shared import layout, lock, records, tracking
+from ..shared.chat import prompt_ids
+from ..shared.digests import digest_json
+from ..shared.errors import UserError
+from ..shared.models import load_tokenizer
+from ..shared.protocol import Call, Result
+from ..shared.run import Run, check_same, flatten, read_run
+from ..shared.store import Store
+from ..shared.units import Manifest, Unit
+from . import prompts as dealing
+from . import reference
+from .settings import FolderPolicy, Step
+
+VERSION = 1
+FLAGS = ("run-name", "prompts", "policy", "job-id", "owner")
+"""`--run-name`, `--prompts`, `--policy`: instead of the recipe's, where not empty; `--job-id`: KFP's; `--owner`: the
+lock's owner where it is not the job."""
+
+_VERSIONED = ("nashflow", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "mlflow")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A recipe whose every reference holds: its prompts, and the run that it is."""
+
+    messages: list[dealing.Messages]
+    run: Run
+    known: Run | None
+    """The same run as an earlier preparation left it."""
+
+
+def check(settings: Step, store: Store) -> Checked:
+    """Validate everything that can be validated without a GPU. Nothing is written.
+
+    Raises:
+        UserError: one line: a policy, prompts or oracle that cannot be used, or a run root of another recipe.
+    """
+    store.at("..")
+    reference.check(settings.policy)
+    settings.oracle.check()
+    messages = dealing.read_prompts(settings.prompts)
+    if isinstance(settings.policy, FolderPolicy):
+        messages = _that_fit(messages, settings, settings.policy)
+    named = {
+        "prompts": digest_json(messages),
+        "policy": reference.digest(settings.policy),
+        "oracle": settings.oracle.digest(),
+    }
+    known = read_run(store)
+    run = Run(settings.run.name, settings.model_dump(mode="json"), named, _versions())
+    if known:
+        check_same(store, known, run)
+    return Checked(messages, run, known)
+
+
+def run(call: Call[Step]) -> Result:
+    """Prepare a run, or resume or extend the one under the run root."""
+    started = time.time()
+    settings, store = _with_overrides(call), call.store
+    checked = check(settings, store)
+    lock.acquire(store, call.flags["owner"] or call.flags["job-id"] or "by hand")
+    policy = reference.bring_in(store, settings.policy, checked.run.inputs["policy"])
+    dealt = _deal(store, checked.messages, settings)
+    replace(checked.run, tracking=_tracked(store, settings, checked.known, policy, dealt)).write(store)
+    unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
+    metrics = {"prompts": len(checked.messages), "iterations": settings.run.iterations}
+    manifest = unit.publish({}, metrics, started)
+    return Result(manifest, parameters={"resolved_run_root": store.uri, "go": "true"})
+
+
+def _with_overrides(call: Call[Step]) -> Step:
+    """The recipe with the pipeline's parameters in it."""
+    data = call.settings.model_dump(mode="json")
+    if name := call.flags["run-name"]:
+        data["run"]["name"] = name
+    if path := call.flags["prompts"]:
+        data["prompts"]["path"] = path
+    if model := call.flags["policy"]:
+        data["policy"] = {"kind": "folder", "model": model}
+    return Step.parse(data, "the pipeline's parameters")
+
+
+def _that_fit(
+    messages: list[dealing.Messages], settings: Step, policy: FolderPolicy
+) -> list[dealing.Messages]:
+    """The prompts of at most `prompts.max_tokens` tokens.
+
+    Raises:
+        UserError: too few are left.
+    """
+    tokenizer, longest = load_tokenizer(Path(policy.model)), settings.prompts.max_tokens
+    fitting = [prompt for prompt in messages if len(prompt_ids(tokenizer, prompt)) <= longest]
+    if len(fitting) <= settings.prompts.held_out:
+        raise UserError(
+            f"{settings.prompts.path}: {len(fitting)} prompts have at most prompts.max_tokens = {longest} tokens, and "
+            f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: raise the one or lower the other"
+        )
+    return fitting
+
+
+def _deal(store: Store, messages: list[dealing.Messages], settings: Step) -> dict[int, list[Manifest]]:
+    """The prompt shards of every iteration, and at 0 the held-out prompts."""
+    prompts, seed = settings.prompts, settings.run.seed
+    rows = dealing.held_out(messages, prompts, seed)
+    dealt = {0: [_publish(store, layout.held_out(), rows)]}
+    for iteration in range(1, settings.run.iterations + 1):
+        rows = dealing.deal(messages, prompts, seed, iteration)
+        pieces = dealing.shards(rows, prompts.shards)
+        dealt[iteration] = [
+            _publish(store, layout.prompts(iteration, shard), piece) for shard, piece in enumerate(pieces)
+        ]
+    return dealt
+
+
+def _publish(store: Store, key: str, rows: list[dict[str, Any]]) -> Manifest:
+    unit = Unit(store, key, VERSION, None, {"rows": digest_json(rows)})
+    table = records.table(rows, records.PROMPTS)
+    return unit.finished() or unit.publish_records({"prompts": (table, records.PROMPTS)}, {}, time.time())
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in _VERSIONED:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _tracked(
+    store: Store, settings: Step, known: Run | None, policy: Manifest, dealt: dict[int, list[Manifest]]
+) -> dict[str, Any] | None:
+    """Open the runs of the tracker, and tell it what is known before the first iteration."""
+    iterations = range(settings.run.iterations + 1)
+    steps = {
+        iteration: list(units_of(settings.method, iteration, settings.prompts.shards)) for iteration in iterations
+    }
+    opened = tracking.open_runs(
+        settings.run.name,
+        store.uri,
+        {key: str(value) for key, value in flatten(settings.model_dump(mode="json")).items()},
+        steps,
+        tracking.Tracking.from_json(dict(known.tracking)) if known and known.tracking else None,
+        {"nashflow.method": settings.method.name},
+    )
+    tracker = tracking.Tracker(opened)
+    tracker.checkpoint(0, "main", policy.metrics["weights"], store.location(policy.unit))
+    for iteration, manifests in dealt.items():
+        context = "training" if iteration else "evaluation"
+        tracker.datasets(iteration, [_dataset(store, manifest, context) for manifest in manifests])
+    return opened.to_json() if opened else None
+
+
+def _dataset(store: Store, manifest: Manifest, context: str) -> tracking.Dataset:
+    file = manifest.files["prompts"]
+    return tracking.Dataset(manifest.unit, file.sha256, store.location(file.key), file.rows or 0, context)

@@ -1,0 +1,162 @@
+"""The figure of one run or of several: duality gap and win rate over the iterations."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Summary = Mapping[str, Any]
+
+# Okabe and Ito's colours, which the colour-blind tell apart, from the most to the least contrast with white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_MARKERS = "osD^vPX"
+_STYLE: dict[Any, Any] = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "font.size": 11,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+    "lines.markersize": 6,
+}
+_EXACT = "exact iterate of the same method"
+_PANEL_INCHES, _HEIGHT_INCHES, _DPI = 4.6, 3.9, 144
+_LOGARITHMIC_FROM = 20.0
+
+
+class _Line(NamedTuple):
+    """How one run is drawn."""
+
+    label: str
+    colour: str
+    marker: str
+    shift: float
+    """In iterations: keeps the intervals of several runs apart."""
+
+
+def draw(summaries: Sequence[Summary]) -> bytes:
+    """A PNG with a panel for each figure that a run has: its duality gap, its win rate or else its KL to the reference.
+
+    Equal summaries give equal bytes.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    lines = _lines(summaries)
+    panels = [panel for panel, name in ((_gap, "duality_gap"), (_win_rate, "win_rate")) if _any(summaries, name)]
+    panels = panels or [_kl]
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
+        matplotlib.rcParams.update(_STYLE)
+        size = (_PANEL_INCHES * len(panels), _HEIGHT_INCHES)
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+        for number, panel in enumerate(panels, start=1):
+            axes = figure.add_subplot(1, len(panels), number)
+            panel(axes, summaries, lines)
+            _label_iterations(axes, summaries)
+        _add_legend(figure)
+        sink = io.BytesIO()
+        # Without the library's version in it.
+        figure.savefig(sink, format="png", dpi=_DPI, metadata={"Software": None})
+    return sink.getvalue()
+
+
+def _gap(axes: "Axes", summaries: Sequence[Summary], lines: Sequence[_Line]) -> None:
+    axes.set_title("Distance from the Nash equilibrium")
+    axes.set_ylabel("duality gap")
+    values = []
+    for summary, line in zip(summaries, lines, strict=True):
+        iterations, gaps = _series(summary, "duality_gap")
+        if gaps:
+            axes.plot(iterations, gaps, label=line.label, color=line.colour, marker=line.marker)
+        exact_iterations, exact = _series(summary, "duality_gap_exact")
+        if exact:
+            axes.plot(exact_iterations, exact, "--", label=_EXACT, color=line.colour)
+        values += [*gaps, *exact]
+    if min(values) > 0 and max(values) / min(values) >= _LOGARITHMIC_FROM:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_ylim(bottom=0)
+
+
+def _win_rate(axes: "Axes", summaries: Sequence[Summary], lines: Sequence[_Line]) -> None:
+    axes.set_title("Win rate against the reference")
+    axes.set_ylabel("win rate, 95 % interval")
+    axes.axhline(0.5, color="0.4", linestyle=":", linewidth=1.5)
+    for summary, line in zip(summaries, lines, strict=True):
+        iterations, rates = _series(summary, "win_rate")
+        low, high = _series(summary, "win_rate_low")[1], _series(summary, "win_rate_high")[1]
+        axes.errorbar(
+            [iteration + line.shift for iteration in iterations],
+            rates,
+            # At a rate of 0 or 1 rounding may put the rate a last bit outside its interval.
+            [
+                [max(0.0, rate - end) for rate, end in zip(rates, low, strict=True)],
+                [max(0.0, end - rate) for rate, end in zip(rates, high, strict=True)],
+            ],
+            label=line.label,
+            color=line.colour,
+            marker=line.marker,
+            capsize=3,
+            elinewidth=1.2,
+        )
+
+
+def _kl(axes: "Axes", summaries: Sequence[Summary], lines: Sequence[_Line]) -> None:
+    axes.set_title("Distance from the reference")
+    axes.set_ylabel("KL divergence, nats")
+    for summary, line in zip(summaries, lines, strict=True):
+        axes.plot(*_series(summary, "kl"), label=line.label, color=line.colour, marker=line.marker)
+
+
+def _label_iterations(axes: "Axes", summaries: Sequence[Summary]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    last = max(row["iteration"] for summary in summaries for row in summary["iterations"])
+    axes.set_xlabel("iteration")
+    axes.set_xlim(-0.3, max(last, 1) + 0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _add_legend(figure: "Figure") -> None:
+    """One entry a run, and one for all exact iterates, whose colours are their runs'."""
+    from matplotlib.lines import Line2D
+
+    panels = [axes.get_legend_handles_labels() for axes in figure.axes]
+    entries = {label: handle for panel in reversed(panels) for handle, label in zip(*panel, strict=True)}
+    if entries.pop(_EXACT, None):
+        entries[_EXACT] = Line2D([], [], color="0.4", linestyle="--")
+    columns = min(3, len(entries))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, borderaxespad=0.0)
+
+
+def _lines(summaries: Sequence[Summary]) -> list[_Line]:
+    """Runs of one name are told apart by their seeds."""
+    names = [summary["run"] for summary in summaries]
+    labels = [
+        name if names.count(name) == 1 else f"{name} (seed {summary['seed']})"
+        for name, summary in zip(names, summaries, strict=True)
+    ]
+    middle = (len(labels) - 1) / 2
+    return [
+        _Line(label, _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], 0.06 * (i - middle))
+        for i, label in enumerate(labels)
+    ]
+
+
+def _series(summary: Summary, name: str) -> tuple[list[int], list[float]]:
+    """The iterations that have the figure `name`, and its values."""
+    points = [(row["iteration"], row[name]) for row in summary["iterations"] if row[name] is not None]
+    return [iteration for iteration, _ in points], [value for _, value in points]
+
+
+def _any(summaries: Sequence[Summary], name: str) -> bool:
+    return any(_series(summary, name)[1] for summary in summaries)

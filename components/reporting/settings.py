@@ -1,0 +1,11 @@
+"""Settings of the reporting step."""
+
+from ..methods import AnyMethod
+from ..shared.protocol import StepPrompts, StepSettings
+
+
+class Step(StepSettings):
+    """Everything the reporting step reads."""
+
+    method: AnyMethod
+    prompts: StepPrompts

@@ -1,0 +1,22 @@
+"""Write the run's summary, figure and report, and end its tracking."""
+
+from ..shared.protocol import Call, Result
+from ..shared.run import require_run
+from ..shared.tracking import Tracker, Tracking
+from .files import publish_report, report_unit
+from .settings import Step
+from .summary import summarise
+
+
+def run(call: Call[Step]) -> Result:
+    """Report on iterations 0 to the call's iteration."""
+    known = require_run(call.store)
+    summary = summarise(call.store, known, call.iteration)
+    unit = report_unit(call.store, known, summary)
+    manifest = unit.finished()
+    skipped = manifest is not None
+    manifest = manifest or publish_report(unit, known, summary)
+    contents = {name: manifest.read(call.store, name) for name in manifest.files}
+    tracker = Tracker(Tracking.from_json(dict(known.tracking)) if known.tracking else None)
+    tracker.close("FINISHED", contents)
+    return Result(manifest, skipped=skipped, documents={"report": contents["report.html"]})

@@ -1,0 +1,89 @@
+"""The report's page as a jinja template; everything that it shows is escaped by `page.render`."""
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{{ summary.run }} · NashFlow</title>
+<style>
+  body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+  h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; border-bottom: 1px solid #d0d7de }
+  .quiet { color: #59636e } .wide { overflow-x: auto } img { max-width: 100% }
+  .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 }
+  .tile { flex: 1 1 11rem; border: 1px solid #d0d7de; border-radius: .4rem; padding: .6rem .9rem }
+  .tile strong { display: block; font-size: 1.5rem }
+  table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+  th, td { padding: .25rem .7rem; border-bottom: 1px solid #d0d7de; text-align: right; white-space: nowrap }
+  .text th, .text td { text-align: left; vertical-align: top }
+  .answers { table-layout: fixed; width: 100% }
+  .answers td { white-space: pre-wrap; overflow-wrap: anywhere }
+  pre { background: #f6f8fa; padding: .8rem; border-radius: .4rem; overflow-x: auto } code { font-size: .85em }
+</style>
+</head>
+<body>
+<h1>{{ summary.run }}</h1>
+<p class="quiet">{{ summary.method }}, {{ last.iteration }} of {{ iterations }} iterations, seed {{ summary.seed }}</p>
+<div class="tiles">
+{% for tile in tiles %}
+  <div class="tile">{{ tile.title }}<strong>{{ tile.value }}</strong><span class="quiet">{{ tile.note }}</span></div>
+{% endfor %}
+</div>
+<img alt="Duality gap and win rate by iteration" src="data:image/png;base64,{{ figure }}">
+<h2>Iterations</h2>
+<div class="wide">
+<table>
+<thead><tr>{% for column in columns %}<th>{{ column.title }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for _ in summary.iterations %}
+<tr>{% set row = loop.index0 %}{% for column in columns %}<td>{{ column.cells[row] }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+<p class="quiet">t: iteration, 0 is the reference; {{ caption }}; s: seconds.</p>
+<h2>Sample answers</h2>
+<p class="quiet">Held-out prompts; P: the oracle's probability that the answer of iteration {{ last.iteration }} is
+better than the reference's.</p>
+<table class="text answers">
+<colgroup><col><col><col><col style="width: 4rem"></colgroup>
+<thead><tr><th>prompt</th><th>reference</th><th>iteration {{ last.iteration }}</th><th>P</th></tr></thead>
+<tbody>
+{% for answer in answers %}
+<tr>
+<td>
+{%- for message in answer.messages %}
+<div>{% if not loop.first or not loop.last %}<b>{{ message.role }}: </b>{% endif %}{{ message.content }}</div>
+{%- endfor %}
+</td>
+<td>{{ answer.reference }}</td>
+<td>{{ answer.policy }}</td>
+<td>{{ answer.probability | show(2) }}</td>
+</tr>
+{% endfor %}
+</tbody>
+</table>
+<h2>Policies</h2>
+<div class="wide">
+<table class="text">
+<thead><tr><th>t</th><th>digest of the weights</th><th>location</th></tr></thead>
+<tbody>
+{% for policy in summary.policies %}
+<tr>
+<td>{{ policy.index }}</td>
+<td><code>{{ policy.digest }}</code></td>
+<td><code>{{ locations[loop.index0] }}</code></td>
+</tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+<h2>Recipe</h2>
+<pre><code>{{ recipe }}</code></pre>
+<p class="quiet">What the recipe names, by digest, and the versions it ran with:</p>
+<pre><code>{{ provenance }}</code></pre>
+</body>
+</html>
+"""

@@ -1,0 +1,35 @@
+"""Where everything lies under a run root."""
+
+RUN = "run.json"
+LOCK = "lock.json"
+SUMMARY = "report/summary.json"
+
+
+def prompts(iteration: int, shard: int) -> str:
+    """The unit of one shard of an iteration's prompts."""
+    return f"iterations/{iteration:03d}/prompts/{shard:05d}"
+
+
+def held_out() -> str:
+    """The unit of the prompts that only evaluation sees."""
+    return "iterations/000/prompts/held_out"
+
+
+def shard(iteration: int, phase: str, step: str, index: int) -> str:
+    """The unit of one shard of a step (rollouts, pairs, logprobs) in a phase."""
+    return f"iterations/{iteration:03d}/{phase}/{step}/{index:05d}"
+
+
+def training(iteration: int, phase: str) -> str:
+    """The folder of a phase's resumable training state."""
+    return f"iterations/{iteration:03d}/{phase}/training"
+
+
+def policy(iteration: int, name: str) -> str:
+    """The unit of a policy: a Hugging Face folder named by the iteration that made it and the method's name for it."""
+    return f"policies/{iteration:03d}/{name}"
+
+
+def evaluation(iteration: int) -> str:
+    """The unit of an iteration's evaluation; iteration 0 is the reference."""
+    return f"iterations/{iteration:03d}/evaluation/benchmarks/00000"

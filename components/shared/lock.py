@@ -1,0 +1,104 @@
+"""The run lock: one run at a time under a run root.
+
+The lock is a small JSON object in the store with an owner and an expiry. A laptop's runner also records its process, so
+that a killed run's lock is known to be stale at once; a pod's lock is renewed by the steps and lapses by its expiry.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+
+from . import layout
+from .errors import UserError
+from .store import Store
+
+TTL_SECONDS = 600.0
+_RENEW_SECONDS = 60.0
+# Linux counts a process's start from a boot time that moves when the clock is set.
+_CLOCK_STEP_SECONDS = 5.0
+
+
+def acquire(store: Store, owner: str, *, process: bool = False) -> None:
+    """Take the lock of a run root for `owner`, or renew it; with `process`, it dies with the calling process.
+
+    Raises:
+        UserError: another live run holds it.
+    """
+    while True:
+        current = store.read_version(layout.LOCK)
+        held = json.loads(current[0]) if current else {}
+        if held and not _alive(held):
+            held = {}
+        if held and not _renewable(held, owner, process):
+            until = time.strftime("%H:%M:%S", time.localtime(held["expires"]))
+            raise UserError(
+                f"{store.uri}: in use by the run {held['owner']} on {held['host']} (lock renewed until {until}): "
+                "wait for it to end, or choose another run root"
+            )
+        holder = {key: held[key] for key in ("host", "pid", "started")} if held and not process else _holder(process)
+        if _write(store, {"owner": owner, **holder}, current[1] if current else None):
+            return
+
+
+def release(store: Store, owner: str) -> None:
+    """Give the lock back, if `owner` still holds it."""
+    current = store.read_version(layout.LOCK)
+    if current and json.loads(current[0])["owner"] == owner:
+        store.delete(layout.LOCK)
+
+
+@contextlib.contextmanager
+def renewing(store: Store) -> Iterator[None]:
+    """Within this block the lock of a run root, whoever's, does not expire."""
+    done = threading.Event()
+    thread = threading.Thread(target=_renew_until, args=(store, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=1.0)  # a store that hangs must not eat the seconds that a stopped pod is given
+
+
+def _renew_until(store: Store, done: threading.Event) -> None:
+    while not done.wait(_RENEW_SECONDS):
+        with contextlib.suppress(Exception):  # the next attempt comes well before the lock expires
+            if current := store.read_version(layout.LOCK):
+                _write(store, json.loads(current[0]), current[1])
+
+
+def _write(store: Store, lock: dict[str, Any], version: str | None) -> bool:
+    return store.swap(layout.LOCK, json.dumps({**lock, "expires": time.time() + TTL_SECONDS}).encode(), version)
+
+
+def _holder(process: bool) -> dict[str, Any]:
+    this = psutil.Process()
+    alive = {"pid": this.pid, "started": this.create_time()} if process else {"pid": None, "started": None}
+    return {"host": socket.gethostname(), **alive}
+
+
+def _renewable(held: dict[str, Any], owner: str, process: bool) -> bool:
+    """Whether a live lock is the owner's own; two live processes are two runs, whatever their name."""
+    if held["owner"] != owner:
+        return False
+    return not process or held["pid"] is None or (held["host"], held["pid"]) == (socket.gethostname(), os.getpid())
+
+
+def _alive(lock: dict[str, Any]) -> bool:
+    if lock["expires"] < time.time():
+        return False
+    if lock["pid"] is None or lock["host"] != socket.gethostname():
+        return True
+    try:
+        process = psutil.Process(lock["pid"])
+        same = abs(process.create_time() - lock["started"]) < _CLOCK_STEP_SECONDS
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

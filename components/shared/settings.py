@@ -1,0 +1,107 @@
+"""The base of every settings model, and the one line that a wrong value gets."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, Self, get_args
+
+import pydantic
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_jsonable_python
+
+from .errors import UserError
+
+
+class Settings(BaseModel):
+    """Settings of one part: unknown keys are refused, values never change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, data: Any, where: str) -> Self:
+        """Validate `data` (a JSON value) or raise UserError: every mistake, on one line, with the nearest known key."""
+        try:
+            return cls.model_validate(data)
+        except pydantic.ValidationError as error:
+            lines = [_explain(cls, mistake) for mistake in error.errors(include_url=False)]
+            raise UserError(f"{where}: " + "; ".join(dict.fromkeys(lines))) from None
+
+    def subset(self, model: type[BaseModel]) -> dict[str, Any]:
+        """The values of the fields of `model`, all of which `self` must have, nested settings likewise, as JSON."""
+        return {name: _narrow(getattr(self, name), field.annotation) for name, field in model.model_fields.items()}
+
+
+def _narrow(value: Any, annotation: Any) -> Any:
+    """`value` as JSON, cut down to the fields of `annotation` where that admits one other settings model."""
+    admitted = list(_models_in(annotation))
+    if isinstance(value, Settings) and len(admitted) == 1 and type(value) is not admitted[0]:
+        return value.subset(admitted[0])
+    return to_jsonable_python(value)
+
+
+def _explain(model: type[BaseModel], mistake: Any) -> str:
+    location = [str(part) for part in mistake["loc"]]
+    keys, _ = _walk(model, location)
+    key, context = ".".join(keys), mistake.get("ctx", {})
+    field = str(context.get("discriminator", "")).strip("'")
+    match mistake["type"]:
+        case "extra_forbidden":
+            known = {name for there in _walk(model, location[:-1])[1] for name in there.model_fields}
+            return f"{key}: unknown key" + nearest(location[-1], known, key)
+        case "union_tag_invalid":
+            tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+            return f"{key}.{field}: {context['tag']!r} is unknown" + nearest(context["tag"], tags)
+        case "union_tag_not_found":
+            return f"{key}.{field}: required, but missing"
+        case "missing":
+            return f"{key}: required, but missing"
+        case "value_error":
+            reason = str(context["error"])
+        case "model_type" | "model_attributes_type":
+            reason = f"keys and values are wanted here, not {mistake['input']!r}"
+        case _:
+            reason = f"{mistake['msg']}, not {mistake['input']!r}"
+    return f"{key}: {reason}" if key else reason
+
+
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """A hint naming the known word closest to `word`, or all known words when none is close."""
+    known = sorted(known)
+    parent = prefix.rpartition(".")[0]
+    qualified = {name: f"{parent}.{name}" if parent else name for name in known}
+    if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
+        return f"; did you mean {qualified[close[0]]}?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _walk(model: type[BaseModel], location: list[str]) -> tuple[list[str], list[type[BaseModel]]]:
+    """The keys of a location, and the models that lie there.
+
+    pydantic puts the tag of a discriminated union into the location, which is no key of the file.
+    """
+    keys, current = [], [model]
+    for part in location:
+        if len(current) > 1 and (tagged := [member for member in current if _tag_of(member, part)]):
+            current = tagged
+            continue
+        keys.append(part)
+        if holders := [member for member in current if part in member.model_fields]:  # else an index or a mapping's key
+            current = [child for member in holders for child in _models_in(member.model_fields[part].annotation)]
+    return keys, current
+
+
+def _tag_of(model: type[BaseModel], tag: str) -> bool:
+    """Whether one of the model's fields, the discriminator, can have the value `tag` alone."""
+    literals = (get_args(f.annotation) for f in model.model_fields.values() if _is_literal(f.annotation))
+    return (tag,) in literals
+
+
+def _is_literal(annotation: Any) -> bool:
+    return getattr(annotation, "__origin__", None) is Literal
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The settings models that an annotation admits."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

@@ -1,0 +1,8 @@
+"""Entry point: `python3 -m nashflow.components.training`."""
+
+from ..shared.protocol import main
+from .settings import Step
+from .step import run
+
+if __name__ == "__main__":
+    main("training", Step, run)

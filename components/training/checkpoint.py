@@ -1,0 +1,94 @@
+"""Resumable training state: parameters and AdamW's moments as safetensors, the update reached as JSON."""
+
+import json
+import shutil
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..shared.store import Store
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_STATE = "state.json"
+
+
+class Checkpoints:
+    """Checkpoints of one training under `prefix`; the newest whole one counts, and it alone is kept.
+
+    Writing goes on in the background; an error there is raised at the next checkpoint.
+    """
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._writer = ThreadPoolExecutor(1)
+        self._pending: Future[None] | None = None
+
+    def save(self, update: int, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", curves: Any) -> None:
+        """Copy the state after `update` updates and write it in the background."""
+        self.wait()
+        moments = {
+            f"{name}.{key}": value.detach().clone().cpu()
+            for name, parameter in model.named_parameters()
+            for key, value in optimizer.state[parameter].items()
+        }
+        weights = {name: parameter.detach().clone().cpu() for name, parameter in model.named_parameters()}
+        self._pending = self._writer.submit(self._write, update, weights, moments, json.dumps(curves))
+
+    def wait(self) -> None:
+        """Wait for the checkpoint in the making, and raise its error."""
+        if self._pending:
+            self._pending.result()
+
+    def restore(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> tuple[int, Any] | None:
+        """Bring model and optimizer to the newest checkpoint; its update and curves, or None where there is none."""
+        updates = sorted(key for key in self._store.list(self._prefix) if key.endswith(f"/{_STATE}"))
+        if not updates:
+            return None
+        folder = updates[-1].removesuffix(f"/{_STATE}")
+        state = json.loads(self._store.read(updates[-1]))
+        weights, moments = self._load(folder, "weights"), self._load(folder, "moments")
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(weights[name])
+                prefix = f"{name}."
+                optimizer.state[parameter] = {
+                    key.removeprefix(prefix): value.to(parameter.device) if key != f"{prefix}step" else value
+                    for key, value in moments.items()
+                    if key.startswith(prefix) and "." not in key.removeprefix(prefix)
+                }
+        return state["update"], state["curves"]
+
+    def discard(self) -> None:
+        """Delete every checkpoint, once the policy is published."""
+        self.wait()
+        for key in self._store.list(self._prefix):
+            self._store.delete(key)
+
+    def _write(self, update: int, weights: Any, moments: Any, curves: str) -> None:
+        from safetensors.torch import save_file
+
+        folder = f"{self._prefix}/update-{update:08d}"
+        local = Path(tempfile.mkdtemp(prefix="nashflow-checkpoint-"))
+        try:
+            for name, tensors in (("weights", weights), ("moments", moments)):
+                save_file(tensors, local / f"{name}.safetensors")
+                self._store.upload(local / f"{name}.safetensors", f"{folder}/{name}.safetensors")
+        finally:
+            shutil.rmtree(local)
+        # Last: a checkpoint without it is not seen.
+        self._store.write(f"{folder}/{_STATE}", f'{{"update": {update}, "curves": {curves}}}'.encode())
+        for key in self._store.list(self._prefix):
+            if not key.startswith(f"{folder}/"):
+                self._store.delete(key)
+
+    def _load(self, folder: str, name: str) -> dict[str, "torch.Tensor"]:
+        from safetensors.torch import load
+
+        return load(self._store.read(f"{folder}/{name}.safetensors"))

@@ -1,0 +1,73 @@
+"""The pairs of a phase with the log-probabilities of its anchors, as arrays to train on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engines.scoring import Pair
+from ..methods.phases import Phase
+from ..shared import records
+from ..shared.errors import UserError
+from ..shared.seeds import derive_seed
+from ..shared.store import Store
+from ..shared.units import Manifest
+
+
+@dataclass(frozen=True)
+class PairData:
+    """N training pairs: token ids of both sides, labels z (N,), and each anchor's log-probabilities (N, 2) by policy."""
+
+    chosen: list[Pair]
+    rejected: list[Pair]
+    labels: NDArray[np.float64]
+    anchors: dict[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def base(self, phase: Phase) -> NDArray[np.float64]:
+        """`Σ_j w_j log π_j` of both sides, (N, 2), in nats."""
+        return sum((weight * self.anchors[name] for name, weight in phase.weights.items()), np.zeros((len(self), 2)))
+
+
+def load(store: Store, phase: Phase, pairs: list[Manifest], logprobs: list[Manifest]) -> PairData:
+    """The shards' pairs, in the order of their prompts.
+
+    Raises:
+        UserError: there is not one pair.
+        ValueError: pairs and log-probabilities do not belong together.
+    """
+    rows = [row for shard in pairs for row in shard.table(store, "pairs", records.PAIRS).to_pylist()]
+    if not rows:
+        raise UserError(
+            f"phase {phase.name}: not one pair is left after filtering: sample more responses (method.samples), at a "
+            "higher method.temperature, or set judging.drop_identical to false"
+        )
+    scored = [row for shard in logprobs for row in shard.table(store, "logprobs", records.LOGPROBS).to_pylist()]
+    values = {(row["policy"], row["row_id"], row["pair"]): (row["chosen"], row["rejected"]) for row in scored}
+    keys = [(row["row_id"], row["pair"]) for row in rows]
+    if missing := [(name, *key) for name in phase.weights for key in keys if (name, *key) not in values]:
+        raise ValueError(f"phase {phase.name}: no log-probability for (policy, row, pair) {missing[0]}")
+    return PairData(
+        chosen=[(row["prompt_ids"], row["chosen_ids"]) for row in rows],
+        rejected=[(row["prompt_ids"], row["rejected_ids"]) for row in rows],
+        labels=np.array([row["label"] for row in rows]),
+        anchors={name: np.array([values[(name, *key)] for key in keys]) for name in phase.weights},
+    )
+
+
+def batches(count: int, size: int, updates: int, *seed: int | str) -> Iterator[list[int]]:
+    """Indices of the pairs of each update: pass after pass over all pairs, each in an order of its own.
+
+    The last update of a pass takes what is left. Update u is the same however often the training was restarted.
+    """
+    made = 0
+    for epoch in range(updates):
+        order = np.random.default_rng(derive_seed(*seed, "order", epoch)).permutation(count).tolist()
+        for at in range(0, count, size):
+            if made == updates:
+                return
+            yield order[at : at + size]
+            made += 1

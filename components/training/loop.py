@@ -1,0 +1,132 @@
+"""The training loop: AdamW on a phase's objective, with exact resume."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..engines.scoring import sequence_logprobs
+from ..methods.phases import Phase
+from . import objective
+from .checkpoint import Checkpoints
+from .data import PairData, batches
+from .settings import TrainingSettings
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+Curves = dict[str, list[float]]
+"""One figure an update: loss, h (mean, nats), accuracy (share of pairs with h > 0), gradient_norm, learning_rate."""
+
+
+def updates_of(phase: Phase, settings: TrainingSettings, pairs: int) -> int:
+    """How many optimiser updates a phase makes on its pairs."""
+    return phase.updates or settings.epochs * math.ceil(pairs / settings.batch_size)
+
+
+@dataclass
+class Trainer:
+    """A policy in training on one phase's pairs."""
+
+    model: "PreTrainedModel"
+    phase: Phase
+    data: PairData
+    settings: TrainingSettings
+    seed: tuple[int | str, ...]
+    """What the order of the pairs is a function of."""
+
+    def __post_init__(self) -> None:
+        import torch
+        from transformers import get_scheduler
+
+        self.updates = updates_of(self.phase, self.settings, len(self.data))
+        self.base = torch.from_numpy(self.data.base(self.phase)).float().to(self.model.device)
+        self.labels = torch.from_numpy(self.data.labels).float().to(self.model.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        self.scheduler = get_scheduler(
+            _SCHEDULES[self.settings.schedule],
+            self.optimizer,
+            num_warmup_steps=math.ceil(self.settings.warmup_ratio * self.updates),
+            num_training_steps=self.updates,
+        )
+
+    def train(self, checkpoints: Checkpoints) -> Curves:
+        """Train to the end, from the newest checkpoint if there is one; the curves of all updates."""
+        done, curves = checkpoints.restore(self.model, self.optimizer) or (0, {})
+        for _ in range(done):
+            self.scheduler.step()
+        plan = batches(len(self.data), self.settings.batch_size, self.updates, *self.seed)
+        for update, batch in enumerate(plan, start=1):
+            if update <= done:
+                continue
+            for name, value in self.update(batch).items():
+                curves.setdefault(name, []).append(value)
+            if update % self.settings.checkpoint_updates == 0 and update < self.updates:
+                checkpoints.save(update, self.model, self.optimizer, curves)
+        checkpoints.wait()
+        return curves
+
+    def update(self, batch: list[int]) -> dict[str, float]:
+        """One optimiser update on the pairs with these indices; the batch's figures."""
+        import torch
+
+        figures = {"learning_rate": float(self.scheduler.get_last_lr()[0]), "loss": 0.0, "h": 0.0, "accuracy": 0.0}
+        for at in range(0, len(batch), self.settings.micro_batch_size):
+            part = batch[at : at + self.settings.micro_batch_size]
+            losses, h = self.forward(part)
+            # Every pair weighs the same, also in a last micro-batch that is smaller.
+            (losses.sum() / len(batch)).backward()
+            sums = {"loss": losses.detach().sum(), "h": h.detach().sum(), "accuracy": (h > 0).sum()}
+            for name, value in sums.items():
+                figures[name] += float(value) / len(batch)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
+        figures["gradient_norm"] = float(norm)
+        if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient_norm"]):
+            raise FloatingPointError(f"training diverged: {figures}; lower training.learning_rate")
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        return figures
+
+    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Losses and margins h, (pairs,), of the pairs with these indices."""
+        ratios = objective.log_ratios(self.logprobs(indices), self.base[indices])
+        return objective.losses(self.phase, ratios, self.labels[indices]), objective.margin(ratios)
+
+    def logprobs(self, indices: list[int]) -> "torch.Tensor":
+        """log π of both sides of the pairs with these indices, (pairs, 2), in nats."""
+        sides = [self.data.chosen[index] for index in indices] + [self.data.rejected[index] for index in indices]
+        return sequence_logprobs(self.model, sides, self.phase.reduction).view(2, len(indices)).T
+
+    def mismatch(self) -> float:
+        """Largest difference, in nats, between the start policy's cached log-probs and live ones, on a first batch.
+
+        0 up to rounding where cache and training agree; nan where the policy that training starts from is no anchor.
+        """
+        import torch
+
+        cached = self.data.anchors.get(str(self.phase.start_from))
+        if cached is None:
+            return math.nan
+        indices = list(range(min(len(self.data), self.settings.micro_batch_size)))
+        with torch.no_grad():
+            live = self.logprobs(indices).double().cpu().numpy()
+        return float(np.abs(live - cached[indices]).max())
+
+
+def summary(phase: Phase, data: PairData, curves: dict[str, Any]) -> dict[str, float]:
+    """The figures of a training: means over its last tenth of updates, and the anchors' mean margins."""
+    tail = max(1, len(curves["loss"]) // 10)
+    figures = {name: float(np.mean(values[-tail:])) for name, values in curves.items() if name != "learning_rate"}
+    figures |= {"loss_first": curves["loss"][0], "h_first": curves["h"][0]}
+    if phase.link == "squared":
+        figures["h_over_target"] = figures["h"] / phase.target
+    for name in phase.weights:
+        figures[f"margin/{name}"] = float((data.anchors[name][:, 0] - data.anchors[name][:, 1]).mean())
+    return figures

@@ -1,0 +1,50 @@
+"""The objective of a phase, on log-probabilities: what every method minimises (arXiv ids: see `methods`).
+
+Shapes: B pairs; side 0 is the chosen response, side 1 the rejected one. Works in the precision of its input.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..methods.phases import Phase
+
+if TYPE_CHECKING:
+    import torch
+
+
+def log_ratios(logprobs: "torch.Tensor", base: "torch.Tensor") -> "torch.Tensor":
+    """`log π(y) − Σ_j w_j log π_j(y)` of both sides, (B, 2), from log π (B, 2) and the weighted anchors (B, 2), in nats."""
+    return logprobs - base
+
+
+def margin(ratios: "torch.Tensor") -> "torch.Tensor":
+    """`h = D − Σ_j w_j D_j`, (B,), in nats."""
+    return ratios[:, 0] - ratios[:, 1]
+
+
+def losses(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+    """Each pair's loss, (B,), for log-ratios (B, 2) and labels z (B,) in [-1, 1].
+
+    squared     (h − c z)²
+    logistic    −(1−ε) log σ(β h) − ε log σ(−β h)
+    unpaired    ½ Σ_y (log π(y)/π_anchor(y) − t_y)²,  t = ±c z
+    """
+    return _LINKS[phase.link](phase, ratios, labels)
+
+
+def _squared(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+    return (margin(ratios) - phase.target * labels) ** 2
+
+
+def _logistic(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+    from torch.nn.functional import logsigmoid
+
+    scaled = phase.beta * margin(ratios)
+    return -(1.0 - phase.label_smoothing) * logsigmoid(scaled) - phase.label_smoothing * logsigmoid(-scaled)
+
+
+def _unpaired(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+    targets = phase.target * labels
+    return 0.5 * ((ratios[:, 0] - targets) ** 2 + (ratios[:, 1] + targets) ** 2)
+
+
+_LINKS = {"squared": _squared, "logistic": _logistic, "unpaired": _unpaired}

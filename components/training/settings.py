@@ -1,0 +1,52 @@
+"""Settings of the training step."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..methods import AnyMethod
+from ..shared.protocol import StepPrompts, StepSettings
+from ..shared.settings import Settings
+
+
+class TrainingSettings(Settings):
+    """The recipe's `training` section: how the objective is minimised."""
+
+    engine: Literal["transformers"] = "transformers"
+    """What trains."""
+    learning_rate: float = Field(5e-7, gt=0.0)
+    """Peak learning rate of AdamW."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up, within one iteration: to zero, or not at all."""
+    warmup_ratio: float = Field(0.03, ge=0.0, lt=1.0)
+    """Part of an iteration's updates in which the learning rate rises from zero."""
+    epochs: int = Field(2, ge=1)
+    """Passes over an iteration's pairs."""
+    batch_size: int = Field(128, ge=1)
+    """Pairs of one update."""
+    micro_batch_size: int = Field(8, ge=1)
+    """Pairs of one forward and backward pass; gradients add up to the batch."""
+    weight_decay: float = Field(0.0, ge=0.0)
+    """Decoupled weight decay of AdamW."""
+    max_gradient_norm: float = Field(1.0, gt=0.0)
+    """Gradients are scaled down to this norm."""
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the saved policy; training itself is in float32."""
+    checkpoint_updates: int = Field(100, ge=1)
+    """Updates between two checkpoints, from which a restarted training goes on exactly."""
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> "TrainingSettings":
+        if self.micro_batch_size > self.batch_size:
+            raise ValueError(
+                f"micro_batch_size is {self.micro_batch_size}, above batch_size: set it to at most {self.batch_size}"
+            )
+        return self
+
+
+class Step(StepSettings):
+    """Everything the training step reads."""
+
+    method: AnyMethod
+    prompts: StepPrompts
+    training: TrainingSettings

@@ -1,0 +1,62 @@
+"""Minimise the phase's objective on its pairs, and publish the next policy."""
+
+import math
+import tempfile
+import time
+from pathlib import Path
+
+from ..methods import phase_of
+from ..shared import layout
+from ..shared.models import load_causal_lm, save_policy, weights_digest
+from ..shared.policies import open_policy
+from ..shared.protocol import Call, Result
+from ..shared.units import Unit, require_manifest
+from .checkpoint import Checkpoints
+from .data import load
+from .loop import Trainer, summary
+from .settings import Step
+
+VERSION = 1
+
+
+def run(call: Call[Step]) -> Result:
+    """Train one phase of an iteration."""
+    settings = call.settings
+    phase = phase_of(settings.method, call.iteration, call.phase)
+    shards = range(settings.prompts.shards)
+    source = phase.data_from or phase.name
+    pairs = [require_manifest(call.store, layout.shard(call.iteration, source, "pairs", shard)) for shard in shards]
+    scored = [
+        require_manifest(call.store, layout.shard(call.iteration, phase.name, "logprobs", shard)) for shard in shards
+    ]
+    start = open_policy(call.store, str(phase.start_from))
+    inputs = {f"pairs {shard}": pairs[shard].digest for shard in shards}
+    inputs |= {f"logprobs {shard}": scored[shard].digest for shard in shards}
+    unit = Unit(
+        call.store,
+        layout.policy(phase.result.iteration, phase.result.name),
+        VERSION,
+        settings.model_dump(mode="json"),
+        {**inputs, "start": start.weights},
+    )
+    if manifest := unit.finished():
+        return Result(manifest, skipped=True)
+    started = time.time()
+    data = load(call.store, phase, pairs, scored)
+    model = load_causal_lm(start.folder, "float32")
+    trainer = Trainer(model, phase, data, settings.training, (settings.run.seed, call.iteration, call.phase))
+    mismatch = trainer.mismatch()
+    checkpoints = Checkpoints(
+        call.store, f"{layout.training(call.iteration, call.phase)}/{unit.fingerprint[:16]}"
+    )
+    curves = trainer.train(checkpoints)
+    metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves)}
+    if not math.isnan(mismatch):
+        metrics["cache_mismatch"] = mismatch
+    with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
+        folder = Path(scratch) / "policy"
+        save_policy(model, start.folder, folder, settings.training.save_dtype)
+        weights = {"weights": weights_digest(folder), "curves": curves}
+        manifest = unit.publish_folder(folder, {**metrics, **weights}, started)
+    checkpoints.discard()
+    return Result(manifest)

@@ -1,0 +1,87 @@
+"""`nashflow plan`: what a recipe would do, before anything starts."""
+
+from dataclasses import dataclass
+
+from ..components.methods.phases import Phase
+from ..components.methods.units import units_of
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one iteration makes, at most."""
+
+    iteration: int
+    phases: tuple[str, ...]
+    responses: int
+    comparisons: int
+    """Comparisons of the tournaments; each is two forward passes of a pair preference model, one for each order."""
+    pairs: int
+    trainings: int
+    scored: int
+    """Sequences whose log-probabilities are cached: pairs × 2 sides × anchors."""
+
+
+def tasks_of(recipe: Recipe) -> list[str]:
+    """Every task of a run, in order."""
+    tasks = ["preparation", "0/evaluation"]
+    for iteration in range(1, recipe.run.iterations + 1):
+        for step, keys in units_of(recipe.method, iteration, recipe.prompts.shards).items():
+            tasks += [f"{iteration}/{step}"] * len(keys)
+    return [*tasks, "reporting"]
+
+
+def work_of(recipe: Recipe, iteration: int) -> Work:
+    """The work of one iteration."""
+    phases = recipe.method.phases(iteration)
+    prompts = recipe.prompts.per_iteration
+    pairs = {phase.name: prompts * _counts(phase)[1] for phase in phases if not phase.data_from}
+    mine = [pairs[phase.data_from or phase.name] for phase in phases]
+    return Work(
+        iteration,
+        tuple(f"{phase.name}: {_describe(phase)}" for phase in phases),
+        sum(prompts * sampling.count for phase in phases for sampling in phase.samples),
+        sum(prompts * _counts(phase)[0] for phase in phases if not phase.data_from),
+        sum(mine),
+        len(phases),
+        sum(2 * count * len(phase.weights) for count, phase in zip(mine, phases, strict=True)),
+    )
+
+
+def _counts(phase: Phase) -> tuple[int, int]:
+    """Comparisons and pairs of one prompt."""
+    responses = sum(sampling.count for sampling in phase.samples)
+    if phase.comparisons == "bracket":
+        return 3 * responses // 2 - 1, 1
+    return responses // 2, responses // 2
+
+
+def _describe(phase: Phase) -> str:
+    anchors = " + ".join(f"{weight:.3g} of {name}" for name, weight in phase.weights.items())
+    target = f", target {phase.target:.4g} nats" if phase.link == "squared" else ""
+    return f"{phase.start_from} → {phase.result} by {phase.link} regression on {anchors}{target}"
+
+
+def print_plan(recipe: Recipe) -> None:
+    """Show the recipe's work on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"{recipe.run.name}: {recipe.method.name}, {recipe.run.iterations} iterations")
+    headings = ("iteration", "responses", "comparisons", "pairs (at most)", "scored sequences", "trainings")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    works = [work_of(recipe, iteration) for iteration in range(1, recipe.run.iterations + 1)]
+    for work in works:
+        figures = (work.iteration, work.responses, work.comparisons, work.pairs, work.scored, work.trainings)
+        table.add_row(*(f"{figure:,}" for figure in figures))
+    console.print(table)
+    for work in works:
+        for phase in work.phases:
+            console.print(f"iteration {work.iteration}, {phase}", highlight=False)
+    evaluated = recipe.prompts.held_out * recipe.evaluation.samples
+    orders = 1 if recipe.oracle.kind == "sandbox" else 2
+    total = sum(work.comparisons for work in works) + evaluated * (recipe.run.iterations + 1)
+    console.print(f"{len(tasks_of(recipe))} tasks; at most {total * orders:,} calls of the {recipe.oracle.kind} oracle")
+    console.print(f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}")

@@ -1,0 +1,125 @@
+"""A recipe: the steps' settings composed, read from YAML."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import model_validator
+
+from ..components.engines.settings import GenerationSettings, ScoringSettings
+from ..components.evaluation.settings import EvaluationSettings
+from ..components.judging.settings import JudgingSettings
+from ..components.methods import AnyMethod
+from ..components.oracles.settings import AnyOracle, SandboxOracle
+from ..components.preparation.settings import AnyPolicy, PromptSettings, RunSettings, SandboxPolicy
+from ..components.shared.errors import UserError
+from ..components.shared.settings import Settings
+from ..components.training.settings import TrainingSettings
+
+SHIPPED = Path(__file__).parent / "recipes"
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class ClusterSettings(Settings):
+    """The recipe's `cluster` section: what only a cluster reads."""
+
+    image: str = "nashflow:0.1.0"
+    """Image of every step."""
+    run_root: str = ""
+    """Run root of submitted runs, such as s3://bucket/runs/{job}, where {job} becomes the KFP job id."""
+
+
+class Recipe(Settings):
+    """Everything about a run. Each section is the settings of the step or part that owns it."""
+
+    run: RunSettings
+    method: AnyMethod
+    policy: AnyPolicy
+    prompts: PromptSettings
+    oracle: AnyOracle
+    rollout: GenerationSettings = GenerationSettings()
+    judging: JudgingSettings = JudgingSettings()
+    logprobs: ScoringSettings = ScoringSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    cluster: ClusterSettings = ClusterSettings()
+
+    @model_validator(mode="after")
+    def _one_world(self) -> Self:
+        """The sandbox's policy, prompts, oracle and benchmark belong together."""
+        sandboxes = {"policy": isinstance(self.policy, SandboxPolicy), "oracle": isinstance(self.oracle, SandboxOracle)}
+        wants_sandbox = {"prompts.path is empty": not self.prompts.path, "evaluation.benchmarks has game": self._game}
+        for why, wants in wants_sandbox.items():
+            for section, is_sandbox in sandboxes.items():
+                if wants and not is_sandbox:
+                    raise ValueError(f"{why}, which is for the sandbox, but {section}.kind is not sandbox: change either")
+        if isinstance(self.policy, SandboxPolicy) and isinstance(self.oracle, SandboxOracle):
+            if self.policy.world != self.oracle.world:
+                raise ValueError("policy.world and oracle.world differ: set both to the same world")
+        return self
+
+    @property
+    def _game(self) -> bool:
+        return "game" in self.evaluation.benchmarks
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a YAML file, or a shipped one by its name, with overrides such as `training.learning_rate=1e-6`.
+
+    `${NAME}` in a text becomes the environment variable's value.
+
+    Raises:
+        UserError: no such file, not YAML, an unknown key (names the nearest), a wrong value, an unset variable.
+    """
+    path = Path(name)
+    if not path.exists() and (SHIPPED / f"{name}.yaml").exists():
+        path = SHIPPED / f"{name}.yaml"
+    try:
+        data = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+        raise UserError(f"{name}: no such recipe; give a YAML file or one of {shipped}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{name}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{name}: a recipe is a mapping with the sections {', '.join(Recipe.model_fields)}")
+    for override in overrides:
+        _override(data, override)
+    return Recipe.parse(_expanded(data, name), name)
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    *sections, last = key.strip().split(".")
+    if not equals or not sections or not last:
+        raise UserError(f"--set {override}: give section.key=value, such as training.learning_rate=1e-6")
+    place = data
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise UserError(f"--set {override}: {section} is a value, not a section")
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
+
+
+def _expanded(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _expanded(inner, where) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_expanded(inner, where) for inner in value]
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: _variable(match.group(1), where), value)
+    return value
+
+
+def _variable(name: str, where: str) -> str:
+    if name not in os.environ:
+        raise UserError(f"{where}: the environment variable {name} is not set; the recipe uses it as ${{{name}}}")
+    return os.environ[name]

@@ -1,0 +1,127 @@
+"""The end of a run on a terminal, and `nashflow report`: the report again, several runs of one world in one figure."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nashflow.components.reporting.figure import draw
+from nashflow.components.reporting.files import FIGURE, PAGE, publish_report, report_unit
+from nashflow.components.reporting.summary import summarise
+from nashflow.components.reporting.table import CAPTION, Column, figure_columns, second_columns
+from nashflow.components.shared import layout
+from nashflow.components.shared.atomic_file import replacing
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.run import Run, flatten, require_run
+from nashflow.components.shared.store import Store, open_store
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_LENS = ("evaluation.tau", "evaluation.temperature")
+"""What a policy is looked at through: figures measured with another one do not compare."""
+
+
+class _Report(NamedTuple):
+    store: Store
+    run: Run
+    summary: dict[str, Any]
+
+
+def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
+    """Show the table of each run again. One run: write its report's files anew; several: draw them in one figure.
+
+    `output` is where the figure goes; by default below the first run root.
+
+    Raises:
+        UserError: there is no run, nothing in it is finished, or the runs are not of one world (says what differs).
+    """
+    if output and (output.suffix != ".png" or output.is_dir()):
+        raise UserError(f"--output {output}: the figure is a PNG file: give a name that ends in .png")
+    reports = [_read(run_root) for run_root in run_roots]
+    for other in reports[1:]:
+        _check_one_world(reports[0], other)
+    console = Console()
+    if len(reports) == 1:
+        store, run, summary = reports[0]
+        publish_report(report_unit(store, run, summary), run, summary)
+        print_table(summary, store, console)
+    else:
+        for report in reports:
+            _print_figures(report.summary, console)
+    if output or len(reports) > 1:
+        _print_place(console, "figure", _write_figure(reports, output))
+
+
+def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> None:
+    """Print a run's figures, a row an iteration, and where its report lies."""
+    _print_figures(summary, console)
+    for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
+        _print_place(console, name, store.location(key))
+
+
+def _print_figures(summary: Mapping[str, Any], console: Console) -> None:
+    """One table where the terminal is wide enough, otherwise a second one for the seconds."""
+    title = f"{summary['run']}: {summary['method']}, seed {summary['seed']}"
+    figures, seconds = figure_columns(summary), second_columns(summary)
+    whole = _table(title, figures + seconds)
+    if console.measure(whole).maximum <= console.width:
+        tables = [whole]
+    else:
+        tables = [_table(title, figures), _table("seconds by step", [figures[0], *seconds])]
+    for table in tables:
+        console.print(table)
+    console.print(CAPTION, style="dim", highlight=False)
+
+
+def _table(title: str, columns: Sequence[Column]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(escape(column.title), justify="right", no_wrap=True)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _print_place(console: Console, name: str, place: str) -> None:
+    # A path is copied from the terminal: it may not be broken, nor read as markup.
+    console.print(f"{name:<8} {place}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _read(run_root: str) -> _Report:
+    store = open_store(run_root)
+    run = require_run(store)
+    return _Report(store, run, summarise(store, run, run.recipe["run"]["iterations"]))
+
+
+def _check_one_world(one: _Report, other: _Report) -> None:
+    """What a run names is compared by digest: another path or batch size makes no other world."""
+    here, there = (flatten(report.run.recipe) for report in (one, other))
+    keys = [key for key in _LENS if here.get(key) != there.get(key)]
+    differing = [f"{key} is {here.get(key)!r} and {there.get(key)!r}" for key in keys]
+    for named, digest in one.run.inputs.items():
+        if other.run.inputs[named] == digest:
+            continue
+        section = [
+            key for key in sorted(here | there) if key.startswith(f"{named}.") and here.get(key) != there.get(key)
+        ]
+        settings = [f"{key} is {here.get(key)!r} and {there.get(key)!r}" for key in section]
+        differing += settings or [f"the content of {named} has changed"]
+    if differing:
+        raise UserError(
+            f"{one.store.uri} and {other.store.uri} are not of one world, so their figures do not compare: "
+            f"{'; '.join(differing)}"
+        )
+
+
+def _write_figure(reports: Sequence[_Report], output: Path | None) -> str:
+    """Draw the runs in one figure; where it was written."""
+    figure = draw([report.summary for report in reports])
+    if output:
+        with replacing(output) as file:
+            file.write(figure)
+        return str(output)
+    store, names = reports[0].store, "-".join(report.run.name for report in reports[1:])
+    key = f"report/figure-with-{names}.png"
+    store.write(key, figure)
+    return store.location(key)

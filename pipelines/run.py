@@ -1,0 +1,128 @@
+"""`nashflow run`: execute a recipe's compiled graph on this machine."""
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..components.preparation.settings import Step as PreparationStep
+from ..components.preparation.step import check
+from ..components.shared import layout, lock
+from ..components.shared.store import Store, open_store
+from .graph import compile_graph
+from .local import Event, Interrupted, StepFailed, execute
+from .plan import tasks_of
+from .recipe import Recipe, load_recipe
+from .report import print_table
+
+_PRELOAD = (
+    "torch",
+    "transformers.generation.utils",
+    "transformers.models.llama.modeling_llama",
+    "transformers.tokenization_utils_tokenizers",
+    "safetensors.torch",
+    "mlflow",
+    "pyarrow.parquet",
+    "boto3",
+    "matplotlib.figure",
+    "jinja2",
+)
+_ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
+_SHOWN = {
+    "preparation": ("prompts",),
+    "rollout": ("responses", "mean_length"),
+    "judging": ("pairs", "comparisons"),
+    "logprobs": ("sequences", "cache_hits"),
+    "training": ("updates", "loss", "accuracy"),
+    "evaluation": ("win_rate", "duality_gap", "kl"),
+    "reporting": (),
+}
+
+
+def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
+    """Run a recipe to its end, resuming what is there, and show its report. Exits with the code of a failed step.
+
+    Raises:
+        UserError: the recipe, or what it names, cannot be used.
+    """
+    recipe = load_recipe(name, overrides)
+    store = open_store(run_root or f"runs/{recipe.run.name}")
+    check(PreparationStep.parse(recipe.subset(PreparationStep), name), store)
+    console = Console()
+    tracking = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
+    scratch = Path(tempfile.mkdtemp(prefix="nashflow-run-"))
+    try:
+        with _locked(store) as owner, _progress(console, recipe) as show:
+            compile_graph(recipe, scratch / "pipeline.yaml")
+            arguments = {"run_root": store.uri, "owner": owner}
+            environment = {**_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking}
+            execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show)
+    except (StepFailed, Interrupted) as failure:
+        _explain(failure, scratch)
+    shutil.rmtree(scratch)
+    print_table(json.loads(store.read(layout.SUMMARY)), store, console)
+    console.print(f"compare runs in MLflow: mlflow ui --backend-store-uri {tracking}", soft_wrap=True)
+
+
+def _beside(store: Store) -> str:
+    """The SQLite store that all runs of one folder share."""
+    folder = Path("runs").absolute() if "://" in store.uri else Path(store.uri).parent
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@contextmanager
+def _locked(store: Store) -> Iterator[str]:
+    """Hold the run root's lock while this process lives; its owner."""
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    lock.acquire(store, owner, process=True)
+    try:
+        with lock.renewing(store):
+            yield owner
+    finally:
+        lock.release(store, owner)
+
+
+@contextmanager
+def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
+    """A bar over the run's tasks, and a line for each that ends; what takes the events."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(recipe.run.name, total=len(tasks_of(recipe)))
+
+        def show(event: Event) -> None:
+            if event.state == "started":
+                progress.update(bar, description=event.task.rpartition("/")[2])
+            elif event.state == "succeeded" and event.records:
+                progress.advance(bar)
+                progress.console.print(_line(event.records[-1]), highlight=False)
+            elif event.state == "failed":
+                progress.console.print(f"{event.task}: attempt {event.attempt} failed", highlight=False)
+
+        yield show
+
+
+def _line(record: dict[str, Any]) -> str:
+    place = f"iteration {record['iteration']}" if record["step"] not in ("preparation", "reporting") else ""
+    shown = ((key, record["metrics"].get(key)) for key in _SHOWN[record["step"]])
+    figures = ", ".join(f"{key} {value:.4g}" for key, value in shown if value is not None)
+    state = "finished before" if record["skipped"] else f"{record['seconds']:.1f} s"
+    return f"{place:<13}{record['phase']:<6}{record['step']:<12}{state:>16}  {figures}"
+
+
+def _explain(failure: StepFailed | Interrupted, scratch: Path) -> None:
+    """One line on stderr, and the step's exit code. The logs stay, unless the mistake is the user's."""
+    print(f"nashflow: {failure}", file=sys.stderr)
+    if isinstance(failure, StepFailed) and failure.exit_code != 2:
+        print(f"nashflow: log: {failure.log}; the same command goes on from here", file=sys.stderr)
+    else:
+        shutil.rmtree(scratch)
+    sys.exit(failure.exit_code)

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nashflow.components.games.sandbox.enumeration import all_sequences, enumerate_policy
+from nashflow.components.games.sandbox.texts import prompt_messages, response_text
+from nashflow.components.shared.chat import prompt_ids, response_ids
+from nashflow.components.shared.models import load_causal_lm, load_tokenizer
+
+
+def test_every_response_is_scored_as_one_by_one(reference: Path) -> None:
+    """Independently: each sequence alone, token by token, the model in float64 and the softmax in numpy."""
+    tokenizer, model = load_tokenizer(reference), load_causal_lm(reference, "float64")
+    enumerated = enumerate_policy(load_causal_lm(reference), tokenizer)
+    scores = np.empty((8, 25))
+    for context, index in [(0, 0), (0, 24), (3, 7), (7, 13)]:
+        prompt = prompt_ids(tokenizer, prompt_messages(context))
+        response = response_ids(tokenizer, response_text(index), tokenizer.eos_token_id)
+        total = 0.0
+        for position, token in enumerate(response):
+            with torch.no_grad():
+                logits = model(torch.tensor([prompt + response[:position]])).logits[0, -1].numpy()
+            total += logits[token] - np.logaddexp.reduce(logits)
+        scores[context, index] = total
+        inside = np.log1p(-enumerated.mass_outside[context])
+        assert enumerated.log_policy[context, index] + inside == pytest.approx(scores[context, index], abs=1e-6)
+
+
+def test_the_whole_mass_is_accounted_for(reference: Path) -> None:
+    tokenizer, model = load_tokenizer(reference), load_causal_lm(reference)
+    enumerated = enumerate_policy(model, tokenizer)
+    np.testing.assert_allclose(np.exp(enumerated.log_policy).sum(axis=-1), 1, atol=1e-13)
+    assert (enumerated.mass_outside >= -1e-12).all()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(0.5)
+    spoilt = enumerate_policy(model, tokenizer)
+    assert (spoilt.mass_outside > 0.01).all()
+    assert (spoilt.mass_outside < 1).all()
+
+
+def test_sampled_frequencies_approach_the_enumerated_policy(reference: Path) -> None:
+    tokenizer, model = load_tokenizer(reference), load_causal_lm(reference)
+    expected = np.exp(enumerate_policy(model, tokenizer).log_policy[4])
+    count = 4000
+    prompt = torch.tensor([prompt_ids(tokenizer, prompt_messages(4))]).repeat(count, 1)
+    torch.manual_seed(1)
+    sampled = model.generate(prompt, do_sample=True, top_k=0, max_new_tokens=3, eos_token_id=1, pad_token_id=2)
+    texts = tokenizer.batch_decode(sampled[:, prompt.shape[1] :], skip_special_tokens=True)
+    counts = np.array([texts.count(response_text(index)) for index in range(25)])
+    chi_square = float(((counts - count * expected) ** 2 / (count * expected)).sum())
+    assert chi_square < 51.2  # 0.999 quantile, 24 degrees of freedom
+
+
+def test_enumerating_leaves_the_model_as_it_was(reference: Path) -> None:
+    tokenizer, model = load_tokenizer(reference), load_causal_lm(reference)
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    enumerate_policy(model, tokenizer)
+    assert model.training
+    assert model.dtype == torch.float32
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_sequences_come_context_by_context(reference: Path) -> None:
+    tokenizer = load_tokenizer(reference)
+    sequences = all_sequences(tokenizer)
+    assert sequences.shape == (200, 7)
+    assert tokenizer.decode(sequences[25 * 6 + 9]) == f"<s> <user> x6 <assistant> {response_text(9)} </s>"

@@ -1,0 +1,63 @@
+"""The parts that the model oracles share."""
+
+from pathlib import Path
+
+import pytest
+from nashflow.components.oracles.inference import (
+    batches,
+    context_length,
+    conversation_text,
+    padded,
+    require_finite,
+)
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.models import load_causal_lm, load_tokenizer
+
+from tests.fixtures import models
+
+DIALOGUE = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+
+
+@pytest.mark.parametrize("template", [models.CHAT_TEMPLATE, models.CHAT_TEMPLATE.removeprefix("{{ bos_token }}")])
+def test_a_conversation_has_no_bos_and_no_generation_prompt(tmp_path: Path, template: str) -> None:
+    models.save_tokenizer(tmp_path, chat_template=template)
+    text = conversation_text(load_tokenizer(tmp_path), DIALOGUE)
+    assert text == "<|user|>Hi<|end|><|assistant|>Hello<|end|>"
+
+
+def test_a_template_that_refuses_a_dialogue_is_the_users_to_mend(tmp_path: Path) -> None:
+    models.save_tokenizer(tmp_path, chat_template="{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(UserError, match=f"{tmp_path} refuses a dialogue: roles must alternate"):
+        conversation_text(load_tokenizer(tmp_path), DIALOGUE)
+
+
+def test_the_context_is_the_shorter_of_the_models_and_the_tokenizers(tmp_path: Path) -> None:
+    model = load_causal_lm(models.llama(tmp_path))
+    tokenizer = load_tokenizer(tmp_path)
+    assert context_length(model, tokenizer) == 512
+    tokenizer.model_max_length = 100
+    assert context_length(model, tokenizer) == 100
+
+
+def test_batches_take_every_sequence_once_and_the_longest_first() -> None:
+    sequences = [[0] * length for length in (3, 9, 1, 9, 4, 2, 7)]
+    found = list(batches(sequences, 3))
+    assert found == [[1, 3, 6], [4, 0, 5], [2]]
+    assert list(batches([], 3)) == []
+
+
+def test_padding_on_either_side() -> None:
+    import torch
+
+    cpu = torch.device("cpu")
+    ids, mask = padded([[5, 6], [7]], 9, "left", cpu)
+    assert (ids.tolist(), mask.tolist()) == ([[5, 6], [9, 7]], [[1, 1], [0, 1]])
+    ids, mask = padded([[5, 6], [7]], 9, "right", cpu)
+    assert (ids.tolist(), mask.tolist()) == ([[5, 6], [7, 9]], [[1, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_an_answer_that_is_no_number_is_refused(number: float) -> None:
+    require_finite([0.0, -1e30], Path("judge"))
+    with pytest.raises(UserError, match="oracle in judge answers"):
+        require_finite([0.0, number], Path("judge"))

@@ -1,0 +1,167 @@
+"""The Bradley-Terry oracle against transformers' own pipeline and plain forward passes."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nashflow.components.oracles.base import Query
+from nashflow.components.oracles.reward_model import RewardModelOracle
+from nashflow.components.shared.chat import Message
+from nashflow.components.shared.errors import UserError
+
+from tests.fixtures import models
+
+PROMPTS: list[list[Message]] = [
+    [{"role": "user", "content": "Name a colour."}],
+    [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello. What is it?"},
+        {"role": "user", "content": "A riddle, please, and not too short a one."},
+    ],
+]
+ANSWERS = ["", "Red.", "Blue, of course; or green on some days.", "I do not know any, sorry! Ask me for a number."]
+QUERIES = [
+    Query(messages, ANSWERS[first], ANSWERS[second])
+    for messages in PROMPTS
+    for first in range(len(ANSWERS))
+    for second in range(first)
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.classifier(tmp_path_factory.mktemp("reward"))
+
+
+def pipeline_rewards(folder: Path, dialogues: Sequence[Sequence[Message]], **options: Any) -> list[float]:
+    """Raw logits by the text pipeline, one text at a time, as the published code does it."""
+    from transformers import AutoTokenizer, pipeline
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    classify = pipeline("text-classification", model=str(folder), tokenizer=tokenizer, device="cpu")
+    # These test tokenizers add no BOS of their own: the template's stays.
+    texts = [str(tokenizer.apply_chat_template(list(dialogue), tokenize=False)) for dialogue in dialogues]
+    found = [classify(text, function_to_apply="none", batch_size=1, truncation=True)[0]["score"] for text in texts]
+    return [float(score) for score in found]
+
+
+def answered(messages: Sequence[Message], text: str) -> list[Message]:
+    return [*messages, {"role": "assistant", "content": text}]
+
+
+def sigmoid(difference: float) -> float:
+    return 1 / (1 + math.exp(-difference))
+
+
+def test_probabilities_are_those_of_the_pipelines_rewards(folder: Path) -> None:
+    dialogues = [answered(query.messages, text) for query in QUERIES for text in (query.first, query.second)]
+    rewards = pipeline_rewards(folder, dialogues)
+    assert len({round(reward, 3) for reward in rewards}) == 8, "the test can tell answers apart"
+    verdicts = RewardModelOracle(folder, "float32", 4).compare(QUERIES)
+    for verdict, first, second in zip(verdicts, rewards[::2], rewards[1::2], strict=True):
+        assert verdict.probability == pytest.approx(sigmoid(first - second), abs=1e-5)
+        assert verdict.forward == verdict.backward == verdict.probability
+        assert not verdict.abstained
+        assert not verdict.truncated
+
+
+def test_neither_batch_size_nor_company_changes_a_verdict(folder: Path) -> None:
+    alone = [RewardModelOracle(folder, "float64", 1).compare([query])[0].probability for query in QUERIES[:3]]
+    for batch_size in (1, 3, 64):
+        found = RewardModelOracle(folder, "float64", batch_size).compare(QUERIES)
+        assert [verdict.probability for verdict in found[:3]] == pytest.approx(alone, abs=1e-12)
+
+
+def test_each_answer_is_scored_once(folder: Path) -> None:
+    import torch
+    from torch.nn.modules.module import register_module_forward_hook
+
+    oracle = RewardModelOracle(folder, "float32", 3)
+    rows: list[int] = []
+    handle = register_module_forward_hook(
+        lambda module, _, output: rows.append(len(output)) if isinstance(module, torch.nn.Embedding) else None
+    )
+    try:
+        oracle.compare([*QUERIES, *(query.swapped() for query in QUERIES)])
+    finally:
+        handle.remove()
+    assert rows == [3, 3, 2], "two prompts with four answers each"
+
+
+def test_a_conversation_has_one_bos_whatever_the_template_writes(tmp_path: Path) -> None:
+    verdicts = []
+    for name, bos in (("none", ""), ("one", "{{ bos_token }}"), ("two", "{{ bos_token }}{{ bos_token }}")):
+        folder = models.classifier(tmp_path / name)
+        (folder / "chat_template.jinja").write_text(bos + models.CHAT_TEMPLATE.removeprefix("{{ bos_token }}"))
+        verdicts.append(RewardModelOracle(folder, "float64", 8).compare(QUERIES))
+    assert verdicts[0] == verdicts[1] == verdicts[2]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_what_is_too_long_is_cut_as_the_pipeline_cuts_it_and_reported(tmp_path: Path, side: str) -> None:
+    folder = models.classifier(tmp_path)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    options = {"model_max_length": 60, "truncation_side": side}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | options))
+    long, longer = "word " * 30, "other words " * 40
+    messages = PROMPTS[0]
+    cut, whole = RewardModelOracle(folder, "float32", 4).compare(
+        [Query(messages, long, longer), Query(messages, "Red.", "Blue.")]
+    )
+    if side == "right":
+        first, second = pipeline_rewards(folder, [answered(messages, long), answered(messages, longer)])
+    else:  # the pipeline would cut off the BOS that stands in its text
+        first, second = tail_rewards(folder, [answered(messages, long), answered(messages, longer)], 60)
+    assert cut.probability == pytest.approx(sigmoid(first - second), abs=1e-5)
+    assert abs(cut.probability - 0.5) > 1e-3
+    assert (cut.truncated, whole.truncated) == (True, False)
+
+
+def tail_rewards(folder: Path, dialogues: Sequence[Sequence[Message]], longest: int) -> list[float]:
+    """Raw logits of a BOS and each dialogue's last tokens."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    rewards = []
+    for dialogue in dialogues:
+        ids = tokenizer.apply_chat_template(list(dialogue), return_dict=False)
+        assert ids[0] == models.BOS
+        with torch.no_grad():
+            rewards.append(model(torch.tensor([[models.BOS, *ids[-(longest - 1) :]]])).logits.item())
+    return rewards
+
+
+def test_a_model_without_a_padding_token_is_asked_one_by_one(folder: Path, tmp_path: Path) -> None:
+    unpadded = models.classifier(tmp_path)
+    config = json.loads((unpadded / "config.json").read_text())
+    (unpadded / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    found = RewardModelOracle(unpadded, "float64", 8).compare(QUERIES)
+    expected = RewardModelOracle(folder, "float64", 8).compare(QUERIES)
+    assert [verdict.probability for verdict in found] == pytest.approx([v.probability for v in expected], abs=1e-12)
+
+
+def test_rewards_far_apart_are_a_certainty_not_an_overflow(tmp_path: Path) -> None:
+    folder = models.classifier(tmp_path, spread=0.3)
+    scale_head(folder, 1e5)
+    probabilities = {verdict.probability for verdict in RewardModelOracle(folder, "float64", 8).compare(QUERIES)}
+    assert probabilities == {0.0, 1.0}
+
+
+def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
+    folder = models.classifier(tmp_path)
+    scale_head(folder, float("nan"))
+    with pytest.raises(UserError, match="answers nan"):
+        RewardModelOracle(folder, "float32", 8).compare(QUERIES)
+
+
+def scale_head(folder: Path, factor: float) -> None:
+    """Multiply the weights that make a reward of the last hidden state."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {"score.weight": weights["score.weight"] * factor}, folder / "model.safetensors")

@@ -1,0 +1,161 @@
+"""The oracle section of a recipe: what is refused, what names an oracle, and that it opens."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nashflow.components.oracles.base import Query
+from nashflow.components.oracles.settings import AnyOracle, OracleSettings, PairPreference, RewardModel, SandboxOracle
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.settings import Settings
+
+from tests.fixtures import models
+
+
+class Recipe(Settings):
+    oracle: AnyOracle
+
+
+def parsed(**section: Any) -> OracleSettings:
+    return Recipe.parse({"oracle": section}, "recipe.yaml").oracle
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.llama(tmp_path_factory.mktemp("judge"))
+
+
+@pytest.fixture(scope="module")
+def reward(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.classifier(tmp_path_factory.mktemp("reward"))
+
+
+def test_the_kind_tells_oracles_apart_and_each_opens(judge: Path, reward: Path) -> None:
+    sections: list[tuple[dict[str, Any], type[OracleSettings]]] = [
+        ({"kind": "sandbox", "world": {"seed": 2}}, SandboxOracle),
+        ({"kind": "reward_model", "model": str(reward)}, RewardModel),
+        ({"kind": "pair_preference", "model": str(judge), "dtype": "bfloat16", "batch_size": 2}, PairPreference),
+    ]
+    for section, kind in sections:
+        settings = parsed(**section)
+        assert type(settings) is kind
+        settings.check()
+        (verdict,) = settings.load().compare([Query([{"role": "user", "content": "x1"}], "a b", "c d")])
+        assert 0 < verdict.probability < 1
+        assert verdict.probability != 0.5
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        ({"kind": "pair_preference"}, "oracle.model: required"),
+        ({"kind": "pair_prefrence", "model": "m"}, "did you mean pair_preference"),
+        (
+            {"kind": "reward_model", "model": "m", "batch": 3},
+            "oracle.batch: unknown key; did you mean oracle.batch_size",
+        ),
+        ({"kind": "reward_model", "model": "m", "dtype": "float16"}, "oracle.dtype"),
+        ({"kind": "sandbox", "model": "m"}, "oracle.model: unknown key"),
+    ],
+)
+def test_a_section_that_says_nonsense_has_its_line(section: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        parsed(**section)
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def with_pickle(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"")
+
+
+def without_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+
+
+def gone(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", [RewardModel, PairPreference])
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (without_weights, "no .*safetensors"),
+        (pickled, "no .*safetensors.*pytorch_model.bin"),
+        (with_pickle, "pickle"),
+        (without_template, "no chat template"),
+        (gone, "does not exist"),
+    ],
+)
+def test_a_bad_folder_is_refused_with_one_line(
+    kind: type[RewardModel] | type[PairPreference],
+    damage: Callable[[Path], None],
+    complaint: str,
+    tmp_path: Path,
+    judge: Path,
+    reward: Path,
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(reward if kind is RewardModel else judge, folder)
+    kind(model=str(folder)).check()
+    damage(folder)
+    with pytest.raises(UserError, match=complaint) as refusal:
+        kind(model=str(folder)).check()
+    assert str(folder) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_language_model_is_no_reward_model_and_the_other_way_round(judge: Path, reward: Path) -> None:
+    with pytest.raises(UserError, match=r"no reward model: config\.json names no sequence classifier"):
+        RewardModel(model=str(judge)).check()
+    with pytest.raises(UserError, match=r"set oracle\.kind to reward_model"):
+        PairPreference(model=str(reward)).check()
+
+
+@pytest.mark.parametrize(("labels", "outputs"), [({"0": "bad", "1": "good", "2": "best"}, 3), (None, 2)])
+def test_a_classifier_with_several_outputs_is_no_reward_model(
+    labels: dict[str, str] | None, outputs: int, reward: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(reward, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("id2label")
+    (folder / "config.json").write_text(json.dumps(config | ({"id2label": labels} if labels else {})))
+    with pytest.raises(UserError, match=f"{outputs} outputs, not 1"):
+        RewardModel(model=str(folder)).check()
+
+
+def test_a_judge_without_the_two_letters_is_refused(tmp_path: Path) -> None:
+    folder = models.llama(tmp_path, words=("yes", "no"))
+    with pytest.raises(UserError, match='"A" is not a single token'):
+        PairPreference(model=str(folder)).check()
+
+
+def test_the_digest_of_a_model_names_weights_configuration_and_tokenizer(judge: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(judge, tmp_path / "elsewhere")
+    digest = PairPreference(model=str(copy)).digest()
+    assert digest == PairPreference(model=str(judge), batch_size=3).digest()
+    (copy / "README.md").write_text("A judge.")
+    assert PairPreference(model=str(copy)).digest() == digest
+    digests = {digest}
+    for name in ("chat_template.jinja", "tokenizer.json", "config.json", "model.safetensors"):
+        content = (copy / name).read_bytes()
+        (copy / name).write_bytes(content[:-1] + (b"\x01" if content[-1:] == b"\x00" else b"\x00"))
+        digests.add(PairPreference(model=str(copy)).digest())
+        (copy / name).write_bytes(content)
+    assert len(digests) == 5
+
+
+def test_the_digest_of_a_world_names_its_game() -> None:
+    digests = [SandboxOracle.model_validate({"world": {"seed": seed}}).digest() for seed in (0, 1, 2)]
+    assert len(set(digests)) == 3
+    assert SandboxOracle().digest() == digests[0]

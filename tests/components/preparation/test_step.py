@@ -1,0 +1,348 @@
+"""The preparation step: what it refuses, what it writes, and what a rerun and an extension change."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nashflow.components.games.preference import log_normalise
+from nashflow.components.games.sandbox.settings import WorldSettings
+from nashflow.components.games.sandbox.world import make_world
+from nashflow.components.shared import lock
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.models import weights_digest
+from nashflow.components.shared.policies import open_policy
+from nashflow.components.shared.store import open_store
+
+from tests.fixtures import models
+from tests.fixtures.runs import SandboxRun, log_policy, snapshot
+
+New = Callable[..., SandboxRun]
+PREPARATIONS_OWN = {"run.json", "lock.json", "preparation.manifest.json"}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy, a reward model and a pair preference model, byte-level; and prompts."""
+    root = tmp_path_factory.mktemp("folders")
+    models.llama(root / "policy")
+    models.classifier(root / "reward")
+    models.llama(root / "judge", seed=1)
+    lines = [json.dumps({"prompt": f"question {index}" + " and more" * (index % 3)}) for index in range(40)]
+    (root / "prompts.jsonl").write_text("\n".join(lines))
+    return root
+
+
+def real(folders: Path, **changes: Any) -> dict[str, Any]:
+    """Changes that make the small recipe one over folders and a file of prompts."""
+    return {
+        "policy": {"kind": "folder", "model": str(folders / "policy")},
+        "oracle": {"kind": "reward_model", "model": str(folders / "reward")},
+        "prompts": {"path": str(folders / "prompts.jsonl"), "per_iteration": 10, "held_out": 8},
+        "evaluation": {"benchmarks": ["head_to_head"]},
+        **{key.replace("__", "."): value for key, value in changes.items()},
+    }
+
+
+def refusal(run: SandboxRun, **flags: str) -> str:
+    """The line that preparation refuses a run with; it has written nothing."""
+    parent = Path(run.root).parent
+    before = snapshot(parent)
+    with pytest.raises(UserError) as caught:
+        run.step("preparation", **flags)
+    line = str(caught.value)
+    assert line.splitlines() == [line]
+    assert snapshot(parent) == before
+    return line
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def test_bad_prompts_leave_nothing_behind(fresh: New, folders: Path, tmp_path: Path) -> None:
+    path = tmp_path / "inputs" / "prompts.jsonl"
+    run = fresh(real(folders, prompts__path=str(path)), "runs/new")
+    assert refusal(run) == f"{path}: no such file; set prompts.path to a JSON, JSONL or Parquet file of prompts"
+    path.parent.mkdir()
+    path.write_text('{"prompt": "one"}\n["two"]\n')
+    assert refusal(run) == f"{path}: line 2: a prompt is an object with the field 'prompt', not list"
+    path.write_text('{"prompt": "one"}\n{"prompt": ""}\n')
+    assert refusal(run) == f"{path}: line 2: the prompt is empty; remove the entry"
+    assert not (tmp_path / "runs").exists()
+
+
+def drop_weights(folder: Path) -> str:
+    (folder / "model.safetensors").unlink()
+    return f"model folder {folder} has no *.safetensors weights: save it with save_pretrained"
+
+
+def only_pickle(folder: Path) -> str:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return (
+        f"model folder {folder} has no *.safetensors weights (has pytorch_model.bin: convert it): "
+        "save it with save_pretrained"
+    )
+
+
+def add_pickle(folder: Path) -> str:
+    (folder / "pytorch_model.bin").touch()
+    return (
+        f"model folder {folder} holds pickle files, which can run code when read: "
+        "remove ['pytorch_model.bin']"
+    )
+
+
+def drop_template(folder: Path) -> str:
+    (folder / "chat_template.jinja").unlink()
+    return f"the tokenizer in {folder} has no chat template: add a chat_template.jinja to the folder"
+
+
+def drop_folder(folder: Path) -> str:
+    shutil.rmtree(folder)
+    return f"model folder {folder} does not exist or is not a folder"
+
+
+@pytest.mark.parametrize("part", ["policy", "oracle"])
+@pytest.mark.parametrize("damage", [drop_weights, only_pickle, add_pickle, drop_template, drop_folder])
+def test_a_model_folder_that_cannot_be_used_is_refused(
+    part: str, damage: Callable[[Path], str], fresh: New, folders: Path, tmp_path: Path
+) -> None:
+    original = folders / {"policy": "policy", "oracle": "reward"}[part]
+    copy = Path(shutil.copytree(original, tmp_path / "copy"))
+    line = damage(copy)
+    assert refusal(fresh(real(folders, **{f"{part}__model": str(copy)}))) == line
+
+
+def test_a_judge_without_single_tokens_for_its_answers_is_refused(fresh: New, folders: Path, tmp_path: Path) -> None:
+    judge = models.llama(tmp_path / "judge", ("A", "b", "c"))
+    oracle = {"kind": "pair_preference", "model": str(judge)}
+    assert refusal(fresh(real(folders, oracle=oracle))) == (
+        f'"B" is not a single token of the tokenizer in {judge}: a pair preference model answers with the token A or B; '
+        "set oracle.model to another folder"
+    )
+
+
+def test_a_classifier_cannot_answer_a_or_b(fresh: New, folders: Path) -> None:
+    oracle = {"kind": "pair_preference", "model": str(folders / "reward")}
+    assert refusal(fresh(real(folders, oracle=oracle))) == (
+        f"oracle.model {folders / 'reward'} is a sequence classifier: set oracle.kind to reward_model"
+    )
+
+
+def test_too_few_prompts_that_fit_are_refused(fresh: New, folders: Path) -> None:
+    path = folders / "prompts.jsonl"
+    # 11 or 12 bytes, 3 special tokens and the BOS
+    assert refusal(fresh(real(folders, prompts__max_tokens=16, prompts__held_out=14))) == (
+        f"{path}: 14 prompts have at most prompts.max_tokens = 16 tokens, and prompts.held_out = 14 of them are for "
+        "evaluation: raise the one or lower the other"
+    )
+
+
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "a method's constant": ({"method.eta": 0.25}, "method.eta is 0.5 there and 0.25 here"),
+    "the seed": ({"run.seed": 7}, "run.seed is 0 there and 7 here"),
+    "two keys": (
+        {"training.epochs": 5, "prompts.per_iteration": 8},
+        "prompts.per_iteration is 96 there and 8 here; training.epochs is 4 there and 5 here",
+    ),
+    "another method": (
+        {"method": {"name": "iterative_dpo", "beta": 0.5}},
+        "method.beta is None there and 0.5 here; method.eta is 0.5 there and None here; "
+        "method.label_smoothing is None there and 0.0 here; method.name is 'inpo' there and 'iterative_dpo' here; "
+        "method.reference is None there and 'moving' here; method.tau is 0.1 there and None here",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_run_root_of_another_recipe_is_refused_with_what_differs(case: str, prepared: SandboxRun, fresh: New) -> None:
+    changes, differing = OTHERS[case]
+    other = SandboxRun(prepared.root, fresh(changes).recipe)
+    assert refusal(other) == f"{prepared.root}: belongs to another recipe: {differing}; choose another run root"
+
+
+def test_changed_inputs_under_the_same_names_are_another_recipe(fresh: New, folders: Path, tmp_path: Path) -> None:
+    prompts, policy = tmp_path / "inputs" / "prompts.jsonl", tmp_path / "inputs" / "policy"
+    shutil.copytree(folders / "policy", policy)
+    shutil.copy(folders / "prompts.jsonl", prompts)
+    run = fresh(real(folders, prompts__path=str(prompts), policy__model=str(policy)))
+    run.step("preparation")
+    prompts.write_text(prompts.read_text().replace("question 7", "question 77"))
+    line = refusal(run)
+    assert line.startswith(f"{run.root}: belongs to another recipe: digest of prompts is ")
+    shutil.copy(folders / "judge" / "model.safetensors", policy)
+    assert [part.split(" is ")[0] for part in refusal(run).removeprefix(f"{run.root}: belongs to ").split("; ")] == [
+        "another recipe: digest of policy",
+        "digest of prompts",
+        "choose another run root",
+    ]
+
+
+def test_a_run_root_in_use_is_refused(prepared: SandboxRun) -> None:
+    lock.acquire(prepared.store, "somebody else")
+    line = refusal(prepared, job_id="mine")
+    assert line.startswith(f"{prepared.root}: in use by the run somebody else on ")
+
+
+# --- what it writes --------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_is_the_worlds(prepared_root: SandboxRun) -> None:
+    target = make_world(WorldSettings()).log_target
+    measured = log_policy(prepared_root.folder("000/main"))
+    assert abs(log_normalise(measured) - target).max() < 0.3
+    manifest = prepared_root.manifest("policies/000/main")
+    assert manifest.metrics["weights"] == weights_digest(prepared_root.folder("000/main"))
+
+
+def test_run_json_says_what_the_run_is(prepared_root: SandboxRun) -> None:
+    said = json.loads(prepared_root.store.read("run.json"))
+    recipe = prepared_root.recipe.model_dump(mode="json")
+    recipe.pop("cluster")
+    assert said["recipe"] == recipe
+    assert said["name"] == "small"
+    assert sorted(said["inputs"]) == ["oracle", "policy", "prompts"]
+    assert {"nashflow", "torch", "transformers", "numpy", "pyarrow"} <= said["versions"].keys()
+    assert (len(said["identity"]), said["tracking"]) == (64, None)
+
+
+def test_the_graph_gets_the_run_root_and_leave_to_go_on(prepared: SandboxRun) -> None:
+    result = prepared.step("preparation")
+    assert result.parameters == {"resolved_run_root": prepared.root, "go": "true"}
+    assert result.manifest.metrics == {"prompts": 8, "iterations": 2}
+
+
+def test_prompts_are_dealt_to_the_shards_of_every_iteration(fresh: New, folders: Path) -> None:
+    run = fresh(real(folders))
+    run.step("preparation")
+    sharded = fresh(real(folders, prompts__shards=3), "sharded")
+    sharded.step("preparation")
+    held_out = run.rows("iterations/000/prompts/held_out", "prompts")
+    assert [row["row_id"] for row in held_out] == [-1 - index for index in range(8)]
+    seen = {row["messages"][0]["content"] for row in held_out}
+    for iteration in (1, 2):
+        rows = run.content("prompts", iteration)
+        assert [row["row_id"] for row in rows] == list(range(10 * iteration - 10, 10 * iteration))
+        assert sharded.content("prompts", iteration) == rows
+        sizes = [len(sharded.rows(f"{iteration:03d}/prompts/{shard:05d}", "prompts")) for shard in range(3)]
+        assert sizes == [3, 3, 4]
+        contents = {row["messages"][0]["content"] for row in rows}
+        assert len(contents) == 10
+        assert not contents & seen
+        seen |= contents
+
+
+def test_long_prompts_are_left_out(fresh: New, folders: Path) -> None:
+    run = fresh(real(folders, prompts__max_tokens=16))
+    result = run.step("preparation")
+    assert result.manifest.metrics["prompts"] == 14
+    rows = run.content("prompts", 1) + run.content("prompts", 2)
+    assert {row["messages"][0]["content"] for row in rows} <= {f"question {index}" for index in range(0, 40, 3)}
+
+
+def test_parameters_of_the_pipeline_replace_the_recipes(fresh: New, folders: Path, tmp_path: Path) -> None:
+    run = fresh(real(folders, prompts__path="nowhere.jsonl", policy__model="nowhere"))
+    run.step("preparation", run_name="other", prompts=str(folders / "prompts.jsonl"), policy=str(folders / "policy"))
+    said = json.loads(run.store.read("run.json"))
+    assert said["name"] == said["recipe"]["run"]["name"] == "other"
+    assert said["recipe"]["prompts"]["path"] == str(folders / "prompts.jsonl")
+    assert said["recipe"]["policy"]["model"] == str(folders / "policy")
+    line = refusal(fresh(real(folders), "another"), run_name="Not a name!")
+    assert line.startswith("the pipeline's parameters: run.name: ")
+
+
+# --- again -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_rerun_changes_nothing_but_its_own_notes(prepared: SandboxRun) -> None:
+    before = snapshot(prepared.root)
+    manifest = prepared.step("preparation").manifest
+    after = snapshot(prepared.root)
+    assert {key for key in before | after if before.get(key) != after.get(key)} <= PREPARATIONS_OWN
+    assert after["run.json"][1] == before["run.json"][1]
+    assert manifest.digest == json.loads(json.dumps(manifest.digest))
+
+
+def test_an_extension_adds_iterations_and_changes_none(prepared: SandboxRun, fresh: New) -> None:
+    before = snapshot(prepared.root)
+    longer = SandboxRun(prepared.root, fresh({"run.iterations": 4}).recipe)
+    longer.step("preparation")
+    after = snapshot(prepared.root)
+    assert {key for key in before if before[key] != after[key]} <= PREPARATIONS_OWN
+    assert {Path(key).parts[1] for key in after.keys() - before.keys() if key.startswith("iterations")} == {"003", "004"}
+    assert json.loads(after["run.json"][1])["recipe"]["run"]["iterations"] == 4
+    row_ids = [row["row_id"] for iteration in range(1, 5) for row in longer.content("prompts", iteration)]
+    assert row_ids == list(range(4 * 96))
+
+
+def test_what_only_looks_at_a_run_may_change(prepared: SandboxRun, fresh: New) -> None:
+    prepared.step("preparation")
+    other = SandboxRun(prepared.root, fresh({"evaluation.samples": 2, "evaluation.tau": 0.3}).recipe)
+    other.step("preparation")
+    assert json.loads(prepared.store.read("run.json"))["recipe"]["evaluation"]["tau"] == 0.3
+
+
+def test_an_interrupted_preparation_is_finished_by_the_next(prepared: SandboxRun, monkeypatch: Any) -> None:
+    whole = snapshot(prepared.root)
+    for key in ("run.json", "preparation.manifest.json", "iterations/002/prompts/00000.manifest.json"):
+        prepared.store.delete(key)
+    prepared.step("preparation")
+    again = snapshot(prepared.root)
+    assert again.keys() - {"lock.json"} == whole.keys() - {"lock.json"}
+    assert again["run.json"][1] == whole["run.json"][1]
+    assert all(again[key] == whole[key] for key in whole if key.startswith("policies"))
+
+
+# --- the reference in a folder ---------------------------------------------------------------------------------------
+
+
+def test_a_policy_folder_is_pointed_to_and_watched(fresh: New, folders: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(folders / "policy", tmp_path / "model"))
+    run = fresh(real(folders, policy__model=str(model)))
+    run.step("preparation")
+    assert run.store.list("policies") == ["policies/000/main.manifest.json"]
+    opened = open_policy(run.store, "000/main")
+    assert (opened.folder, opened.weights) == (model, weights_digest(model))
+    config = model / "config.json"
+    config.write_text(config.read_text() + "\n")
+    with pytest.raises(UserError) as caught:
+        open_policy(run.store, "000/main")
+    assert str(caught.value) == f"{config}: changed since it was recorded; restore it, or delete the run"
+
+
+def test_a_policy_folder_can_be_copied(fresh: New, folders: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(folders / "policy", tmp_path / "model"))
+    policy = {"kind": "folder", "model": str(model), "copy_files": True}
+    run = fresh(real(folders, policy=policy))
+    run.step("preparation")
+    shutil.rmtree(model)
+    opened = open_policy(run.store, "000/main")
+    assert opened.weights == weights_digest(opened.folder) == weights_digest(folders / "policy")
+    assert Path(run.root) in opened.folder.parents
+    assert {path.name for path in opened.folder.iterdir()} == {path.name for path in (folders / "policy").iterdir()}
+
+
+def test_a_policy_that_preparation_made_is_made_once(prepare: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("the reference is there already")
+
+    monkeypatch.setattr("nashflow.components.preparation.reference.make_reference", forbidden)
+    prepare()
+
+
+def test_a_run_can_be_prepared_on_s3(
+    prepare: New, prepared_root: SandboxRun, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NASHFLOW_CACHE", str(tmp_path / "cache"))
+    run = prepare(root=f"{s3_bucket}/runs/small")
+    assert run.step("preparation").parameters["resolved_run_root"] == f"{s3_bucket}/runs/small"
+    assert set(run.store.list()) == set(prepared_root.store.list())
+    assert run.content("prompts", 2) == prepared_root.content("prompts", 2)
+    assert open_policy(run.store, "000/main").weights == open_policy(prepared_root.store, "000/main").weights
+    with pytest.raises(UserError, match="belongs to another recipe: method\\.eta is 0\\.5 there and 0\\.3 here"):
+        SandboxRun(run.root, run.changed(method={"name": "inpo", "eta": 0.3, "tau": 0.1}).recipe).step("preparation")
+    with pytest.raises(UserError):  # the log-prob cache lies beside the run roots, and above a bucket is nothing
+        SandboxRun(s3_bucket, run.recipe).step("preparation")
+    assert open_store(f"{s3_bucket}/runs").list() == [f"small/{key}" for key in run.store.list()]

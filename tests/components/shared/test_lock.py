@@ -1,0 +1,270 @@
+"""The run lock: one live run under a run root, and no dead one in its way."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+from nashflow.components.shared import layout, lock
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.store import Store, open_store
+
+HOLDER = """
+import sys
+from nashflow.components.shared import lock
+from nashflow.components.shared.store import open_store
+lock.acquire(open_store(sys.argv[1]), sys.argv[2], process=True)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def held(store: Store) -> dict[str, Any]:
+    return dict(json.loads(store.read(layout.LOCK)))
+
+
+def written(store: Store, **fields: Any) -> None:
+    """A lock of the run `first`, as a pod elsewhere would have left it."""
+    usual = {"owner": "first", "host": "elsewhere", "pid": None, "started": None, "expires": time.time() + 600}
+    store.write(layout.LOCK, json.dumps(usual | fields).encode())
+
+
+def this_process(**changes: Any) -> dict[str, Any]:
+    process = psutil.Process()
+    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()} | changes
+
+
+@pytest.fixture
+def holder(run_root: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock as `first`."""
+    command = [sys.executable, "-c", HOLDER, run_root, "first"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+# --- who may have it -------------------------------------------------------------------------------------------------
+
+
+def test_a_live_run_is_not_disturbed(run_store: Store) -> None:
+    lock.acquire(run_store, "first")
+    before = held(run_store)
+    with pytest.raises(UserError) as caught:
+        lock.acquire(run_store, "second")
+    until = time.strftime("%H:%M:%S", time.localtime(before["expires"]))
+    assert str(caught.value) == (
+        f"{run_store.uri}: in use by the run first on {socket.gethostname()} (lock renewed until {until}): "
+        "wait for it to end, or choose another run root"
+    )
+    assert held(run_store) == before
+    assert before["expires"] == pytest.approx(time.time() + lock.TTL_SECONDS, abs=30)
+
+
+def test_a_lock_that_was_given_back_is_free(run_store: Store) -> None:
+    lock.acquire(run_store, "first")
+    lock.release(run_store, "first")
+    assert not run_store.exists(layout.LOCK)
+    lock.acquire(run_store, "second")
+    lock.release(run_store, "first")
+    assert held(run_store)["owner"] == "second"
+    lock.release(run_store, "second")
+    lock.release(run_store, "second")
+
+
+def test_a_run_renews_its_own(local_store: Store) -> None:
+    written(local_store, expires=time.time() + 5)
+    lock.acquire(local_store, "first")
+    assert held(local_store)["expires"] > time.time() + lock.TTL_SECONDS - 30
+
+
+def test_a_lapsed_lock_is_free(run_store: Store) -> None:
+    written(run_store, expires=time.time() - 1)
+    lock.acquire(run_store, "second")
+    assert held(run_store)["owner"] == "second"
+
+
+def test_a_lapsed_lock_is_free_even_of_a_live_process(local_store: Store) -> None:
+    written(local_store, **this_process(), expires=time.time() - 1)
+    lock.acquire(local_store, "second")
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_of_a_live_process_holds_until_it_is_killed(holder: subprocess.Popen[str], run_store: Store) -> None:
+    with pytest.raises(UserError, match=rf"in use by the run first on {re.escape(socket.gethostname())} "):
+        lock.acquire(run_store, "second", process=True)
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    lock.acquire(run_store, "second", process=True)
+    assert held(run_store)["pid"] == os.getpid()
+
+
+def test_a_killed_process_that_nobody_has_buried_is_dead(tmp_path: Any) -> None:
+    """Its parent does not wait for it, as a container's first process often does not: it stays as a zombie."""
+    store = open_store(str(tmp_path / "run"))
+    with subprocess.Popen([sys.executable, "-c", HOLDER, store.uri, "first"], stdin=-1, stdout=-1) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.kill()
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        lock.acquire(store, "second")
+
+
+@pytest.mark.parametrize("run_root", ["local"], indirect=True)
+def test_two_processes_are_two_runs_whatever_their_name(holder: subprocess.Popen[str], run_store: Store) -> None:
+    with pytest.raises(UserError, match="in use by the run first"):
+        lock.acquire(run_store, "first", process=True)
+
+
+def test_a_process_may_take_its_lock_again(local_store: Store) -> None:
+    lock.acquire(local_store, "first", process=True)
+    lock.acquire(local_store, "first", process=True)
+    lock.release(local_store, "first")
+
+
+def test_a_step_renews_its_runners_lock_as_the_runners(local_store: Store) -> None:
+    written(local_store, **this_process(), expires=time.time() + 5)
+    lock.acquire(local_store, "first")
+    assert held(local_store)["expires"] > time.time() + 60
+    assert {key: held(local_store)[key] for key in ("host", "pid", "started")} == this_process()
+
+
+def test_a_dead_runners_lock_is_taken_over_whole(local_store: Store) -> None:
+    """A run that goes on as a pod must not inherit the process that died: its lock would count as dead at once."""
+    written(local_store, **this_process(started=0.0))
+    lock.acquire(local_store, "first")
+    assert held(local_store)["pid"] is None
+    with pytest.raises(UserError, match="in use by the run first"):
+        lock.acquire(local_store, "second")
+
+
+def test_a_process_id_that_was_given_anew_is_not_the_holder(local_store: Store) -> None:
+    written(local_store, **this_process(started=psutil.Process().create_time() - 3600))
+    lock.acquire(local_store, "second")
+
+
+def test_a_clock_that_was_set_does_not_kill(local_store: Store) -> None:
+    """The kernel tells a start as seconds since a boot time that shifts with the clock."""
+    written(local_store, **this_process(started=psutil.Process().create_time() + 1.0))
+    with pytest.raises(UserError, match="in use by the run first"):
+        lock.acquire(local_store, "second")
+
+
+def test_another_hosts_process_counts_as_alive(local_store: Store) -> None:
+    written(local_store, pid=2**22 + 1, started=1.0)
+    with pytest.raises(UserError, match="in use by the run first on elsewhere"):
+        lock.acquire(local_store, "second")
+
+
+# --- races -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["nobody", "a lapsed run"])
+def test_one_of_many_gets_it(before: str, run_root: str) -> None:
+    if before == "a lapsed run":
+        written(open_store(run_root), expires=0.0)
+    winners, losers = [], []
+    together = threading.Barrier(6)
+
+    def run(owner: str) -> None:
+        store = open_store(run_root)
+        together.wait()
+        try:
+            lock.acquire(store, owner)
+        except UserError:
+            losers.append(owner)
+        else:
+            winners.append(owner)
+
+    threads = [threading.Thread(target=run, args=(f"run {index}",)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(winners), len(losers)) == (1, 5)
+    assert held(open_store(run_root))["owner"] == winners[0]
+
+
+# --- renewal ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_RENEW_SECONDS", 0.02)
+
+
+def within(seconds: float, condition: Any) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.usefixtures("often")
+def test_a_working_step_keeps_the_lock_alive(run_store: Store) -> None:
+    written(run_store, expires=time.time() + 1)
+    with lock.renewing(run_store):
+        assert within(20, lambda: held(run_store)["expires"] > time.time() + 60)
+    after = held(run_store)
+    assert (after["owner"], after["host"]) == ("first", "elsewhere")
+    time.sleep(0.1)
+    assert held(run_store) == after
+
+
+@pytest.mark.usefixtures("often")
+def test_no_lock_is_renewed_into_being(local_store: Store) -> None:
+    with lock.renewing(local_store):
+        time.sleep(0.1)
+        assert local_store.list() == []
+        lock.acquire(local_store, "first")
+        lock.release(local_store, "first")
+        time.sleep(0.1)
+        assert local_store.list() == []
+
+
+class Broken:
+    """A store whose reads fail or hang at first."""
+
+    def __init__(self, store: Store, failures: int, seconds: float = 0.0) -> None:
+        self._store, self._failures, self._seconds = store, failures, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def read_version(self, key: str) -> tuple[bytes, str] | None:
+        self._failures -= 1
+        if self._failures >= 0:
+            time.sleep(self._seconds)
+            raise OSError("No space left on device")
+        return self._store.read_version(key)
+
+
+@pytest.mark.usefixtures("often")
+def test_renewal_outlives_a_store_that_fails_for_a_while(local_store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    written(local_store, expires=time.time() + 1)
+    with lock.renewing(Broken(local_store, failures=3)):
+        assert within(20, lambda: held(local_store)["expires"] > time.time() + 60)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("often")
+def test_a_store_that_hangs_does_not_hold_up_the_end(local_store: Store) -> None:
+    with lock.renewing(Broken(local_store, failures=1, seconds=8.0)):
+        time.sleep(0.1)
+        started = time.monotonic()
+    assert time.monotonic() - started < 4.0

@@ -1,0 +1,14 @@
+"""What all tests share."""
+
+import os
+
+# Before torch is imported: two threads on two busy cores make tiny models many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import hypothesis
+
+pytest_plugins = ["tests.fixtures.runs", "tests.fixtures.s3"]
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("nashflow", deadline=None)
+hypothesis.settings.load_profile("nashflow")
