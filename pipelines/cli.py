@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..components.shared.errors import UserError
+from nashflow.components.shared.errors import UserError
 
 app = typer.Typer(
     name="nashflow",
@@ -16,7 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's YAML file, or a shipped recipe's name.")]
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's YAML file, or a shipped recipe's name.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set a recipe's value; may be given several times."),

@@ -7,23 +7,24 @@ from typing import Any, NamedTuple
 
 from kfp import compiler, dsl
 
-from ..components.evaluation.component import evaluation
-from ..components.evaluation.settings import Step as EvaluationStep
-from ..components.judging.component import judging
-from ..components.judging.settings import Step as JudgingStep
-from ..components.logprobs.component import logprobs
-from ..components.logprobs.settings import Step as LogprobsStep
-from ..components.methods.phases import Phase
-from ..components.preparation.component import preparation
-from ..components.preparation.settings import Step as PreparationStep
-from ..components.reporting.component import reporting
-from ..components.reporting.settings import Step as ReportingStep
-from ..components.rollout.component import rollout
-from ..components.rollout.settings import Step as RolloutStep
-from ..components.shared.errors import UserError
-from ..components.shared.protocol import StepSettings
-from ..components.training.component import training
-from ..components.training.settings import Step as TrainingStep
+from nashflow.components.evaluation.component import evaluation
+from nashflow.components.evaluation.settings import Step as EvaluationStep
+from nashflow.components.judging.component import judging
+from nashflow.components.judging.settings import Step as JudgingStep
+from nashflow.components.logprobs.component import logprobs
+from nashflow.components.logprobs.settings import Step as LogprobsStep
+from nashflow.components.methods.phases import Phase
+from nashflow.components.preparation.component import preparation
+from nashflow.components.preparation.settings import Step as PreparationStep
+from nashflow.components.reporting.component import reporting
+from nashflow.components.reporting.settings import Step as ReportingStep
+from nashflow.components.rollout.component import rollout
+from nashflow.components.rollout.settings import Step as RolloutStep
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.protocol import StepSettings
+from nashflow.components.training.component import training
+from nashflow.components.training.settings import Step as TrainingStep
+
 from .recipe import Recipe
 
 _LONGEST_SETTINGS = 64_000
@@ -76,9 +77,7 @@ def _graph(recipe: Recipe) -> Any:
                 done = iteration(run_root=root, policy=current, reference=reference.outputs["manifest"], image=image)
                 done.set_display_name(f"iteration {number}")
                 current = done.outputs["policy"]
-            reported = reporting(
-                settings=_settings(recipe, ReportingStep), run_root=root, iteration=len(iterations)
-            )
+            reported = reporting(settings=_settings(recipe, ReportingStep), run_root=root, iteration=len(iterations))
             _place(reported.after(done), image)
 
     return graph
@@ -116,9 +115,7 @@ def _phase(recipe: Recipe, iteration: int, phase: Phase, run_root: Any, upstream
     place = {"run_root": run_root, "iteration": iteration, "phase": phase.name}
     with dsl.ParallelFor(items=list(range(recipe.prompts.shards))) as shard:
         if not phase.data_from:
-            sampled = rollout(
-                settings=_settings(recipe, RolloutStep), shard=shard, policy=upstream, **place
-            )
+            sampled = rollout(settings=_settings(recipe, RolloutStep), shard=shard, policy=upstream, **place)
             _place(sampled, image)
             judged = judging(
                 settings=_settings(recipe, JudgingStep),
@@ -128,9 +125,7 @@ def _phase(recipe: Recipe, iteration: int, phase: Phase, run_root: Any, upstream
             )
             _place(judged, image)
             upstream = judged.outputs["manifest"]
-        scored = logprobs(
-            settings=_settings(recipe, LogprobsStep), shard=shard, pairs=upstream, **place
-        )
+        scored = logprobs(settings=_settings(recipe, LogprobsStep), shard=shard, pairs=upstream, **place)
         _place(scored, image)
     trained = training(
         settings=_settings(recipe, TrainingStep),

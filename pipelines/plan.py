@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..components.methods.phases import Phase
-from ..components.methods.units import units_of
+from nashflow.components.methods.phases import Phase
+from nashflow.components.methods.units import units_of
+
 from .recipe import Recipe
 
 

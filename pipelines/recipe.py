@@ -9,15 +9,15 @@ from typing import Any, Self
 import yaml
 from pydantic import model_validator
 
-from ..components.engines.settings import GenerationSettings, ScoringSettings
-from ..components.evaluation.settings import EvaluationSettings
-from ..components.judging.settings import JudgingSettings
-from ..components.methods import AnyMethod
-from ..components.oracles.settings import AnyOracle, SandboxOracle
-from ..components.preparation.settings import AnyPolicy, PromptSettings, RunSettings, SandboxPolicy
-from ..components.shared.errors import UserError
-from ..components.shared.settings import Settings
-from ..components.training.settings import TrainingSettings
+from nashflow.components.engines.settings import GenerationSettings, ScoringSettings
+from nashflow.components.evaluation.settings import EvaluationSettings
+from nashflow.components.judging.settings import JudgingSettings
+from nashflow.components.methods import AnyMethod
+from nashflow.components.oracles.settings import AnyOracle, SandboxOracle
+from nashflow.components.preparation.settings import AnyPolicy, PromptSettings, RunSettings, SandboxPolicy
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.settings import Settings
+from nashflow.components.training.settings import TrainingSettings
 
 SHIPPED = Path(__file__).parent / "recipes"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -55,10 +55,9 @@ class Recipe(Settings):
         for why, wants in wants_sandbox.items():
             for section, is_sandbox in sandboxes.items():
                 if wants and not is_sandbox:
-                    raise ValueError(f"{why}, which is for the sandbox, but {section}.kind is not sandbox: change either")
-        if isinstance(self.policy, SandboxPolicy) and isinstance(self.oracle, SandboxOracle):
-            if self.policy.world != self.oracle.world:
-                raise ValueError("policy.world and oracle.world differ: set both to the same world")
+                    raise ValueError(f"{why}, which is for the sandbox, but {section}.kind is another: change either")
+        if all(sandboxes.values()) and self.policy.world != self.oracle.world:  # type: ignore[union-attr]
+            raise ValueError("policy.world and oracle.world differ: set both to the same world")
         return self
 
     @property

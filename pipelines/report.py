@@ -4,6 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from nashflow.components.reporting.figure import draw
 from nashflow.components.reporting.files import FIGURE, PAGE, publish_report, report_unit
 from nashflow.components.reporting.summary import summarise
@@ -13,13 +18,11 @@ from nashflow.components.shared.atomic_file import replacing
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.run import Run, flatten, require_run
 from nashflow.components.shared.store import Store, open_store
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 _LENS = ("evaluation.tau", "evaluation.temperature")
 """What a policy is looked at through: figures measured with another one do not compare."""
+
+_ANY_WIDTH = 10_000
 
 
 class _Report(NamedTuple):
@@ -49,6 +52,7 @@ def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
     else:
         for report in reports:
             _print_figures(report.summary, console)
+        console.print(CAPTION, style="dim", highlight=False)
     if output or len(reports) > 1:
         _print_place(console, "figure", _write_figure(reports, output))
 
@@ -56,6 +60,7 @@ def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
 def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> None:
     """Print a run's figures, a row an iteration, and where its report lies."""
     _print_figures(summary, console)
+    console.print(CAPTION, style="dim", highlight=False)
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         _print_place(console, name, store.location(key))
 
@@ -65,17 +70,16 @@ def _print_figures(summary: Mapping[str, Any], console: Console) -> None:
     title = f"{summary['run']}: {summary['method']}, seed {summary['seed']}"
     figures, seconds = figure_columns(summary), second_columns(summary)
     whole = _table(title, figures + seconds)
-    if console.measure(whole).maximum <= console.width:
-        tables = [whole]
-    else:
+    tables = [whole]
+    if console.measure(whole, options=console.options.update(width=_ANY_WIDTH)).maximum > console.width:
         tables = [_table(title, figures), _table("seconds by step", [figures[0], *seconds])]
     for table in tables:
         console.print(table)
-    console.print(CAPTION, style="dim", highlight=False)
+        console.print()
 
 
 def _table(title: str, columns: Sequence[Column]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(escape(column.title), justify="right", no_wrap=True)
     for row in zip(*(column.cells for column in columns), strict=True):
@@ -97,16 +101,16 @@ def _read(run_root: str) -> _Report:
 def _check_one_world(one: _Report, other: _Report) -> None:
     """What a run names is compared by digest: another path or batch size makes no other world."""
     here, there = (flatten(report.run.recipe) for report in (one, other))
-    keys = [key for key in _LENS if here.get(key) != there.get(key)]
-    differing = [f"{key} is {here.get(key)!r} and {there.get(key)!r}" for key in keys]
+    changed = {
+        key: f"{key} is {here.get(key)!r} and {there.get(key)!r}"
+        for key in sorted(here | there)
+        if here.get(key) != there.get(key)
+    }
+    differing = [changed[key] for key in _LENS if key in changed]
     for named, digest in one.run.inputs.items():
-        if other.run.inputs[named] == digest:
-            continue
-        section = [
-            key for key in sorted(here | there) if key.startswith(f"{named}.") and here.get(key) != there.get(key)
-        ]
-        settings = [f"{key} is {here.get(key)!r} and {there.get(key)!r}" for key in section]
-        differing += settings or [f"the content of {named} has changed"]
+        if other.run.inputs[named] != digest:
+            section = ", ".join(text for key, text in changed.items() if key.startswith(f"{named}."))
+            differing.append(f"other {named} ({section or 'under the same settings'})")
     if differing:
         raise UserError(
             f"{one.store.uri} and {other.store.uri} are not of one world, so their figures do not compare: "

@@ -14,10 +14,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..components.preparation.settings import Step as PreparationStep
-from ..components.preparation.step import check
-from ..components.shared import layout, lock
-from ..components.shared.store import Store, open_store
+from nashflow.components.preparation.settings import Step as PreparationStep
+from nashflow.components.preparation.step import check
+from nashflow.components.shared import layout, lock
+from nashflow.components.shared.store import Store, open_store
+
 from .graph import compile_graph
 from .local import Event, Interrupted, StepFailed, execute
 from .plan import tasks_of

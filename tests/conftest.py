@@ -1,13 +1,13 @@
-"""What all tests share."""
+"""What all tests share: fixtures, and settings that have to hold before anything else is imported."""
 
 import os
-
-# Before torch is imported: two threads on two busy cores make tiny models many times slower.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 
 pytest_plugins = ["tests.fixtures.runs", "tests.fixtures.s3"]
+
+# Read when torch is imported: two threads on two busy cores make tiny models many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("nashflow", deadline=None)

@@ -13,8 +13,8 @@ class GenerationSettings(Settings):
     engine: Literal["transformers"] = "transformers"
     """What generates."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Precision of the sampling policy. In float64 no token depends on the batch; in float32 about one in ten thousand does,
-    because its random number lies within rounding of a boundary."""
+    """Precision of the sampling policy. In float64 no token depends on the batch; in float32 about one in ten thousand
+    does, because its random number lies within rounding of a boundary."""
     top_p: float = Field(1.0, gt=0.0, le=1.0)
     """Nucleus sampling; 1 samples the policy itself, as the theory has it."""
     max_new_tokens: int = Field(512, ge=1)
@@ -29,7 +29,7 @@ class ScoringSettings(Settings):
     engine: Literal["transformers"] = "transformers"
     """What scores. Values of different engines or precisions differ by up to a nat and are never mixed."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Precision of the forward pass; sums are stored in float32. In float64 the batch changes nothing of what is stored, so
-    that values repeat bit by bit whatever was cached before."""
+    """Precision of the forward pass; sums are stored in float32. In float64 the batch changes nothing of what is
+    stored, so that values repeat bit by bit whatever was cached before."""
     batch_tokens: int = Field(4096, ge=1)
     """Tokens of a micro-batch, padding included."""

@@ -20,7 +20,7 @@ class EvaluationSettings(Settings):
     """head_to_head: win rate against the reference under the oracle, on held-out prompts; game: the exact figures of a
     policy on the sandbox (duality gap, KL, win rate)."""
     tau: float = Field(0.1, ge=0.0)
-    """KL weight of the game whose duality gap is reported: the same for all recipes of one world, so that they compare."""
+    """KL weight of the game whose duality gap is reported: one for all recipes of a world, so that they compare."""
     samples: int = Field(1, ge=1)
     """Responses per held-out prompt."""
     temperature: float = Field(1.0, ge=0.0)

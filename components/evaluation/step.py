@@ -5,7 +5,6 @@ from typing import Any
 
 from ..engines.rollouts import sample_rows
 from ..engines.scoring import score
-
 from ..shared import layout, records
 from ..shared.models import load_causal_lm
 from ..shared.policies import LocalPolicy, open_policy
@@ -35,9 +34,7 @@ def run(call: Call[Step]) -> Result:
     return Result(manifest, skipped=skipped)
 
 
-def _evaluate(
-    call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy
-) -> Manifest:
+def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy) -> Manifest:
     started = time.time()
     rows = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
     ours = _sample(call, policy, rows, "pair")
@@ -69,9 +66,7 @@ def _opponents(call: Call[Step], reference: LocalPolicy, prompts: list[dict[str,
     return [row for row in rows if row["role"] == "opponent"]
 
 
-def _sample(
-    call: Call[Step], policy: LocalPolicy, prompts: list[dict[str, Any]], role: str
-) -> list[dict[str, Any]]:
+def _sample(call: Call[Step], policy: LocalPolicy, prompts: list[dict[str, Any]], role: str) -> list[dict[str, Any]]:
     """One rollout row for each held-out prompt and sample."""
     work = [(prompt, index) for prompt in prompts for index in range(call.settings.evaluation.samples)]
     batches = sample_rows(

@@ -6,16 +6,19 @@ from .preference import Array, Game, require_regularised, win_rates
 from .updates import mirror_step
 
 _PROXIMAL_WEIGHT = 0.5
-"""Nash-MP's lambda: from 1/2 on, KL(nash || policy) falls by 1 / (1 + 2 tau) an iteration in every game."""
+"""Nash-MP's λ: at 1/2, KL(Nash ‖ policy) falls by a factor 1 + 2τ an iteration, in every game."""
 
 
 def nash_policy(game: Game, limit: int = 200_000) -> Array:
-    """The unique policy (..., n) with log pi = log ref + P(y > pi) / tau + constant, by Nash-MP (arXiv 2505.19731).
+    """The unique policy (..., n) with log π = log π_ref + P(y ≻ π) / τ + constant, by Nash-MP (arXiv 2505.19731).
 
-    Each iteration takes two mirror steps from the same base, the second against the first one's result. It ends when the
-    fixed point holds, in units of win rate, as closely as float64 allows: an iteration moves the policy by tau times
-    the residual, so rounding hides residuals below 1e-16 / tau. Raises UserError where tau is 0, and RuntimeError after
-    `limit` iterations, as may happen with tau below 1e-4.
+    Each iteration takes two mirror steps from the same base, the second against the first one's result. It ends when
+    the fixed point holds, in units of win rate, as closely as float64 allows: an iteration moves the policy by τ times
+    the residual, so rounding hides residuals below 1e-16 / τ.
+
+    Raises:
+        UserError: τ is 0.
+        RuntimeError: the fixed point is not reached after `limit` iterations, as may happen with τ below 1e-4.
     """
     require_regularised(game)
     step, tolerance = 1 / (game.tau + _PROXIMAL_WEIGHT), 1e-14 + 1e-16 / game.tau
@@ -31,7 +34,7 @@ def nash_policy(game: Game, limit: int = 200_000) -> Array:
 def fixed_point_residual(game: Game, log_policy: Array) -> Array:
     """How far a policy is from being its own best response, shape (...), in units of win rate.
 
-    The spread over responses of tau log(pi / ref) - P(y > pi): zero at the Nash policy alone.
+    The spread over responses of τ log(π / π_ref) − P(y ≻ π): zero at the Nash policy alone.
     """
     excess = game.tau * (log_policy - game.log_reference) - win_rates(game.matrix, log_policy)
     return np.asarray(np.ptp(excess, axis=-1))

@@ -1,10 +1,10 @@
 """Preference games: win rates, the KL-regularised payoff, best responses and duality gaps, exact and in float64.
 
-A policy over n responses is the array of its log-probabilities, shape (..., n), finite everywhere; a preference matrix has
-P[i, j] = P(response i is preferred to response j), shape (..., n, n). Leading axes are contexts and broadcast: every
-quantity comes out per context, and the caller averages. The game (INPO, arXiv 2407.00617, eq. 3) is
+A policy over n responses is the array of its log-probabilities, shape (..., n), finite everywhere; a preference matrix
+has P[i, j] = P(response i ≻ response j), shape (..., n, n). Leading axes are contexts and broadcast: every quantity
+comes out per context, and the caller averages. The game (INPO, arXiv 2407.00617, eq. 3) is
 
-    J(p, q) = p' P q - tau KL(p || ref) + tau KL(q || ref)
+    J(p, q) = pᵀ P q − τ KL(p ‖ π_ref) + τ KL(q ‖ π_ref)
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Game:
-    """A symmetric two-player game: `matrix` (..., n, n), `log_reference` (..., n), KL weight `tau` >= 0.
+    """A symmetric two-player game: `matrix` P (..., n, n), `log_reference` log π_ref (..., n), KL weight `tau` ≥ 0.
 
-    Raises UserError where the matrix is no preference matrix, the reference has no full support, or tau is negative.
+    Raises:
+        UserError: P is no preference matrix, π_ref lacks full support, or τ is negative.
     """
 
     matrix: Array
@@ -42,7 +43,11 @@ class Game:
 
 
 def check_matrix(matrix: Array) -> None:
-    """Raise UserError unless `matrix` (..., n, n) is finite, square, within [0, 1] and P + P' = 1."""
+    """Refuse what is no preference matrix (..., n, n).
+
+    Raises:
+        UserError: it is not square or not finite, leaves [0, 1], or P + Pᵀ is not 1.
+    """
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or not matrix.size:
         raise UserError(f"preference matrix: shape {matrix.shape} is not square; give n rows of n numbers")
     if not np.isfinite(matrix).all():
@@ -63,12 +68,12 @@ def log_normalise(logits: Array) -> Array:
 
 
 def win_rates(matrix: Array, log_opponent: Array) -> Array:
-    """P(y > opponent) of each response y, shape (..., n): the product of the matrix and the opponent's probabilities."""
+    """P(y ≻ opponent) of each response y, shape (..., n): the matrix times the opponent's probabilities."""
     return np.asarray((matrix @ np.exp(log_opponent)[..., None])[..., 0])
 
 
 def kl_divergence(log_p: Array, log_q: Array) -> Array:
-    """KL(p || q) in nats, shape (...)."""
+    """KL(p ‖ q) in nats, shape (...)."""
     return np.asarray((np.exp(log_p) * (log_p - log_q)).sum(axis=-1))
 
 
@@ -80,18 +85,19 @@ def payoff(game: Game, log_p: Array, log_q: Array) -> Array:
 
 
 def best_response(game: Game, log_opponent: Array) -> Array:
-    """The policy that maximises J(., opponent), proportional to ref exp(P(y > opponent) / tau), shape (..., n).
+    """The policy that maximises J(·, opponent): π ∝ π_ref exp(P(y ≻ opponent) / τ), shape (..., n).
 
-    Raises UserError where tau is 0: the best responses are then vertices, without log-probabilities.
+    Raises:
+        UserError: τ is 0; the best responses are then vertices, without log-probabilities.
     """
     require_regularised(game)
     return log_normalise(game.log_reference + win_rates(game.matrix, log_opponent) / game.tau)
 
 
 def duality_gap(game: Game, log_policy: Array) -> Array:
-    """max_p J(p, policy) - min_q J(policy, q) in closed form, shape (...), never negative, zero at the Nash policy alone.
+    """max_p J(p, π) − min_q J(π, q) in closed form, shape (...): never negative, zero at the Nash policy alone.
 
-    By the game's symmetry both halves are equal. With tau = 0 the best response is the response of highest win rate.
+    By the game's symmetry both halves are equal. With τ = 0 the best response is the response of highest win rate.
     """
     rates = win_rates(game.matrix, log_policy)
     if game.tau == 0:
@@ -103,6 +109,10 @@ def duality_gap(game: Game, log_policy: Array) -> Array:
 
 
 def require_regularised(game: Game) -> None:
-    """Raise UserError where the game has no KL term: its Nash policy and best responses need not be unique."""
+    """Refuse a game without KL term: its Nash policy and best responses need not be unique.
+
+    Raises:
+        UserError: τ is 0.
+    """
     if game.tau == 0:
         raise UserError("tau: 0 gives no unique policy with full support; set tau > 0")

@@ -1,9 +1,9 @@
 """What a preference regression converges to with endless data: the exact minimiser of its population loss.
 
-Pairs y, y' are drawn iid from a sampler mu and labelled by a preference matrix P; a policy pi is fitted through the margin
-h = u(y_w) - u(y_l) of its log-ratio u = log pi - log base, where log base = sum_j w_j log pi_j over the anchors. Which
-method this is, only the values tell. Arrays are as in `preference`: (..., n) and (..., n, n), leading axes contexts.
-Thresholded labels are the matrix 1[P > 1/2] with ties at 1/2, given by the caller.
+Pairs y, y′ are drawn iid from a sampler μ and labelled by a preference matrix P; a policy π is fitted through the
+margin h = u(y_w) − u(y_l) of its log-ratio u = log π − log base, where log base = Σ_j w_j log π_j over the anchors.
+Which method this is, only the values tell. Arrays are as in `preference`: (..., n) and (..., n, n), with leading axes
+for contexts. For thresholded labels the caller gives the matrix 1[P > 1/2], ties at 1/2.
 """
 
 import numpy as np
@@ -17,9 +17,9 @@ class NoFiniteMinimiser(UserError):
 
 
 def squared_minimiser(log_base: Array, log_sampler: Array, matrix: Array, target: float) -> Array:
-    """The policy (..., n) minimising E (h - target)^2: log pi = log base + 2 target P(y > mu) + constant.
+    """The policy (..., n) minimising E (h − c)², c the target: log π = log base + 2c P(y ≻ μ) + constant.
 
-    Soft labels, E (h - target (2p - 1))^2, have the same minimiser.
+    Soft labels, E (h − c (2p − 1))² with p = P(y ≻ y′), have the same minimiser.
     """
     return log_normalise(log_base + 2 * target * win_rates(matrix, log_sampler))
 
@@ -27,11 +27,12 @@ def squared_minimiser(log_base: Array, log_sampler: Array, matrix: Array, target
 def logistic_minimiser(
     log_base: Array, log_sampler: Array, matrix: Array, beta: float, label_smoothing: float = 0.0
 ) -> Array:
-    """The policy (..., n) minimising E[-(1 - s) log sigmoid(beta h) - s log sigmoid(-beta h)], s the label smoothing.
+    """The policy (..., n) minimising E[−(1 − ε) log σ(βh) − ε log σ(−βh)], ε the label smoothing.
 
-    Stationarity, divided by mu(y): sum_y' mu(y') [sigmoid(beta (u(y) - u(y'))) - P_s(y, y')] = 0, with
-    P_s = (1 - s) P + s P'. Raises NoFiniteMinimiser where some group of responses never loses to the
-    rest: its margin would grow without end (Ford's condition).
+    Stationarity, divided by μ(y): Σ_y′ μ(y′) [σ(β (u(y) − u(y′))) − P_ε(y, y′)] = 0, with P_ε = (1 − ε) P + ε Pᵀ.
+
+    Raises:
+        NoFiniteMinimiser: some responses never lose to the rest (Ford's condition).
     """
     smoothed = (1 - label_smoothing) * matrix + label_smoothing * np.swapaxes(matrix, -1, -2)
     _require_finite_minimiser(smoothed)
@@ -39,10 +40,10 @@ def logistic_minimiser(
 
 
 def _bradley_terry(matrix: Array, sampler: Array) -> Array:
-    """beta u (..., n) with mean 0 under the sampler, by damped Newton.
+    """βu (..., n) with mean 0 under the sampler, by damped Newton.
 
-    The loss is self-concordant in the spread r of a step, so that steps shortened by log(1 + r) / r always descend (Bach 2010,
-    arXiv 0910.4627). Rows divided by mu(y) keep the system well-conditioned however rare a response is.
+    The loss is self-concordant in the spread r of a step, so steps shortened by log(1 + r) / r always descend (Bach,
+    arXiv 0910.4627). Rows divided by μ(y) keep the system well-conditioned however rare a response is.
     """
     scores = np.zeros(np.broadcast_shapes(matrix.shape[:-1], sampler.shape))
     weight = sampler[..., None, :]
@@ -51,8 +52,8 @@ def _bradley_terry(matrix: Array, sampler: Array) -> Array:
         sigmoid = np.exp(-np.logaddexp(0, scores[..., None, :] - scores[..., :, None]))
         residual = ((sigmoid - matrix) * weight).sum(axis=-1)
         curvature = sigmoid * np.swapaxes(sigmoid, -1, -2) * weight
-        diagonal = curvature.sum(axis=-1)[..., None] * np.eye(scores.shape[-1])
-        # adding mu to every row removes the null direction (a common constant) and nothing else
+        diagonal = curvature.sum(axis=-1)[..., None] * np.eye(matrix.shape[-1])
+        # adding μ to every row removes the null direction (a common constant) and nothing else
         step = -np.linalg.solve(diagonal - curvature + weight, residual[..., None])[..., 0]
         spread = np.ptp(step, axis=-1, keepdims=True)
         if spread.max() < 1e-8:

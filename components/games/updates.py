@@ -9,10 +9,12 @@ from .preference import Array, Game, log_normalise, win_rates
 def mirror_step(game: Game, log_base: Array, log_opponent: Array, step: float) -> Array:
     """One step of mirror descent from `base` against `opponent`; every regularised method is one or two of these.
 
-        log pi = (1 - step tau) log base + step tau log ref + step P(y > opponent) + constant
+        log π = (1 − sτ) log base + sτ log π_ref + s P(y ≻ opponent) + constant
 
-    `step` is a learning rate, as in EGPO and ONPO and the inverse of INPO's eta; 1 / tau gives the best response.
-    Raises UserError unless 0 < step and step tau <= 1.
+    The step s is a learning rate: η of EGPO and ONPO, 1/η of INPO. s = 1/τ gives the best response.
+
+    Raises:
+        UserError: s is not positive, or sτ > 1.
     """
     if not 0 < step < np.inf or step * game.tau > 1 + 1e-12:
         raise UserError(f"step: {step} is outside (0, 1 / tau] for tau = {game.tau}")
@@ -22,15 +24,15 @@ def mirror_step(game: Game, log_base: Array, log_opponent: Array, step: float) -
 
 
 def inpo(game: Game, log_policy: Array, eta: float) -> Array:
-    """INPO (arXiv 2407.00617, eq. 4): a mirror step against oneself; `eta` is the inverse learning rate, eta >= tau."""
+    """INPO (arXiv 2407.00617, eq. 4): a mirror step against oneself; η is the inverse learning rate, η ≥ τ."""
     return mirror_step(game, log_policy, log_policy, 1 / eta)
 
 
 def iterative_dpo(matrix: Array, log_policy: Array, log_anchor: Array, beta: float) -> Array:
     """Iterative DPO (RLHF Workflow, arXiv 2405.07863): the DPO minimiser on pairs of `policy`, relative to `anchor`.
 
-    A Bradley-Terry reward is fitted to the policy's own pairs, then pi is proportional to anchor exp(reward / beta). The
-    anchor is the policy itself (moving reference) or the reference policy. Shapes (n, n), (n,), (n,) and (n,).
+    Bradley-Terry rewards are fitted to the policy's own pairs, then π ∝ anchor exp(reward / β). The anchor is the
+    policy itself (moving reference) or the reference policy. Shapes (n, n), (n,), (n,) and (n,).
     """
     return log_normalise(log_anchor + bradley_terry_rewards(matrix, log_policy) / beta)
 
@@ -39,8 +41,11 @@ def bradley_terry_rewards(matrix: Array, log_policy: Array) -> Array:
     """Rewards (n,) maximising the likelihood of verdicts from `matrix` on pairs drawn iid from `policy`; mean 0.
 
     Logistic regression on differences of indicators by Newton's method, each step a weighted least-squares problem. The
-    likeliest response is the origin, and columns are scaled, so that rare responses are fitted as well as frequent ones.
-    Raises UserError where a verdict is certain (0 or 1): rewards may then be infinite.
+    likeliest response is the origin, and columns are scaled, so that rare responses are fitted as well as likely ones.
+
+    Raises:
+        UserError: a verdict is certain (0 or 1); rewards may then be infinite.
+        RuntimeError: the steps do not become small.
     """
     count = len(log_policy)
     off_diagonal = matrix[~np.eye(count, dtype=bool)]
@@ -59,7 +64,7 @@ def bradley_terry_rewards(matrix: Array, log_policy: Array) -> Array:
         lengths = np.linalg.norm(weighted, axis=0)
         step = np.linalg.lstsq(weighted / lengths, root_probability * (wins - predicted) / deviation)[0] / lengths
         scores = scores + step
-        if np.abs(step).max() < 1e-7:
+        if np.abs(step).max() < 1e-5:
             # convergence is quadratic: what is left is rounding
             rewards = others @ scores
             return np.asarray(rewards - rewards.mean())

@@ -107,7 +107,7 @@ class _Rules:
             return "dropped_identical"
         if verdict.abstained:
             return "dropped_abstained"
-        if self.outcome(row_id, query, verdict) == 0 and (self.labels == "soft" or not candidate.stands):
+        if self.outcome(row_id, query, verdict) == 0 and not candidate.stands:
             return "dropped_tie"
         return None if candidate.stands else "dropped_lost"
 

@@ -68,6 +68,4 @@ def _judged(call: Call[Step], work: list[PromptSamples], done: int) -> Iterator[
     oracle = settings.oracle.load()
     for at in range(done * size, len(work), size):
         batch = work[at : at + size]
-        yield judge(
-            batch, phase.comparisons, phase.labels, settings.run.seed, oracle, settings.judging.drop_identical
-        )
+        yield judge(batch, phase.comparisons, phase.labels, settings.run.seed, oracle, settings.judging.drop_identical)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..engines.scoring import Pair
 from ..shared import records
-from ..shared.digests import digest_json
+from ..shared.digests import digest_json, sha256_bytes
 from ..shared.store import Store
 
 
@@ -41,5 +41,6 @@ class LogprobCache:
     def add(self, group: str, member: str, values: Mapping[str, float]) -> None:
         """Add the values that one member of a group has computed."""
         rows = records.table([{"key": key, "logprob": value} for key, value in values.items()], records.CACHE)
-        name = f"{group}-{member}.parquet"
-        self._store.write(name, records.to_bytes(rows, records.CACHE, name))
+        data = records.to_bytes(rows, records.CACHE, f"{group}-{member}")
+        # The digest: another run of the same settings has other sequences, and must not replace these.
+        self._store.write(f"{group}-{member}.{sha256_bytes(data)[:16]}.parquet", data)

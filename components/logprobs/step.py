@@ -24,7 +24,8 @@ VERSION = 1
 def run(call: Call[Step]) -> Result:
     """Score both sides of every pair of one shard under every anchor of the phase."""
     phase = phase_of(call.settings.method, call.iteration, call.phase)
-    pairs = require_manifest(call.store, layout.shard(call.iteration, phase.data_from or phase.name, "pairs", call.shard))
+    source = phase.data_from or phase.name
+    pairs = require_manifest(call.store, layout.shard(call.iteration, source, "pairs", call.shard))
     policies = {name: open_policy(call.store, name) for name in phase.weights}
     unit = Unit(
         call.store,
@@ -105,9 +106,7 @@ def _writer(call: Call[Step]) -> tuple[str, str]:
     return digest_json([call.settings.model_dump(mode="json"), call.iteration, call.phase])[:16], f"{call.shard:05d}"
 
 
-def _rows(
-    rows: list[dict[str, Any]], found: dict[str, dict[str, float]], reduce: Any
-) -> Iterator[dict[str, Any]]:
+def _rows(rows: list[dict[str, Any]], found: dict[str, dict[str, float]], reduce: Any) -> Iterator[dict[str, Any]]:
     for row in rows:
         chosen, rejected = ((row["prompt_ids"], row[side]) for side in ("chosen_ids", "rejected_ids"))
         for name, values in found.items():

@@ -30,7 +30,7 @@ class PairedMethod(Method):
     """iid: responses 1 and 2, 3 and 4, …, one comparison each, as the theory has it; bracket: best against worst of a
     tournament, as the paper's experiments have it (K a power of two)."""
     labels: Labels = "sampled"
-    """sampled: a coin with the oracle's probability; binary: the probability's side of 1/2 (a sharper game); soft: 2p - 1."""
+    """sampled: a coin with the oracle's probability; binary: its side of 1/2 (a sharper game); soft: label 2p - 1."""
     reduction: Reduction = "sum"
     """How token log-probabilities make a response's: sum (the theory) or mean (some published code)."""
 
@@ -39,8 +39,8 @@ class PairedMethod(Method):
         if self.comparisons == "bracket" and self.samples & (self.samples - 1):
             below = 1 << (self.samples.bit_length() - 1)
             raise ValueError(
-                f"samples is {self.samples}, but a bracket needs a power of two: set samples to {below} or {2 * below}, "
-                "or comparisons to iid"
+                f"samples is {self.samples}, but a bracket needs a power of two: set samples to {below} or "
+                f"{2 * below}, or comparisons to iid"
             )
         if self.samples % 2:
             raise ValueError(f"samples is {self.samples}, but iid pairs need an even number: set {self.samples + 1}")

@@ -28,8 +28,8 @@ class INPO(PairedMethod):
     def _step_fits(self) -> "INPO":
         if self.tau > self.eta:
             raise ValueError(
-                f"tau is {self.tau}, above eta = {self.eta}, which makes the weight of the current policy, 1 - tau/eta, "
-                f"negative: set tau to at most {self.eta}"
+                f"tau is {self.tau}, above eta = {self.eta}, which makes the weight of the current policy, "
+                f"1 - tau/eta, negative: set tau to at most {self.eta}"
             )
         return self
 

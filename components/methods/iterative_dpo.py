@@ -2,8 +2,9 @@
 
 Loss        −(1−ε) log σ(β h) − ε log σ(−β h),  h = D − D_anchor
 Anchor      moving: π_t, the policy at the start of the iteration (what the published code does); fixed: π_ref.
-Assumes     Bradley-Terry preferences, P(y ≻ y') = σ(R(y) − R(y')). Then the minimiser is π_anchor exp(R/β); under general
-            preferences it depends on who generated the pairs, and iterating it need not approach the game's equilibrium.
+Assumes     Bradley-Terry preferences, P(y ≻ y') = σ(R(y) − R(y')). Then the minimiser is π_anchor exp(R/β); under
+            general preferences it depends on who generated the pairs, and iterating it need not approach the
+            equilibrium of the game.
 β           the KL weight of DPO. There is no η.
 """
 

@@ -1,14 +1,14 @@
 """A method as data: the phases of one iteration.
 
-Nearly every method of the field is one regression. With `D_j = log π_j(y_w|x) − log π_j(y_l|x)`, `D` that of the policy in
-training and `h = D − Σ_j w_j D_j`, a phase minimises over pairs
+Nearly every method of the field is one regression. With `D_j = log π_j(y_w|x) − log π_j(y_l|x)`, `D` that of the policy
+in training and `h = D − Σ_j w_j D_j`, a phase minimises over pairs
 
     squared    (h − c z)²
     logistic   −(1−ε) log σ(β h) − ε log σ(−β h)
     unpaired   ½ Σ_{y ∈ {w, l}} (log π(y) − Σ_j w_j log π_j(y) − t_y)²
 
-where w are the `anchors`, c is the `target`, z the pair's label and ε the `label_smoothing`. Who generated the pairs is the
-opponent; the anchors decide the base measure only.
+where w are the `anchors`, c is the `target`, z the pair's label and ε the `label_smoothing`. Who generated the pairs is
+the opponent; the anchors decide the base measure only.
 """
 
 from collections.abc import Mapping

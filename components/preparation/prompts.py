@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ def read_prompts(settings: PromptSettings) -> list[Messages]:
     prompts = list({digest_json(prompt): prompt for prompt in prompts}.values())
     if len(prompts) <= settings.held_out:
         raise UserError(
-            f"{path}: {len(prompts)} prompts, of which prompts.held_out = {settings.held_out} are for evaluation: none is "
-            "left to learn from; add prompts or lower prompts.held_out"
+            f"{path}: {len(prompts)} prompts, of which prompts.held_out = {settings.held_out} are for evaluation: none "
+            "is left to learn from; add prompts or lower prompts.held_out"
         )
     return prompts
 
@@ -81,7 +82,7 @@ def deal(prompts: list[Messages], settings: PromptSettings, seed: int, iteration
 def shards(rows: list[dict[str, Any]], count: int) -> list[list[dict[str, Any]]]:
     """Rows cut into `count` runs of neighbours, as even as possible."""
     edges = [len(rows) * index // count for index in range(count + 1)]
-    return [rows[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [rows[start:end] for start, end in pairwise(edges)]
 
 
 def _order(count: int, *seed: int | str) -> list[int]:
@@ -118,8 +119,10 @@ def _messages(entry: Any, field: str, where: str) -> Messages:
     if not isinstance(entry, dict):
         raise UserError(f"{where}: a prompt is an object with the field {field!r}, not {type(entry).__name__}")
     if field not in entry:
-        fields = ", ".join(entry) or "none"
-        raise UserError(f"{where}: no field {field!r}; set prompts.field to the one that holds the prompt (here: {fields})")
+        here = ", ".join(entry) or "none"
+        raise UserError(
+            f"{where}: no field {field!r}; set prompts.field to the one that holds the prompt (here: {here})"
+        )
     prompt = entry[field]
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     if not isinstance(messages, list) or not all(_is_message(message) for message in messages):

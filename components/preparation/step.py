@@ -89,9 +89,7 @@ def _with_overrides(call: Call[Step]) -> Step:
     return Step.parse(data, "the pipeline's parameters")
 
 
-def _that_fit(
-    messages: list[dealing.Messages], settings: Step, policy: FolderPolicy
-) -> list[dealing.Messages]:
+def _that_fit(messages: list[dealing.Messages], settings: Step, policy: FolderPolicy) -> list[dealing.Messages]:
     """The prompts of at most `prompts.max_tokens` tokens.
 
     Raises:
@@ -102,7 +100,8 @@ def _that_fit(
     if len(fitting) <= settings.prompts.held_out:
         raise UserError(
             f"{settings.prompts.path}: {len(fitting)} prompts have at most prompts.max_tokens = {longest} tokens, and "
-            f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: raise the one or lower the other"
+            f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: raise the one or lower the "
+            "other"
         )
     return fitting
 
@@ -142,9 +141,7 @@ def _tracked(
 ) -> dict[str, Any] | None:
     """Open the runs of the tracker, and tell it what is known before the first iteration."""
     iterations = range(settings.run.iterations + 1)
-    steps = {
-        iteration: list(units_of(settings.method, iteration, settings.prompts.shards)) for iteration in iterations
-    }
+    steps = {iteration: list(units_of(settings.method, iteration, settings.prompts.shards)) for iteration in iterations}
     opened = tracking.open_runs(
         settings.run.name,
         store.uri,

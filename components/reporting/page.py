@@ -10,6 +10,7 @@ import yaml
 from ..shared import layout
 from ..shared.run import Run
 from ..shared.store import Store
+from ..shared.tracking import redact
 from ..shared.units import Manifest, require_manifest
 from .answers import sample_answers
 from .table import CAPTION, figure_columns, second_columns, show, show_interval
@@ -40,7 +41,7 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         caption=CAPTION,
         answers=sample_answers(store, last["iteration"]),
         locations=[_location(store, policy) for policy in policies],
-        recipe=_yaml(run.recipe),
+        recipe=_yaml(_redacted(run.recipe)),
         provenance=_yaml({"digests": dict(run.inputs), "versions": dict(run.versions)}),
     )
 
@@ -67,6 +68,15 @@ def _location(store: Store, policy: Manifest) -> str:
     """The policy's folder, for people."""
     folders = [file.key.rpartition("/")[0] for file in policy.files.values()]
     return policy.source or store.location(min(folders, key=len))
+
+
+def _redacted(value: Any, key: str = "") -> Any:
+    """The value without secrets: pages are passed on, and kept in MLflow."""
+    if isinstance(value, Mapping):
+        return {name: _redacted(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_redacted(inner, key) for inner in value]
+    return redact(value, key) if isinstance(value, str) else value
 
 
 def _yaml(value: Any) -> str:

@@ -199,7 +199,7 @@ def _quieten() -> None:
     """No progress bars or load reports on stderr: what is wrong with a folder is raised, in one line."""
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity(logging.ERROR)
 
 

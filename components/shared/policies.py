@@ -24,7 +24,7 @@ class LocalPolicy:
 
 
 def open_policy(store: Store, reference: str) -> LocalPolicy:
-    """The policy `reference` ("001/main") of a run, checked against its digests; fetched first where the store is remote.
+    """The policy `reference` ("001/main") of a run, checked against its digests; fetched first from a remote store.
 
     Raises:
         UserError: the policy is not there yet, or a file does not have its digest.
@@ -37,7 +37,7 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
         return LocalPolicy(_fetched(store, manifest), weights)
     for file in manifest.files.values():
         if sha256_file(Path(origin.location(file.key))) != file.sha256:
-            raise UserError(f"{origin.location(file.key)}: changed since it was recorded; restore it, or delete the run")
+            raise UserError(f"{origin.location(file.key)}: changed since it was recorded; restore it or delete the run")
     folder = os.path.commonpath([Path(origin.location(file.key)).parent for file in manifest.files.values()])
     return LocalPolicy(Path(folder), weights)
 

@@ -52,7 +52,7 @@ def require_run(store: Store) -> Run:
     """
     run = read_run(store)
     if run is None:
-        raise UserError(f"{store.location(layout.RUN)}: no run here; a run root holds run.json, which preparation writes")
+        raise UserError(f"{store.uri}: no run here; a run root holds {layout.RUN}, which preparation writes")
     return run
 
 
@@ -72,7 +72,7 @@ def check_same(store: Store, known: Run, now: Run) -> None:
     if known.identity == now.identity:
         return
     there, here = (
-        {**flatten(identity_of(run.recipe)), **{f"digest of {name}": digest[:12] for name, digest in run.inputs.items()}}
+        flatten(identity_of(run.recipe)) | {f"digest of {name}": digest[:12] for name, digest in run.inputs.items()}
         for run in (known, now)
     )
     differing = [key for key in sorted(there | here) if there.get(key) != here.get(key)]

@@ -1,7 +1,7 @@
 """Seeds derived from names, so that no draw depends on what was drawn before it.
 
-Every random number of a run is a function of (run seed, iteration, phase, prompt row id, sample index): a retry, another
-batch size or another number of shards cannot change it.
+Every random number of a run is a function of (run seed, iteration, phase, prompt row id, sample index): a retry,
+another batch size or another number of shards cannot change it.
 """
 
 import hashlib

@@ -52,7 +52,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_PARAMETERS_PER_BATCH, _LONGEST_PARAMETER, _LONGEST_DATASET_DIGEST, _ALL_RUNS = 100, 6000, 36, 50_000
+_PER_BATCH, _LONGEST_PARAMETER, _LONGEST_DATASET_DIGEST, _ALL_RUNS = 100, 6000, 36, 50_000
 
 _SECRET = r"passw(?:or)?d|passphrase|secret|credential|authorization|(?:api|access|private)[-_.]?key|token(?![a-z])"
 _SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
@@ -146,13 +146,12 @@ def open_runs(
             client = _connect(uri, create=True)
             if run_id:
                 task = client.get_run(run_id)
-                _log_parameters(client, task, parameters)
+                _describe(client, task, parameters, {})
                 parent, runs = _topmost(client, task), {}
             else:
                 parent = _open_parent(client, name, location, parameters, known)
                 runs = _open_nested(client, parent, steps)
-            _set_tags(client, parent.info.run_id, tags)
-            _log_parameters(client, parent, parameters)
+            _describe(client, parent, parameters, tags)
             return Tracking(redact(uri), parent.info.experiment_id, parent.info.run_id, runs)
     except _failures() as error:
         raise UserError(
@@ -168,11 +167,9 @@ def _topmost(client: "MlflowClient", run: "Run") -> "Run":
 
 
 def _open_parent(client: "MlflowClient", name: str, location: str, parameters: Texts, known: Tracking | None) -> "Run":
-    if known and known.runs:
-        # A search, because the store may be another one by now, or the run deleted there.
-        found = client.search_runs([known.experiment], f"attributes.run_id = '{known.parent}'")
-        if found:
-            return found[0]
+    # A search: the store may be another one by now, or the run deleted there.
+    if known and known.runs and (found := client.search_runs([known.experiment], f"run_id = '{known.parent}'")):
+        return found[0]
     # A folder's path says little without its machine.
     key = digest_json([location, "" if "://" in location else socket.gethostname()])
     experiment = _experiment(client)
@@ -190,8 +187,8 @@ def _experiment(client: "MlflowClient") -> str:
     if found := client.get_experiment_by_name(name):
         return found.experiment_id
     # A store without a server would put artifacts into the current folder.
-    beside = Path(database).parent / "mlartifacts" if (database := _sqlite_file(client.tracking_uri)) else None
-    return client.create_experiment(name, artifact_location=str(beside) if beside else None)
+    file = _sqlite_file(client.tracking_uri)
+    return client.create_experiment(name, str(Path(file).parent / "mlartifacts") if file else None)
 
 
 def _is_blank(client: "MlflowClient", parent: "Run", parameters: Texts) -> bool:
@@ -203,10 +200,8 @@ def _is_blank(client: "MlflowClient", parent: "Run", parameters: Texts) -> bool:
 def _open_nested(client: "MlflowClient", parent: "Run", steps: Mapping[int, Sequence[str]]) -> dict[str, str]:
     """Make the nested runs that are missing; let those that failed, and the parent, run again."""
     found = _nested(client, parent)
-    if parent.info.status != "RUNNING":
-        client.update_run(parent.info.run_id, status="RUNNING")
-    for run in found.values():
-        if run.info.status in ("FAILED", "KILLED"):
+    for run in (parent, *found.values()):
+        if run is parent or run.info.status in ("FAILED", "KILLED"):
             client.update_run(run.info.run_id, status="RUNNING")
     runs = {place: run.info.run_id for place, run in found.items()}
 
@@ -229,22 +224,21 @@ def _nested(client: "MlflowClient", parent: "Run") -> dict[str, "Run"]:
     return {run.data.tags["nashflow.place"]: run for run in found}
 
 
-def _log_parameters(client: "MlflowClient", run: "Run", parameters: Texts) -> None:
-    from mlflow.entities import Param
-
+def _describe(client: "MlflowClient", run: "Run", parameters: Texts, tags: Texts) -> None:
+    """Log parameters and tags on a run; a parameter that has another value there already becomes a tag."""
     there = run.data.params
-    new = [Param(key, value) for key, value in parameters.items() if key not in there]
-    for start in range(0, len(new), _PARAMETERS_PER_BATCH):
-        client.log_batch(run.info.run_id, params=new[start : start + _PARAMETERS_PER_BATCH])
+    new = {key: value for key, value in parameters.items() if key not in there}
     changed = {k: v for k, v in parameters.items() if k in there and run.data.tags.get(k, there[k]) != v}
-    _set_tags(client, run.info.run_id, changed)
+    _send(client, run.info.run_id, new, {**changed, **tags})
 
 
-def _set_tags(client: "MlflowClient", run_id: str, tags: Texts) -> None:
-    from mlflow.entities import RunTag
+def _send(client: "MlflowClient", run_id: str, parameters: Texts, tags: Texts) -> None:
+    from mlflow.entities import Param, RunTag
 
-    if tags:
-        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    params, named = [Param(*item) for item in parameters.items()], [RunTag(*item) for item in tags.items()]
+    for start in range(0, max(len(params), len(named)), _PER_BATCH):
+        part = slice(start, start + _PER_BATCH)
+        client.log_batch(run_id, params=params[part], tags=named[part])
 
 
 def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concatenate["Tracker", P], T | None]:
@@ -269,7 +263,7 @@ class Tracker:
     """Sends what one process has to tell MLflow, to the runs that `open_runs` made.
 
     Nothing raises because of MLflow, and nothing is sent twice: neither by a step that is killed after sending and runs
-    again, nor by reporting, which tells everything once more. A connection is made at the first call.
+    again, nor by another that tells the same once more. A connection is made at the first call.
     """
 
     def __init__(self, tracking: Tracking | None):
@@ -312,7 +306,7 @@ class Tracker:
         named = {f"{prefix}{name}": value for name, value in {**metrics, "seconds": seconds}.items()}
         _log_metrics(self._client, run, named, iteration, finished)
         tags = {f"nashflow.output.{prefix}{name}": redact(value, name) for name, value in (outputs or {}).items()}
-        _set_tags(self._client, run, tags)
+        _send(self._client, run, {}, tags)
         if not self._attached:
             self._client.set_terminated(run, "FINISHED", finished)
 
@@ -438,9 +432,9 @@ def _connect(uri: str, *, create: bool = False) -> "MlflowClient":
 
 
 def _create(database: Path) -> None:
-    """Make a new SQLite store whole or not at all: MLflow cannot mend one whose making was killed, or done twice at once.
+    """Make a new SQLite store whole or not at all: MLflow cannot mend one that was made in part, or twice at once.
 
-    Hundreds of small transactions build it; without waiting for the disk after each they take a second, not ten.
+    Hundreds of small transactions make it; without a wait for the disk after each they take a second, not ten.
     """
     from mlflow import MlflowClient
     from sqlalchemy import Engine, event

@@ -17,7 +17,7 @@ from ..shared.units import Manifest
 
 @dataclass(frozen=True)
 class PairData:
-    """N training pairs: token ids of both sides, labels z (N,), and each anchor's log-probabilities (N, 2) by policy."""
+    """N training pairs: token ids of both sides, labels z (N,), and the anchors' log-probabilities (N, 2) by policy."""
 
     chosen: list[Pair]
     rejected: list[Pair]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def log_ratios(logprobs: "torch.Tensor", base: "torch.Tensor") -> "torch.Tensor":
-    """`log π(y) − Σ_j w_j log π_j(y)` of both sides, (B, 2), from log π (B, 2) and the weighted anchors (B, 2), in nats."""
+    """`log π(y) − Σ_j w_j log π_j(y)` of both sides, from log π and the anchors' weighted sum, all (B, 2), in nats."""
     return logprobs - base
 
 

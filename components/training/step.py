@@ -46,9 +46,7 @@ def run(call: Call[Step]) -> Result:
     model = load_causal_lm(start.folder, "float32")
     trainer = Trainer(model, phase, data, settings.training, (settings.run.seed, call.iteration, call.phase))
     mismatch = trainer.mismatch()
-    checkpoints = Checkpoints(
-        call.store, f"{layout.training(call.iteration, call.phase)}/{unit.fingerprint[:16]}"
-    )
+    checkpoints = Checkpoints(call.store, f"{layout.training(call.iteration, call.phase)}/{unit.fingerprint[:16]}")
     curves = trainer.train(checkpoints)
     metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves)}
     if not math.isnan(mismatch):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from kfp import compiler, dsl
 from kfp.dsl import Artifact, Input, Metrics, Output, OutputPath
 from kfp.local import config
+
 from nashflow.pipelines.local import Event, StepFailed, execute
 
 TOY = """

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ...shared.chat import prompt_ids
+from ...shared.chat import prompt_ids, response_ids
 from ..preference import Array, log_normalise
-from .texts import prompt_messages
+from .texts import prompt_messages, response_text
 from .world import CONTEXTS, RESPONSES, SYMBOLS_PER_RESPONSE
 
 if TYPE_CHECKING:
@@ -20,14 +20,17 @@ RESPONSE_TOKENS = SYMBOLS_PER_RESPONSE + 1  # and EOS
 
 @dataclass(frozen=True, eq=False)
 class Enumeration:
-    """A policy on the sandbox: `log_policy` (8, 25), normalised over the 25 responses, and the mass (8,) outside them."""
+    """A policy on the sandbox: `log_policy` (8, 25), normalised over the responses, and the mass (8,) outside them."""
 
     log_policy: Array
     mass_outside: Array
 
 
 def enumerate_policy(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Enumeration:
-    """Score every response in every context, final EOS included, with a float64 copy of the model."""
+    """Score every response in every context, final EOS included, with a float64 copy of the model.
+
+    Log-probabilities are good to about 1e-6: transformers computes normalisation and rotary angles in float32 always.
+    """
     import torch
 
     exact, sequences = deepcopy(model).double().eval(), all_sequences(tokenizer).to(model.device)
@@ -41,9 +44,8 @@ def all_sequences(tokenizer: "PreTrainedTokenizerBase") -> "Tensor":
     """Token ids of every prompt with every response and its EOS, (200, length), context by context."""
     import torch
 
-    responses = [
-        [*tokenizer.convert_tokens_to_ids(list(symbols)), tokenizer.eos_token_id] for symbols in RESPONSES
-    ]
+    texts = [response_text(index) for index in range(len(RESPONSES))]
+    responses = [response_ids(tokenizer, text, tokenizer.eos_token_id) for text in texts]
     prompts = [prompt_ids(tokenizer, prompt_messages(context)) for context in range(CONTEXTS)]
     return torch.tensor([prompt + response for prompt in prompts for response in responses])
 

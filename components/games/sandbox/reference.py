@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 _STEPS = 300
 _WARMUP_STEPS = 20
 _LEARNING_RATE = 5e-3
-# Adam normalises even tiny gradients, so preference training moves the logits of words that never occur by several nats:
-# start them far down, or mass leaks out of the responses.
+# Adam normalises even tiny gradients, so preference training moves the logits of words that never occur by several
+# nats: they start far down, or mass would leak out of the responses.
 _LOG_MASS_OUTSIDE = -16.0
 _OUTSIDE_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
 class ReferenceFit:
-    """How well the reference policy fits: KL(target || reference) in nats and mass outside, each the worst context's."""
+    """How well the reference fits: KL(target ‖ reference) in nats and mass outside, each the worst context's."""
 
     kl: float
     mass_outside: float
@@ -83,7 +83,7 @@ def _untrained(tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
 
 
 def _fit(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", world: World) -> None:
-    """Minimise the exact cross-entropy to the target over all sequences of all contexts, with a hinge on mass outside."""
+    """Minimise the exact cross-entropy to the target over all sequences, with a hinge on the mass outside."""
     import torch
     from transformers import get_cosine_schedule_with_warmup
 

@@ -17,7 +17,11 @@ def prompt_messages(context: int) -> list[Message]:
 
 
 def context_index(messages: Sequence[Message]) -> int:
-    """The context that a prompt names; UserError where the prompt is not one of the sandbox's."""
+    """The context that a prompt names.
+
+    Raises:
+        UserError: the prompt is not one of the sandbox's.
+    """
     contents = [message["content"] for message in messages]
     if len(contents) != 1 or contents[0] not in CONTEXT_NAMES:
         raise UserError(

@@ -38,9 +38,9 @@ class World:
 
 
 def make_world(settings: WorldSettings) -> World:
-    """The world of `settings.seed`: numpy's default_rng(seed), standard normals, drawn context by context as U, W, q, z.
+    """The world of `settings.seed`: standard normals U, W, q, z in this order, context by context, by default_rng.
 
-    U, W: 25 x 4, Z = (U W' - W U') / 2, P = sigmoid(2.5 Z + 0.5 (q_i - q_j)); the target is softmax(z).
+    U, W: 25 × 4; q, z: 25. Z = (U Wᵀ − W Uᵀ) / 2, P[i, j] = σ(2.5 Z[i, j] + 0.5 (q_i − q_j)), the target is softmax(z).
     """
     random = np.random.default_rng(settings.seed)
     matrices, targets = [], []

@@ -1,4 +1,5 @@
 import torch
+
 from nashflow.components.engines.padding import left_pad
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nashflow.components.engines.sampling import SeededSampler, processors, uniforms
 from scipy.stats import chisquare, kstest
+
+from nashflow.components.engines.sampling import SeededSampler, processors, uniforms
 
 PROMPT = torch.zeros(1, 3, dtype=torch.long)
 

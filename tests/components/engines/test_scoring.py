@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nashflow.components.engines import scoring
 from nashflow.components.engines.scoring import bucket, score, sequence_logprobs
 from nashflow.components.engines.transformers_engine import TransformersEngine
 from nashflow.components.shared.chat import prompt_ids
 from nashflow.components.shared.models import load_causal_lm, save_policy
-
 from tests.fixtures import models
 
 WORDS = ("a", "b", "c", "d")

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
+
 from nashflow.components.engines.sampling import uniforms
 from nashflow.components.engines.transformers_engine import TransformersEngine
 from nashflow.components.shared.chat import prompt_ids
 from nashflow.components.shared.errors import UserError
-from scipy.stats import chisquare
-
 from tests.fixtures import models
 from tests.fixtures.models import BOS, EOS
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+
 from nashflow.components.games.equilibrium import fixed_point_residual, nash_policy
 from nashflow.components.games.preference import Game, best_response, duality_gap, kl_divergence, payoff
 from nashflow.components.games.updates import mirror_step
 from nashflow.components.shared.errors import UserError
-
 from tests.fixtures.games import ROCK_PAPER_SCISSORS, SKEWED, random_game, random_matrix, random_policy, seeds
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from hypothesis import given
+
 from nashflow.components.games.preference import (
     Game,
     best_response,
@@ -12,7 +13,6 @@ from nashflow.components.games.preference import (
     win_rates,
 )
 from nashflow.components.shared.errors import UserError
-
 from tests.fixtures.games import ROCK_PAPER_SCISSORS, SKEWED, random_game, random_matrix, random_policy, seeds
 
 

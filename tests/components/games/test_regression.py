@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nashflow.components.games.preference import Array, Game, log_normalise
 from nashflow.components.games.regression import NoFiniteMinimiser, logistic_minimiser, squared_minimiser
 from nashflow.components.games.updates import inpo, iterative_dpo
 from nashflow.components.shared.errors import UserError
-
 from tests.fixtures.games import random_matrix, random_policy, seeds
 
 

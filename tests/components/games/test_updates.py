@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from hypothesis import given
+
 from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import Game, best_response, duality_gap, kl_divergence, win_rates
 from nashflow.components.games.updates import bradley_terry_rewards, inpo, iterative_dpo, mirror_step
 from nashflow.components.shared.errors import UserError
-
 from tests.fixtures.games import ROCK_PAPER_SCISSORS, SKEWED, random_game, random_matrix, random_policy, seeds
 
 SKEWED_FIVE = np.log([0.5, 0.2, 0.15, 0.1, 0.05])
@@ -13,7 +13,8 @@ SKEWED_FIVE = np.log([0.5, 0.2, 0.15, 0.1, 0.05])
 
 def games_of_three() -> list[Game]:
     random = np.random.default_rng(2)
-    return [Game(matrix, SKEWED, 0.1) for matrix in (ROCK_PAPER_SCISSORS, *(random_matrix(random, 3) for _ in range(3)))]
+    matrices = [ROCK_PAPER_SCISSORS, *(random_matrix(random, 3) for _ in range(3))]
+    return [Game(matrix, SKEWED, 0.1) for matrix in matrices]
 
 
 @given(seeds)
@@ -118,7 +119,7 @@ def test_iterative_dpo_circles_away_from_the_equilibrium() -> None:
 
 
 def test_iterative_dpo_with_a_fixed_reference_forgets_where_it_was() -> None:
-    """Under a Bradley-Terry oracle the minimiser depends on the anchor and the rewards, not on who generated the pairs."""
+    """Under a Bradley-Terry oracle the minimiser depends on anchor and rewards, not on who generated the pairs."""
     rewards = np.array([0.3, -0.2, 0.6])
     matrix = 1 / (1 + np.exp(rewards[None, :] - rewards[:, None]))
     uniform = np.log(np.full(3, 1 / 3))

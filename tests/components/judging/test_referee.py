@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nashflow.components.judging.referee import COUNTS, Judged, PromptSamples, Sample, judge
 from nashflow.components.methods.phases import Labels
 from nashflow.components.oracles.base import ABSTENTION, Oracle, Query, Verdict
@@ -229,12 +230,12 @@ def test_both_sights_of_a_comparison_are_recorded_as_its_order_has_it() -> None:
     ("labels", "comparisons", "drop_identical", "preference", "texts", "kept", "reason"),
     [
         ("binary", "iid", True, 0.5, "ab", 1, None),
-        ("soft", "iid", True, 0.5, "ab", 0, "dropped_tie"),
+        ("soft", "iid", True, 0.5, "ab", 1, None),
         ("binary", "bracket", True, 0.5, "abcd", 0, "dropped_tie"),
         ("binary", "iid", True, 0.6, "aa", 0, "dropped_identical"),
         ("binary", "iid", False, 0.6, "aa", 1, None),
         ("sampled", "iid", False, 0.6, "aa", 1, None),
-        ("soft", "iid", False, 0.6, "aa", 0, "dropped_tie"),
+        ("soft", "iid", False, 0.6, "aa", 1, None),
         ("binary", "bracket", False, 0.6, "aaaa", 0, "dropped_identical"),
         ("binary", "iid", True, None, "ab", 0, "dropped_abstained"),
         ("sampled", "iid", False, None, "ab", 0, "dropped_abstained"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nashflow.components.judging.tournament import TOURNAMENTS, Candidate, Match, Tournament, bracket, iid_pairs
 from nashflow.components.methods.base import PairedMethod
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.phases import REFERENCE, PolicyRef, Sampling
 

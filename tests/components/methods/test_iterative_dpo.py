@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+
 from nashflow.components.methods.iterative_dpo import IterativeDPO
 from nashflow.components.methods.phases import REFERENCE, PolicyRef, Sampling
 

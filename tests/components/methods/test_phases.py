@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef, Sampling, merge
 
 policies = st.builds(PolicyRef, st.integers(0, 12), st.sampled_from(["main", "half", "auxiliary"]))

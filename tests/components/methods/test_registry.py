@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from nashflow.components.methods import AnyMethod, phase_of
 from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.iterative_dpo import IterativeDPO

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nashflow.components.oracles.base import ABSTENTION, EVEN, Oracle, Query, Verdict
 
 PROMPTS = [[{"role": "user", "content": content}] for content in ("x", "y")]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from nashflow.components.oracles.inference import (
     batches,
     context_length,
@@ -12,7 +13,6 @@ from nashflow.components.oracles.inference import (
 )
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.models import load_causal_lm, load_tokenizer
-
 from tests.fixtures import models
 
 DIALOGUE = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]

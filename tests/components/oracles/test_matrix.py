@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES, make_world

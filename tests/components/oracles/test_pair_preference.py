@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
 from nashflow.components.oracles.base import ABSTENTION, EVEN, Query
 from nashflow.components.oracles.pair_preference import (
     PairPreferenceOracle,
@@ -16,7 +17,6 @@ from nashflow.components.oracles.pair_preference import (
 from nashflow.components.shared.chat import Message
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.models import load_tokenizer
-
 from tests.fixtures import models
 
 # The template that the published model was trained and is used with.

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.reward_model import RewardModelOracle
 from nashflow.components.shared.chat import Message
 from nashflow.components.shared.errors import UserError
-
 from tests.fixtures import models
 
 PROMPTS: list[list[Message]] = [
@@ -108,8 +108,8 @@ def test_what_is_too_long_is_cut_as_the_pipeline_cuts_it_and_reported(tmp_path: 
     (folder / "tokenizer_config.json").write_text(json.dumps(config | options))
     long, longer = "word " * 30, "other words " * 40
     messages = PROMPTS[0]
-    cut, whole = RewardModelOracle(folder, "float32", 4).compare(
-        [Query(messages, long, longer), Query(messages, "Red.", "Blue.")]
+    cut, whole, half_cut = RewardModelOracle(folder, "float32", 4).compare(
+        [Query(messages, long, longer), Query(messages, "Red.", "Blue."), Query(messages, "Red.", long)]
     )
     if side == "right":
         first, second = pipeline_rewards(folder, [answered(messages, long), answered(messages, longer)])
@@ -117,7 +117,7 @@ def test_what_is_too_long_is_cut_as_the_pipeline_cuts_it_and_reported(tmp_path: 
         first, second = tail_rewards(folder, [answered(messages, long), answered(messages, longer)], 60)
     assert cut.probability == pytest.approx(sigmoid(first - second), abs=1e-5)
     assert abs(cut.probability - 0.5) > 1e-3
-    assert (cut.truncated, whole.truncated) == (True, False)
+    assert (cut.truncated, whole.truncated, half_cut.truncated) == (True, False, True)
 
 
 def tail_rewards(folder: Path, dialogues: Sequence[Sequence[Message]], longest: int) -> list[float]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.settings import AnyOracle, OracleSettings, PairPreference, RewardModel, SandboxOracle
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.settings import Settings
-
 from tests.fixtures import models
 
 

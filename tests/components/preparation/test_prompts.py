@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nashflow.components.preparation.prompts import deal, held_out, read_prompts, shards
 from nashflow.components.preparation.settings import PromptSettings
 from nashflow.components.shared.errors import UserError

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nashflow.components.games.preference import log_normalise
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
@@ -15,7 +16,6 @@ from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.models import weights_digest
 from nashflow.components.shared.policies import open_policy
 from nashflow.components.shared.store import open_store
-
 from tests.fixtures import models
 from tests.fixtures.runs import SandboxRun, log_policy, snapshot
 
@@ -88,10 +88,7 @@ def only_pickle(folder: Path) -> str:
 
 def add_pickle(folder: Path) -> str:
     (folder / "pytorch_model.bin").touch()
-    return (
-        f"model folder {folder} holds pickle files, which can run code when read: "
-        "remove ['pytorch_model.bin']"
-    )
+    return f"model folder {folder} holds pickle files, which can run code when read: remove ['pytorch_model.bin']"
 
 
 def drop_template(folder: Path) -> str:
@@ -119,8 +116,8 @@ def test_a_judge_without_single_tokens_for_its_answers_is_refused(fresh: New, fo
     judge = models.llama(tmp_path / "judge", ("A", "b", "c"))
     oracle = {"kind": "pair_preference", "model": str(judge)}
     assert refusal(fresh(real(folders, oracle=oracle))) == (
-        f'"B" is not a single token of the tokenizer in {judge}: a pair preference model answers with the token A or B; '
-        "set oracle.model to another folder"
+        f'"B" is not a single token of the tokenizer in {judge}: a pair preference model answers with the token A or '
+        "B; set oracle.model to another folder"
     )
 
 
@@ -258,11 +255,10 @@ def test_parameters_of_the_pipeline_replace_the_recipes(fresh: New, folders: Pat
 
 def test_a_rerun_changes_nothing_but_its_own_notes(prepared: SandboxRun) -> None:
     before = snapshot(prepared.root)
-    manifest = prepared.step("preparation").manifest
+    prepared.step("preparation")
     after = snapshot(prepared.root)
     assert {key for key in before | after if before.get(key) != after.get(key)} <= PREPARATIONS_OWN
     assert after["run.json"][1] == before["run.json"][1]
-    assert manifest.digest == json.loads(json.dumps(manifest.digest))
 
 
 def test_an_extension_adds_iterations_and_changes_none(prepared: SandboxRun, fresh: New) -> None:
@@ -271,7 +267,10 @@ def test_an_extension_adds_iterations_and_changes_none(prepared: SandboxRun, fre
     longer.step("preparation")
     after = snapshot(prepared.root)
     assert {key for key in before if before[key] != after[key]} <= PREPARATIONS_OWN
-    assert {Path(key).parts[1] for key in after.keys() - before.keys() if key.startswith("iterations")} == {"003", "004"}
+    assert {Path(key).parts[1] for key in after.keys() - before.keys() if key.startswith("iterations")} == {
+        "003",
+        "004",
+    }
     assert json.loads(after["run.json"][1])["recipe"]["run"]["iterations"] == 4
     row_ids = [row["row_id"] for iteration in range(1, 5) for row in longer.content("prompts", iteration)]
     assert row_ids == list(range(4 * 96))
@@ -284,7 +283,7 @@ def test_what_only_looks_at_a_run_may_change(prepared: SandboxRun, fresh: New) -
     assert json.loads(prepared.store.read("run.json"))["recipe"]["evaluation"]["tau"] == 0.3
 
 
-def test_an_interrupted_preparation_is_finished_by_the_next(prepared: SandboxRun, monkeypatch: Any) -> None:
+def test_an_interrupted_preparation_is_finished_by_the_next(prepared: SandboxRun) -> None:
     whole = snapshot(prepared.root)
     for key in ("run.json", "preparation.manifest.json", "iterations/002/prompts/00000.manifest.json"):
         prepared.store.delete(key)

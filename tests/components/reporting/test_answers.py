@@ -1,7 +1,6 @@
 from pathlib import Path
 
 from nashflow.components.reporting.answers import sample_answers
-
 from tests.components.reporting.toy_runs import WON, evaluations, toy_run
 
 

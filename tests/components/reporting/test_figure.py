@@ -7,6 +7,7 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
+
 from nashflow.components.evaluation.benchmarks.head_to_head import wilson_interval
 from nashflow.components.reporting.figure import draw
 

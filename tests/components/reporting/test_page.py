@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from nashflow.components.reporting import page
 from nashflow.components.reporting.answers import Answer
 from nashflow.components.reporting.page import render
@@ -15,7 +16,6 @@ from nashflow.components.reporting.summary import summarise
 from nashflow.components.shared import layout
 from nashflow.components.shared.run import require_run
 from nashflow.components.shared.store import Store
-
 from tests.components.reporting.toy_runs import GAME, WON, evaluations, policy, toy_run
 
 PICTURE = b"\x89PNG not really"
@@ -135,13 +135,20 @@ def test_the_recipe_and_what_it_names_can_be_read_back(store: Store, shown: Page
     assert yaml.safe_load(provenance) == {"digests": run.inputs, "versions": run.versions}
 
 
+def test_secrets_of_the_recipe_are_not_shown(tmp_path: Path) -> None:
+    oracle = {"kind": "remote", "api_key": "sk-1234", "servers": ["https://me:pa55@judge.example/v1"]}
+    html = html_of(toy_run(tmp_path, evaluations(1, WON), oracle=oracle), 0)
+    assert "https://judge.example/v1" in html
+    assert "sk-1234" not in html
+    assert "pa55" not in html
+
+
 def test_the_page_needs_nothing_from_elsewhere(shown: Page) -> None:
     references = [value for name, value in shown.attributes if name in ("src", "href", "action", "srcset", "data")]
     assert references == ["data:image/png;base64," + base64.b64encode(PICTURE).decode()]
     assert {"script", "link", "iframe", "object"} & set(shown.tags) == set()
-    assert "default-src 'none'" in dict(shown.attributes)["content"] or any(
-        "default-src 'none'" in value for name, value in shown.attributes if name == "content"
-    )
+    (policy,) = [value for name, value in shown.attributes if name == "content" and "default-src" in value]
+    assert policy.startswith("default-src 'none'")
     assert not re.search(r"url\(|@import", shown.text)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nashflow.components.reporting.settings import Step
 from nashflow.components.reporting.step import run
 from nashflow.components.shared import layout, tracking
@@ -15,7 +16,6 @@ from nashflow.components.shared.protocol import Call, Result
 from nashflow.components.shared.run import Run, require_run
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.units import read_manifest
-
 from tests.components.reporting.toy_runs import GAME, WON, evaluation, evaluations, toy_run
 
 FILES = ("report/figure.png", "report/report.html", "report/summary.json")
@@ -72,17 +72,13 @@ def test_the_same_again_is_found_done(tmp_path: Path) -> None:
     assert second.documents == first.documents
 
 
-def test_equal_runs_have_equal_files(tmp_path: Path) -> None:
-    roots = [tmp_path / name / "run" for name in ("one", "two")]
-    one, two = (files(toy_run(root, evaluations(2, WON, GAME))) for root in roots)
-    one, two = ({k: v for k, v in reported(open_store(str(root))).items()} for root in roots)
-    assert one.pop("report/report.html").replace(b"/one/run", b"/two/run") == two.pop("report/report.html")
+def test_equal_runs_have_equal_reports_up_to_where_they_lie(tmp_path: Path) -> None:
+    stores = [toy_run(tmp_path / name / "run", evaluations(2, WON, GAME)) for name in ("one", "two")]
+    for store in stores:
+        report(store, 1)
+    one, two = (files(store) for store in stores)
+    one["report/report.html"] = one["report/report.html"].replace(b"/one/run", b"/two/run")
     assert one == two
-
-
-def reported(store: Store) -> dict[str, bytes]:
-    report(store, 1)
-    return files(store)
 
 
 @pytest.mark.parametrize("lost", FILES)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+
 from nashflow.components.methods.base import PairedMethod
 from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef, Sampling
 from nashflow.components.reporting import summary as module
@@ -12,7 +13,6 @@ from nashflow.components.shared import layout
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.run import require_run
 from nashflow.components.shared.store import Store
-
 from tests.components.reporting.toy_runs import GAME, SECONDS, WON, data, evaluations, policy, toy_run
 
 

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nashflow.components.reporting.table import figure_columns, second_columns, show
 
 FIGURES = ("win_rate", "win_rate_low", "win_rate_high", "duality_gap", "duality_gap_exact", "kl", "mean_length")

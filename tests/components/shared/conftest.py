@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from nashflow.components.shared.store import Store, open_store
 
 

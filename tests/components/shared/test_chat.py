@@ -1,10 +1,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nashflow.components.shared.chat import prompt_ids, response_ids
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.models import load_tokenizer
-
 from tests.fixtures.models import BOS, CHAT_TEMPLATE, EOS, SPECIALS, save_tokenizer
 
 ASSISTANT = SPECIALS.index("<|assistant|>")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nashflow.components.shared.digests import canonical_json, digest_json, sha256_bytes, sha256_file
 
 JSON = st.recursive(

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from nashflow.components.shared import layout, lock
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store, open_store

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from nashflow.components.shared.chat import prompt_ids
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.models import (
@@ -18,8 +20,6 @@ from nashflow.components.shared.models import (
     stop_token_ids,
     weights_digest,
 )
-from safetensors.torch import load_file, save_file
-
 from tests.fixtures import models
 
 WORDS = ("a", "b", "c", "d")

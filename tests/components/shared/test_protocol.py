@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nashflow.components.shared import records
 from nashflow.components.shared.protocol import _local_path
 from nashflow.components.shared.store import open_store

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nashflow.components.shared import records
 from nashflow.components.shared.errors import UserError
 
@@ -156,7 +157,11 @@ def test_one_name_for_two_columns_is_refused() -> None:
         records.from_bytes(parquet(twice), records.PROMPTS, "x")
 
 
-@pytest.mark.parametrize("data", [b"", b"PAR1", b"row_id,messages\n1,[]\n", b"PAR1" + bytes(64) + b"PAR1"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PAR1", b"row_id,messages\n1,[]\n", b"PAR1" + bytes(64) + b"PAR1"],
+    ids=["empty", "magic", "csv", "zeros"],
+)
 def test_what_is_no_parquet_is_refused(data: bytes) -> None:
     with pytest.raises(UserError, match=r"^x\.parquet: not a Parquet file, or damaged: ") as caught:
         records.from_bytes(data, records.PROMPTS, "x.parquet")

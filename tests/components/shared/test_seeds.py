@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nashflow.components.shared.seeds import derive_seed, derive_uniform
 
 PARTS = st.lists(st.integers() | st.text(st.characters(exclude_categories=["Cs"])), max_size=5)

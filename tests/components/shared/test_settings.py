@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import Field, ValidationError
+
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.settings import Settings, nearest
-from pydantic import Field, ValidationError
 
 
 class Training(Settings):

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.store_s3 import S3Store
-
 from tests.fixtures.s3 import Reply, S3Server
 
 MIB = 1 << 20

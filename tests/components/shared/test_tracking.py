@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.data import get_source
 from mlflow.entities import Run
+
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.tracking import Dataset, Tracker, Tracking, open_runs, redact
 
@@ -129,6 +130,13 @@ def test_runs_of_another_root_or_recipe_are_not_taken_over(client, other):
     assert opened().parent != opened(**other).parent
 
 
+@pytest.mark.parametrize(("location", "same"), [("/runs/a", False), ("s3://bucket/a", True)])
+def test_one_folder_on_two_machines_is_two_run_roots(client, surroundings, location, same):
+    here = opened(location=location)
+    surroundings.setattr(socket, "gethostname", lambda: "elsewhere")
+    assert (opened(location=location).parent == here.parent) is same
+
+
 def test_ids_of_another_store_are_replaced(client, surroundings, tmp_path, empty_store):
     elsewhere = opened()
     surroundings.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(empty_store, tmp_path / 'new.db')}")
@@ -169,6 +177,15 @@ def test_the_experiment_is_what_mlflows_variables_say(client, surroundings):
     assert opened().experiment == chosen
 
 
+def test_more_outputs_than_a_batch_takes(client, capfd):
+    tracking = opened()
+    outputs = {f"shard {i}": "abc" for i in range(250)}
+    Tracker(tracking).step(1, "main/rollout", {}, 1.0, FINISHED, outputs)
+    tags = client.get_run(tracking.runs["1/main/rollout"]).data.tags
+    assert {name.removeprefix("nashflow.output.") for name in tags if "output" in name} == set(outputs)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_step_reports_and_ends_its_run(client):
     tracking = opened()
     Tracker(tracking).step(1, "main/rollout", {"tokens": 128, "rate": 0.5}, 2.5, FINISHED, {"rollouts": "abc"})
@@ -200,9 +217,10 @@ def test_the_same_value_at_another_time_is_no_news_but_another_value_is(client):
 
 def test_an_iteration_that_was_missed_is_mended_later(client):
     tracking = opened(STEPS_OF_TWO)
+    gaps = [0.3, 0.1, 0.1]
     for iteration in (0, 2, 1, 0, 2, 1):
-        Tracker(tracking).iteration(iteration, {"gap": 0.1 * iteration}, FINISHED + iteration)
-    assert sorted(points(client, tracking.parent, "gap")) == [(i, 0.1 * i, FINISHED + i) for i in range(3)]
+        Tracker(tracking).iteration(iteration, {"gap": gaps[iteration]}, FINISHED + iteration)
+    assert sorted(points(client, tracking.parent, "gap")) == [(i, gaps[i], FINISHED + i) for i in range(3)]
     assert client.get_run(tracking.runs["2"]).info.status == "FINISHED"
     assert client.get_run(tracking.parent).info.status == "RUNNING"
 
@@ -378,19 +396,19 @@ IN_ANOTHER_PROCESS = """
 import json, sys
 from nashflow.components.shared.tracking import Tracker, Tracking
 tracker = Tracker(Tracking.from_json(json.loads(sys.argv[1])))
-for iteration in range(1, 16):
+for iteration in range(1, 11):
     tracker.step(iteration, sys.argv[2], {f"metric{i}": i / iteration for i in range(10)}, 1.0, iteration)
 """
 
 
 def test_two_processes_use_one_sqlite_store_at_once(client):
-    tracking = opened({iteration: ["main/rollout", "half/rollout"] for iteration in range(1, 16)})
+    tracking = opened({iteration: ["main/rollout", "half/rollout"] for iteration in range(1, 11)})
     call = [sys.executable, "-c", IN_ANOTHER_PROCESS, json.dumps(tracking.to_json())]
     steps = ("main/rollout", "half/rollout")
     processes = [subprocess.Popen([*call, step], stderr=subprocess.PIPE, text=True) for step in steps]
     assert [process.communicate(timeout=200)[1] for process in processes] == ["", ""]
     runs = [client.get_run(run) for place, run in tracking.runs.items() if "rollout" in place]
-    assert len(runs) == 30
+    assert len(runs) == 20
     assert all(len(run.data.metrics) == 11 and run.info.status == "FINISHED" for run in runs)
 
 
@@ -418,6 +436,40 @@ def test_an_sqlite_file_that_cannot_be_one_is_refused_at_once(surroundings, tmp_
     with pytest.raises(UserError, match="database"):
         open_runs("a run", "/runs/a", RECIPE, STEPS)
     assert time.monotonic() - started < 10
+
+
+KILLED_WHILE_MAKING_TABLES = """
+import os, signal
+from alembic.runtime.migration import MigrationContext
+from nashflow.components.shared.tracking import open_runs
+MigrationContext._ensure_version_table = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+open_runs("a run", "/runs/a", {}, {})
+"""
+
+
+def test_a_store_whose_making_is_killed_is_not_there_at_all(surroundings, tmp_path):
+    file = tmp_path / "new folder" / "mlflow.db"
+    surroundings.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    assert subprocess.run([sys.executable, "-c", KILLED_WHILE_MAKING_TABLES], check=False).returncode == -9
+    assert file.parent.is_dir()
+    assert not file.exists()
+    assert len(opened().runs) == 6
+    assert MlflowClient().tracking_uri == f"sqlite:///{file}"
+    assert len(every_run(MlflowClient())) == 7
+
+
+def test_a_store_that_another_run_makes_meanwhile_is_kept(surroundings, tmp_path, empty_store):
+    file, link = tmp_path / "mlflow.db", os.link
+    surroundings.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+
+    def too_late(made: Path, wanted: Path) -> None:
+        MlflowClient(f"sqlite:///{shutil.copy(empty_store, file)}").create_experiment("another's")
+        link(made, wanted)
+
+    surroundings.setattr(os, "link", too_late)
+    assert len(opened().runs) == 6
+    assert {found.name for found in MlflowClient().search_experiments()} == {"Default", "another's", "nashflow"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "mlflow.db"]
 
 
 def test_a_relative_sqlite_store_is_where_preparation_was(surroundings, tmp_path, empty_store):

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nashflow.components.shared import records
 from nashflow.components.shared.digests import digest_json
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.units import File, Manifest, read_manifest, require_manifest
-
 from tests.fixtures.units import KEY, MANIFEST, publish, table, unit_in
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from nashflow.components.games.sandbox.reference import ReferenceFit, make_reference
 from nashflow.components.games.sandbox.settings import WorldSettings
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from nashflow.components.games.sandbox.enumeration import all_sequences, enumerate_policy
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
 from nashflow.components.shared.chat import prompt_ids, response_ids

@@ -4,12 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from nashflow.components.games.preference import kl_divergence
 from nashflow.components.games.sandbox import reference as module
 from nashflow.components.games.sandbox.enumeration import enumerate_policy
 from nashflow.components.games.sandbox.reference import ReferenceFit, make_reference
 from nashflow.components.games.sandbox.settings import WorldSettings
+from nashflow.components.games.sandbox.texts import prompt_messages, response_index
 from nashflow.components.games.sandbox.world import make_world
+from nashflow.components.shared.chat import prompt_ids
 from nashflow.components.shared.models import load_causal_lm, load_tokenizer, stop_token_ids, weights_digest
 
 
@@ -37,9 +40,6 @@ def test_the_folder_is_what_every_engine_opens(reference: Path) -> None:
 
 
 def test_generated_responses_are_well_formed(reference: Path) -> None:
-    from nashflow.components.games.sandbox.texts import prompt_messages, response_index
-    from nashflow.components.shared.chat import prompt_ids
-
     tokenizer, model = load_tokenizer(reference), load_causal_lm(reference)
     prompts = torch.tensor([prompt_ids(tokenizer, prompt_messages(context)) for context in range(8)])
     torch.manual_seed(0)
@@ -62,7 +62,9 @@ def test_the_weights_are_a_function_of_the_world(tmp_path: Path, monkeypatch: py
     assert first == again != other
 
 
-def test_fewer_steps_fit_worse(tmp_path: Path, made: tuple[Path, ReferenceFit], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_steps_fit_worse(
+    tmp_path: Path, made: tuple[Path, ReferenceFit], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_STEPS", 5)
     hasty = make_reference(tmp_path / "hasty", WorldSettings())
     assert np.isfinite(hasty.kl)

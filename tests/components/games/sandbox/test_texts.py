@@ -1,4 +1,5 @@
 import pytest
+
 from nashflow.components.games.sandbox.texts import context_index, prompt_messages, response_index, response_text
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES
 from nashflow.components.shared.errors import UserError

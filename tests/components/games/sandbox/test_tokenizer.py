@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerBase
+
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
 from nashflow.components.games.sandbox.tokenizer import VOCABULARY, write_tokenizer
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES
 from nashflow.components.shared.chat import prompt_ids, response_ids
 from nashflow.components.shared.models import load_tokenizer, require_chat_template
-from transformers import PreTrainedTokenizerBase
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from nashflow.components.games.preference import Game, check_matrix, duality_gap, kl_divergence, log_normalise, payoff
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES, World, make_world

@@ -1,0 +1,224 @@
+"""The judging step on a run: which pairs it makes of the rollouts, and that it can be interrupted."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nashflow.components.games.sandbox.settings import WorldSettings
+from nashflow.components.games.sandbox.texts import response_index
+from nashflow.components.games.sandbox.world import make_world
+from nashflow.components.judging import step as judging
+from nashflow.components.judging.referee import judge
+from nashflow.components.oracles.settings import SandboxOracle
+from nashflow.components.shared.errors import UserError
+from tests.fixtures import models
+from tests.fixtures.runs import SandboxRun, remove
+
+New = Callable[..., SandboxRun]
+UNIT = "iterations/001/main/pairs/00000"
+
+
+class Killed(Exception):
+    """What strikes in the middle of a step."""
+
+
+@pytest.fixture(scope="module")
+def rolled(prepared_root: SandboxRun, tmp_path_factory: pytest.TempPathFactory) -> SandboxRun:
+    """Rollouts of the first iteration, to be copied."""
+    run = prepared_root.copied(str(tmp_path_factory.mktemp("rolled") / "run"))
+    run.step("rollout", 1)
+    return run
+
+
+@pytest.fixture
+def run(rolled: SandboxRun, tmp_path: Any) -> SandboxRun:
+    return rolled.copied(str(tmp_path / "run"))
+
+
+def method(run: SandboxRun, **changes: Any) -> dict[str, Any]:
+    return {**run.recipe.method.model_dump(), **changes}
+
+
+def probabilities(run: SandboxRun, rows: list[dict[str, Any]], first: str, second: str) -> np.ndarray:
+    """P(first ≻ second) of the world's matrix for each row's two samples."""
+    matrix = make_world(WorldSettings()).matrix
+    contexts = {row["row_id"]: int(row["messages"][0]["content"][1:]) for row in run.content("prompts", 1)}
+    index = {(row["row_id"], row["sample"]): response_index(row["text"]) for row in run.content("rollouts", 1)}
+    return np.array(
+        [
+            matrix[contexts[row["row_id"]], index[row["row_id"], row[first]], index[row["row_id"], row[second]]]
+            for row in rows
+        ]
+    )
+
+
+def test_every_comparison_holds_the_oracles_probability(run: SandboxRun) -> None:
+    run.step("judging", 1)
+    rows = run.content("comparisons", 1)
+    assert [(row["row_id"], row["index"], row["first"], row["second"]) for row in rows] == [
+        (row_id, 0, 0, 1) for row_id in range(96)
+    ]
+    exact = probabilities(run, rows, "first", "second")
+    for column in ("forward", "backward", "probability"):
+        np.testing.assert_allclose([row[column] for row in rows], exact, atol=1e-12)
+    assert not any(row["abstained"] for row in rows)
+
+
+def test_pairs_are_the_responses_that_were_compared(run: SandboxRun) -> None:
+    run.step("judging", 1)
+    pairs, compared = run.content("pairs", 1), run.content("comparisons", 1)
+    rollouts = {(row["row_id"], row["sample"]): row for row in run.content("rollouts", 1)}
+    assert [row["chosen"] for row in pairs] == [row["winner"] for row in compared]
+    for pair in pairs:
+        chosen, rejected = (rollouts[pair["row_id"], pair[side]] for side in ("chosen", "rejected"))
+        assert {pair["chosen"], pair["rejected"]} == {0, 1}
+        assert pair["chosen_ids"] == chosen["response_ids"]
+        assert pair["rejected_ids"] == rejected["response_ids"]
+        assert pair["prompt_ids"] == chosen["prompt_ids"]
+        assert (pair["pair"], pair["label"]) == (0, 1.0)
+    exact = probabilities(run, pairs, "chosen", "rejected")
+    np.testing.assert_allclose([row["probability"] for row in pairs], exact, atol=1e-12)
+
+
+def test_sampled_labels_are_coins_with_the_oracles_probability(prepare: New) -> None:
+    run = prepare({"prompts.per_iteration": 1500, "rollout.batch_size": 3000, "judging.batch_prompts": 1500})
+    run.data(1, ["rollout", "judging"])
+    rows = run.content("comparisons", 1)
+    exact = probabilities(run, rows, "first", "second")
+    won = np.array([row["winner"] == row["first"] for row in rows])
+    different = exact != 0.5
+    excess = (won - exact)[different]
+    assert abs(excess.sum()) < 4 * np.sqrt((exact * (1 - exact))[different].sum())
+    assert won[different].any()
+    assert not won[different & (exact < 0.2)].all()
+    assert won[different & (exact < 0.2)].any()  # upsets happen
+
+
+def test_binary_labels_follow_the_likelier_side(run: SandboxRun) -> None:
+    binary = run.changed(method=method(run, labels="binary"))
+    binary.step("judging", 1)
+    assert all(row["probability"] >= 0.5 for row in binary.content("pairs", 1))
+    assert {row["label"] for row in binary.content("pairs", 1)} == {1.0}
+
+
+def test_soft_labels_are_twice_the_probability_less_one(run: SandboxRun) -> None:
+    soft = run.changed(method=method(run, labels="soft"))
+    soft.step("judging", 1)
+    for row in soft.content("pairs", 1):
+        assert row["label"] == pytest.approx(2 * row["probability"] - 1)
+        assert 0 < row["label"] <= 1
+
+
+def test_identical_texts_make_no_pair_unless_wanted(run: SandboxRun) -> None:
+    texts: dict[int, set[str]] = {}
+    for row in run.content("rollouts", 1):
+        texts.setdefault(row["row_id"], set()).add(row["text"])
+    different = [row_id for row_id, mine in texts.items() if len(mine) == 2]
+    assert 0 < len(different) < 96
+    figures = run.changed(judging__drop_identical=True).step("judging", 1).manifest.metrics
+    assert [row["row_id"] for row in run.content("pairs", 1)] == different
+    assert (figures["pairs"], figures["dropped_identical"]) == (len(different), 96 - len(different))
+    assert figures["oracle_calls"] == len(different)
+    kept = run.step("judging", 1).manifest.metrics
+    assert (kept["pairs"], kept["dropped_identical"], kept["oracle_calls"]) == (96, 0, len(different))
+
+
+def test_a_bracket_of_eight_asks_eleven_times_a_prompt(prepare: New) -> None:
+    method = {"name": "inpo", "eta": 0.5, "tau": 0.1, "samples": 8, "comparisons": "bracket"}
+    run = prepare({"method": method, "prompts.per_iteration": 24})
+    run.data(1, ["rollout", "judging"])
+    figures = run.manifest(UNIT).metrics
+    rows = run.content("comparisons", 1)
+    assert figures["comparisons"] == len(rows) == 24 * 11
+    assert figures["oracle_calls"] <= len(rows) - sum(row["repeated"] for row in rows)
+    assert figures["pairs"] + figures["dropped_identical"] + figures["dropped_lost"] + figures["dropped_tie"] == 24
+    last = {row["row_id"]: row for row in rows}
+    for pair in run.content("pairs", 1):
+        assert (last[pair["row_id"]]["first"], last[pair["row_id"]]["second"]) == (pair["chosen"], pair["rejected"])
+
+
+def test_shards_and_batches_change_no_verdict(run: SandboxRun, prepare: New) -> None:
+    run.step("judging", 1)
+    files = run.manifest(UNIT).files
+    run.changed(judging__batch_prompts=5).step("judging", 1)
+    assert run.manifest(UNIT).files == files
+    sharded = prepare({"prompts.shards": 3}, "sharded")
+    sharded.data(1, ["rollout", "judging"])
+    for kind in ("comparisons", "pairs"):
+        assert sharded.content(kind, 1) == run.content(kind, 1)
+
+
+def test_the_seed_tosses_other_coins(run: SandboxRun) -> None:
+    run.step("judging", 1)
+    first = [row["winner"] for row in run.content("comparisons", 1)]
+    run.changed(run__seed=1).step("judging", 1)
+    assert [row["winner"] for row in run.content("comparisons", 1)] != first
+
+
+@pytest.mark.parametrize("killed_before", [0, 1, 4])
+def test_a_killed_step_goes_on_where_its_journal_ends(
+    killed_before: int, run: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = run.step("judging", 1).manifest
+    run = run.changed(judging__batch_prompts=20)  # 5 micro-batches
+    judged: list[int] = []
+
+    def until(stop: int) -> Callable[..., Any]:
+        def mortal(batch: Any, *rest: Any) -> Any:
+            if len(judged) == stop:
+                raise Killed
+            judged.append(len(batch))
+            return judge(batch, *rest)
+
+        return mortal
+
+    monkeypatch.setattr(judging, "judge", until(killed_before))
+    with pytest.raises(Killed):
+        run.step("judging", 1)
+    monkeypatch.setattr(judging, "judge", until(-1))
+    manifest = run.step("judging", 1).manifest
+    assert judged == [20, 20, 20, 20, 16]  # each batch once, before or after
+    assert manifest.files == undisturbed.files
+    assert manifest.metrics == undisturbed.metrics
+    assert run.store.list(f"{UNIT}.journal") == []
+
+
+def test_a_finished_unit_needs_no_oracle(run: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.step("judging", 1)
+
+    def forbidden(_: Any) -> None:
+        raise AssertionError("nothing is left to ask")
+
+    monkeypatch.setattr(SandboxOracle, "load", forbidden)
+    assert run.step("judging", 1).skipped
+    remove(run, UNIT)
+    with pytest.raises(AssertionError, match="nothing is left to ask"):
+        run.step("judging", 1)
+
+
+def test_a_judge_that_changes_in_its_folder_judges_again(run: SandboxRun, tmp_path: Path) -> None:
+    """The settings stay the same; what they name does not."""
+    folder = models.llama(tmp_path / "judge", seed=1)
+    run = run.changed(
+        oracle={"kind": "pair_preference", "model": str(folder)},
+        evaluation={"benchmarks": []},
+        prompts={**run.recipe.prompts.model_dump(), "path": "elsewhere"},
+    )
+    assert not run.step("judging", 1).skipped
+    assert run.step("judging", 1).skipped
+    before = run.content("comparisons", 1)
+    shutil.copy(models.llama(tmp_path / "other", seed=2) / "model.safetensors", folder)
+    assert not run.step("judging", 1).skipped
+    assert run.content("comparisons", 1) != before
+
+
+def test_without_rollouts_it_says_which_step_comes_first(prepared: SandboxRun) -> None:
+    with pytest.raises(UserError) as caught:
+        prepared.step("judging", 1)
+    assert str(caught.value) == (
+        f"{prepared.root}/iterations/001/main/rollouts/00000: not there yet; run the step that makes it first"
+    )

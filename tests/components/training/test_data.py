@@ -1,0 +1,113 @@
+"""The order of the pairs, and what they are read from."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nashflow.components.methods.iterative_dpo import IterativeDPO
+from nashflow.components.shared import records
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.store import open_store
+from nashflow.components.shared.units import Manifest, Unit
+from nashflow.components.training.data import batches, load
+from tests.fixtures.runs import SandboxRun
+
+counts = st.integers(1, 60)
+
+
+@given(count=counts, size=counts, updates=st.integers(0, 30), seed=st.integers(0, 99))
+def test_every_pass_has_every_pair_once(count: int, size: int, updates: int, seed: int) -> None:
+    made = list(batches(count, size, updates, seed))
+    assert len(made) == updates
+    a_pass = -(-count // size)
+    for start in range(0, updates - a_pass + 1, a_pass):
+        turn = made[start : start + a_pass]
+        assert sorted(index for batch in turn for index in batch) == list(range(count))
+        assert all(len(batch) == size for batch in turn[:-1])
+
+
+@given(count=counts, size=counts, updates=st.integers(0, 30), more=st.integers(0, 30))
+def test_a_longer_training_begins_like_a_shorter_one(count: int, size: int, updates: int, more: int) -> None:
+    longer = list(batches(count, size, updates + more, 5, "main"))
+    assert longer[:updates] == list(batches(count, size, updates, 5, "main"))
+
+
+def test_passes_and_seeds_have_orders_of_their_own() -> None:
+    first, second = batches(50, 50, 2, 0)
+    (other,) = batches(50, 50, 1, 1)
+    assert len({tuple(order) for order in (first, second, other, range(50))}) == 4
+
+
+def test_pairs_come_with_the_values_of_their_own_responses(finished_root: SandboxRun) -> None:
+    pairs, scored = (finished_root.manifest(f"002/main/{kind}/00000") for kind in ("pairs", "logprobs"))
+    phase = finished_root.phase(2)
+    data = load(finished_root.store, phase, [pairs], [scored])
+    rows, values = finished_root.content("pairs", 2), finished_root.content("logprobs", 2)
+    assert len(data) == len(rows) == 96
+    for index, row in enumerate(rows):
+        assert data.chosen[index] == (row["prompt_ids"], row["chosen_ids"])
+        assert data.rejected[index] == (row["prompt_ids"], row["rejected_ids"])
+        for anchor in ("000/main", "001/main"):
+            (mine,) = (v for v in values if (v["row_id"], v["policy"]) == (row["row_id"], anchor))
+            assert data.anchors[anchor][index].tolist() == [mine["chosen"], mine["rejected"]]
+    assert phase.weights == pytest.approx({"000/main": 0.2, "001/main": 0.8})
+    expected = 0.2 * data.anchors["000/main"] + 0.8 * data.anchors["001/main"]
+    np.testing.assert_allclose(data.base(phase), expected, rtol=1e-12)
+
+
+def published(store: Any, shard: int, pairs: list[int], scored: list[int]) -> tuple[Manifest, Manifest]:
+    """Pairs of the prompts with these row ids, and log-probs of those."""
+    pair = {
+        "pair": 0,
+        "chosen": 0,
+        "rejected": 1,
+        "prompt_ids": [1],
+        "rejected_ids": [2],
+        "probability": 0.5,
+        "label": 1,
+    }
+    tables = {
+        "pairs": [{**pair, "row_id": row_id, "chosen_ids": [row_id]} for row_id in pairs],
+        "logprobs": [
+            {"row_id": row_id, "pair": 0, "policy": "000/main", "chosen": -row_id, "rejected": -0.5}
+            for row_id in scored
+        ],
+    }
+    made = []
+    for kind, schema in (("pairs", records.PAIRS), ("logprobs", records.LOGPROBS)):
+        unit = Unit(store, f"iterations/001/main/{kind}/{shard:05d}", 1, None, {})
+        made.append(unit.publish_records({kind: (records.table(tables[kind], schema), schema)}, {}, time.time()))
+    return made[0], made[1]
+
+
+def test_shards_are_put_together_in_order(tmp_path: Any) -> None:
+    (phase,) = IterativeDPO().phases(1)
+    store = open_store(str(tmp_path))
+    shards = [published(store, 0, [3, 5], [3, 5]), published(store, 1, [], []), published(store, 2, [8], [8])]
+    data = load(store, phase, [pairs for pairs, _ in shards], [scored for _, scored in shards])
+    assert [response for _, response in data.chosen] == [[3], [5], [8]]
+    assert data.anchors["000/main"].tolist() == [[-3, -0.5], [-5, -0.5], [-8, -0.5]]
+
+
+def test_not_one_pair_is_an_error_of_the_recipe(tmp_path: Any) -> None:
+    (phase,) = IterativeDPO().phases(1)
+    store = open_store(str(tmp_path))
+    shards = [published(store, shard, [], []) for shard in range(2)]
+    with pytest.raises(UserError) as caught:
+        load(store, phase, [pairs for pairs, _ in shards], [scored for _, scored in shards])
+    assert str(caught.value) == (
+        "phase main: not one pair is left after filtering: sample more responses (method.samples), at a higher "
+        "method.temperature, or set judging.drop_identical to false"
+    )
+
+
+def test_pairs_without_values_are_refused(tmp_path: Any) -> None:
+    (phase,) = IterativeDPO().phases(1)
+    store = open_store(str(tmp_path))
+    pairs, scored = published(store, 0, [3, 5], [3])
+    with pytest.raises(ValueError, match=r"phase main: no log-probability for .* \('000/main', 5, 0\)"):
+        load(store, phase, [pairs], [scored])

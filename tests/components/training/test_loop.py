@@ -1,0 +1,316 @@
+"""The training loop against computations of its figures that share nothing with it."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nashflow.components.games.preference import Game, kl_divergence, log_normalise
+from nashflow.components.games.sandbox.settings import WorldSettings
+from nashflow.components.games.sandbox.world import make_world
+from nashflow.components.games.updates import inpo
+from nashflow.components.methods import AnyMethod
+from nashflow.components.methods.inpo import INPO
+from nashflow.components.methods.iterative_dpo import IterativeDPO
+from nashflow.components.methods.phases import Phase
+from nashflow.components.shared.models import load_causal_lm
+from nashflow.components.shared.store import open_store
+from nashflow.components.training.checkpoint import Checkpoints
+from nashflow.components.training.data import PairData
+from nashflow.components.training.loop import Trainer, summary, updates_of
+from nashflow.components.training.settings import TrainingSettings
+from tests.fixtures.runs import SandboxRun, log_policy, logprobs, responses
+
+SOFT = INPO(eta=0.5, tau=0.1, labels="soft")
+METHODS: dict[str, AnyMethod] = {
+    "squared": INPO(eta=0.5, tau=0.1),
+    "squared, soft labels": SOFT,
+    "squared, means": INPO(eta=0.5, tau=0.1, reduction="mean"),
+    "logistic": IterativeDPO(beta=0.5, reference="fixed"),
+    "logistic, smoothed": IterativeDPO(beta=2.0, label_smoothing=0.1),
+}
+
+
+def fixed_batch(run: SandboxRun, phase: Phase, seed: int = 0, count: int = 64) -> PairData:
+    """Some pairs of the second iteration with random labels, and the anchors' exact log-probs."""
+    rows = run.content("pairs", 2)[:count]
+    chosen, rejected = ([(row["prompt_ids"], row[f"{side}_ids"]) for row in rows] for side in ("chosen", "rejected"))
+    lengths = np.array([[len(response) for _, response in side] for side in (chosen, rejected)]).T
+    per = lengths if phase.reduction == "mean" else 1
+    exact = {
+        name: np.stack([logprobs(run.folder(name), side) for side in (chosen, rejected)], 1) / per
+        for name in phase.weights
+    }
+    labels = np.random.default_rng(seed).uniform(-1, 1, len(rows)) if phase.labels == "soft" else np.ones(len(rows))
+    return PairData(chosen, rejected, labels, exact)
+
+
+def expected_losses(run: SandboxRun, phase: Phase, data: PairData, policy: str) -> tuple[np.ndarray, np.ndarray]:
+    """Losses and h of every pair, from exact log-probs and the paper's formulas."""
+    margins = {}
+    for name in {policy, *phase.weights}:
+        chosen, rejected = (logprobs(run.folder(name), side) for side in (data.chosen, data.rejected))
+        if phase.reduction == "mean":
+            chosen, rejected = (
+                values / [len(response) for _, response in side]
+                for values, side in ((chosen, data.chosen), (rejected, data.rejected))
+            )
+        margins[name] = chosen - rejected
+    h = margins[policy] - sum(weight * margins[name] for name, weight in phase.weights.items())
+    if phase.link == "squared":
+        return (h - phase.target * data.labels) ** 2, h
+    right, wrong = np.log1p(np.exp(-phase.beta * h)), np.log1p(np.exp(phase.beta * h))
+    return (1 - phase.label_smoothing) * right + phase.label_smoothing * wrong, h
+
+
+def trainer(run: SandboxRun, phase: Phase, data: PairData, start: str = "", **settings: Any) -> Trainer:
+    model = load_causal_lm(run.folder(start or str(phase.start_from)))
+    chosen = {"batch_size": len(data), "micro_batch_size": len(data), "learning_rate": 1e-4, **settings}
+    return Trainer(model, phase, data, TrainingSettings(**chosen), (0, 2, "main"))
+
+
+# --- the loss --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["000/main", "001/main", "002/main"])
+@pytest.mark.parametrize("name", METHODS)
+def test_the_loss_is_the_formulas(name: str, policy: str, finished_root: SandboxRun) -> None:
+    (phase,) = METHODS[name].phases(2)
+    data = fixed_batch(finished_root, phase)
+    expected, margins = expected_losses(finished_root, phase, data, policy)
+    made = trainer(finished_root, phase, data, policy, micro_batch_size=24)
+    with torch.no_grad():
+        losses, h = made.forward(list(range(len(data))))
+    np.testing.assert_allclose(h.numpy(), margins, atol=1e-5)
+    figures = made.update(list(range(len(data))))
+    assert figures["loss"] == pytest.approx(expected.mean(), rel=1e-6)
+    assert float(losses.mean()) == pytest.approx(expected.mean(), rel=1e-6)
+    assert figures["h"] == pytest.approx(margins.mean(), abs=1e-5)
+    assert abs(figures["accuracy"] - (margins > 0).mean()) <= (abs(margins) < 1e-5).mean()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_gradient_is_the_losss(name: str, finished_root: SandboxRun) -> None:
+    """A step of plain descent changes the exact loss by the squared norm that the update reports."""
+    (phase,) = METHODS[name].phases(2)
+    data = fixed_batch(finished_root, phase)
+    made = trainer(finished_root, phase, data, "002/main", max_gradient_norm=1e9)
+    made.model.double()
+    step = 1e-6
+    made.optimizer = torch.optim.SGD(made.model.parameters(), lr=step)
+    everything = list(range(len(data)))
+    before = made.update(everything)
+    with torch.no_grad():
+        after = float(made.forward(everything)[0].mean())
+    assert (before["loss"] - after) / step == pytest.approx(before["gradient_norm"] ** 2, rel=1e-2)
+
+
+def test_inpos_margin_before_the_first_update_is_the_anchors(finished_root: SandboxRun) -> None:
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase)
+    with torch.no_grad():
+        _, h = trainer(finished_root, phase, data).forward(list(range(len(data))))
+    current, reference = (
+        logprobs(finished_root.folder(name), data.chosen) - logprobs(finished_root.folder(name), data.rejected)
+        for name in ("001/main", "000/main")
+    )
+    expected = current * (1 - phase.weights["001/main"]) - phase.weights["000/main"] * reference
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(h.numpy(), expected, atol=1e-4)
+
+
+# --- updates ---------------------------------------------------------------------------------------------------------
+
+
+def trained(made: Trainer, tmp_path: Path) -> dict[str, torch.Tensor]:
+    made.train(Checkpoints(open_store(str(tmp_path)), "training"))
+    return {name: parameter.detach() for name, parameter in made.model.named_parameters()}
+
+
+@pytest.mark.parametrize("size", [64, 50])
+def test_micro_batches_change_no_update(size: int, finished_root: SandboxRun, tmp_path: Path) -> None:
+    """Not even where the last one is smaller: 50 pairs are 16, 16, 16 and 2."""
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase, count=size)
+    settings = {"epochs": 4, "learning_rate": 1e-5, "warmup_ratio": 0.0}
+    whole = trained(trainer(finished_root, phase, data, **settings), tmp_path)
+    parts = trained(trainer(finished_root, phase, data, micro_batch_size=16, **settings), tmp_path)
+    start = load_causal_lm(finished_root.folder("001/main"))
+    assert max(float((whole[name] - start.get_parameter(name)).abs().max()) for name in whole) > 2e-5
+    assert max(float((whole[name] - parts[name]).abs().max()) for name in whole) < 1e-6
+
+
+def expected_rates(schedule: str, peak: float, warmup: int, updates: int) -> list[float]:
+    rates = []
+    for done in range(updates):
+        if done < warmup:
+            rates.append(peak * done / warmup)
+            continue
+        rest = (done - warmup) / (updates - warmup)
+        rates.append(peak * {"cosine": (1 + math.cos(math.pi * rest)) / 2, "linear": 1 - rest, "constant": 1}[schedule])
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("schedule", "ratio", "warmup"),
+    [("cosine", 0.1, 2), ("cosine", 0.0, 0), ("linear", 0.25, 6), ("constant", 0.5, 12), ("cosine", 0.03, 0)],
+)
+def test_the_learning_rate_rises_and_falls(
+    schedule: str, ratio: float, warmup: int, finished_root: SandboxRun, tmp_path: Path
+) -> None:
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase, count=12)
+    made = trainer(
+        finished_root,
+        phase,
+        data,
+        schedule=schedule,
+        warmup_ratio=ratio,
+        batch_size=4,
+        epochs=8,
+        micro_batch_size=4,
+        learning_rate=3e-4,
+    )
+    curves = made.train(Checkpoints(open_store(str(tmp_path)), "training"))
+    assert curves["learning_rate"] == pytest.approx(expected_rates(schedule, 3e-4, warmup, 24), abs=1e-12)
+    assert made.scheduler.get_last_lr()[0] == pytest.approx(3e-4 if schedule == "constant" else 0.0, abs=1e-12)
+
+
+def test_a_training_of_one_update_learns(finished_root: SandboxRun, tmp_path: Path) -> None:
+    """Its warm-up must not be all of it."""
+    phase = finished_root.phase(2)
+    made = trainer(finished_root, phase, fixed_batch(finished_root, phase, count=8), epochs=1)
+    before = made.model.get_parameter("lm_head.weight").detach().clone()
+    assert not torch.equal(trained(made, tmp_path)["lm_head.weight"], before)
+
+
+def test_gradients_are_clipped_to_the_norm(finished_root: SandboxRun) -> None:
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase)
+    seen = []
+    for limit in (1e9, 0.5):
+        made = trainer(finished_root, phase, data, max_gradient_norm=limit)
+        applied: list[torch.Tensor] = []
+        made.optimizer.register_step_pre_hook(
+            lambda *_, made=made, applied=applied: applied.append(
+                torch.cat([p.grad.flatten().clone() for p in made.model.parameters()])
+            )
+        )
+        figures = made.update(list(range(len(data))))
+        seen.append((figures["gradient_norm"], applied[0]))
+    (norm, free), (same_norm, clipped) = seen
+    assert norm == same_norm == pytest.approx(float(free.norm()), rel=1e-5)
+    assert norm > 0.5
+    torch.testing.assert_close(clipped, free * 0.5 / norm, rtol=1e-3, atol=1e-9)
+
+
+def test_gradients_do_not_pile_up(finished_root: SandboxRun) -> None:
+    """At a learning rate of nought every update finds the same gradient."""
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase)
+    made = trainer(finished_root, phase, data, epochs=3, learning_rate=1e-30, schedule="constant", warmup_ratio=0.0)
+    norms = [made.update(list(range(len(data))))["gradient_norm"] for _ in range(3)]
+    assert norms[0] == norms[1] == norms[2]
+
+
+def test_weight_decay_is_decoupled(finished_root: SandboxRun) -> None:
+    """AdamW (arXiv 1711.05101): weights shrink by lr × decay, whatever the gradient."""
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase)
+    after = {}
+    for decay in (0.0, 0.3):
+        made = trainer(finished_root, phase, data, weight_decay=decay, warmup_ratio=0.0, learning_rate=1e-2)
+        before = made.model.get_parameter("lm_head.weight").detach().clone()
+        made.update(list(range(len(data))))
+        after[decay] = made.model.get_parameter("lm_head.weight").detach()
+    torch.testing.assert_close(after[0.0] - after[0.3], 1e-2 * 0.3 * before, rtol=1e-3, atol=1e-6)
+
+
+def test_a_training_that_diverges_says_so(finished_root: SandboxRun) -> None:
+    phase = finished_root.phase(2)
+    made = trainer(finished_root, phase, fixed_batch(finished_root, phase))
+    with torch.no_grad():
+        made.model.get_parameter("lm_head.weight").fill_(math.inf)
+    with pytest.raises(FloatingPointError, match=r"training diverged: .*; lower training\.learning_rate"):
+        made.update([0, 1])
+
+
+# --- how long, and what is said of it --------------------------------------------------------------------------------
+
+
+def test_updates_are_epochs_over_the_pairs_unless_the_phase_says(finished_root: SandboxRun) -> None:
+    phase = finished_root.phase(2)
+    settings = TrainingSettings(epochs=3, batch_size=10, micro_batch_size=10)
+    assert [updates_of(phase, settings, pairs) for pairs in (1, 10, 11, 100)] == [3, 3, 6, 30]
+    assert updates_of(replace(phase, updates=7), settings, 100) == 7
+
+
+def test_a_phase_can_ask_for_its_number_of_updates(finished_root: SandboxRun, tmp_path: Path) -> None:
+    phase = replace(finished_root.phase(2), updates=5)
+    made = trainer(finished_root, phase, fixed_batch(finished_root, phase, count=12), batch_size=8, micro_batch_size=8)
+    curves = made.train(Checkpoints(open_store(str(tmp_path)), "training"))
+    assert [len(values) for values in curves.values()] == [5] * 5
+
+
+def test_the_mismatch_of_cache_and_training_is_measured(finished_root: SandboxRun) -> None:
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase)
+    assert trainer(finished_root, phase, data).mismatch() < 1e-4
+    data.anchors["001/main"][3, 1] += 0.25
+    assert trainer(finished_root, phase, data).mismatch() == pytest.approx(0.25, abs=1e-4)
+    (fixed,) = IterativeDPO(reference="fixed").phases(2)
+    assert math.isnan(trainer(finished_root, fixed, fixed_batch(finished_root, fixed)).mismatch())
+
+
+def test_the_summary_is_of_the_last_tenth(finished_root: SandboxRun) -> None:
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase)
+    names = ("loss", "h", "accuracy", "gradient_norm", "learning_rate")
+    figures = summary(phase, data, {name: [float(update) for update in range(1, 41)] for name in names})
+    tail = (37 + 38 + 39 + 40) / 4
+    margins = {name: float((values[:, 0] - values[:, 1]).mean()) for name, values in data.anchors.items()}
+    assert figures == pytest.approx(
+        dict.fromkeys(names[:4], tail)
+        | {"loss_first": 1.0, "h_first": 1.0, "h_over_target": tail / phase.target}
+        | {f"margin/{name}": margin for name, margin in margins.items()}
+    )
+
+
+# --- the stationary point --------------------------------------------------------------------------------------------
+
+
+def test_the_population_minimiser_is_the_exact_update(finished_root: SandboxRun, tmp_path: Path) -> None:
+    """Soft labels over all pairs of responses, as often as two draws of π_1 are them: the second INPO update.
+
+    In two contexts. Pairs are rounded to whole numbers of copies, which moves the target a little.
+    """
+    (phase,) = (replace(SOFT.phases(2)[0], name="main"),)
+    matrix = make_world(WorldSettings()).matrix
+    policies = {name: log_normalise(log_policy(finished_root.folder(name))) for name in ("000/main", "001/main")}
+    exact = {name: log_policy(finished_root.folder(name)) for name in policies}
+    prompts, spelt = responses()
+    contexts, chosen, rejected, labels, anchors = (0, 5), [], [], [], {name: [] for name in policies}
+    for context in contexts:
+        sampler = np.exp(policies["001/main"][context])
+        for one in range(25):
+            for two in range(one):
+                for _ in range(round(2 * sampler[one] * sampler[two] * 1000)):
+                    chosen.append((prompts[context], spelt[one]))
+                    rejected.append((prompts[context], spelt[two]))
+                    labels.append(2 * matrix[context, one, two] - 1)
+                    for name, values in anchors.items():
+                        values.append([exact[name][context, one], exact[name][context, two]])
+    data = PairData(chosen, rejected, np.array(labels), {name: np.array(values) for name, values in anchors.items()})
+    made = trainer(finished_root, phase, data, epochs=150, learning_rate=3e-3, warmup_ratio=0.1, max_gradient_norm=10.0)
+    made.train(Checkpoints(open_store(str(tmp_path)), "training"))
+    made.model.save_pretrained(tmp_path / "trained")
+    reached = log_normalise(log_policy(tmp_path / "trained"))
+    wanted = inpo(Game(matrix, policies["000/main"], 0.1), policies["001/main"], 0.5)
+    for context in contexts:
+        moved = kl_divergence(wanted[context], policies["001/main"][context])
+        print(context, len(data), moved, kl_divergence(wanted[context], reached[context]))
+        assert kl_divergence(wanted[context], reached[context]) < 0.02 * moved

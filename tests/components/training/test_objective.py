@@ -1,0 +1,86 @@
+"""The losses against their formulas, and against what minimises them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef
+from nashflow.components.training.objective import log_ratios, losses, margin
+
+nats = st.floats(-60, 60)
+batches = st.lists(st.tuples(nats, nats, nats, nats, st.floats(-1, 1)), min_size=1, max_size=8).map(np.array)
+
+
+def phase(link: str, **constants: float) -> Phase:
+    made = PolicyRef(1)
+    return Phase("main", {REFERENCE: 1.0}, link, REFERENCE, made, given="pairs", **constants)  # type: ignore[arg-type]
+
+
+def computed(phase: Phase, batch: np.ndarray) -> np.ndarray:
+    """Losses of rows (log π(y_w), log π(y_l), Σ w log π_j(y_w), Σ w log π_j(y_l), z)."""
+    rows = torch.from_numpy(batch)
+    ratios = log_ratios(rows[:, :2], rows[:, 2:4])
+    np.testing.assert_allclose(margin(ratios).numpy(), expected_margin(batch), atol=1e-12)
+    return losses(phase, ratios, rows[:, 4]).numpy()
+
+
+def expected_margin(batch: np.ndarray) -> np.ndarray:
+    chosen, rejected, base_chosen, base_rejected = batch[:, :4].T
+    return (chosen - rejected) - (base_chosen - base_rejected)
+
+
+@given(batch=batches, target=st.floats(-10, 10))
+def test_squared(batch: np.ndarray, target: float) -> None:
+    expected = (expected_margin(batch) - target * batch[:, 4]) ** 2
+    np.testing.assert_allclose(computed(phase("squared", target=target), batch), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(batch=batches, beta=st.floats(0.01, 5), smoothing=st.floats(0, 0.49))
+def test_logistic(batch: np.ndarray, beta: float, smoothing: float) -> None:
+    scaled = beta * expected_margin(batch)
+    expected = (1 - smoothing) * np.logaddexp(0, -scaled) + smoothing * np.logaddexp(0, scaled)
+    measured = computed(phase("logistic", beta=beta, label_smoothing=smoothing), batch)
+    np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12)
+
+
+@given(batch=batches, target=st.floats(-10, 10))
+def test_unpaired(batch: np.ndarray, target: float) -> None:
+    chosen, rejected = batch[:, 0] - batch[:, 2], batch[:, 1] - batch[:, 3]
+    expected = ((chosen - target * batch[:, 4]) ** 2 + (rejected + target * batch[:, 4]) ** 2) / 2
+    np.testing.assert_allclose(computed(phase("unpaired", target=target), batch), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_huge_margins_overflow_nowhere() -> None:
+    ratios = torch.tensor([[3e4, -3e4], [-3e4, 3e4]])
+    values = losses(phase("logistic", beta=1.0), ratios, torch.ones(2)).tolist()
+    assert values == pytest.approx([0.0, 6e4])
+
+
+def stationary_margin(phase: Phase, labels: list[float]) -> float:
+    """The one margin h that minimises the mean loss over pairs with these labels."""
+    h = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([h], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-16)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        ratios = torch.stack([torch.stack([h, torch.zeros_like(h)])] * len(labels))
+        loss = losses(phase, ratios, torch.tensor(labels, dtype=torch.float64)).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return float(h.detach())
+
+
+def test_soft_labels_and_coins_have_one_minimiser() -> None:
+    """A pair that wins 3 times out of 4, as coins (lost ones with the sides exchanged, z = -1) and as 2p - 1."""
+    squared = phase("squared", target=2.0)
+    assert stationary_margin(squared, [1.0, 1.0, 1.0, -1.0]) == pytest.approx(1.0)
+    assert stationary_margin(squared, [0.5]) == pytest.approx(1.0)
+
+
+def test_smoothing_moves_the_logistic_minimiser_to_its_log_odds() -> None:
+    smooth = phase("logistic", beta=0.5, label_smoothing=0.2)
+    assert stationary_margin(smooth, [1.0]) == pytest.approx(np.log(0.8 / 0.2) / 0.5)

@@ -1,0 +1,231 @@
+"""Wrong input: one clear line on stderr, exit code 2, and nothing half-written."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures import cli, models
+
+
+def _refused(tmp_path: Path, *sets: str, recipe: str = "quickstart", line: tuple[str, ...]) -> None:
+    """`run` refuses: one line with these words, and no run root."""
+    root = tmp_path / "runs/refused"
+    done = cli.call("run", recipe, "--run-root", str(root), sets=sets, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    for words in line:
+        assert words in done.stderr
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    ("sets", "line"),
+    [
+        (("training.learing_rate=1e-3",), ("training.learing_rate", "did you mean training.learning_rate?")),
+        (("trainnig.epochs=1",), ("trainnig", "did you mean training?")),
+        (("method.name=impo",), ("method.name", "'impo'", "did you mean inpo?")),
+        (("method.beta=0.1",), ("method.beta: unknown key",)),
+        (("training.epochs=many",), ("training.epochs", "'many'", "integer")),
+        (("run.iterations=0",), ("run.iterations", "greater than or equal to 1")),
+        (("run.name=Quick Start",), ("run.name",)),
+        (("method.samples=6", "method.comparisons=bracket"), ("samples is 6", "power of two", "4 or 8")),
+        (("method.samples=3",), ("samples is 3", "even number")),
+        (("method.tau=0.6",), ("tau is 0.6, above eta = 0.5", "at most 0.5")),
+        (("training.micro_batch_size=1000",), ("micro_batch_size is 1000", "at most 128")),
+        (("oracle.world.seed=5",), ("policy.world and oracle.world differ",)),
+        (("prompts",), ("--set prompts", "section.key=value")),
+        (("run.name.first=x",), ("--set run.name.first=x", "name is a value, not a section")),
+    ],
+)
+def test_a_recipe_that_cannot_be(tmp_path: Path, sets: tuple[str, ...], line: tuple[str, ...]) -> None:
+    _refused(tmp_path, *sets, line=line)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("run: [1, 2", ("not YAML",)),
+        ("- a list", ("a recipe is a mapping with the sections run, method",)),
+        ("run: {name: x}", ("method: required, but missing",)),
+        ("policy: {kind: folder, model: '${NASHFLOW_NOT_SET}/model'}", ("NASHFLOW_NOT_SET is not set",)),
+    ],
+)
+def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, line: tuple[str, ...]) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    _refused(tmp_path, recipe=str(tmp_path / "recipe.yaml"), line=("recipe.yaml", *line))
+
+
+def test_no_such_recipe(tmp_path: Path) -> None:
+    _refused(tmp_path, recipe="quikstart", line=("quikstart: no such recipe", "quickstart"))
+
+
+def test_braces_do_not_travel_through_kfp(tmp_path: Path) -> None:
+    done = cli.call("compile", "quickstart", "-o", str(tmp_path / "p.yaml"), sets=("prompts.field={{x}}",), check=False)
+    assert done.returncode == 2
+    assert "{{" in done.stderr
+    assert not (tmp_path / "p.yaml").exists()
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.llama(tmp_path_factory.mktemp("models") / "policy")
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"a {index}"}) + "\n" for index in range(20)))
+    return path
+
+
+def _real(policy: Path, prompts: Path, oracle: Path | None = None) -> tuple[str, ...]:
+    return (
+        f"policy={{kind: folder, model: {policy}}}",
+        f"prompts={{path: {prompts}, per_iteration: 4, held_out: 2}}",
+        f"oracle={{kind: pair_preference, model: {oracle or policy}}}",
+        "evaluation.benchmarks=[head_to_head]",
+    )
+
+
+def _sectioned(sets: tuple[str, ...], tmp_path: Path) -> str:
+    """A recipe file in which whole sections are replaced, which --set cannot do."""
+    import yaml
+
+    from nashflow.pipelines.recipe import SHIPPED
+
+    data = yaml.safe_load((SHIPPED / "quickstart.yaml").read_text())
+    for item in sets:
+        key, _, text = item.partition("=")
+        section, _, inner = key.partition(".")
+        if inner:
+            data[section][inner] = yaml.safe_load(text)
+        else:
+            data[section] = yaml.safe_load(text)
+    path = tmp_path / "real.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, ("no such file", "prompts.path")),
+        ("[1]\n" * 9, ("line 1", "not list")),
+        ('{"prompt": "a"}\n{"text": "b"}\n', ("line 2", "no field 'prompt'", "it has text", "prompts.field")),
+        ('{"prompt": "a"}\n{"prompt": " "}\n', ("line 2", "empty")),
+        ('{"prompt": "a"}\nnot json\n', ("line 2", "not JSON")),
+        ('{"prompt": 3}\n', ("line 1", "neither a text nor a list of messages")),
+        ('{"prompt": "a"}\n{"prompt": "b"}\n', ("2 prompts", "prompts.held_out = 2")),
+    ],
+)
+def test_prompt_files(tmp_path: Path, policy: Path, content: str | None, line: tuple[str, ...]) -> None:
+    path = tmp_path / "prompts.jsonl"
+    if content is not None:
+        path.write_text(content)
+    _refused(tmp_path, recipe=_sectioned(_real(policy, path), tmp_path), line=("prompts.jsonl", *line))
+
+
+def test_a_prompt_file_that_cannot_be_read(tmp_path: Path, policy: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_bytes(b'{"prompt": "\xff\xfe"}\n')
+    sets = _real(policy, tmp_path / "prompts.jsonl")
+    _refused(tmp_path, recipe=_sectioned(sets, tmp_path), line=("cannot be read as prompts",))
+
+
+def _without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _with_pickle(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"\x80")
+
+
+def _only_pickle(folder: Path) -> None:
+    _without_weights(folder)
+    _with_pickle(folder)
+
+
+def _without_template(folder: Path) -> None:
+    for path in folder.glob("chat_template*"):
+        path.unlink()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (_without_weights, "no *.safetensors"),
+        (_only_pickle, "pytorch_model.bin: convert it"),
+        (_with_pickle, "pickle files"),
+        (_without_template, "no chat template"),
+        (shutil.rmtree, "does not exist"),
+    ],
+)
+def test_policy_folders(tmp_path: Path, policy: Path, prompts: Path, spoil: Callable[[Path], None], line: str) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(policy, bad)
+    spoil(bad)
+    _refused(tmp_path, recipe=_sectioned(_real(bad, prompts, policy), tmp_path), line=(str(bad), line))
+
+
+def test_a_judge_without_the_tokens_a_and_b(tmp_path: Path, policy: Path, prompts: Path) -> None:
+    judge = models.llama(tmp_path / "judge", ["only", "these", "words"])
+    sets = _real(policy, prompts, judge)
+    _refused(tmp_path, recipe=_sectioned(sets, tmp_path), line=(str(judge), "single token"))
+
+
+def test_another_recipes_run_root_says_what_differs(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    sets = (*cli.SMALL, "run.iterations=1")
+    cli.call("run", "quickstart", "--run-root", str(root), sets=sets)
+    before = cli.records(root)
+    done = cli.call("run", "quickstart", "--run-root", str(root), sets=(*sets, "method.eta=0.7"), check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "method.eta is 0.5 there and 0.7 here" in line
+    assert "choose another run root" in line
+    assert cli.records(root) == before
+    assert not (root / "lock.json").exists()
+
+
+def test_not_one_pair_left(tmp_path: Path) -> None:
+    """At this temperature both responses of nearly every prompt are one text."""
+    root = tmp_path / "run"
+    sets = (*cli.SMALL, "prompts.per_iteration=4", "method.temperature=0.001", "judging.drop_identical=true")
+    done = cli.call("run", "quickstart", "--run-root", str(root), sets=sets, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "not one pair is left" in line
+    assert "judging.drop_identical" in line
+    assert not (root / "policies/001").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+def test_a_full_disk_is_one_line_and_can_be_tried_again(tmp_path: Path) -> None:
+    import subprocess
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount: {mounted.stderr.decode()}")
+    try:
+        sets = (*cli.SMALL, "run.iterations=1")
+        tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
+        done = cli.call(
+            "run", "quickstart", "--run-root", str(disk / "run"), sets=sets, check=False, MLFLOW_TRACKING_URI=tracking
+        )
+        assert done.returncode == 75, done.stdout + done.stderr
+        first, second = done.stderr.splitlines()
+        assert "no space left" in first
+        assert "the same command goes on from here" in second
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        cli.call("run", "quickstart", "--run-root", str(disk / "run"), sets=sets, MLFLOW_TRACKING_URI=tracking)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -1,0 +1,209 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from nashflow.components.shared import layout
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.store import Store, open_store
+from nashflow.pipelines.report import print_table, report_runs
+from tests.components.reporting.toy_runs import GAME, WON, evaluations, toy_run
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def one_run(tmp_path: Path, name: str = "toy", **options: Any) -> Store:
+    return toy_run(tmp_path / name, evaluations(3, WON, GAME), name=name, **options)
+
+
+def rows(out: str) -> list[list[str]]:
+    """The cells of the lines that begin with an iteration's number."""
+    return [re.split(r"\s{2,}", line.strip()) for line in out.splitlines() if re.match(r"\s*\d+\s", line)]
+
+
+def printed(store: Store, width: int, capsys: pytest.CaptureFixture[str]) -> str:
+    report_runs([store.uri], None)
+    capsys.readouterr()
+    print_table(json.loads(store.read(layout.SUMMARY)), store, Console(width=width))
+    return capsys.readouterr().out
+
+
+def test_a_wide_terminal_gets_one_table_with_a_row_for_each_iteration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = printed(one_run(tmp_path), 200, capsys)
+    assert "toy: inpo, seed 7" in out
+    work = ["1.5", "0.2", "0.5", "4.0", "2.0"]
+    assert rows(out) == [
+        ["0", "0.500 [0.470, 0.530]", "0.1100", "0.1100", "0.000", "2.0", "–", "–", "–", "–", "–", "–", "2.0"],
+        ["1", "0.540 [0.510, 0.570]", "0.0800", "0.0750", "0.020", "3.0", "11", "22", *work],
+        ["2", "0.560 [0.530, 0.590]", "0.0600", "0.0500", "0.050", "4.0", "21", "42", *work],
+    ]
+
+
+def test_a_terminal_of_eighty_columns_gets_two_tables_that_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = one_run(tmp_path)
+    out = printed(store, 80, capsys)
+    table = out.partition("figure ")[0]
+    assert max(len(line) for line in table.splitlines()) <= 80
+    assert "…" not in table
+    assert [row[0] for row in rows(out)] == ["0", "1", "2"] * 2
+    assert rows(out)[5] == ["2", "1.5", "0.2", "0.5", "4.0", "2.0"]
+    assert "win rate [95 %]" in table
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_places_of_the_report_can_be_copied(tmp_path: Path, width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not broken at the terminal's edge, and `[…]` in a folder's name is no markup."""
+    store = one_run(tmp_path / ("[bold]" + "x" * 60))
+    lines = printed(store, width, capsys).splitlines()
+    places = dict(line.split(maxsplit=1) for line in lines if line.startswith(("figure ", "report ", "summary ")))
+    assert places == {
+        "figure": f"{store.uri}/report/figure.png",
+        "report": f"{store.uri}/report/report.html",
+        "summary": f"{store.uri}/report/summary.json",
+    }
+    assert all(Path(place).is_file() for place in places.values())
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_text_run_shows_dashes_where_there_is_no_game(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = toy_run(tmp_path, evaluations(2, WON))
+    report_runs([store.uri], None)
+    assert [row[2:4] for row in rows(capsys.readouterr().out)] == [["–", "–"], ["–", "–"]]
+
+
+@pytest.mark.usefixtures("wide")
+def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = one_run(tmp_path)
+    store.delete(f"{layout.policy(2, 'main')}.manifest.json")
+    report_runs([store.uri], None)
+    assert [row[0] for row in rows(capsys.readouterr().out)] == ["0", "1"]
+    assert len(json.loads(store.read(layout.SUMMARY))["iterations"]) == 2
+
+
+def test_the_report_of_one_run_is_made_anew_whatever_is_there(tmp_path: Path) -> None:
+    store = one_run(tmp_path)
+    report_runs([store.uri], None)
+    names = ("report/figure.png", "report/report.html", "report/summary.json")
+    before = [store.read(name) for name in names]
+    store.delete(names[0])
+    store.write(names[1], b"damaged")
+    report_runs([store.uri], None)
+    assert [store.read(name) for name in names] == before
+
+
+def test_one_runs_figure_also_goes_where_it_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, wanted = one_run(tmp_path), tmp_path / "docs" / "one.png"
+    report_runs([store.uri], wanted)
+    assert wanted.read_bytes() == store.read("report/figure.png")
+    assert str(wanted) in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("wide")
+def test_several_runs_share_one_figure_and_have_a_table_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method = {"name": "iterative_dpo", "beta": 0.5}
+    stores = [one_run(tmp_path, "inpo"), one_run(tmp_path, "dpo", method=method), one_run(tmp_path, "third")]
+    report_runs([store.uri for store in stores], None)
+    out = capsys.readouterr().out
+    assert len(rows(out)) == 9
+    assert [title in out for title in ("inpo: inpo, seed 7", "dpo: iterative_dpo, seed 7", "third: inpo")] == [True] * 3
+    assert out.splitlines()[-1] == f"figure   {stores[0].uri}/report/figure-with-dpo-third.png"
+    assert stores[0].list("report") == ["report/figure-with-dpo-third.png"]
+    assert stores[1].list("report") == stores[2].list("report") == []
+    report_runs([stores[0].uri], None)
+    assert stores[0].read("report/figure-with-dpo-third.png") != stores[0].read("report/figure.png")
+
+
+def test_the_figure_of_several_runs_goes_where_it_is_wanted(tmp_path: Path) -> None:
+    stores, wanted = [one_run(tmp_path, "one"), one_run(tmp_path, "two")], tmp_path / "both.png"
+    wanted.write_bytes(b"an older one")
+    report_runs([store.uri for store in stores], wanted)
+    assert wanted.read_bytes().startswith(PNG)
+    assert stores[0].list("report") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"inputs": {"policy": "other"}, "policy": {"kind": "sandbox", "world": {"seed": 1}}},
+            "other policy (policy.world.seed is 0 and 1)",
+        ),
+        (
+            {"inputs": {"oracle": "other"}, "oracle": {"kind": "reward_model"}},
+            "other oracle (oracle.kind is 'sandbox' and 'reward_model', oracle.world.seed is 0 and None)",
+        ),
+        ({"inputs": {"prompts": "other"}}, "other prompts (under the same settings)"),
+        ({"evaluation": {"tau": 0.2, "temperature": 1.0}}, "evaluation.tau is 0.1 and 0.2"),
+        ({"evaluation": {"tau": 0.1, "temperature": 0.0}}, "evaluation.temperature is 1.0 and 0.0"),
+    ],
+)
+def test_runs_of_different_worlds_are_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    one, other = one_run(tmp_path, "one"), one_run(tmp_path, "two", **options)
+    with pytest.raises(UserError) as refusal:
+        report_runs([one.uri, other.uri], None)
+    assert str(refusal.value).startswith(f"{one.uri} and {other.uri} are not of one world")
+    assert str(refusal.value).endswith(f": {said}")
+    assert one.list("report") == []
+
+
+def test_other_paths_pairs_and_seeds_are_one_world(tmp_path: Path) -> None:
+    one = one_run(tmp_path, "one")
+    prompts = {"path": "/elsewhere/prompts.jsonl", "per_iteration": 8, "held_out": 4, "shards": 1}
+    other = one_run(tmp_path, "two", prompts=prompts, run={"name": "two", "seed": 8, "iterations": 2})
+    report_runs([one.uri, other.uri], None)
+    assert one.exists("report/figure-with-two.png")
+
+
+@pytest.mark.parametrize("name", ["figure.svg", "figure", "folder.png"])
+def test_a_figure_that_would_be_no_png_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    store = one_run(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(UserError, match=rf"--output .*{name}: .*ends in \.png"):
+        report_runs([store.uri], tmp_path / name)
+    assert store.list("report") == []
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere/run\.json: no run here"):
+        report_runs([str(tmp_path / "nowhere")], None)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_run_that_has_measured_nothing_is_refused(tmp_path: Path) -> None:
+    store = toy_run(tmp_path, evaluations(1, WON))
+    store.delete(f"{layout.evaluation(0)}.manifest.json")
+    with pytest.raises(UserError, match="nothing to report yet"):
+        report_runs([store.uri], None)
+    assert store.list("report") == []
+
+
+def test_runs_on_s3_are_reported_there(s3_bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    far = toy_run(f"{s3_bucket}/runs/far", evaluations(2, WON, GAME), name="far")
+    near = one_run(tmp_path, "near")
+    report_runs([far.uri], None)
+    report_runs([far.uri, near.uri], None)
+    store = open_store(f"{s3_bucket}/runs/far")
+    assert [store.read(f"report/{name}.png")[:4] for name in ("figure", "figure-with-near")] == [PNG, PNG]
+    assert f"{s3_bucket}/runs/far/report/report.html" in capsys.readouterr().out
+    assert f"{s3_bucket}/runs/far/policies/001/main".encode() in store.read("report/report.html")
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = "import sys, nashflow.pipelines.report; print({'torch', 'mlflow', 'matplotlib', 'kfp'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
