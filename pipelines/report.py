@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from nashflow.components.reporting.figure import draw
@@ -81,9 +80,9 @@ def _print_figures(summary: Mapping[str, Any], console: Console) -> None:
 def _table(title: str, columns: Sequence[Column]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
     for column in columns:
-        table.add_column(escape(column.title), justify="right", no_wrap=True)
+        table.add_column(column.title, justify="right", no_wrap=True)
     for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*row)
     return table
 
 

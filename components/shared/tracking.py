@@ -322,8 +322,7 @@ class Tracker:
         """
         run = self._run(str(iteration))
         _log_metrics(self._client, run, metrics, iteration, finished, model)
-        if run != self._ids.parent:
-            _log_metrics(self._client, self._ids.parent, metrics, iteration, finished)
+        _log_metrics(self._client, self._ids.parent, metrics, iteration, finished)
         if not self._attached:
             self._client.set_terminated(run, "FINISHED", finished)
 

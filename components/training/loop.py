@@ -1,6 +1,7 @@
 """The training loop: AdamW on a phase's objective, with exact resume."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +53,17 @@ class Trainer:
         self.scheduler = get_scheduler(
             _SCHEDULES[self.settings.schedule],
             self.optimizer,
-            num_warmup_steps=math.ceil(self.settings.warmup_ratio * self.updates),
+            # Rounded down: a warm-up's first update has rate 0, and must not be the only one.
+            num_warmup_steps=int(self.settings.warmup_ratio * self.updates),
             num_training_steps=self.updates,
         )
 
     def train(self, checkpoints: Checkpoints) -> Curves:
         """Train to the end, from the newest checkpoint if there is one; the curves of all updates."""
         done, curves = checkpoints.restore(self.model, self.optimizer) or (0, {})
-        for _ in range(done):
-            self.scheduler.step()
+        with warnings.catch_warnings(action="ignore"):  # torch misses the optimizer's steps, which were made before
+            for _ in range(done):
+                self.scheduler.step()
         plan = batches(len(self.data), self.settings.batch_size, self.updates, *self.seed)
         for update, batch in enumerate(plan, start=1):
             if update <= done:

@@ -40,7 +40,8 @@ def test_the_summary_has_every_iteration(local_run: Path) -> None:
     assert first["kl"] == 0.0
     assert first["duality_gap"] == pytest.approx(first["duality_gap_exact"], abs=1e-12)
     for row in later:
-        assert row["pairs"] == row["comparisons"] == 96
+        assert row["comparisons"] == 96
+        assert 80 < row["pairs"] <= 96
         assert row["oracle_calls"] <= 96
         assert row["win_rate_low"] <= row["win_rate"] <= row["win_rate_high"]
         assert set(row["seconds"]) >= {"rollout", "judging", "logprobs", "training", "evaluation"}

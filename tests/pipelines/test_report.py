@@ -180,7 +180,7 @@ def test_a_figure_that_would_be_no_png_is_refused_before_anything_is_written(tmp
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere/run\.json: no run here"):
+    with pytest.raises(UserError, match="nowhere: no run here"):
         report_runs([str(tmp_path / "nowhere")], None)
     assert not (tmp_path / "nowhere").exists()
 

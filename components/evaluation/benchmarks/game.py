@@ -9,6 +9,7 @@ from ...games.sandbox.settings import WorldSettings
 from ...games.sandbox.world import make_world
 from ...methods.base import Method
 from ...methods.phases import REFERENCE, Phase
+from ...shared.errors import UserError
 from ...shared.models import load_causal_lm, load_tokenizer
 from ...shared.policies import LocalPolicy
 
@@ -55,7 +56,10 @@ def _minimiser(phase: Phase, source: Phase, policies: dict[str, Array], matrix: 
     if phase.link == "squared":
         return squared_minimiser(base, sampler, judged, phase.target)
     if phase.link == "logistic":
-        return logistic_minimiser(base, sampler, judged, phase.beta, phase.label_smoothing)
+        try:
+            return logistic_minimiser(base, sampler, judged, phase.beta, phase.label_smoothing)
+        except (UserError, RuntimeError, np.linalg.LinAlgError):  # none that is finite, or within reach of float64
+            return None
     return None
 
 

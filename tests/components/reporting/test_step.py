@@ -107,6 +107,13 @@ def test_a_longer_run_gets_a_new_report(tmp_path: Path) -> None:
     assert len(json.loads(longer.manifest.read(store, "summary.json"))["iterations"]) == 3
 
 
+def test_other_figures_make_another_report_although_the_answers_are_equal(tmp_path: Path) -> None:
+    store = toy_run(tmp_path, evaluations(2, WON))
+    report(store, 1)
+    evaluation(store, 1, {**evaluations(2, WON)[1], "kl": 0.7}, 4, "t1 ")
+    assert report(store, 1).manifest.metrics["kl"] == 0.7
+
+
 def test_other_answers_make_another_report_although_the_figures_are_equal(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(2, WON))
     before = report(store, 1).documents["report"]
@@ -125,7 +132,7 @@ def test_other_evaluation_settings_make_another_report(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"run\.json: no run here"):
+    with pytest.raises(UserError, match=rf"{tmp_path}: no run here"):
         report(open_store(str(tmp_path)), 1)
 
 

@@ -1,0 +1,246 @@
+"""The whole pipeline on real input: AlpacaEval's instructions, a model folder, judges trained on human preferences."""
+
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nashflow.components.methods.phases import Phase
+from nashflow.components.shared import layout, records
+from nashflow.components.shared.models import load_tokenizer
+from nashflow.components.shared.run import require_run
+from nashflow.components.shared.store import open_store
+from nashflow.components.shared.units import Manifest, require_manifest
+from nashflow.components.training.data import PairData, batches, load
+from nashflow.pipelines.plan import tasks_of
+from nashflow.pipelines.recipe import Recipe
+from tests.fixtures import cli
+
+HERE = Path(__file__).parent
+JUDGES = os.environ.get("NASHFLOW_JUDGES", str(HERE.parents[1] / "runs/judges"))
+SMALL = (
+    "oracle.model=${NASHFLOW_MODELS}/tiny-llama-7m-chat",  # a language model that says A or B, though not for a reason
+    "run.iterations=1",
+    "run.threads=1",
+    "prompts.per_iteration=8",
+    "prompts.held_out=8",
+    "method.samples=4",
+    "rollout.max_new_tokens=16",
+    "training.batch_size=4",
+    "training.micro_batch_size=4",
+)
+
+pytestmark = pytest.mark.skipif(
+    not {"NASHFLOW_DATA", "NASHFLOW_MODELS"} <= set(os.environ),
+    reason="NASHFLOW_DATA and NASHFLOW_MODELS are not both set: tests/real/README.md says what they hold",
+)
+
+
+@dataclass(frozen=True)
+class RealRun:
+    """A run of the recipe: where it lies, and what is set besides."""
+
+    root: Path
+    sets: tuple[str, ...]
+
+    def run(self) -> str:
+        """Run or resume it by the real command; what it prints."""
+        arguments = ("run", str(HERE / "real.yaml"), "--run-root", str(self.root))
+        return cli.call(*arguments, sets=self.sets, NASHFLOW_JUDGES=JUDGES).stdout
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe as the run has recorded it."""
+        return Recipe.parse(dict(require_run(open_store(str(self.root))).recipe), "run.json")
+
+    def manifest(self, unit: str) -> Manifest:
+        return require_manifest(open_store(str(self.root)), unit)
+
+    def rows(self, unit: str, kind: str) -> list[dict[str, Any]]:
+        """The records of a unit."""
+        store, schema = open_store(str(self.root)), getattr(records, kind.upper())
+        rows: list[dict[str, Any]] = self.manifest(unit).table(store, kind, schema).to_pylist()
+        return rows
+
+    def shard(self, iteration: int, step: str) -> str:
+        return layout.shard(iteration, "main", step, 0)
+
+    def training(self, iteration: int) -> tuple[Phase, PairData, dict[str, Any]]:
+        """The phase, its pairs with the cached log-probs, and what training says of itself."""
+        (phase,) = self.recipe.method.phases(iteration)
+        units = [[self.manifest(self.shard(iteration, step))] for step in ("pairs", "logprobs")]
+        metrics = dict(self.manifest(layout.policy(iteration, "main")).metrics)
+        return phase, load(open_store(str(self.root)), phase, *units), metrics
+
+    @property
+    def iterations(self) -> range:
+        return range(1, self.recipe.run.iterations + 1)
+
+
+def check(run: RealRun) -> None:
+    """Everything that holds for a finished run, whatever its size."""
+    check_summary(run)
+    for iteration in run.iterations:
+        check_responses(run, iteration)
+        check_tournaments(run, iteration)
+        check_first_update(run, iteration)
+    check_answers(run)
+
+
+def check_summary(run: RealRun) -> None:
+    summary = cli.summary(run.root)
+    assert summary["run"] == "real"
+    assert [policy["index"] for policy in summary["policies"]] == [0, *run.iterations]
+    assert len({policy["digest"] for policy in summary["policies"]}) == len(summary["policies"])
+    assert [row["iteration"] for row in summary["iterations"]] == [0, *run.iterations]
+    for row in summary["iterations"]:
+        assert 0.0 <= row["win_rate_low"] < row["win_rate"] < row["win_rate_high"] <= 1.0
+        assert 0.0 < row["mean_length"] <= run.recipe.rollout.max_new_tokens
+        assert np.isfinite(row["kl"])
+    steps = {"rollout", "judging", "logprobs", "training", "evaluation"}
+    assert all(set(row["seconds"]) == steps for row in summary["iterations"][1:])
+
+
+def check_responses(run: RealRun, iteration: int) -> None:
+    """K responses to each prompt, each prompt with one BOS, no response over the limit."""
+    tokenizer = load_tokenizer(Path(run.recipe.policy.model))
+    prompts = run.rows(layout.prompts(iteration, 0), "prompts")
+    rows = run.rows(run.shard(iteration, "rollouts"), "rollouts")
+    samples = run.recipe.method.samples
+    assert len(prompts) == run.recipe.prompts.per_iteration
+    assert [(row["row_id"], row["sample"]) for row in rows] == [
+        (prompt["row_id"], sample) for prompt in prompts for sample in range(samples)
+    ]
+    for row in rows:
+        assert row["prompt_ids"].index(tokenizer.bos_token_id) == 0
+        assert row["prompt_ids"].count(tokenizer.bos_token_id) == 1
+        assert 1 <= len(row["response_ids"]) <= run.recipe.rollout.max_new_tokens
+        assert (row["response_ids"][-1] == tokenizer.eos_token_id) == (row["finish"] == "stop")
+        assert row["text"] == tokenizer.decode(row["response_ids"], skip_special_tokens=True)
+    assert len({row["text"] for row in rows}) > len(rows) / 2
+
+
+def check_tournaments(run: RealRun, iteration: int) -> None:
+    """3K/2 - 1 comparisons a prompt, at most one pair, whose probability the same comparisons gave."""
+    prompts, samples = run.recipe.prompts.per_iteration, run.recipe.method.samples
+    compared = run.rows(run.shard(iteration, "pairs"), "comparisons")
+    pairs = run.rows(run.shard(iteration, "pairs"), "pairs")
+    row = cli.summary(run.root)["iterations"][iteration]
+    assert row["comparisons"] == len(compared) == (3 * samples // 2 - 1) * prompts
+    assert row["oracle_calls"] <= len(compared)
+    assert 0 < row["pairs"] == len(pairs) <= prompts
+    assert len({pair["row_id"] for pair in pairs}) == len(pairs)
+    for each in compared:
+        assert each["probability"] == pytest.approx((each["forward"] + each["backward"]) / 2, abs=1e-12)
+    final = {each["row_id"]: each for each in compared}
+    for pair in pairs:
+        assert {pair["chosen"], pair["rejected"]} == {final[pair["row_id"]][side] for side in ("first", "second")}
+        assert pair["probability"] >= 0.5
+        assert pair["label"] == 1.0
+
+
+def check_first_update(run: RealRun, iteration: int) -> None:
+    """At step 0, h = (1 - w_t) D_t - w_ref D_ref: what training saw live equals what the cache says."""
+    phase, data, metrics = run.training(iteration)
+    scale = float(np.mean([np.abs(values) for values in data.anchors.values()]))
+    assert metrics["cache_mismatch"] <= 1e-5 * scale
+    margins = {name: values[:, 0] - values[:, 1] for name, values in data.anchors.items()}
+    weights, current = phase.weights, str(phase.start_from)
+    h = margins[current] - sum(weights[name] * margins[name] for name in weights)
+    size = run.recipe.training.batch_size
+    first = next(batches(len(data), size, metrics["updates"], run.recipe.run.seed, iteration, "main"))
+    assert abs(metrics["h_first"] - h[first].mean()) <= 1e-5 * 2 * scale
+    assert metrics["loss_first"] == pytest.approx(((h[first] - phase.target) ** 2).mean(), rel=1e-3)
+    assert metrics["updates"] == run.recipe.training.epochs * -(-len(data) // size)
+
+
+def check_answers(run: RealRun) -> None:
+    """The report shows held-out prompts with the reference's answer and the last policy's."""
+    page = (run.root / "report/report.html").read_text()
+    (table,) = re.findall(r'<table class="text answers">.*?</table>', page, re.DOTALL)
+    cells = [text_of(cell) for cell in re.findall(r"<td>(.*?)</td>", table, re.DOTALL)]
+    shown = [tuple(cells[at : at + 3]) for at in range(0, len(cells), 4)]
+    prompts = {row["row_id"]: row["messages"][0]["content"].strip() for row in run.rows(layout.held_out(), "prompts")}
+    texts: dict[str, dict[str, str]] = {"opponent": {}, "pair": {}}
+    for iteration, role in ((0, "opponent"), (run.iterations[-1], "pair")):
+        for row in run.rows(layout.evaluation(iteration), "rollouts"):
+            if row["role"] == role:
+                texts[role][prompts[row["row_id"]]] = row["text"].strip()
+    assert len(shown) == 8
+    for prompt, reference, policy in shown:
+        assert (reference, policy) == (texts["opponent"][prompt], texts["pair"][prompt])
+    assert sum(bool(reference and policy) for _, reference, policy in shown) > 4
+
+
+def text_of(cell: str) -> str:
+    """What a reader sees of a piece of HTML."""
+    return html.unescape(re.sub(r"<[^>]+>", "", cell)).strip()
+
+
+def check_again(run: RealRun) -> None:
+    """The same command again redoes nothing and says the same."""
+    before, summary = cli.records(run.root), cli.summary(run.root)
+    printed = run.run()
+    assert printed.count("finished before") == len(tasks_of(run.recipe)) - 1  # preparation always looks
+    assert cli.records(run.root) == before
+    assert cli.summary(run.root) == summary
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Print how long a block took."""
+    started = time.monotonic()
+    yield
+    print(f"{what}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def test_a_small_run_on_real_input(tmp_path: Path) -> None:
+    run = RealRun(tmp_path / "run", SMALL)
+    run.run()
+    check(run)
+    check_again(run)
+
+
+@pytest.fixture(scope="module")
+def judges() -> dict[str, Any]:
+    """The judges' figures; they are made where NASHFLOW_JUDGES says, unless they are there."""
+    with timed("judges"):
+        subprocess.run([sys.executable, str(HERE / "judges.py"), "--out", JUDGES], check=True)
+    figures: dict[str, Any] = json.loads((Path(JUDGES) / "judges.json").read_text())
+    return figures
+
+
+@pytest.mark.real
+@pytest.mark.timeout(1200)
+def test_the_judges_agree_with_humans_more_often_than_a_coin(judges: dict[str, Any]) -> None:
+    for name in ("pair_preference", "reward_model"):
+        assert judges[name]["n"] == judges["length"]["n"] > 400
+        assert judges[name]["accuracy"] > 0.5
+
+
+@pytest.mark.real
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("judge", ["pair_preference", "reward_model"])
+def test_two_iterations_on_real_input(judge: str, judges: dict[str, Any], tmp_path: Path) -> None:
+    sets = (f"oracle.kind={judge}", f"oracle.model={JUDGES}/{judge}")
+    run = RealRun(tmp_path / "run", sets)
+    with timed(f"run with the {judge} oracle"):
+        printed = run.run()
+    print(printed)
+    check(run)
+    for row in cli.summary(run.root)["iterations"]:
+        assert row["win_rate_high"] > 0.5
+    with timed("the same command again"):
+        check_again(run)
