@@ -34,8 +34,10 @@ def compile_graph(recipe: Recipe, package: Path) -> None:
     """Write the recipe's graph as KFP IR (YAML); the same recipe gives the same bytes.
 
     Raises:
-        UserError: settings that cannot travel through KFP: `{{` in a text, or more than 64 kB.
+        UserError: settings that cannot travel through KFP: `{{` in a text, more than 64 kB; or the file name.
     """
+    if package.suffix != ".yaml":
+        raise UserError(f"--output {package}: a pipeline is a YAML file: give a name that ends in .yaml")
     compiler.Compiler().compile(_graph(recipe), str(package))
 
 
@@ -75,7 +77,7 @@ def _graph(recipe: Recipe) -> Any:
             current = prepared.outputs["manifest"]
             for number, iteration in enumerate(iterations, start=1):
                 done = iteration(run_root=root, policy=current, reference=reference.outputs["manifest"], image=image)
-                done.set_display_name(f"iteration {number}")
+                done.set_display_name(f"iteration {number}").set_caching_options(False)
                 current = done.outputs["policy"]
             reported = reporting(settings=_settings(recipe, ReportingStep), run_root=root, iteration=len(iterations))
             _place(reported.after(done), image)

@@ -36,8 +36,9 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
     if "://" in origin.uri:
         return LocalPolicy(_fetched(store, manifest), weights)
     for file in manifest.files.values():
-        if sha256_file(Path(origin.location(file.key))) != file.sha256:
-            raise UserError(f"{origin.location(file.key)}: changed since it was recorded; restore it or delete the run")
+        path = Path(origin.location(file.key))
+        if not path.is_file() or sha256_file(path) != file.sha256:
+            raise UserError(f"{path}: changed since it was recorded; restore it or delete the run")
     folder = os.path.commonpath([Path(origin.location(file.key)).parent for file in manifest.files.values()])
     return LocalPolicy(Path(folder), weights)
 

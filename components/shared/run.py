@@ -75,14 +75,14 @@ def check_same(store: Store, known: Run, now: Run) -> None:
         flatten(identity_of(run.recipe)) | {f"digest of {name}": digest[:12] for name, digest in run.inputs.items()}
         for run in (known, now)
     )
-    differing = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
-    lines = [f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in differing]
+    said = {key: [repr(side[key]) if key in side else "absent" for side in (there, here)] for key in there | here}
+    lines = [f"{key} is {old} there and {new} here" for key, (old, new) in sorted(said.items()) if old != new]
     raise UserError(f"{store.uri}: belongs to another recipe: {'; '.join(lines)}; choose another run root")
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested sections as one level of dotted keys."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or (prefix and not value):
         return {prefix: value}
     flat = {}
     for key, inner in value.items():

@@ -55,8 +55,9 @@ _ENVIRONMENT = {
 _PER_BATCH, _LONGEST_PARAMETER, _LONGEST_DATASET_DIGEST, _ALL_RUNS = 100, 6000, 36, 50_000
 
 _SECRET = r"passw(?:or)?d|passphrase|secret|credential|authorization|(?:api|access|private)[-_.]?key|token(?![a-z])"
-_SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
-_SECRET_IN_JSON = re.compile(rf'("[^"]*(?:{_SECRET})[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)
+_SECRET_IN_OBJECT = re.compile(
+    rf"""((["'])[^"']*(?:{_SECRET})[^"']*\2\s*:\s*)(["'])(?:\\.|(?!\3).)*\3""", re.IGNORECASE | re.DOTALL
+)
 _SECRET_IN_QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET}|signature|sig)[^=&\s]*=)[^&#\s]*", re.IGNORECASE)
 _USER_IN_URI = re.compile(r"(?<=://)[^/?#\s]*@")
 _HIDDEN = "[redacted]"
@@ -98,14 +99,14 @@ class Dataset:
 
 
 def redact(text: str, key: str = "") -> str:
-    """`text` without secrets: passwords in URIs, signatures in queries, values in JSON whose key looks like one.
+    """`text` without secrets: passwords in URIs, signatures in queries, values in an object whose key looks like one.
 
     All of it goes where `key` looks like a secret's name: password, secret, credential, API key, …, and `token` in the
     singular (`max_tokens` is none).
     """
-    if _SECRET_KEY.search(key):
+    if re.search(_SECRET, key, re.IGNORECASE):
         return _HIDDEN
-    text = _SECRET_IN_JSON.sub(rf'\1"{_HIDDEN}"', _USER_IN_URI.sub("", text))
+    text = _SECRET_IN_OBJECT.sub(rf"\1\3{_HIDDEN}\3", _USER_IN_URI.sub("", text))
     return _SECRET_IN_QUERY.sub(rf"\1{_HIDDEN}", text)
 
 
@@ -474,15 +475,14 @@ def _quiet() -> Iterator[None]:
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401  it sets its loggers' levels when imported
 
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    levels = {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "urllib3")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -75,6 +75,7 @@ def test_killed_in_every_step_in_turn_a_run_ends_as_an_undisturbed_one(tmp_path:
 
 def test_a_whole_run_killed_leaves_nothing_running_and_goes_on_at_once(tmp_path: Path, undisturbed: Path) -> None:
     root = tmp_path / "run"
+    cli.give_reference(undisturbed, root)
     run = _start(root)
     process = psutil.Process(run.pid)
     cli.wait_for(lambda: any(name.startswith("training") for name, _ in cli.steps(process)))
@@ -105,6 +106,7 @@ def test_a_live_run_keeps_others_out(tmp_path: Path) -> None:
 
 def test_terminated_a_run_says_so_and_goes_on_later(tmp_path: Path, undisturbed: Path) -> None:
     root = tmp_path / "run"
+    cli.give_reference(undisturbed, root)
     run = _start(root)
     process = psutil.Process(run.pid)
     cli.wait_for(lambda: any(name.startswith("rollout") for name, _ in cli.steps(process)))

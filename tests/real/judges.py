@@ -6,10 +6,13 @@ how often they agree with the humans on comparisons that they were not trained o
 Judges that this script made of the same data and model are kept.
 """
 
+import argparse
 import gzip
 import json
+import os
 import random
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -62,7 +65,7 @@ class Fit:
     """Comparisons with a longer side, in tokens, are left out of training."""
 
 
-FITS = {"pair_preference": Fit(2e-4, 2, 256), "reward_model": Fit(2e-4, 2, 256)}
+FITS = {"pair_preference": Fit(3e-4, 2, 384), "reward_model": Fit(2e-4, 1, 384)}
 
 
 def parse(dialogue: str) -> list[Message]:
@@ -150,17 +153,19 @@ def _start(judge: str, folder: Path) -> tuple["PreTrainedModel", Callable[[list[
 
         def preference(sequences: list[Ids]) -> "torch.Tensor":
             ids, mask = padded(sequences, 0, "left", model.device)
-            positions = (mask.cumsum(-1) - 1).clamp(min=0)
-            output = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1)
-            a, b = output.logits[:, -1, answers].T
-            return a - b
+            place = {"attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+            logits = model(input_ids=ids, **place, logits_to_keep=1, use_cache=False).logits[:, -1]
+            a, b = logits[:, answers].unbind(-1)
+            margins: torch.Tensor = a - b
+            return margins
 
         return model, preference, lambda first, second: (softplus(-first) + softplus(second)).mean() / 2
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
 
     def reward(sequences: list[Ids]) -> "torch.Tensor":
         ids, mask = padded(sequences, model.config.pad_token_id, "right", model.device)
-        return model(input_ids=ids, attention_mask=mask).logits.squeeze(-1)
+        rewards: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.squeeze(-1)
+        return rewards
 
     return model, reward, lambda chosen, rejected: softplus(rejected - chosen).mean()
 
@@ -208,3 +213,22 @@ def make(data: Path, models: Path, out: Path) -> dict[str, Any]:
         figures[judge] = {**of_judge(oracle(model=str(out / judge)), held_out), "seconds": seconds}
     known.write_text(json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+def main() -> None:
+    """Make the judges and say how good they are."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder that holds the judges")
+    out = parser.parse_args().out
+    unset = [name for name in ("NASHFLOW_DATA", "NASHFLOW_MODELS") if name not in os.environ]
+    if unset:
+        sys.exit(f"{unset[0]} is not set: README.md beside this script says what it holds")
+    figures = make(Path(os.environ["NASHFLOW_DATA"]), Path(os.environ["NASHFLOW_MODELS"]), out)
+    for name in (*JUDGES, "length"):
+        each = figures[name]
+        interval = f"{each['accuracy']:.3f}, 95 % [{each['low']:.3f}, {each['high']:.3f}], n = {each['n']}"
+        print(f"{name:<16} agrees with humans on held-out comparisons: {interval}")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,13 +3,12 @@
 import numpy as np
 
 from ...games.preference import Array, Game, duality_gap, kl_divergence, payoff
-from ...games.regression import logistic_minimiser, squared_minimiser
+from ...games.regression import NoFiniteMinimiser, logistic_minimiser, squared_minimiser
 from ...games.sandbox.enumeration import Enumeration, enumerate_policy
 from ...games.sandbox.settings import WorldSettings
 from ...games.sandbox.world import make_world
 from ...methods.base import Method
 from ...methods.phases import REFERENCE, Phase
-from ...shared.errors import UserError
 from ...shared.models import load_causal_lm, load_tokenizer
 from ...shared.policies import LocalPolicy
 
@@ -58,7 +57,7 @@ def _minimiser(phase: Phase, source: Phase, policies: dict[str, Array], matrix: 
     if phase.link == "logistic":
         try:
             return logistic_minimiser(base, sampler, judged, phase.beta, phase.label_smoothing)
-        except (UserError, RuntimeError, np.linalg.LinAlgError):  # none that is finite, or within reach of float64
+        except (NoFiniteMinimiser, RuntimeError, np.linalg.LinAlgError):  # or none within reach of float64
             return None
     return None
 

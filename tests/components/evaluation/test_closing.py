@@ -1,12 +1,12 @@
 """Closing an iteration: what the tracker is told."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nashflow.components.evaluation.closing import combined
+from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.units import Manifest
 from tests.fixtures.runs import SandboxRun, remove
 
@@ -22,12 +22,12 @@ def test_figures_of_shards_add_up_or_are_averaged() -> None:
 
 
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of an MLflow store in a new file."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     from mlflow import MlflowClient
 
-    yield MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def test_a_closed_iteration_is_whole_in_the_tracker(client: Any, finished: SandboxRun) -> None:
@@ -50,7 +50,7 @@ def test_a_closed_iteration_is_whole_in_the_tracker(client: Any, finished: Sandb
             (iteration, finished.manifest(f"{iteration:03d}/evaluation/benchmarks/00000").metrics[name])
             for iteration in range(3)
         ]
-        assert sorted((point.step, point.value) for point in history) == pytest.approx(expected)
+        assert sorted((point.step, point.value) for point in history) == expected
     models = client.search_logged_models([experiment.experiment_id])
     assert {model.name: model.tags["nashflow.weights"] for model in models} == {
         f"main-{iteration:03d}": finished.manifest(f"policies/{iteration:03d}/main").metrics["weights"]
@@ -60,5 +60,5 @@ def test_a_closed_iteration_is_whole_in_the_tracker(client: Any, finished: Sandb
 
 def test_an_iteration_whose_steps_are_not_done_cannot_be_closed(finished: SandboxRun) -> None:
     remove(finished, "iterations/002/main/logprobs/00000")
-    with pytest.raises(Exception, match="main/logprobs/00000: not there yet"):
+    with pytest.raises(UserError, match="main/logprobs/00000: not there yet"):
         finished.step("evaluation", 2)

@@ -1,7 +1,6 @@
 """The evaluation step on a run: its figures against the exact ones, and what makes it measure again."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,12 +175,3 @@ def test_without_the_references_evaluation_it_says_so(finished: SandboxRun) -> N
     with pytest.raises(UserError) as caught:
         finished.step("evaluation", 2)
     assert str(caught.value) == f"{finished.root}/{REFERENCE}: not there yet; run the step that makes it first"
-
-
-def test_an_evaluation_on_s3_gives_the_same_figures(
-    finished: SandboxRun, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NASHFLOW_CACHE", str(tmp_path / "cache"))
-    remote = finished.copied(f"{s3_bucket}/runs/small")
-    remove(remote, SECOND)
-    assert remote.step("evaluation", 2).manifest.metrics == finished.manifest(SECOND).metrics

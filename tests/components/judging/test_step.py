@@ -110,7 +110,7 @@ def test_soft_labels_are_twice_the_probability_less_one(run: SandboxRun) -> None
     soft.step("judging", 1)
     for row in soft.content("pairs", 1):
         assert row["label"] == pytest.approx(2 * row["probability"] - 1)
-        assert 0 < row["label"] <= 1
+        assert 0 <= row["label"] <= 1
 
 
 def test_identical_texts_make_no_pair_unless_wanted(run: SandboxRun) -> None:

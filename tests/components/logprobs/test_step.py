@@ -163,6 +163,14 @@ def test_values_found_are_mixed_with_computed_ones_without_a_trace(run: SandboxR
     assert run.manifest(SECOND).files == untouched
 
 
+def test_what_a_batch_does_to_the_last_bits_vanishes(run: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    untouched = run.step("logprobs", 2).manifest.files
+    without_cache(run)
+    remove(run, SECOND)
+    monkeypatch.setattr(scoring, "score", lambda *arguments: [value * (1 + 1e-14) for value in score(*arguments)])
+    assert run.step("logprobs", 2).manifest.files == untouched
+
+
 def test_shards_that_run_together_do_not_read_each_other(prepare: New, scorer: Scorer) -> None:
     """What one finds of another would depend on which is faster."""
     run = prepare({"prompts.shards": 2}, "first/run")

@@ -146,9 +146,9 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "another method": (
         {"method": {"name": "iterative_dpo", "beta": 0.5}},
-        "method.beta is None there and 0.5 here; method.eta is 0.5 there and None here; "
-        "method.label_smoothing is None there and 0.0 here; method.name is 'inpo' there and 'iterative_dpo' here; "
-        "method.reference is None there and 'moving' here; method.tau is 0.1 there and None here",
+        "method.beta is absent there and 0.5 here; method.eta is 0.5 there and absent here; "
+        "method.label_smoothing is absent there and 0.0 here; method.name is 'inpo' there and 'iterative_dpo' here; "
+        "method.reference is absent there and 'moving' here; method.tau is 0.1 there and absent here",
     ),
 }
 
@@ -308,7 +308,7 @@ def test_a_policy_folder_is_pointed_to_and_watched(fresh: New, folders: Path, tm
     config.write_text(config.read_text() + "\n")
     with pytest.raises(UserError) as caught:
         open_policy(run.store, "000/main")
-    assert str(caught.value) == f"{config}: changed since it was recorded; restore it, or delete the run"
+    assert str(caught.value) == f"{config}: changed since it was recorded; restore it or delete the run"
 
 
 def test_a_policy_folder_can_be_copied(fresh: New, folders: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The rollout step: what it samples, and what cannot change a token of it."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy.stats import chisquare
 
 from nashflow.components.engines.rollouts import sample_rows
+from nashflow.components.methods.phases import PolicyRef, Sampling
 from nashflow.components.rollout import step as rollout
 from nashflow.components.shared.chat import prompt_ids
 from nashflow.components.shared.errors import UserError
@@ -135,6 +137,31 @@ def test_a_killed_step_goes_on_where_its_journal_ends(
     assert run.store.list(f"{UNIT}.journal") == []
 
 
+@pytest.mark.parametrize("killed_before", [5, 12, 14])
+def test_several_samplings_are_one_after_the_other(
+    killed_before: int, prepared: SandboxRun, plain: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two samples to pair, and an opponent's of another temperature; killed in either or between them."""
+    current = PolicyRef(0)
+    opponent = Sampling({current: 1.0}, 1, role="opponent", temperature=0.5)
+    phase = replace(prepared.phase(1), samples=(Sampling({current: 1.0}, 2), opponent))
+    monkeypatch.setattr(rollout, "phase_of", lambda *_: phase)
+    prepared.step("rollout", 1)
+    undisturbed = prepared.rows(UNIT)
+    assert [row for row in undisturbed if row["sample"] < 2] == plain.rows(UNIT)
+    assert [row["role"] for row in undisturbed] == ["pair", "pair", "opponent"] * 96
+
+    run = prepared.changed(rollout__batch_size=16)  # 12 micro-batches, then 6
+    monkeypatch.setattr(rollout, "sample_rows", Sampler(killed_before))
+    with pytest.raises(Killed):
+        run.step("rollout", 1)
+    sampler = Sampler()
+    monkeypatch.setattr(rollout, "sample_rows", sampler)
+    run.step("rollout", 1)
+    assert sampler.made == 18 - killed_before
+    assert run.rows(UNIT) == undisturbed
+
+
 def test_a_journal_of_other_settings_is_not_read(prepared: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout, "sample_rows", Sampler(3))
     with pytest.raises(Killed):
@@ -179,15 +206,6 @@ def test_two_samples_of_a_prompt_are_independent(many: SandboxRun) -> None:
     same = np.mean([first == second for first, second in zip(texts[::2], texts[1::2], strict=True)])
     expected = (np.exp(log_policy(many.folder("000/main"))) ** 2).sum(1).mean()
     assert abs(same - expected) < 4 * np.sqrt(expected * (1 - expected) / 1600)
-
-
-def test_rollouts_on_s3_are_those_in_a_folder(
-    prepare: New, plain: SandboxRun, s3_bucket: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NASHFLOW_CACHE", str(tmp_path / "cache"))
-    run = prepare(root=f"{s3_bucket}/runs/small")
-    run.step("rollout", 1)
-    assert run.manifest(UNIT).files["rollouts"].sha256 == plain.manifest(UNIT).files["rollouts"].sha256
 
 
 def test_without_prompts_it_says_which_step_comes_first(fresh: New) -> None:

@@ -458,7 +458,7 @@ def test_a_store_whose_making_is_killed_is_not_there_at_all(surroundings, tmp_pa
     assert len(every_run(MlflowClient())) == 7
 
 
-def test_a_store_that_another_run_makes_meanwhile_is_kept(surroundings, tmp_path, empty_store):
+def test_a_store_that_another_run_makes_meanwhile_is_kept(surroundings, tmp_path, empty_store, capfd):
     file, link = tmp_path / "mlflow.db", os.link
     surroundings.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
 
@@ -470,6 +470,7 @@ def test_a_store_that_another_run_makes_meanwhile_is_kept(surroundings, tmp_path
     assert len(opened().runs) == 6
     assert {found.name for found in MlflowClient().search_experiments()} == {"Default", "another's", "nashflow"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "mlflow.db"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_relative_sqlite_store_is_where_preparation_was(surroundings, tmp_path, empty_store):
@@ -519,10 +520,9 @@ def test_no_secret_reaches_the_store(client, tmp_path):
         "cluster.panel": '[{"name": "x", "password": "hunter2-d"}]',
         "HF_TOKEN": "hunter2-e",
     }
-    tracking = opened(
-        parameters={**secrets, "rollout.max_tokens": "64"}, tags=secrets, location="s3://joe:hunter2-f@b/r"
-    )
-    opened(parameters={key: f"{value}2" for key, value in secrets.items()}, known=tracking)
+    root = "s3://joe:hunter2-f@bucket/run"
+    tracking = opened(parameters={**secrets, "rollout.max_tokens": "64"}, tags=secrets, location=root)
+    opened(parameters={key: f"{value}2" for key, value in secrets.items()}, known=tracking, location=root)
     tracker = Tracker(tracking)
     tracker.step(1, "main/rollout", {}, 1.0, FINISHED, {"rollouts": "https://joe:hunter2-g@host/x"})
     tracker.datasets(1, [Dataset("pairs", "d", "https://host/x?X-Amz-Signature=hunter2-h", 1, "training")])
@@ -572,6 +572,7 @@ def test_secret_keys_are_recognised(key):
         ("https://host/a?to=b@c", "https://host/a?to=b@c"),
         ("https://host/a?x=1&token=abc&y=2#z", "https://host/a?x=1&token=[redacted]&y=2#z"),
         ('{"token": "a\\"b", "n": 1}', '{"token": "[redacted]", "n": 1}'),
+        ("[{'api_key': 'a\"b', 'n': 1}]", "[{'api_key': '[redacted]', 'n': 1}]"),
         ("me@example.org s3://bucket/me@home", "me@example.org s3://bucket/me@home"),
         ("from https://a:b@c/d to https://e:f@g/h", "from https://c/d to https://g/h"),
     ],

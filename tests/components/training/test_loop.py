@@ -336,9 +336,13 @@ def test_every_pair_once_leads_to_the_exact_step_against_the_uniform_policy(
 
 @pytest.mark.slow
 def test_pairs_of_the_policys_own_lead_to_the_exact_inpo_update(finished_root: SandboxRun, tmp_path: Path) -> None:
-    """All pairs, as often as two draws of π_1 are them, rounded to whole numbers, which moves the target a little."""
+    """Pairs of the likelier responses, as often as two draws of π_1 are them, in whole numbers of copies."""
     game, current = game_and_policy(finished_root)
-    wanted = inpo(game, current, SOFT.eta)
-    copies = np.round(3000 * np.exp(current[:, None] + current)).astype(int)
-    policy = reached(finished_root, population(finished_root, np.maximum(copies, 1)), 100, tmp_path)
-    assert kl_divergence(wanted, policy) < 0.01 * kl_divergence(wanted, current)
+    likely = current > np.log(0.02)
+    assert np.exp(current)[likely].sum() > 0.8
+    game = Game(game.matrix[np.ix_(likely, likely)], log_normalise(game.log_reference[likely]), game.tau)
+    wanted = inpo(game, log_normalise(current[likely]), SOFT.eta)
+    chances = np.exp(log_normalise(np.where(likely, current, -np.inf)))
+    data = population(finished_root, np.round(2000 * np.outer(chances, chances)).astype(int))
+    policy = log_normalise(reached(finished_root, data, 80, tmp_path)[likely])
+    assert kl_divergence(wanted, policy) < 0.01 * kl_divergence(wanted, log_normalise(current[likely]))
