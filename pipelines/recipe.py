@@ -13,8 +13,8 @@ from nashflow.components.engines.settings import GenerationSettings, ScoringSett
 from nashflow.components.evaluation.settings import EvaluationSettings
 from nashflow.components.judging.settings import JudgingSettings
 from nashflow.components.methods import AnyMethod
-from nashflow.components.oracles.settings import AnyOracle, SandboxOracle
-from nashflow.components.preparation.settings import AnyPolicy, PromptSettings, RunSettings, SandboxPolicy
+from nashflow.components.oracles.settings import AnyOracle
+from nashflow.components.preparation.settings import AnyPolicy, PromptSettings, RunSettings, check_one_world
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.settings import Settings
 from nashflow.components.training.settings import TrainingSettings
@@ -49,20 +49,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _one_world(self) -> Self:
-        """The sandbox's policy, prompts, oracle and benchmark belong together."""
-        sandboxes = {"policy": isinstance(self.policy, SandboxPolicy), "oracle": isinstance(self.oracle, SandboxOracle)}
-        wants_sandbox = {"prompts.path is empty": not self.prompts.path, "evaluation.benchmarks has game": self._game}
-        for why, wants in wants_sandbox.items():
-            for section, is_sandbox in sandboxes.items():
-                if wants and not is_sandbox:
-                    raise ValueError(f"{why}, which is for the sandbox, but {section}.kind is another: change either")
-        if all(sandboxes.values()) and self.policy.world != self.oracle.world:  # type: ignore[union-attr]
-            raise ValueError("policy.world and oracle.world differ: set both to the same world")
+        check_one_world(self.policy, self.prompts, self.oracle, self.evaluation.benchmarks)
         return self
-
-    @property
-    def _game(self) -> bool:
-        return "game" in self.evaluation.benchmarks
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

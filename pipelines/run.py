@@ -37,7 +37,12 @@ _PRELOAD = (
     "matplotlib.figure",
     "jinja2",
 )
-_ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
+_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MPLBACKEND": "agg",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 _SHOWN = {
     "preparation": ("prompts",),
     "rollout": ("responses", "mean_length"),
@@ -104,7 +109,7 @@ def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
                 progress.update(bar, description=event.task.rpartition("/")[2])
             elif event.state == "succeeded" and event.records:
                 progress.advance(bar)
-                progress.console.print(_line(event.records[-1]), highlight=False)
+                progress.console.print(_line(event.records[-1]), highlight=False, soft_wrap=True)
             elif event.state == "failed":
                 progress.console.print(f"{event.task}: attempt {event.attempt} failed", highlight=False)
 
@@ -114,9 +119,13 @@ def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
 def _line(record: dict[str, Any]) -> str:
     place = f"iteration {record['iteration']}" if record["step"] not in ("preparation", "reporting") else ""
     shown = ((key, record["metrics"].get(key)) for key in _SHOWN[record["step"]])
-    figures = ", ".join(f"{key} {value:.4g}" for key, value in shown if value is not None)
+    figures = ", ".join(f"{key} {_number(value)}" for key, value in shown if value is not None)
     state = "finished before" if record["skipped"] else f"{record['seconds']:.1f} s"
-    return f"{place:<13}{record['phase']:<6}{record['step']:<12}{state:>16}  {figures}"
+    return f"{place:<13}{record['phase']:<6}{record['step']:<12}{state:>15}  {figures}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _explain(failure: StepFailed | Interrupted, scratch: Path) -> None:

@@ -1,12 +1,13 @@
 """Settings of the preparation step: the whole recipe, of which it validates what it works on."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ..games.sandbox.settings import WorldSettings
 from ..methods import AnyMethod
-from ..oracles.settings import AnyOracle
+from ..oracles.settings import AnyOracle, SandboxOracle
 from ..shared.protocol import StepPrompts, StepRun, StepSettings
 from ..shared.settings import Settings
 
@@ -65,6 +66,29 @@ class PromptSettings(StepPrompts):
         return self
 
 
+def check_one_world(policy: AnyPolicy, prompts: PromptSettings, oracle: AnyOracle, benchmarks: Collection[str]) -> None:
+    """The sandbox's prompts, oracle and exact benchmark belong together, and so does its policy with them.
+
+    Raises:
+        ValueError: says which of them do not fit.
+    """
+    sandbox = isinstance(oracle, SandboxOracle)
+    if sandbox and prompts.path:
+        raise ValueError(
+            f"oracle.kind is sandbox, which judges its own prompts only, but prompts.path is {prompts.path!r}"
+        )
+    others = {
+        "prompts.path is empty": not prompts.path,
+        "evaluation.benchmarks has game": "game" in benchmarks,
+        "policy.kind is sandbox": isinstance(policy, SandboxPolicy),
+    }
+    for what, holds in others.items():
+        if holds and not sandbox:
+            raise ValueError(f"{what}, which is for the sandbox world, but oracle.kind is {oracle.kind}: change either")
+    if isinstance(oracle, SandboxOracle) and isinstance(policy, SandboxPolicy) and policy.world != oracle.world:
+        raise ValueError("policy.world and oracle.world differ: set both to the same world")
+
+
 class Step(StepSettings):
     """The recipe. Sections that other steps own are kept as they are: those steps validate them."""
 
@@ -78,3 +102,8 @@ class Step(StepSettings):
     logprobs: dict[str, Any]
     training: dict[str, Any]
     evaluation: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _one_world(self) -> Self:
+        check_one_world(self.policy, self.prompts, self.oracle, self.evaluation["benchmarks"])
+        return self

@@ -48,7 +48,7 @@ def check(settings: Step, store: Store) -> Checked:
     reference.check(settings.policy)
     settings.oracle.check()
     messages = dealing.read_prompts(settings.prompts)
-    if isinstance(settings.policy, FolderPolicy):
+    if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
         messages = _that_fit(messages, settings, settings.policy)
     named = {
         "prompts": digest_json(messages),

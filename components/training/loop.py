@@ -9,6 +9,7 @@ import numpy as np
 
 from ..engines.scoring import sequence_logprobs
 from ..methods.phases import Phase
+from ..shared.errors import UserError
 from . import objective
 from .checkpoint import Checkpoints
 from .data import PairData, batches
@@ -91,7 +92,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
         figures["gradient_norm"] = float(norm)
         if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient_norm"]):
-            raise FloatingPointError(f"training diverged: {figures}; lower training.learning_rate")
+            raise UserError(f"training diverged at loss {figures['loss']}: lower training.learning_rate")
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()

@@ -32,7 +32,10 @@ def measure(
 
 
 def exact_iterate(method: Method, iteration: int, matrix: Array, log_reference: Array) -> Array | None:
-    """The policy (contexts, responses) that the method reaches when every phase finds its population minimiser."""
+    """The policy (contexts, responses) that the method reaches when every phase finds its population minimiser.
+
+    On iid pairs, whatever tournament the phases play. None where it is not known, or not finite.
+    """
     policies = {str(REFERENCE): log_reference}
     for step in range(1, iteration + 1):
         phases = {phase.name: phase for phase in method.phases(step)}

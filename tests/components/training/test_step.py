@@ -202,7 +202,7 @@ def test_not_one_pair_is_one_line(run: SandboxRun) -> None:
 
 
 def test_a_diverged_training_publishes_nothing(run: SandboxRun) -> None:
-    with pytest.raises(FloatingPointError, match=r"lower training\.learning_rate"):
+    with pytest.raises(UserError, match=r"lower training\.learning_rate"):
         run.changed(training={**run.recipe.training.model_dump(), "learning_rate": 1e30}).step("training", 2)
     assert not run.store.exists(f"{UNIT}.manifest.json")
 
