@@ -1,5 +1,6 @@
 """The command line. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,8 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set a recipe's value; may be given several times."),
 ]
+
+_WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 @app.command()
@@ -77,9 +80,28 @@ def report(
 
 
 def main() -> None:
-    """The `nashflow` command: a user's mistake is one line on stderr and exit code 2."""
+    """The `nashflow` command: what the user or the machine's keeper can mend is one line on stderr.
+
+    Exit code 2: the user's input is wrong. 75: the disk is full or a server does not answer: try again. 1: all else.
+    """
     try:
         app()
-    except UserError as error:
-        print(f"nashflow: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    except (UserError, OSError) as error:
+        print(f"nashflow: {_line(error)}", file=sys.stderr)
+        sys.exit(_exit_code(error))
+
+
+def _line(error: UserError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def _exit_code(error: UserError | OSError) -> int:
+    from nashflow.components.shared.protocol import TRY_AGAIN, USER_ERROR, disk_is_full
+
+    if isinstance(error, UserError):
+        return USER_ERROR
+    if disk_is_full(error) or isinstance(error, ConnectionError):
+        return TRY_AGAIN
+    return USER_ERROR if isinstance(error, _WRONG_PATH) or error.errno == errno.EROFS else 1

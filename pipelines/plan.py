@@ -16,7 +16,7 @@ class Work:
     phases: tuple[str, ...]
     responses: int
     comparisons: int
-    """Comparisons of the tournaments; each is two forward passes of a pair preference model, one for each order."""
+    """Comparisons of the tournaments. A pair preference model reads each new pair twice, once in either order."""
     pairs: int
     trainings: int
     scored: int
@@ -81,8 +81,8 @@ def print_plan(recipe: Recipe) -> None:
     for work in works:
         for phase in work.phases:
             console.print(f"iteration {work.iteration}, {phase}", highlight=False)
-    evaluated = recipe.prompts.held_out * recipe.evaluation.samples
-    orders = 1 if recipe.oracle.kind == "sandbox" else 2
-    total = sum(work.comparisons for work in works) + evaluated * (recipe.run.iterations + 1)
-    console.print(f"{len(tasks_of(recipe))} tasks; at most {total * orders:,} calls of the {recipe.oracle.kind} oracle")
+    compared = sum(work.comparisons for work in works)
+    evaluated = recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
+    console.print(f"{len(tasks_of(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
+    console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations", highlight=False)
     console.print(f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -17,7 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from nashflow.components.preparation.settings import Step as PreparationStep
 from nashflow.components.preparation.step import check
 from nashflow.components.shared import layout, lock
+from nashflow.components.shared.protocol import USER_ERROR
+from nashflow.components.shared.redaction import redact
+from nashflow.components.shared.run import read_run
 from nashflow.components.shared.store import Store, open_store
+from nashflow.components.shared.tracker import End, Tracker
+from nashflow.components.shared.tracking import Tracking
 
 from .graph import compile_graph
 from .local import Event, Interrupted, StepFailed, execute
@@ -65,18 +71,19 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     check(PreparationStep.parse(recipe.subset(PreparationStep), name), store)
     console = Console()
     tracking = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
-    scratch = Path(tempfile.mkdtemp(prefix="nashflow-run-"))
-    try:
-        with _locked(store) as owner, _progress(console, recipe) as show:
-            compile_graph(recipe, scratch / "pipeline.yaml")
-            arguments = {"run_root": store.uri, "owner": owner}
-            environment = {**_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking}
+    with _locked(store) as owner, _scratch() as scratch, _progress(console, recipe) as show:
+        compile_graph(recipe, scratch / "pipeline.yaml")
+        arguments = {"run_root": store.uri, "owner": owner}
+        environment = {**_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking}
+        try:
             execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show)
-    except (StepFailed, Interrupted) as failure:
-        _explain(failure, scratch)
-    shutil.rmtree(scratch)
+        except (StepFailed, Interrupted) as failure:
+            _explain(failure)
+            _close_tracking(store, "KILLED" if isinstance(failure, Interrupted) else "FAILED")
+            sys.exit(failure.exit_code)
     print_table(json.loads(store.read(layout.SUMMARY)), store, console)
-    console.print(f"compare runs in MLflow: mlflow ui --backend-store-uri {tracking}", soft_wrap=True)
+    how = f"mlflow ui --backend-store-uri {tracking}" if tracking.startswith("sqlite:") else redact(tracking)
+    console.print(f"runs side by side in MLflow: {how}", soft_wrap=True, highlight=False)
 
 
 def _beside(store: Store) -> str:
@@ -128,11 +135,31 @@ def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def _explain(failure: StepFailed | Interrupted, scratch: Path) -> None:
-    """One line on stderr, and the step's exit code. The logs stay, unless the mistake is the user's."""
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for KFP's own artifacts and the steps' logs; it stays where a step failed that can be tried again."""
+    folder = Path(tempfile.mkdtemp(prefix="nashflow-run-"))
+    try:
+        yield folder
+    except SystemExit as exit:
+        if exit.code in (USER_ERROR, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+            shutil.rmtree(folder)
+        raise
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
+
+
+def _explain(failure: StepFailed | Interrupted) -> None:
+    """One line on stderr; a second one with the log, unless the mistake is the user's."""
     print(f"nashflow: {failure}", file=sys.stderr)
-    if isinstance(failure, StepFailed) and failure.exit_code != 2:
+    if isinstance(failure, StepFailed) and failure.exit_code != USER_ERROR:
         print(f"nashflow: log: {failure.log}; the same command goes on from here", file=sys.stderr)
-    else:
-        shutil.rmtree(scratch)
-    sys.exit(failure.exit_code)
+
+
+def _close_tracking(store: Store, status: End) -> None:
+    """Tell the tracker how the run ended; the next one opens it again."""
+    run = read_run(store)
+    if run and run.tracking:
+        Tracker(Tracking.from_json(dict(run.tracking))).close(status)

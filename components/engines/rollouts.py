@@ -9,6 +9,9 @@ from ..shared.seeds import derive_seed
 from .settings import GenerationSettings
 from .transformers_engine import TransformersEngine
 
+_ENGINES = {"transformers": TransformersEngine}
+"""By the name that a recipe has for its engine."""
+
 
 def sample_rows(
     folder: Path,
@@ -26,7 +29,7 @@ def sample_rows(
     Raises:
         UserError: as the engine's: a folder that cannot be opened, a prompt that does not fit.
     """
-    engine = TransformersEngine(folder, settings.dtype)
+    engine = _ENGINES[settings.engine](folder, settings.dtype)
     tokens = {prompt["row_id"]: prompt_ids(engine.tokenizer, prompt["messages"]) for prompt, _ in work}
     batches = engine.sample(
         [tokens[prompt["row_id"]] for prompt, _ in work],

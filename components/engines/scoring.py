@@ -1,9 +1,10 @@
 """Log-probabilities of responses: one implementation for the cached ones and for the trained ones."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from .padding import left_pad
+from ..methods.phases import Reduction
+from ..shared.padding import padded
 
 if TYPE_CHECKING:
     import torch
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
 
 Pair = tuple[Sequence[int], Sequence[int]]
 """Token ids of a prompt and of a response, neither empty."""
-Reduction = Literal["sum", "mean"]
 
 CHUNK = 1 << 24  # logits reduced at a time: 64 MiB in float32
 
@@ -31,7 +31,7 @@ def sequence_logprobs(model: "PreTrainedModel", pairs: Sequence[Pair], reduction
         raise ValueError("every prompt and every response needs at least one token")
     lengths = torch.tensor([len(response) for _, response in pairs], device=model.device)
     longest = max(len(response) for _, response in pairs)
-    ids, mask = left_pad([[*prompt, *response] for prompt, response in pairs], model.device)
+    ids, mask = padded([[*prompt, *response] for prompt, response in pairs], "left", model.device)
     logits = model(
         input_ids=ids,
         attention_mask=mask,
@@ -60,16 +60,14 @@ def bucket(pairs: Sequence[Pair], max_tokens: int) -> list[list[int]]:
     return batches
 
 
-def score(
-    model: "PreTrainedModel", pairs: Sequence[Pair], max_tokens: int, reduction: Reduction = "sum"
-) -> list[float]:
+def score(model: "PreTrainedModel", pairs: Sequence[Pair], max_tokens: int) -> list[float]:
     """`sequence_logprobs` without gradients, in the micro-batches of `bucket`, in the order of `pairs`."""
     import torch
 
     scores = [0.0] * len(pairs)
     for batch in bucket(pairs, max_tokens):
         with torch.inference_mode():
-            values = sequence_logprobs(model, [pairs[index] for index in batch], reduction).tolist()
+            values = sequence_logprobs(model, [pairs[index] for index in batch]).tolist()
         for index, value in zip(batch, values, strict=True):
             scores[index] = value
     return scores

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from ..shared.models import Dtype
 from ..shared.settings import Settings
 
 
@@ -12,7 +13,7 @@ class GenerationSettings(Settings):
 
     engine: Literal["transformers"] = "transformers"
     """What generates."""
-    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    dtype: Dtype = "float32"
     """Precision of the sampling policy. In float64 no token depends on the batch; in float32 about one in ten thousand
     does, because its random number lies within rounding of a boundary."""
     top_p: float = Field(1.0, gt=0.0, le=1.0)
@@ -28,7 +29,7 @@ class ScoringSettings(Settings):
 
     engine: Literal["transformers"] = "transformers"
     """What scores. Values of different engines or precisions differ by up to a nat and are never mixed."""
-    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    dtype: Dtype = "float32"
     """Precision of the forward pass; sums are stored in float32. In float64 the batch changes nothing of what is
     stored, so that values repeat bit by bit whatever was cached before."""
     batch_tokens: int = Field(4096, ge=1)

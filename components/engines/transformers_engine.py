@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from ..shared.errors import UserError
 from ..shared.models import Dtype, load_causal_lm, load_tokenizer, stop_token_ids
-from .padding import left_pad
+from ..shared.padding import padded
 from .protocol import Sampled
 from .sampling import processors
 
@@ -57,7 +57,7 @@ class TransformersEngine:
     def _generate(
         self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], temperature: float, top_p: float, max_tokens: int
     ) -> list[Sampled]:
-        ids, mask = left_pad(prompts, self.model.device)
+        ids, mask = padded(prompts, "left", self.model.device)
         width = ids.shape[1]
         output = self.model.generate(
             input_ids=ids,

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..methods.units import units_of
+from ..shared import layout
 from ..shared.protocol import Call
 from ..shared.run import require_run
-from ..shared.tracking import Tracker, Tracking
+from ..shared.tracker import Tracker
+from ..shared.tracking import Tracking
 from ..shared.units import Manifest, require_manifest
 from .settings import Step
 
@@ -15,7 +17,8 @@ def close_iteration(call: Call[Step], evaluated: Manifest) -> None:
     """Send the figures of every step of the iteration; sending them again changes nothing."""
     run = require_run(call.store)
     tracker = Tracker(Tracking.from_json(dict(run.tracking)) if run.tracking else None)
-    model = None
+    # The reference is preparation's, and known to the tracker since; other policies are the iteration's own.
+    policies = [] if call.iteration else [require_manifest(call.store, layout.policy(0, "main"))]
     for step, keys in units_of(call.settings.method, call.iteration, call.settings.prompts.shards).items():
         manifests = [evaluated if step == "evaluation" else require_manifest(call.store, key) for key in keys]
         tracker.step(
@@ -27,9 +30,11 @@ def close_iteration(call: Call[Step], evaluated: Manifest) -> None:
             {manifest.unit: manifest.digest for manifest in manifests},
         )
         if step.endswith("/training"):
-            made = manifests[0]
-            name = made.unit.rpartition("/")[2]
-            model = tracker.checkpoint(call.iteration, name, made.metrics["weights"], call.store.location(made.unit))
+            policies += manifests
+    model = None
+    for made in policies:
+        name = made.unit.rpartition("/")[2]
+        model = tracker.checkpoint(call.iteration, name, made.metrics["weights"], call.store.location(made.unit))
     tracker.iteration(call.iteration, evaluated.metrics, evaluated.finished, model)
 
 

@@ -40,7 +40,7 @@ def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPoli
     ours = _sample(call, policy, rows, "pair")
     theirs = _opponents(call, reference, rows)
     lengths = [len(row["response_ids"]) for row in ours]
-    figures: dict[str, Any] = {"mean_length": sum(lengths) / len(lengths), "kl": _kl(call, policy, reference, ours)}
+    figures: dict[str, Any] = {"mean_length": sum(lengths) / len(lengths)}
     compared: list[dict[str, Any]] = []
     settings = call.settings.evaluation
     if "head_to_head" in settings.benchmarks:
@@ -50,6 +50,8 @@ def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPoli
     if "game" in settings.benchmarks:
         world = call.settings.oracle.world  # type: ignore[union-attr]
         figures |= game.measure(world, call.settings.method, call.iteration, policy, reference, settings.tau)
+    else:
+        figures["kl"] = _kl(call, policy, reference, ours)
     tables = {
         "rollouts": (records.table(ours if call.iteration else ours + theirs, records.ROLLOUTS), records.ROLLOUTS),
         "comparisons": (records.table(compared, records.COMPARISONS), records.COMPARISONS),
@@ -80,8 +82,13 @@ def _sample(call: Call[Step], policy: LocalPolicy, prompts: list[dict[str, Any]]
     return [row for batch in batches for row in batch]
 
 
-def _kl(call: Call[Step], policy: LocalPolicy, reference: LocalPolicy, rows: list[dict[str, Any]]) -> float:
-    """Monte Carlo KL(π‖π_ref) in nats a response: the mean of log π(y) − log π_ref(y) over y ~ π."""
+def _kl(call: Call[Step], policy: LocalPolicy, reference: LocalPolicy, rows: list[dict[str, Any]]) -> float | None:
+    """Monte Carlo KL(π‖π_ref) in nats a response: the mean of log π(y) − log π_ref(y) over y ~ π.
+
+    None where the responses were not sampled from π itself, but at another temperature or from a nucleus.
+    """
+    if call.settings.evaluation.temperature != 1.0 or call.settings.rollout.top_p != 1.0:
+        return None
     if policy.weights == reference.weights:
         return 0.0
     pairs = [(row["prompt_ids"], row["response_ids"]) for row in rows]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..methods import phase_of
 from ..shared import layout, records
-from ..shared.journal import Journal
+from ..shared.journal import Journal, discard
 from ..shared.protocol import Call, Result
 from ..shared.units import Manifest, Unit, require_manifest
 from .referee import COUNTS, Judged, PromptSamples, Sample, judge
@@ -30,6 +30,7 @@ def run(call: Call[Step]) -> Result:
         {"prompts": prompts.digest, "rollouts": rollouts.digest, "oracle": oracle_digest},
     )
     if manifest := unit.finished():
+        discard(unit)
         return Result(manifest, skipped=True)
     started = time.time()
     work = list(_prompt_samples(call, prompts, rollouts))
@@ -42,7 +43,7 @@ def run(call: Call[Step]) -> Result:
     }
     counts = sum((Counter(entry["counts"]) for entry in journal.entries), Counter[str]())
     manifest = unit.publish_records(tables, {name: counts[name] for name in COUNTS}, started)
-    journal.discard()
+    discard(unit)
     return Result(manifest)
 
 

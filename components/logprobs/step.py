@@ -10,7 +10,7 @@ from ..engines.scoring import Pair, bucket, score
 from ..methods import phase_of
 from ..shared import layout, records
 from ..shared.digests import digest_json
-from ..shared.journal import Journal
+from ..shared.journal import Journal, discard
 from ..shared.models import load_causal_lm
 from ..shared.policies import LocalPolicy, open_policy
 from ..shared.protocol import Call, Result
@@ -35,6 +35,7 @@ def run(call: Call[Step]) -> Result:
         {"pairs": pairs.digest, **{name: policy.weights for name, policy in policies.items()}},
     )
     if manifest := unit.finished():
+        discard(unit)
         return Result(manifest, skipped=True)
     started = time.time()
     rows = pairs.table(call.store, "pairs", records.PAIRS).to_pylist()
@@ -47,10 +48,11 @@ def run(call: Call[Step]) -> Result:
     found = _gathered(call, policies, sequences, batches, journal.entries)
     reduce = _mean if phase.reduction == "mean" else _sum
     table = records.table(list(_rows(rows, found, reduce)), records.LOGPROBS)
-    hits = sum(entry["hits"] for entry in journal.entries)
-    metrics = {"sequences": len(sequences) * len(policies), "cache_hits": hits}
+    computed = sum(sum(entry["computed"]) for entry in journal.entries)
+    scored = len(sequences) * len(policies)
+    metrics = {"sequences": scored, "cache_hits": scored - computed}
     manifest = unit.publish_records({"logprobs": (table, records.LOGPROBS)}, metrics, started)
-    journal.discard()
+    discard(unit)
     return Result(manifest)
 
 
@@ -76,7 +78,10 @@ def _scored(
                 computed = score(model, [pairs[index] for index in batch], call.settings.logprobs.batch_tokens)
                 rounded = (float(np.float32(value)) for value in computed)
                 known = dict(zip(batch, rounded, strict=True)) | known
-            yield {"values": [known[index] for index in batch], "hits": sum(keys[index] in cached for index in batch)}
+            yield {
+                "values": [known[index] for index in batch],
+                "computed": [keys[index] not in cached for index in batch],
+            }
 
 
 def _gathered(
@@ -86,14 +91,16 @@ def _gathered(
     batches: list[list[int]],
     entries: list[dict[str, Any]],
 ) -> dict[str, dict[str, float]]:
-    """All values by policy and key, which are added to the cache on the way."""
+    """All values by policy and key; those that were computed are added to the cache on the way."""
     keys, found = list(sequences), {}
+    order = [keys[index] for batch in batches for index in batch]
     for number, (name, policy) in enumerate(policies.items()):
         mine = entries[number * len(batches) : (number + 1) * len(batches)]
-        values = [value for entry in mine for value in entry["values"]]
-        indices = [index for batch in batches for index in batch]
-        found[name] = {keys[index]: value for index, value in zip(indices, values, strict=True)}
-        _cache(call, policy).add(*_writer(call), found[name])
+        found[name] = dict(zip(order, (value for entry in mine for value in entry["values"]), strict=True))
+        computed = (flag for entry in mine for flag in entry["computed"])
+        new = {key: found[name][key] for key, flag in zip(order, computed, strict=True) if flag}
+        if new:
+            _cache(call, policy).add(*_writer(call), new)
     return found
 
 

@@ -16,7 +16,7 @@ class Method(Settings, ABC):
 
     @abstractmethod
     def phases(self, iteration: int) -> tuple[Phase, ...]:
-        """The phases of iteration t = 1, 2, …, in their order. The last one's result is the iteration's policy."""
+        """The phases of iteration t = 1, 2, …, in their order; the last one makes the iteration's `main` policy."""
 
 
 class PairedMethod(Method):

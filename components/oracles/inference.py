@@ -3,13 +3,12 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..shared.chat import Message
 from ..shared.errors import UserError
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -39,19 +38,6 @@ def batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]
     order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
     for start in range(0, len(order), size):
         yield order[start : start + size]
-
-
-def padded(
-    sequences: Sequence[Sequence[int]], token: int, side: Literal["left", "right"], device: "torch.device"
-) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Token ids and attention mask, both (rows, longest)."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
-    rows = [torch.tensor(sequence) for sequence in sequences]
-    ids = pad_sequence(rows, batch_first=True, padding_value=token, padding_side=side)
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side=side)
-    return ids.to(device), mask.to(device)
 
 
 def require_finite(numbers: Iterable[float], folder: Path) -> None:

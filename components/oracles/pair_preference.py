@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from ..shared.chat import Message
 from ..shared.errors import UserError
 from ..shared.models import Dtype, load_causal_lm, load_tokenizer
+from ..shared.padding import padded
 from .base import ABSTENTION, Oracle, Query, Verdict
-from .inference import batches, context_length, conversation_text, padded, require_finite
+from .inference import batches, context_length, conversation_text, require_finite
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -94,8 +95,7 @@ class PairPreferenceOracle(Oracle):
 
         probabilities = [0.0] * len(sequences)
         for batch in batches(sequences, self._batch_size):
-            # Padding is masked, so any token will do: 0 is in every vocabulary.
-            ids, mask = padded([sequences[index] for index in batch], 0, "left", self._model.device)
+            ids, mask = padded([sequences[index] for index in batch], "left", self._model.device)
             positions = (mask.cumsum(-1) - 1).clamp(min=0)
             with torch.inference_mode():
                 logits = self._model(

@@ -12,8 +12,9 @@ from pathlib import Path
 from ..shared.chat import Message
 from ..shared.digests import canonical_json
 from ..shared.models import Dtype, load_classifier, load_tokenizer
+from ..shared.padding import padded
 from .base import Oracle, Query, Verdict
-from .inference import batches, context_length, conversation_text, padded, require_finite
+from .inference import batches, context_length, conversation_text, require_finite
 
 
 class RewardModelOracle(Oracle):
@@ -54,7 +55,7 @@ class RewardModelOracle(Oracle):
         sequences = [ids for ids, _ in encoded]
         rewards = [0.0] * len(sequences)
         for batch in batches(sequences, self._batch_size):
-            ids, mask = padded([sequences[index] for index in batch], self._pad or 0, "right", self._model.device)
+            ids, mask = padded([sequences[index] for index in batch], "right", self._model.device, self._pad or 0)
             with torch.inference_mode():
                 logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             for index, reward in zip(batch, logits.squeeze(-1).tolist(), strict=True):

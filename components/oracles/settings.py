@@ -15,6 +15,7 @@ from ..shared.errors import UserError
 from ..shared.models import (
     INHERITED,
     Dtype,
+    check_loadable,
     check_model_folder,
     load_tokenizer,
     require_chat_template,
@@ -87,6 +88,7 @@ class ModelOracle(OracleSettings):
         """The model's configuration, after the checks that hold for any model."""
         check_model_folder(self.folder)
         require_chat_template(self.folder)
+        check_loadable(self.folder)
         config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         return config
 

@@ -1,5 +1,7 @@
 """The reference policy, π_ref = policy 000/main: made, copied or pointed to."""
 
+import json
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 from ..games.sandbox.reference import make_reference
 from ..shared import layout
 from ..shared.digests import digest_json
-from ..shared.models import check_model_folder, require_chat_template, weights_digest
+from ..shared.models import check_loadable, check_model_folder, require_chat_template, weights_digest
 from ..shared.policies import point_to
 from ..shared.store import Store
 from ..shared.units import Manifest, Unit
@@ -25,6 +27,7 @@ def check(policy: AnyPolicy) -> None:
     if isinstance(policy, FolderPolicy):
         check_model_folder(Path(policy.model))
         require_chat_template(Path(policy.model))
+        check_loadable(Path(policy.model))
 
 
 def digest(policy: AnyPolicy) -> str:
@@ -32,6 +35,12 @@ def digest(policy: AnyPolicy) -> str:
     if isinstance(policy, FolderPolicy):
         return weights_digest(Path(policy.model))
     return digest_json(policy.world.model_dump(mode="json"))
+
+
+def positions(policy: FolderPolicy) -> float:
+    """How many tokens the model takes; infinitely many where its configuration does not say."""
+    config = json.loads((Path(policy.model) / "config.json").read_text(encoding="utf-8"))
+    return float(config.get("max_position_embeddings", math.inf))
 
 
 def bring_in(store: Store, policy: AnyPolicy, named: str) -> Manifest:
@@ -44,7 +53,7 @@ def bring_in(store: Store, policy: AnyPolicy, named: str) -> Manifest:
         folder, metrics = Path(policy.model).resolve(), {"weights": named}
         if policy.copy_files:
             return unit.publish_folder(folder, metrics, started)
-        return point_to(unit, folder, str(folder), metrics, started)
+        return point_to(unit, folder, metrics, started)
     with tempfile.TemporaryDirectory(prefix="nashflow-reference-") as scratch:
         fit = make_reference(Path(scratch), policy.world)
         figures = {"weights": weights_digest(Path(scratch)), "kl_to_target": fit.kl, "mass_outside": fit.mass_outside}

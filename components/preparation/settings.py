@@ -34,7 +34,7 @@ class FolderPolicy(Settings):
 
     kind: Literal["folder"] = "folder"
     model: str
-    """The folder."""
+    """The folder; every step has to see it."""
     copy_files: bool = False
     """Copy the folder under the run root, rather than pointing to it by its digests."""
 

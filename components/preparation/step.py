@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..methods.units import units_of
-from ..shared import layout, lock, records, tracking
+from ..shared import layout, lock, records
 from ..shared.chat import prompt_ids
 from ..shared.digests import digest_json
 from ..shared.errors import UserError
@@ -15,6 +15,8 @@ from ..shared.models import load_tokenizer
 from ..shared.protocol import Call, Result
 from ..shared.run import Run, check_same, flatten, read_run
 from ..shared.store import Store
+from ..shared.tracker import Dataset, Tracker
+from ..shared.tracking import Tracking, open_runs
 from ..shared.units import Manifest, Unit
 from . import prompts as dealing
 from . import reference
@@ -66,8 +68,10 @@ def run(call: Call[Step]) -> Result:
     """Prepare a run, or resume or extend the one under the run root."""
     started = time.time()
     settings, store = _with_overrides(call), call.store
-    checked = check(settings, store)
+    check(settings, store)
     lock.acquire(store, call.flags["owner"] or call.flags["job-id"] or "by hand")
+    # Once more: until the lock was taken, another run could make this run root its own.
+    checked = check(settings, store)
     policy = reference.bring_in(store, settings.policy, checked.run.inputs["policy"])
     dealt = _deal(store, checked.messages, settings)
     replace(checked.run, tracking=_tracked(store, settings, checked.known, policy, dealt)).write(store)
@@ -85,7 +89,8 @@ def _with_overrides(call: Call[Step]) -> Step:
     if path := call.flags["prompts"]:
         data["prompts"]["path"] = path
     if model := call.flags["policy"]:
-        data["policy"] = {"kind": "folder", "model": model}
+        kept = data["policy"] if data["policy"]["kind"] == "folder" else {"kind": "folder"}
+        data["policy"] = {**kept, "model": model}
     return Step.parse(data, "the pipeline's parameters")
 
 
@@ -93,10 +98,17 @@ def _that_fit(messages: list[dealing.Messages], settings: Step, policy: FolderPo
     """The prompts of at most `prompts.max_tokens` tokens.
 
     Raises:
-        UserError: too few are left.
+        UserError: too few are left, or one of them leaves no room for a response in the model's positions.
     """
     tokenizer, longest = load_tokenizer(Path(policy.model)), settings.prompts.max_tokens
-    fitting = [prompt for prompt in messages if len(prompt_ids(tokenizer, prompt)) <= longest]
+    lengths = [len(prompt_ids(tokenizer, prompt)) for prompt in messages]
+    fitting = [prompt for prompt, length in zip(messages, lengths, strict=True) if length <= longest]
+    needed = max((length for length in lengths if length <= longest), default=0) + settings.rollout["max_new_tokens"]
+    if needed > (positions := reference.positions(policy)):
+        raise UserError(
+            f"a prompt and its response take up to {needed} tokens, and {policy.model} has {positions:.0f} positions: "
+            "lower prompts.max_tokens or rollout.max_new_tokens"
+        )
     if len(fitting) <= settings.prompts.held_out:
         raise UserError(
             f"{settings.prompts.path}: {len(fitting)} prompts have at most prompts.max_tokens = {longest} tokens, and "
@@ -142,15 +154,15 @@ def _tracked(
     """Open the runs of the tracker, and tell it what is known before the first iteration."""
     iterations = range(settings.run.iterations + 1)
     steps = {iteration: list(units_of(settings.method, iteration, settings.prompts.shards)) for iteration in iterations}
-    opened = tracking.open_runs(
+    opened = open_runs(
         settings.run.name,
         store.uri,
         {key: str(value) for key, value in flatten(settings.model_dump(mode="json")).items()},
         steps,
-        tracking.Tracking.from_json(dict(known.tracking)) if known and known.tracking else None,
+        Tracking.from_json(dict(known.tracking)) if known and known.tracking else None,
         {"nashflow.method": settings.method.name},
     )
-    tracker = tracking.Tracker(opened)
+    tracker = Tracker(opened)
     tracker.checkpoint(0, "main", policy.metrics["weights"], store.location(policy.unit))
     for iteration, manifests in dealt.items():
         context = "training" if iteration else "evaluation"
@@ -158,6 +170,6 @@ def _tracked(
     return opened.to_json() if opened else None
 
 
-def _dataset(store: Store, manifest: Manifest, context: str) -> tracking.Dataset:
+def _dataset(store: Store, manifest: Manifest, context: str) -> Dataset:
     file = manifest.files["prompts"]
-    return tracking.Dataset(manifest.unit, file.sha256, store.location(file.key), file.rows or 0, context)
+    return Dataset(manifest.unit, file.sha256, store.location(file.key), file.rows or 0, context)

@@ -8,9 +8,9 @@ import jinja2
 import yaml
 
 from ..shared import layout
+from ..shared.redaction import redact
 from ..shared.run import Run
 from ..shared.store import Store
-from ..shared.tracking import redact
 from ..shared.units import Manifest, require_manifest
 from .answers import sample_answers
 from .table import CAPTION, figure_columns, second_columns, show, show_interval

@@ -2,7 +2,8 @@
 
 from ..shared.protocol import Call, Result
 from ..shared.run import require_run
-from ..shared.tracking import Tracker, Tracking
+from ..shared.tracker import Tracker
+from ..shared.tracking import Tracking
 from .files import publish_report, report_unit
 from .settings import Step
 from .summary import summarise

@@ -8,7 +8,7 @@ from ..engines.rollouts import sample_rows
 from ..methods import phase_of
 from ..methods.phases import Sampling
 from ..shared import layout, records
-from ..shared.journal import Journal
+from ..shared.journal import Journal, discard
 from ..shared.policies import LocalPolicy, open_policy
 from ..shared.protocol import Call, Result
 from ..shared.units import Unit, require_manifest
@@ -30,6 +30,7 @@ def run(call: Call[Step]) -> Result:
         {"prompts": prompts.digest, **{f"policy {index}": policy.weights for index, policy in enumerate(policies)}},
     )
     if manifest := unit.finished():
+        discard(unit)
         return Result(manifest, skipped=True)
     started = time.time()
     table = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
@@ -38,8 +39,8 @@ def run(call: Call[Step]) -> Result:
             journal.append(batch)
     rows = sorted((row for batch in journal.entries for row in batch), key=lambda row: (row["row_id"], row["sample"]))
     rollouts = (records.table(rows, records.ROLLOUTS), records.ROLLOUTS)
-    manifest = unit.publish_records({"rollouts": rollouts}, _metrics(rows, started), started)
-    journal.discard()
+    manifest = unit.publish_records({"rollouts": rollouts}, _metrics(rows), started)
+    discard(unit)
     return Result(manifest)
 
 
@@ -68,7 +69,7 @@ def _batches(
         first += sampling.count
 
 
-def _metrics(rows: list[dict[str, Any]], started: float) -> dict[str, float]:
+def _metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
     tokens = sum(len(row["response_ids"]) for row in rows)
     return {
         "responses": len(rows),
@@ -76,5 +77,4 @@ def _metrics(rows: list[dict[str, Any]], started: float) -> dict[str, float]:
         "mean_length": tokens / len(rows),
         "finished": sum(row["finish"] == "stop" for row in rows) / len(rows),
         "distinct": len({(row["row_id"], row["text"]) for row in rows}) / len(rows),
-        "tokens_per_second": tokens / max(time.time() - started, 1e-9),
     }

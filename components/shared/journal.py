@@ -22,8 +22,7 @@ class Journal:
 
     def __init__(self, unit: Unit) -> None:
         self._store = unit.store
-        self._folder = f"{unit.key}.journal"
-        self._prefix = f"{self._folder}/{unit.fingerprint[:16]}/"
+        self._prefix = f"{_folder(unit)}/{unit.fingerprint[:16]}/"
         self._every = float(os.environ.get("NASHFLOW_JOURNAL_SECONDS", _FLUSH_SECONDS))
         self.entries: list[Any] = list(self._load())
         self._kept = len(self.entries)
@@ -44,11 +43,6 @@ class Journal:
         if time.monotonic() - self._flushed >= self._every:
             self._flush()
 
-    def discard(self) -> None:
-        """Delete the journal once its unit is published."""
-        for key in self._store.list(self._folder):
-            self._store.delete(key)
-
     def _load(self) -> Iterator[Any]:
         position = 0
         for key in self._store.list(self._prefix):
@@ -66,3 +60,13 @@ class Journal:
             self._store.write(f"{self._prefix}{self._kept:09d}.json", json.dumps(pending).encode())
         self._kept += len(pending)
         self._flushed = time.monotonic()
+
+
+def discard(unit: Unit) -> None:
+    """Delete the journals of a unit that is published, those of other settings included."""
+    for key in unit.store.list(_folder(unit)):
+        unit.store.delete(key)
+
+
+def _folder(unit: Unit) -> str:
+    return f"{unit.key}.journal"

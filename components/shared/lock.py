@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import psutil
+from pydantic import BaseModel, ValidationError
 
 from . import layout
 from .errors import UserError
@@ -25,6 +26,14 @@ _RENEW_SECONDS = 60.0
 _CLOCK_STEP_SECONDS = 5.0
 
 
+class _Lock(BaseModel):
+    owner: str
+    host: str
+    pid: int | None
+    started: float | None
+    expires: float
+
+
 def acquire(store: Store, owner: str, *, process: bool = False) -> None:
     """Take the lock of a run root for `owner`, or renew it; with `process`, it dies with the calling process.
 
@@ -33,7 +42,7 @@ def acquire(store: Store, owner: str, *, process: bool = False) -> None:
     """
     while True:
         current = store.read_version(layout.LOCK)
-        held = json.loads(current[0]) if current else {}
+        held = _parsed(current[0]) if current else {}
         if held and not _alive(held):
             held = {}
         if held and not _renewable(held, owner, process):
@@ -50,7 +59,7 @@ def acquire(store: Store, owner: str, *, process: bool = False) -> None:
 def release(store: Store, owner: str) -> None:
     """Give the lock back, if `owner` still holds it."""
     current = store.read_version(layout.LOCK)
-    if current and json.loads(current[0])["owner"] == owner:
+    if current and _parsed(current[0]).get("owner") == owner:
         store.delete(layout.LOCK)
 
 
@@ -70,8 +79,16 @@ def renewing(store: Store) -> Iterator[None]:
 def _renew_until(store: Store, done: threading.Event) -> None:
     while not done.wait(_RENEW_SECONDS):
         with contextlib.suppress(Exception):  # the next attempt comes well before the lock expires
-            if current := store.read_version(layout.LOCK):
-                _write(store, json.loads(current[0]), current[1])
+            if (current := store.read_version(layout.LOCK)) and (held := _parsed(current[0])):
+                _write(store, held, current[1])
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """The lock, or {} where it is damaged: then it is nobody's, for a live run would have written it whole."""
+    try:
+        return _Lock.model_validate_json(data).model_dump()
+    except ValidationError:
+        return {}
 
 
 def _write(store: Store, lock: dict[str, Any], version: str | None) -> bool:

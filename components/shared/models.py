@@ -57,6 +57,25 @@ def check_model_folder(folder: Path) -> None:
         raise UserError(f"model folder {folder} lacks {missing[0]}, which model.safetensors.index.json names")
 
 
+def check_loadable(folder: Path) -> None:
+    """Refuse a folder whose configuration or tokenizer transformers cannot open; weights are left alone.
+
+    Raises:
+        UserError: one line that names the folder and what transformers says.
+    """
+    from transformers import AutoConfig
+
+    _quieten()
+    try:
+        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        load_tokenizer(folder)
+    except UserError:
+        raise
+    except Exception as error:  # transformers and tokenizers raise whatever they like, bare Exceptions among it
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"model folder {folder} cannot be opened by transformers: {reason}") from error
+
+
 def require_chat_template(folder: Path) -> None:
     """Refuse a folder whose tokenizer has no chat template.
 

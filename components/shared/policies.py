@@ -43,12 +43,12 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
     return LocalPolicy(Path(folder), weights)
 
 
-def point_to(unit: Unit, folder: Path, source: str, metrics: Mapping[str, Any], started: float) -> Manifest:
-    """Publish a policy that stays at `source`, a folder or S3 prefix; `folder` holds its files on this machine."""
+def point_to(unit: Unit, folder: Path, metrics: Mapping[str, Any], started: float) -> Manifest:
+    """Publish a policy that stays where it is, in `folder`, which every step has to see."""
     files = {}
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         files[path.name] = File(path.name, sha256_file(path), path.stat().st_size)
-    return unit.publish(files, metrics, started, source=source)
+    return unit.publish(files, metrics, started, source=str(folder))
 
 
 def _fetched(store: Store, manifest: Manifest) -> Path:
@@ -56,7 +56,9 @@ def _fetched(store: Store, manifest: Manifest) -> Path:
     cache = Path(os.environ.get("NASHFLOW_CACHE", Path(tempfile.gettempdir()) / f"nashflow-{os.getuid()}")) / "policies"
     folder = cache / manifest.digest
     if folder.exists():
-        return folder
+        if all(sha256_file(folder / name) == file.sha256 for name, file in manifest.files.items()):
+            return folder
+        shutil.rmtree(folder)
     cache.mkdir(parents=True, exist_ok=True)
     attempt = Path(tempfile.mkdtemp(dir=cache, prefix=".attempt-"))
     try:

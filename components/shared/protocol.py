@@ -31,7 +31,7 @@ from .units import Manifest
 JOB = "{job}"
 """In preparation's `--run-root`: replaced by the KFP job id, so that every firing of a recurring run has its own."""
 
-USER_ERROR, DISK_FULL, TERMINATED = 2, 75, 143
+USER_ERROR, TRY_AGAIN, TERMINATED = 2, 75, 143
 
 SettingsT = TypeVar("SettingsT", bound="StepSettings")
 
@@ -105,8 +105,8 @@ def main(
     except UserError as error:
         _fail(step, str(error), USER_ERROR)
     except Exception as error:
-        if _disk_is_full(error):
-            _fail(step, f"no space left on the device ({error}); free some and run the same command again", DISK_FULL)
+        if disk_is_full(error):
+            _fail(step, f"no space left on the device ({error}); free some and run the same command again", TRY_AGAIN)
         raise
     sys.exit(0)
 
@@ -122,10 +122,11 @@ def _terminate(signum: int, frame: object) -> NoReturn:
     sys.exit(TERMINATED)
 
 
-def _disk_is_full(error: BaseException) -> bool:
-    """Libraries in other languages report a full disk in words only."""
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk, or the user's quota of it, is full."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
+    # Libraries in other languages report it in words only.
     return any(words in str(error) for words in ("No space left on device", "database or disk is full"))
 
 
@@ -150,7 +151,7 @@ def _json(text: str) -> Any:
 
 
 def _pin_threads(threads: int) -> None:
-    """Fix the number of threads of the numeric libraries, whether they are loaded already or not."""
+    """Fix the number of threads of torch, loaded already or not, and of what is loaded later."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)

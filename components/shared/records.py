@@ -48,7 +48,8 @@ COMPARISONS = pa.schema(
 )
 """One comparison of two samples of a prompt, in the order asked (`index`). `forward` and `backward`: P(first ≻ second)
 as the oracle saw them in this order and in the swapped one; `probability`: their mean; `repeated`: the pair had met
-before, or is one text twice, so no oracle call was made; `winner`: the sample that goes on."""
+before, or is one text twice, so no oracle call was made; `winner`: the sample that goes on. In an evaluation `first`
+numbers the policy's responses, `second` the reference's, and `winner` is 0 where the policy's wins, else 1."""
 
 PAIRS = pa.schema(
     [
@@ -75,7 +76,8 @@ LOGPROBS = pa.schema(
         ("rejected", pa.float64()),
     ]
 )
-"""Sums of a policy's log-probabilities, in nats, over the response tokens of a pair's two sides."""
+"""A policy's log-probabilities of a pair's two sides, in nats: sums over the response tokens, or means where the phase
+says so."""
 
 CACHE = pa.schema([("key", pa.string()), ("logprob", pa.float64())])
 """The log-prob cache: `key` is the SHA-256 of the prompt and response token ids."""

@@ -35,20 +35,28 @@ class Run:
 
 
 def read_run(store: Store) -> Run | None:
-    """The run under a run root, or None where there is none yet."""
+    """The run under a run root, or None where there is none yet.
+
+    Raises:
+        UserError: `run.json` is damaged, or somebody else's.
+    """
     try:
         data = json.loads(store.read(layout.RUN))
+        data.pop("identity")
+        return Run(**data)
     except FileNotFoundError:
         return None
-    data.pop("identity")
-    return Run(**data)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        raise UserError(
+            f"{store.location(layout.RUN)} is no {layout.RUN} of this version: choose another run root, or delete it"
+        ) from None
 
 
 def require_run(store: Store) -> Run:
     """The run under a run root.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it cannot be read.
     """
     run = read_run(store)
     if run is None:

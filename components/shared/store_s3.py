@@ -199,9 +199,14 @@ class S3Store:
 
     @contextmanager
     def _clear_errors(self, key: str) -> Iterator[None]:
-        """Say what the user can mend in one line; let everything else through."""
+        """Say what the user can mend in one line; let everything else through.
+
+        A server that does not answer is no UserError: it may come back, and a step that fails so is tried again.
+        """
         from botocore.exceptions import (
             ClientError,
+            ConnectTimeoutError,
+            EndpointConnectionError,
             FlexibleChecksumError,
             NoCredentialsError,
             PartialCredentialsError,
@@ -213,6 +218,11 @@ class S3Store:
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise UserError(
                 f"no credentials for {where}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            ) from error
+        except (EndpointConnectionError, ConnectTimeoutError) as error:
+            raise ConnectionError(
+                f"{where}: no answer from {self._client.meta.endpoint_url}: check AWS_ENDPOINT_URL_S3 and the network, "
+                "or try again later"
             ) from error
         except FlexibleChecksumError as error:
             raise OSError(f"{where} is corrupt: {error}") from error

@@ -155,8 +155,11 @@ class Unit:
     ) -> Manifest:
         """Write the manifest, which makes the unit done; `started` is the `time.time()` at which its work began.
 
-        Where another copy of the unit has published the same work meanwhile, its manifest is returned instead.
+        Where another copy of the unit has published the same work meanwhile, its manifest is returned instead: others
+        may have read it.
         """
+        if done := self.finished():
+            return done
         manifest = Manifest(
             unit=self.key,
             version=self.version,

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _STATE = "state.json"
+_FILES = ("weights.safetensors", "moments.safetensors", _STATE)
 
 
 class Checkpoints:
-    """Checkpoints of one training under `prefix`; the newest whole one counts, and it alone is kept.
+    """Checkpoints of one training, `<folder>/<fingerprint>/update-…`; the newest whole one counts, older ones go.
 
     Writing goes on in the background; an error there is raised at the next checkpoint.
     """
 
-    def __init__(self, store: Store, prefix: str) -> None:
+    def __init__(self, store: Store, folder: str, fingerprint: str) -> None:
         self._store = store
-        self._prefix = prefix
+        self._folder = folder
+        self._prefix = f"{folder}/{fingerprint}"
         self._writer = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
 
@@ -46,11 +48,10 @@ class Checkpoints:
 
     def restore(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> tuple[int, Any] | None:
         """Bring model and optimizer to the newest checkpoint; its update and curves, or None where there is none."""
-        updates = sorted(key for key in self._store.list(self._prefix) if key.endswith(f"/{_STATE}"))
-        if not updates:
+        folder = self._newest()
+        if folder is None:
             return None
-        folder = updates[-1].removesuffix(f"/{_STATE}")
-        state = json.loads(self._store.read(updates[-1]))
+        state = json.loads(self._store.read(f"{folder}/{_STATE}"))
         weights, moments = self._load(folder, "weights"), self._load(folder, "moments")
         import torch
 
@@ -66,9 +67,9 @@ class Checkpoints:
         return state["update"], state["curves"]
 
     def discard(self) -> None:
-        """Delete every checkpoint, once the policy is published."""
+        """Delete every checkpoint, those of other settings included, once the policy is published."""
         self.wait()
-        for key in self._store.list(self._prefix):
+        for key in self._store.list(self._folder):
             self._store.delete(key)
 
     def _write(self, update: int, weights: Any, moments: Any, curves: str) -> None:
@@ -84,9 +85,16 @@ class Checkpoints:
             shutil.rmtree(local)
         # Last: a checkpoint without it is not seen.
         self._store.write(f"{folder}/{_STATE}", f'{{"update": {update}, "curves": {curves}}}'.encode())
+        # Only older ones: another copy of this training may be ahead.
         for key in self._store.list(self._prefix):
-            if not key.startswith(f"{folder}/"):
+            if key < folder:
                 self._store.delete(key)
+
+    def _newest(self) -> str | None:
+        """The folder of the newest whole checkpoint."""
+        keys = set(self._store.list(self._prefix))
+        folders = sorted({key.rpartition("/")[0] for key in keys}, reverse=True)
+        return next((folder for folder in folders if all(f"{folder}/{name}" in keys for name in _FILES)), None)
 
     def _load(self, folder: str, name: str) -> dict[str, "torch.Tensor"]:
         from safetensors.torch import load

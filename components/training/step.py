@@ -39,14 +39,15 @@ def run(call: Call[Step]) -> Result:
         settings.model_dump(mode="json"),
         {**inputs, "start": start.weights},
     )
+    checkpoints = Checkpoints(call.store, layout.training(call.iteration, call.phase), unit.fingerprint[:16])
     if manifest := unit.finished():
+        checkpoints.discard()
         return Result(manifest, skipped=True)
     started = time.time()
     data = load(call.store, phase, pairs, scored)
     model = load_causal_lm(start.folder, "float32")
     trainer = Trainer(model, phase, data, settings.training, (settings.run.seed, call.iteration, call.phase))
     mismatch = trainer.mismatch()
-    checkpoints = Checkpoints(call.store, f"{layout.training(call.iteration, call.phase)}/{unit.fingerprint[:16]}")
     curves = trainer.train(checkpoints)
     metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves)}
     if not math.isnan(mismatch):

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 from nashflow.components.evaluation.benchmarks.head_to_head import wilson_interval
 from nashflow.components.oracles import pair_preference
 from nashflow.components.oracles.base import Query
-from nashflow.components.oracles.inference import conversation_text, padded
+from nashflow.components.oracles.inference import conversation_text
 from nashflow.components.oracles.settings import ModelOracle, PairPreference, RewardModel
 from nashflow.components.shared.chat import Message
 from nashflow.components.shared.digests import digest_json, sha256_file
 from nashflow.components.shared.models import load_causal_lm, load_tokenizer, save_policy
+from nashflow.components.shared.padding import padded
 
 if TYPE_CHECKING:
     import torch
@@ -152,7 +153,7 @@ def _start(judge: str, folder: Path) -> tuple["PreTrainedModel", Callable[[list[
         model = load_causal_lm(folder).cpu().train()
 
         def preference(sequences: list[Ids]) -> "torch.Tensor":
-            ids, mask = padded(sequences, 0, "left", model.device)
+            ids, mask = padded(sequences, "left", model.device)
             place = {"attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
             logits = model(input_ids=ids, **place, logits_to_keep=1, use_cache=False).logits[:, -1]
             a, b = logits[:, answers].unbind(-1)
@@ -163,7 +164,7 @@ def _start(judge: str, folder: Path) -> tuple["PreTrainedModel", Callable[[list[
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
 
     def reward(sequences: list[Ids]) -> "torch.Tensor":
-        ids, mask = padded(sequences, model.config.pad_token_id, "right", model.device)
+        ids, mask = padded(sequences, "right", model.device, model.config.pad_token_id)
         rewards: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.squeeze(-1)
         return rewards
 
@@ -223,6 +224,7 @@ def main() -> None:
     unset = [name for name in ("NASHFLOW_DATA", "NASHFLOW_MODELS") if name not in os.environ]
     if unset:
         sys.exit(f"{unset[0]} is not set: README.md beside this script says what it holds")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin stall each other where cores are shared
     figures = make(Path(os.environ["NASHFLOW_DATA"]), Path(os.environ["NASHFLOW_MODELS"]), out)
     for name in (*JUDGES, "length"):
         each = figures[name]

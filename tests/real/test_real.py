@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 
 from nashflow.components.methods.phases import Phase
+from nashflow.components.oracles.base import Query
+from nashflow.components.oracles.pair_preference import answer_tokens
 from nashflow.components.shared import layout, records
-from nashflow.components.shared.models import load_tokenizer
+from nashflow.components.shared.models import load_causal_lm, load_classifier, load_tokenizer
 from nashflow.components.shared.run import require_run
 from nashflow.components.shared.store import open_store
 from nashflow.components.shared.units import Manifest, require_manifest
@@ -27,6 +29,8 @@ from nashflow.components.training.data import PairData, batches, load
 from nashflow.pipelines.plan import tasks_of
 from nashflow.pipelines.recipe import Recipe
 from tests.fixtures import cli
+from tests.real.judges import COMPARISONS, encode, read_comparisons
+from tests.real.judges import JUDGES as ORACLES
 
 HERE = Path(__file__).parent
 JUDGES = os.environ.get("NASHFLOW_JUDGES", str(HERE.parents[1] / "runs/judges"))
@@ -58,7 +62,7 @@ class RealRun:
     def run(self) -> str:
         """Run or resume it by the real command; what it prints."""
         arguments = ("run", str(HERE / "real.yaml"), "--run-root", str(self.root))
-        return cli.call(*arguments, sets=self.sets, NASHFLOW_JUDGES=JUDGES).stdout
+        return cli.call(*arguments, sets=self.sets, NASHFLOW_JUDGES=JUDGES, OMP_WAIT_POLICY="PASSIVE").stdout
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -228,6 +232,30 @@ def test_the_judges_agree_with_humans_more_often_than_a_coin(judges: dict[str, A
     for name in ("pair_preference", "reward_model"):
         assert judges[name]["n"] == judges["length"]["n"] > 400
         assert judges[name]["accuracy"] > 0.5
+
+
+@pytest.mark.real
+@pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("judges")
+def test_the_oracles_read_what_the_judges_were_trained_on() -> None:
+    """Scores of the training script's token ids, one by one, give the oracles' probabilities."""
+    import torch
+
+    comparisons = read_comparisons(Path(os.environ["NASHFLOW_DATA"]) / COMPARISONS)[:5]
+    queries = [Query(each.messages, each.chosen, each.rejected) for each in comparisons]
+    for name, settings in ORACLES.items():
+        folder = Path(JUDGES) / name
+        tokenizer = load_tokenizer(folder)
+        pairwise = name == "pair_preference"
+        model = load_causal_lm(folder) if pairwise else load_classifier(folder)
+        for each, verdict in zip(comparisons, settings(model=str(folder)).load().compare(queries), strict=True):
+            with torch.no_grad():
+                sides = [model(torch.tensor([ids])).logits[0] for ids in encode(name, tokenizer, each)]
+            if pairwise:
+                forward, backward = (side[-1, list(answer_tokens(tokenizer))].softmax(0)[0] for side in sides)
+                assert verdict.probability == pytest.approx(float(forward + 1 - backward) / 2, abs=1e-5)
+            else:
+                assert verdict.probability == pytest.approx(float((sides[0] - sides[1]).sigmoid()), abs=1e-5)
 
 
 @pytest.mark.real

@@ -34,7 +34,8 @@ def measure(
 def exact_iterate(method: Method, iteration: int, matrix: Array, log_reference: Array) -> Array | None:
     """The policy (contexts, responses) that the method reaches when every phase finds its population minimiser.
 
-    On iid pairs, whatever tournament the phases play. None where it is not known, or not finite.
+    A bracket's minimiser has no closed form: in its place stands the theory's, of iid pairs labelled by the oracle's
+    probabilities. None where it is not known, or not finite.
     """
     policies = {str(REFERENCE): log_reference}
     for step in range(1, iteration + 1):
@@ -54,7 +55,8 @@ def _minimiser(phase: Phase, source: Phase, policies: dict[str, Array], matrix: 
     if sampling is None or len(sampling.policies) != 1 or sampling.temperature != 1.0 or phase.reduction != "sum":
         return None
     sampler = policies[str(next(iter(sampling.policies)))]
-    judged = np.where(matrix == 0.5, 0.5, matrix > 0.5) if phase.labels == "binary" else matrix
+    thresholded = phase.labels == "binary" and source.comparisons == "iid"
+    judged = np.where(matrix == 0.5, 0.5, matrix > 0.5) if thresholded else matrix
     if phase.link == "squared":
         return squared_minimiser(base, sampler, judged, phase.target)
     if phase.link == "logistic":

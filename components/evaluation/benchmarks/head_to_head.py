@@ -41,7 +41,7 @@ def compare(
             "probability": verdict.probability,
             "abstained": verdict.abstained,
             "repeated": False,
-            "winner": our["sample"] if verdict.probability > 0.5 else their["sample"],
+            "winner": int(verdict.probability <= 0.5),
         }
         for index, (our, their, verdict) in enumerate(zip(ours, theirs, verdicts, strict=True))
     ]
@@ -50,5 +50,12 @@ def compare(
         by_prompt.setdefault(row["row_id"], []).append(row["probability"])
     win_rate = sum(sum(values) / len(values) for values in by_prompt.values()) / len(by_prompt)
     low, high = wilson_interval(win_rate, len(by_prompt))
-    figures = {"win_rate": win_rate, "win_rate_low": low, "win_rate_high": high, "evaluated_prompts": len(by_prompt)}
+    figures = {
+        "win_rate": win_rate,
+        "win_rate_low": low,
+        "win_rate_high": high,
+        "evaluated_prompts": len(by_prompt),
+        "abstentions": sum(verdict.abstained for verdict in verdicts),
+        "truncated": sum(verdict.truncated for verdict in verdicts),
+    }
     return figures, rows

@@ -69,8 +69,9 @@ def test_a_bfloat16_model_is_reduced_in_float32(folder):
 
 def test_the_mean_is_the_sum_over_the_number_of_response_tokens(model):
     pairs = random_pairs(9)
-    expected = [total / len(response) for total, (_, response) in zip(score(model, pairs, 50), pairs, strict=True)]
-    assert score(model, pairs, 50, "mean") == pytest.approx(expected, rel=1e-12)
+    sums, means = (sequence_logprobs(model, pairs, reduction).tolist() for reduction in ("sum", "mean"))
+    expected = [total / len(response) for total, (_, response) in zip(sums, pairs, strict=True)]
+    assert means == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("max_tokens", [1, 30, 60, 10_000])

@@ -44,6 +44,7 @@ def test_a_closed_iteration_is_whole_in_the_tracker(client: Any, finished: Sandb
     assert runs["2/main/judging"].data.metrics["pairs"] == 96
     training = finished.manifest("policies/002/main")
     assert runs["2/main/training"].data.metrics["loss"] == pytest.approx(training.metrics["loss"])
+    models = client.search_logged_models([experiment.experiment_id])
     for name in ("win_rate", "duality_gap"):
         history = client.get_metric_history(runs["small"].info.run_id, name)
         expected = [
@@ -51,7 +52,8 @@ def test_a_closed_iteration_is_whole_in_the_tracker(client: Any, finished: Sandb
             for iteration in range(3)
         ]
         assert sorted((point.step, point.value) for point in history) == expected
-    models = client.search_logged_models([experiment.experiment_id])
+        shown = {(m.name, p.step, p.value) for m in models for p in m.metrics or () if p.key == name}
+        assert shown == {(f"main-{iteration:03d}", iteration, value) for iteration, value in expected}
     assert {model.name: model.tags["nashflow.weights"] for model in models} == {
         f"main-{iteration:03d}": finished.manifest(f"policies/{iteration:03d}/main").metrics["weights"]
         for iteration in range(3)

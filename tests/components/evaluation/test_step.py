@@ -25,6 +25,7 @@ def evaluated(run: SandboxRun, iteration: int = 2, **changes: Any) -> dict[str, 
 
 def test_all_figures_are_there(finished_root: SandboxRun) -> None:
     assert sorted(finished_root.manifest(SECOND).metrics) == [
+        "abstentions",
         "duality_gap",
         "duality_gap_exact",
         "duality_gap_unregularised",
@@ -32,6 +33,7 @@ def test_all_figures_are_there(finished_root: SandboxRun) -> None:
         "kl",
         "mass_outside",
         "mean_length",
+        "truncated",
         "win_rate",
         "win_rate_exact",
         "win_rate_high",

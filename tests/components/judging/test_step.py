@@ -204,6 +204,7 @@ def test_a_judge_that_changes_in_its_folder_judges_again(run: SandboxRun, tmp_pa
     """The settings stay the same; what they name does not."""
     folder = models.llama(tmp_path / "judge", seed=1)
     run = run.changed(
+        policy={"kind": "folder", "model": str(folder)},
         oracle={"kind": "pair_preference", "model": str(folder)},
         evaluation={"benchmarks": []},
         prompts={**run.recipe.prompts.model_dump(), "path": "elsewhere"},

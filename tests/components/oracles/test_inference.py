@@ -8,7 +8,6 @@ from nashflow.components.oracles.inference import (
     batches,
     context_length,
     conversation_text,
-    padded,
     require_finite,
 )
 from nashflow.components.shared.errors import UserError
@@ -44,16 +43,6 @@ def test_batches_take_every_sequence_once_and_the_longest_first() -> None:
     found = list(batches(sequences, 3))
     assert found == [[1, 3, 6], [4, 0, 5], [2]]
     assert list(batches([], 3)) == []
-
-
-def test_padding_on_either_side() -> None:
-    import torch
-
-    cpu = torch.device("cpu")
-    ids, mask = padded([[5, 6], [7]], 9, "left", cpu)
-    assert (ids.tolist(), mask.tolist()) == ([[5, 6], [9, 7]], [[1, 1], [0, 1]])
-    ids, mask = padded([[5, 6], [7]], 9, "right", cpu)
-    assert (ids.tolist(), mask.tolist()) == ([[5, 6], [7, 9]], [[1, 1], [1, 0]])
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])

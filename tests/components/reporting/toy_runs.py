@@ -137,6 +137,7 @@ def evaluation(store: Store, iteration: int, metrics: Mapping[str, Any], prompts
         "comparisons": (records.table(verdicts, records.COMPARISONS), records.COMPARISONS),
     }
     unit = _unit(store, layout.evaluation(iteration))
+    store.delete(f"{unit.key}.manifest.json")
     return unit.publish_records(tables, metrics, NOW - SECONDS["evaluation"])
 
 

@@ -1,10 +1,16 @@
-"""Where shared parts keep things, in both kinds of store."""
+"""Where shared parts keep things, in both kinds of store, and MLflow's store."""
 
+import os
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nashflow.components.shared.store import Store, open_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -23,3 +29,34 @@ def run_store(run_root: str) -> Store:
 @pytest.fixture
 def local_store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite store with MLflow's tables: making them takes a second, copying them nothing."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No variable of MLflow's, and a current folder of the test's own."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return monkeypatch
+
+
+@pytest.fixture
+def client(surroundings: pytest.MonkeyPatch, tmp_path: Path, empty_mlflow: Path) -> "MlflowClient":
+    """Tracking without KFP's plugin, in an SQLite store; the client is the test's own look into it."""
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{shutil.copy(empty_mlflow, tmp_path / 'mlflow.db')}"
+    surroundings.setenv("MLFLOW_TRACKING_URI", uri)
+    return MlflowClient(uri)

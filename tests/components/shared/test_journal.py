@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nashflow.components.shared import journal as module
-from nashflow.components.shared.journal import Journal
+from nashflow.components.shared.journal import Journal, discard
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.units import Unit
 from tests.fixtures.units import KEY, unit_in
@@ -46,7 +46,7 @@ def test_a_stopped_unit_goes_on_where_it_was(run_store: Store) -> None:
     stopped_after(unit, batches[:1])
     stopped_after(unit, batches[1:])
     assert Journal(unit).entries == batches
-    Journal(unit).discard()
+    discard(unit)
     assert Journal(unit).entries == []
     assert run_store.list() == []
 
@@ -83,7 +83,7 @@ def test_discarding_takes_this_units_journals_and_no_others(unit: Unit) -> None:
     neighbour, stale = replace(unit, key=f"{KEY}0"), replace(unit, version=0)
     for each in (unit, neighbour, stale):
         stopped_after(each, [1])
-    Journal(unit).discard()
+    discard(unit)
     assert [Journal(each).entries for each in (unit, neighbour, stale)] == [[], [1], []]
 
 

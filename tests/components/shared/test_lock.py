@@ -100,6 +100,24 @@ def test_a_lapsed_lock_is_free_even_of_a_live_process(local_store: Store) -> Non
     lock.acquire(local_store, "second")
 
 
+DAMAGED = {
+    "empty": b"",
+    "cut short": b'{"owner": "fir',
+    "no object": b"[]",
+    "another program's": b'{"ID": "7", "Operation": "plan"}',
+    "no time": json.dumps({"owner": "first", "host": "a", "pid": None, "started": None, "expires": "soon"}).encode(),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_lock_is_nobodys(local_store: Store, content: bytes) -> None:
+    local_store.write(layout.LOCK, content)
+    lock.release(local_store, "first")
+    assert local_store.read(layout.LOCK) == content
+    lock.acquire(local_store, "second")
+    assert held(local_store)["owner"] == "second"
+
+
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +254,14 @@ def test_no_lock_is_renewed_into_being(local_store: Store) -> None:
         lock.release(local_store, "first")
         time.sleep(0.1)
         assert local_store.list() == []
+
+
+@pytest.mark.usefixtures("often")
+def test_a_damaged_lock_is_not_renewed(local_store: Store) -> None:
+    local_store.write(layout.LOCK, b"[1]")
+    with lock.renewing(local_store):
+        time.sleep(0.1)
+    assert local_store.read(layout.LOCK) == b"[1]"
 
 
 class Broken:

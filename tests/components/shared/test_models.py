@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from nashflow.components.shared.chat import prompt_ids
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.models import (
+    check_loadable,
     check_model_folder,
     load_causal_lm,
     load_classifier,
@@ -161,6 +162,29 @@ def test_a_folder_without_a_tokenizer_is_refused(folder):
     (folder / "tokenizer.json").unlink()
     with pytest.raises(UserError, match="has no tokenizer"):
         load_tokenizer(folder)
+
+
+def damage_tokenizer(folder):
+    (folder / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "Clairvoyant"}}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (set_key("config.json", "model_type", "llama-of-tomorrow"), "llama-of-tomorrow"),
+        (damage_tokenizer, "cannot be opened by transformers: "),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer"),
+    ],
+)
+def test_what_transformers_cannot_open_is_refused_in_one_line(folder, spoil, reason):
+    check_loadable(folder)
+    spoil(folder)
+    check_model_folder(folder)
+    with pytest.raises(UserError) as caught:
+        check_loadable(folder)
+    assert str(caught.value).startswith(f"model folder {folder} ")
+    assert reason in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_chat_template_is_found_in_its_own_file_or_in_the_tokenizers_settings(folder):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,30 @@ def test_a_run_root_without_a_run_is_named(run_store: Store) -> None:
     with pytest.raises(UserError) as caught:
         require_run(run_store)
     assert str(caught.value) == (f"{run_store.uri}: no run here; a run root holds run.json, which preparation writes")
+
+
+DAMAGED = {
+    "cut short": b'{"identity": "ab", "name": "sm',
+    "no text": b"\xff\xfe\x00",
+    "no object": b"[1, 2]",
+    "another program's": b'{"id": 7, "status": "done"}',
+    "a key more": json.dumps({**vars(run()), "colour": "red"}).encode(),
+    "a key less": json.dumps({key: value for key, value in vars(run()).items() if key != "inputs"}).encode(),
+    "a recipe that is a text": json.dumps({**vars(run()), "recipe": "quickstart"}).encode(),
+    "a recipe without its run": json.dumps({**vars(run()), "recipe": {"method": {}}}).encode(),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_or_foreign_run_is_the_users_to_mend(content: bytes, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "run"))
+    store.write("run.json", content)
+    for read in (read_run, require_run):
+        with pytest.raises(UserError) as caught:
+            read(store)
+        assert str(caught.value) == (
+            f"{tmp_path}/run/run.json is no run.json of this version: choose another run root, or delete it"
+        )
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -4,6 +4,7 @@ import os
 import posixpath
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nashflow.components.shared import store_s3
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.store_s3 import S3Store
@@ -502,7 +504,7 @@ def test_a_failing_server_is_asked_again(
 # --- what the user can mend ------------------------------------------------------------------------------------------
 
 
-def one_line(caught: pytest.ExceptionInfo[UserError]) -> str:
+def one_line(caught: pytest.ExceptionInfo[UserError] | pytest.ExceptionInfo[ConnectionError]) -> str:
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -538,10 +540,12 @@ def test_nothing_is_above_a_bucket(s3_bucket: str) -> None:
         assert uri in one_line(caught)
 
 
-def every_call(store: Store, path: Path) -> list[UserError]:
+def every_call(
+    store: Store, path: Path, kind: type[UserError] | type[ConnectionError] = UserError
+) -> list[UserError | ConnectionError]:
     """What each method that reaches S3 raises."""
     path.write_bytes(b"")
-    errors = []
+    errors: list[UserError | ConnectionError] = []
     for call in (
         lambda: store.read("a"),
         lambda: store.write("a", b""),
@@ -554,7 +558,7 @@ def every_call(store: Store, path: Path) -> list[UserError]:
         lambda: store.upload(path, "a"),
         lambda: store.download("a", path),
     ):
-        with pytest.raises(UserError) as caught:
+        with pytest.raises(kind) as caught:
             call()
         assert f"{store.uri}/a" in one_line(caught)
         errors.append(caught.value)
@@ -597,3 +601,17 @@ def test_an_environment_that_reaches_nothing(
     with pytest.raises(UserError, match=expected) as caught:
         open_store(s3_bucket)
     assert name in one_line(caught)
+
+
+def test_a_server_that_does_not_answer_may_come_back(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No UserError: a step would take that for final."""
+    with socket.socket() as closed:  # bound, but nobody listens
+        closed.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        monkeypatch.setattr(store_s3, "_ATTEMPTS", 1)
+        errors = every_call(open_store(s3_bucket + "/run"), tmp_path / "file", ConnectionError)
+    for error in errors:
+        assert f"no answer from {endpoint}: check AWS_ENDPOINT_URL_S3" in str(error)

@@ -132,9 +132,17 @@ def test_other_content_stands_beside_the_old(run_store: Store) -> None:
 def test_content_decides_the_digest(local_store: Store) -> None:
     one = publish(unit_in(local_store))
     elsewhere = publish(replace(unit_in(local_store), key="iterations/002/main/logprobs/00000", version=7))
-    other = publish(unit_in(local_store), -1.5)
+    other = publish(replace(unit_in(local_store), key="iterations/003/main/logprobs/00000"), -1.5)
     assert one.digest == elsewhere.digest == digest_json({"logprobs": one.files["logprobs"].sha256})
     assert other.digest != one.digest
+
+
+def test_what_is_published_stays_although_a_copy_made_something_else(local_store: Store) -> None:
+    """Others may have read it: on a GPU a slow copy of the same unit has other bytes."""
+    one = publish(unit_in(local_store))
+    other = publish(unit_in(local_store), -1.5)
+    assert other == one
+    assert unit_in(local_store).finished() == one
 
 
 def test_several_tables_lie_in_folders_of_their_own(local_store: Store) -> None:
@@ -167,7 +175,8 @@ def test_a_folder_comes_back(run_store: Store, tmp_path: Path) -> None:
 
 def test_a_renamed_file_is_another_folder(local_store: Store, tmp_path: Path) -> None:
     one = unit_in(local_store).publish_folder(folder_with(tmp_path / "one", {"a": b"1", "b": b"2"}), {}, time.time())
-    two = unit_in(local_store).publish_folder(folder_with(tmp_path / "two", {"a": b"2", "b": b"1"}), {}, time.time())
+    other = replace(unit_in(local_store), version=2)
+    two = other.publish_folder(folder_with(tmp_path / "two", {"a": b"2", "b": b"1"}), {}, time.time())
     assert one.digest != two.digest
     assert not {file.key for file in one.files.values()} & {file.key for file in two.files.values()}
 

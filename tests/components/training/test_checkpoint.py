@@ -11,7 +11,8 @@ from nashflow.components.shared.store import Store, open_store
 from nashflow.components.training.checkpoint import Checkpoints
 from tests.fixtures import models
 
-PREFIX = "iterations/001/main/training/abc"
+FOLDER, FINGERPRINT = "iterations/001/main/training", "abc"
+PREFIX = f"{FOLDER}/{FINGERPRINT}"
 
 
 @pytest.fixture(scope="module", params=[models.llama, models.gpt2], ids=["llama", "gpt2"])
@@ -61,35 +62,35 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 def test_training_goes_on_bit_by_bit(folder: Path, store: Store) -> None:
     model, optimizer = trained(folder, 3)
     curves = {"loss": [0.1, 1e-300, 1 / 3]}
-    writer = Checkpoints(store, PREFIX)
+    writer = Checkpoints(store, FOLDER, FINGERPRINT)
     writer.save(3, model, optimizer, curves)
     go_on(model, optimizer, 3, 3)  # while the checkpoint is being written
     writer.wait()
 
     resumed: Any = load_causal_lm(folder)
     fresh = torch.optim.AdamW(resumed.parameters(), lr=1e-2)
-    assert Checkpoints(store, PREFIX).restore(resumed, fresh) == (3, curves)
+    assert Checkpoints(store, FOLDER, FINGERPRINT).restore(resumed, fresh) == (3, curves)
     go_on(resumed, fresh, 3, 3)
     assert_equal(weights(resumed), weights(model))
 
 
 def test_the_newest_checkpoint_alone_is_kept(folder: Path, local: Store) -> None:
     model, optimizer = trained(folder, 1)
-    writer = Checkpoints(local, PREFIX)
+    writer = Checkpoints(local, FOLDER, FINGERPRINT)
     for update in (9, 10, 11):  # in the order of numbers, not of letters
         writer.save(update, model, optimizer, {})
     writer.wait()
     assert {key.split("/")[-2] for key in local.list(PREFIX)} == {"update-00000011"}
-    restored = Checkpoints(local, PREFIX).restore(model, optimizer)
+    restored = Checkpoints(local, FOLDER, FINGERPRINT).restore(model, optimizer)
     assert restored == (11, {})
     writer.discard()
     assert local.list() == []
-    assert Checkpoints(local, PREFIX).restore(model, optimizer) is None
+    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(model, optimizer) is None
 
 
 def test_half_a_checkpoint_does_not_count(folder: Path, local: Store) -> None:
     model, optimizer = trained(folder, 1)
-    writer = Checkpoints(local, PREFIX)
+    writer = Checkpoints(local, FOLDER, FINGERPRINT)
     writer.save(5, model, optimizer, {})
     writer.wait()
     before = weights(model)
@@ -97,19 +98,33 @@ def test_half_a_checkpoint_does_not_count(folder: Path, local: Store) -> None:
         if not key.endswith("state.json"):
             local.write(key.replace("00000005", "00000010"), b"half")
     go_on(model, optimizer, 1, 1)
-    assert Checkpoints(local, PREFIX).restore(model, optimizer) == (5, {})
+    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(model, optimizer) == (5, {})
     assert_equal(weights(model), before)
 
 
-def test_other_trainings_are_left_alone(folder: Path, local: Store) -> None:
+def test_checkpoints_of_other_settings_are_not_restored_and_go_in_the_end(folder: Path, local: Store) -> None:
     model, optimizer = trained(folder, 1)
-    one, other = Checkpoints(local, PREFIX), Checkpoints(local, f"{PREFIX}d")
-    for writer in (one, other):
-        writer.save(5, model, optimizer, {})
-        writer.wait()
-    one.discard()
+    one, other = Checkpoints(local, FOLDER, FINGERPRINT), Checkpoints(local, FOLDER, "other")
+    other.save(5, model, optimizer, {})
+    other.wait()
     assert one.restore(model, optimizer) is None
     assert other.restore(model, optimizer) == (5, {})
+    one.discard()
+    assert local.list(FOLDER) == []
+
+
+def test_a_copy_that_lags_behind_leaves_newer_checkpoints_and_a_torn_one_is_passed_over(
+    folder: Path, local: Store
+) -> None:
+    model, optimizer = trained(folder, 1)
+    ahead, behind = (Checkpoints(local, FOLDER, FINGERPRINT) for _ in range(2))
+    ahead.save(30, model, optimizer, {})
+    ahead.wait()
+    behind.save(20, model, optimizer, {})
+    behind.wait()
+    assert behind.restore(model, optimizer) == (30, {})
+    local.delete(f"{PREFIX}/update-00000030/weights.safetensors")
+    assert behind.restore(model, optimizer) == (20, {})
 
 
 def test_an_error_while_writing_is_raised_at_the_next_checkpoint(
@@ -120,11 +135,11 @@ def test_an_error_while_writing_is_raised_at_the_next_checkpoint(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    writer = Checkpoints(local, PREFIX)
+    writer = Checkpoints(local, FOLDER, FINGERPRINT)
     monkeypatch.setattr(type(local), "upload", full)
     writer.save(5, model, optimizer, {})
     with pytest.raises(OSError, match="No space left"):
         writer.save(10, model, optimizer, {})
     with pytest.raises(OSError, match="No space left"):
         writer.wait()
-    assert Checkpoints(local, PREFIX).restore(model, optimizer) is None
+    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(model, optimizer) is None

@@ -137,7 +137,7 @@ def test_inpos_margin_before_the_first_update_is_the_anchors(finished_root: Sand
 
 
 def trained(made: Trainer, tmp_path: Path) -> dict[str, torch.Tensor]:
-    made.train(Checkpoints(open_store(str(tmp_path)), "training"))
+    made.train(Checkpoints(open_store(str(tmp_path)), "training", "f"))
     return {name: parameter.detach() for name, parameter in made.model.named_parameters()}
 
 
@@ -185,7 +185,7 @@ def test_the_learning_rate_rises_and_falls(
         micro_batch_size=4,
         learning_rate=3e-4,
     )
-    curves = made.train(Checkpoints(open_store(str(tmp_path)), "training"))
+    curves = made.train(Checkpoints(open_store(str(tmp_path)), "training", "f"))
     assert curves["learning_rate"] == pytest.approx(expected_rates(schedule, 3e-4, warmup, 24), abs=1e-12)
     assert made.scheduler.get_last_lr()[0] == pytest.approx(3e-4 if schedule == "constant" else 0.0, abs=1e-12)
 
@@ -262,7 +262,7 @@ def test_updates_are_epochs_over_the_pairs_unless_the_phase_says(finished_root: 
 def test_a_phase_can_ask_for_its_number_of_updates(finished_root: SandboxRun, tmp_path: Path) -> None:
     phase = replace(finished_root.phase(2), updates=5)
     made = trainer(finished_root, phase, fixed_batch(finished_root, phase, count=12), batch_size=8, micro_batch_size=8)
-    curves = made.train(Checkpoints(open_store(str(tmp_path)), "training"))
+    curves = made.train(Checkpoints(open_store(str(tmp_path)), "training", "f"))
     assert [len(values) for values in curves.values()] == [5] * 5
 
 
@@ -314,7 +314,7 @@ def reached(run: SandboxRun, data: PairData, epochs: int, tmp_path: Path) -> np.
     """The policy (25,) that the whole of the data as one batch leads to, from π_1 on."""
     (phase,) = SOFT.phases(2)
     made = trainer(run, phase, data, epochs=epochs, learning_rate=1e-3, warmup_ratio=0.1, max_gradient_norm=10.0)
-    made.train(Checkpoints(open_store(str(tmp_path)), "training"))
+    made.train(Checkpoints(open_store(str(tmp_path)), "training", "f"))
     made.model.save_pretrained(tmp_path / "trained")
     return log_normalise(log_policy(tmp_path / "trained")[CONTEXT])
 

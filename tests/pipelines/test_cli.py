@@ -1,0 +1,147 @@
+"""The `nashflow` command: what it lists, how fast it answers, how it fails."""
+
+import errno
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from nashflow.components.shared.errors import UserError
+from nashflow.pipelines import cli as command_line
+from tests.fixtures import cli
+
+
+def test_help_lists_the_commands() -> None:
+    text = cli.call("--help").stdout
+    for command in ("run", "compile", "plan", "report"):
+        assert f" {command} " in text
+        assert "Usage: nashflow " + command in cli.call(command, "--help").stdout
+
+
+def test_help_answers_at_once() -> None:
+    def seconds() -> float:
+        started = time.monotonic()
+        cli.call("--help")
+        return time.monotonic() - started
+
+    assert min(seconds() for _ in range(5)) <= 0.5
+
+
+# --- exit codes ------------------------------------------------------------------------------------------------------
+
+
+def refused(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit code, and the one line on stderr, of a command that fails."""
+    done = cli.call(*arguments, check=False, **environment)
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return done.returncode, line
+
+
+def test_a_compiled_graph_is_named(tmp_path: Path) -> None:
+    done = cli.call("compile", "quickstart", "-o", str(tmp_path / "p.yaml"))
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/p.yaml\n")
+    assert (tmp_path / "p.yaml").stat().st_size > 0
+
+
+def test_a_users_mistake_is_one_line_and_2(tmp_path: Path) -> None:
+    code, line = refused("plan", "quikstart")
+    assert (code, line.startswith("nashflow: quikstart: no such recipe")) == (2, True)
+    assert refused("report", str(tmp_path)) == (
+        2,
+        f"nashflow: {tmp_path}: no run here; a run root holds run.json, which preparation writes",
+    )
+
+
+def test_an_unknown_option_is_2() -> None:
+    assert cli.call("run", "quickstart", "--rot", "x", check=False).returncode == 2
+
+
+def test_a_place_that_cannot_be_written_is_one_line_and_2(tmp_path: Path) -> None:
+    code, line = refused("compile", "quickstart", "-o", f"{tmp_path}/absent/p.yaml")
+    assert (code, line) == (2, f"nashflow: {tmp_path}/absent/p.yaml: No such file or directory")
+    (tmp_path / "file").touch()
+    code, line = refused("compile", "quickstart", "-o", f"{tmp_path}/file/p.yaml")
+    assert (code, line) == (2, f"nashflow: {tmp_path}/file/p.yaml: Not a directory")
+
+
+def test_a_run_root_that_cannot_be_made_is_one_line_and_2() -> None:
+    code, line = refused("run", "quickstart", "--run-root", "/proc/nobody/run")
+    assert code == 2
+    assert line.startswith("nashflow: /proc/nobody")
+
+
+def failing(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """What the command makes of an error from inside."""
+
+    def app() -> None:
+        raise error
+
+    monkeypatch.setattr(command_line, "app", app)
+    with pytest.raises(SystemExit) as caught:
+        command_line.main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOENT, 2),
+        (errno.EACCES, 2),
+        (errno.EPERM, 2),
+        (errno.ENOTDIR, 2),
+        (errno.EISDIR, 2),
+        (errno.EROFS, 2),
+        (errno.ENOSPC, 75),
+        (errno.EDQUOT, 75),
+        (errno.ECONNREFUSED, 75),
+        (errno.EIO, 1),
+    ],
+)
+def test_the_systems_errors_have_codes(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = OSError(number, os.strerror(number), "/data/runs")
+    assert failing(error, monkeypatch, capsys) == (code, f"nashflow: /data/runs: {os.strerror(number)}\n")
+
+
+def test_what_an_error_says_becomes_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "no bucket here:\n  create it"
+    assert failing(UserError(words), monkeypatch, capsys) == (2, "nashflow: no bucket here: create it\n")
+    assert failing(ConnectionError(words), monkeypatch, capsys) == (75, "nashflow: no bucket here: create it\n")
+    assert failing(OSError("corrupt"), monkeypatch, capsys) == (1, "nashflow: corrupt\n")
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def app() -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(command_line, "app", app)
+    with pytest.raises(KeyError):
+        command_line.main()
+
+
+@pytest.mark.usefixtures("s3_server")
+def test_a_server_that_does_not_answer_is_75(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nashflow.components.shared import store_s3
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        monkeypatch.setattr(store_s3, "_ATTEMPTS", 1)
+        monkeypatch.setattr("sys.argv", ["nashflow", "report", "s3://bucket/run"])
+        with pytest.raises(SystemExit) as caught:
+            command_line.main()
+    assert caught.value.code == 75
+    assert capsys.readouterr().err == (
+        f"nashflow: s3://bucket/run/run.json: no answer from {endpoint}: check AWS_ENDPOINT_URL_S3 and the network, or "
+        "try again later\n"
+    )

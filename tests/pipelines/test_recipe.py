@@ -1,0 +1,202 @@
+"""Recipes: files and shipped names, overrides, variables, and what a wrong one is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nashflow.components.rollout.settings import Step as RolloutStep
+from nashflow.components.shared.errors import UserError
+from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
+from tests.fixtures.runs import SMALL
+
+
+def written(folder: Path, **sections: Any) -> str:
+    """The small recipe as a file, with some sections replaced."""
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **sections}))
+    return str(path)
+
+
+def refusal(name: str, *overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load_recipe(name, overrides)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+# --- loading ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+def test_a_shipped_recipe_loads_by_its_name_and_by_its_path(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe == load_recipe(str(SHIPPED / f"{name}.yaml"))
+    assert recipe.run.name == name
+
+
+def test_a_file_gives_what_it_says_and_defaults_for_the_rest(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path))
+    assert recipe == Recipe.parse(SMALL, "test")
+    assert (recipe.training.learning_rate, recipe.training.weight_decay) == (2e-4, 0.0)
+    assert Recipe.parse(recipe.model_dump(mode="json"), "its own dump") == recipe
+
+
+def test_a_file_goes_before_a_shipped_recipe_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "quickstart").write_text(yaml.safe_dump(SMALL))
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("quickstart").run.name == "small"
+
+
+def test_an_unknown_name_lists_the_shipped_ones() -> None:
+    assert refusal("quikstart") == (
+        "quikstart: no such recipe; give a YAML file or one of quickstart, quickstart-iterative-dpo, "
+        "quickstart-tournament"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"run: [1", "not YAML"), (b"- 1\n", "a recipe is a mapping"), (b"", "a mapping"), (b"\xff\xfe\xfd", "be read")],
+)
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, content: bytes, complaint: str) -> None:
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    line = refusal(str(tmp_path / "recipe.yaml"))
+    assert line.startswith(f"{tmp_path}/recipe.yaml: ")
+    assert complaint in line
+
+
+def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+    assert refusal(str(tmp_path)).startswith(f"{tmp_path}: cannot be read: ")
+
+
+def test_a_step_gets_the_sections_that_it_reads() -> None:
+    subset = Recipe.parse(SMALL, "test").subset(RolloutStep)
+    assert set(subset) == set(RolloutStep.model_fields)
+    assert subset["rollout"]["max_new_tokens"] == 3
+    assert RolloutStep.parse(subset, "test").run.seed == 0
+
+
+# --- overrides and variables -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "value"),
+    [
+        ("training.learning_rate=1.0e-6", "training", "learning_rate", 1e-6),
+        ("run.seed=7", "run", "seed", 7),
+        ("run.name=other", "run", "name", "other"),
+        (" run.name =other", "run", "name", "other"),
+        ("judging.drop_identical=true", "judging", "drop_identical", True),
+        ("evaluation.benchmarks=[head_to_head]", "evaluation", "benchmarks", ("head_to_head",)),
+        ("cluster.run_root=s3://bucket/a=b", "cluster", "run_root", "s3://bucket/a=b"),
+    ],
+)
+def test_an_override_sets_one_key(override: str, section: str, key: str, value: Any) -> None:
+    before, after = load_recipe("quickstart"), load_recipe("quickstart", [override])
+    found = getattr(getattr(after, section), key)
+    assert (tuple(found) if isinstance(found, list) else found) == value
+    changed, kept = after.model_dump(), before.model_dump()
+    changed[section][key] = kept[section][key]
+    assert changed == kept
+
+
+def test_the_last_override_of_a_key_counts() -> None:
+    assert load_recipe("quickstart", ["run.seed=1", "run.seed=2"]).run.seed == 2
+
+
+def test_an_override_reaches_below_a_section_that_the_file_leaves_out() -> None:
+    recipe = load_recipe("quickstart", ["policy.world.seed=3", "oracle.world.seed=3"])
+    assert recipe.policy.model_dump()["world"]["seed"] == 3
+
+
+@pytest.mark.parametrize("override", ["prompts", "prompts=1", "run.=x", "=1", ""])
+def test_an_override_without_section_key_and_value_is_refused(override: str) -> None:
+    assert refusal("quickstart", override).startswith(f"--set {override}: give section.key=value")
+
+
+def test_an_override_that_is_no_yaml_is_refused() -> None:
+    assert refusal("quickstart", "run.name=[x") == "--set run.name=[x: '[x' is not a YAML value"
+
+
+def test_an_override_below_a_value_is_refused() -> None:
+    assert refusal("quickstart", "run.name.first=x") == "--set run.name.first=x: name is a value, not a section"
+
+
+def test_variables_are_replaced_in_every_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUCKET", "models")
+    monkeypatch.setenv("PART", "gemma")
+    cluster = {"run_root": "s3://${BUCKET}/runs/${PART}-${PART}/{job}", "image": "nashflow:$PART"}
+    recipe = load_recipe(written(tmp_path, cluster=cluster), ["run.name=${PART}"])
+    assert recipe.cluster.run_root == "s3://models/runs/gemma-gemma/{job}"
+    assert recipe.cluster.image == "nashflow:$PART"
+    assert recipe.run.name == "gemma"
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BUCKET", raising=False)
+    line = refusal(written(tmp_path, cluster={"run_root": "s3://${BUCKET}/runs"}))
+    assert line == (
+        f"{tmp_path}/recipe.yaml: the environment variable BUCKET is not set; the recipe uses it as ${{BUCKET}}"
+    )
+
+
+# --- wrong keys, and what does not fit together ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("training.learing_rate=1e-3", "training.learing_rate: unknown key; did you mean training.learning_rate?"),
+        ("trainnig.epochs=1", "trainnig: unknown key; did you mean training?"),
+        ("method.samplse=4", "method.samplse: unknown key; did you mean method.samples?"),
+        ("policy.world.sed=1", "policy.world.sed: unknown key; did you mean policy.world.seed?"),
+        ("method.name=inpoo", "method.name: 'inpoo' is unknown; did you mean inpo?"),
+        ("oracle.kind=sandbx", "oracle.kind: 'sandbx' is unknown; did you mean sandbox?"),
+    ],
+)
+def test_a_wrong_key_gets_the_nearest(override: str, complaint: str) -> None:
+    assert refusal("quickstart", override) == f"quickstart: {complaint}"
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    line = refusal("quickstart", "run.iterations=0", "training.epochs=many", "judging.batch=1")
+    for key in ("run.iterations: ", "training.epochs: ", "judging.batch: unknown key"):
+        assert key in line
+
+
+JUDGE = {"kind": "pair_preference", "model": "judge"}
+FOLDER = {"kind": "folder", "model": "policy"}
+FILE = {"path": "prompts.jsonl", "per_iteration": 8}
+PLAIN = {"benchmarks": ["head_to_head"]}
+
+
+@pytest.mark.parametrize(
+    ("sections", "complaint"),
+    [
+        ({"prompts": FILE}, "oracle.kind is sandbox, which judges its own prompts only, but prompts.path is"),
+        ({"oracle": JUDGE, "policy": FOLDER, "evaluation": PLAIN}, "prompts.path is empty, which is for the sandbox"),
+        ({"oracle": JUDGE, "policy": FOLDER, "prompts": FILE}, "evaluation.benchmarks has game, which is for the"),
+        ({"oracle": JUDGE, "prompts": FILE, "evaluation": PLAIN}, "policy.kind is sandbox, which is for the sandbox"),
+        ({"oracle": {"kind": "sandbox", "world": {"seed": 1}}}, "policy.world and oracle.world differ"),
+    ],
+)
+def test_what_is_not_of_one_world_is_refused(tmp_path: Path, sections: dict[str, Any], complaint: str) -> None:
+    assert complaint in refusal(written(tmp_path, **sections))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"oracle": JUDGE, "policy": FOLDER, "prompts": FILE, "evaluation": PLAIN},
+        {"policy": FOLDER},
+        {"oracle": {"kind": "sandbox", "world": {"seed": 1}}, "policy": {"kind": "sandbox", "world": {"seed": 1}}},
+    ],
+    ids=["real", "a folder in the sandbox", "another world"],
+)
+def test_what_is_of_one_world_is_not(tmp_path: Path, sections: dict[str, Any]) -> None:
+    recipe = load_recipe(written(tmp_path, **sections))
+    assert {name: getattr(recipe, name).kind for name in ("oracle", "policy")} == {
+        name: sections.get(name, SMALL[name])["kind"] for name in ("oracle", "policy")
+    }
