@@ -64,13 +64,6 @@ def test_no_such_recipe(tmp_path: Path) -> None:
     _refused(tmp_path, recipe="quikstart", line=("quikstart: no such recipe", "quickstart"))
 
 
-def test_braces_do_not_travel_through_kfp(tmp_path: Path) -> None:
-    done = cli.call("compile", "quickstart", "-o", str(tmp_path / "p.yaml"), sets=("prompts.field={{x}}",), check=False)
-    assert done.returncode == 2
-    assert "{{" in done.stderr
-    assert not (tmp_path / "p.yaml").exists()
-
-
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models.llama(tmp_path_factory.mktemp("models") / "policy")

@@ -10,8 +10,8 @@ def test_the_tasks_of_a_run_in_their_order() -> None:
     assert tasks_of(load_recipe("quickstart", ["run.iterations=2"])) == [
         "preparation",
         "0/evaluation",
-        *(f"1/{step}" for step in ("rollout", "judging", "logprobs", "training", "evaluation")),
-        *(f"2/{step}" for step in ("rollout", "judging", "logprobs", "training", "evaluation")),
+        *(f"1/{step}" for step in ("main/rollout", "main/judging", "main/logprobs", "main/training", "evaluation")),
+        *(f"2/{step}" for step in ("main/rollout", "main/judging", "main/logprobs", "main/training", "evaluation")),
         "reporting",
     ]
 
@@ -20,8 +20,8 @@ def test_the_tasks_of_a_run_in_their_order() -> None:
 def test_shards_multiply_the_data_steps_alone(iterations: int, shards: int) -> None:
     tasks = tasks_of(load_recipe("quickstart", [f"run.iterations={iterations}", f"prompts.shards={shards}"]))
     assert len(tasks) == 3 + iterations * (3 * shards + 2)
-    assert tasks.count(f"{iterations}/rollout") == tasks.count("1/logprobs") == shards
-    assert tasks.count(f"{iterations}/training") == 1
+    assert tasks.count(f"{iterations}/main/rollout") == tasks.count("1/main/logprobs") == shards
+    assert tasks.count(f"{iterations}/main/training") == 1
 
 
 def test_iid_pairs_take_one_comparison_for_two_responses() -> None:

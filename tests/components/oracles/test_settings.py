@@ -82,6 +82,15 @@ def without_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
 
 
+def unknown_architecture(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "llama-of-tomorrow"}))
+
+
+def damaged_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("[]")
+
+
 def gone(folder: Path) -> None:
     shutil.rmtree(folder)
 
@@ -94,6 +103,8 @@ def gone(folder: Path) -> None:
         (pickled, "no .*safetensors.*pytorch_model.bin"),
         (with_pickle, "pickle"),
         (without_template, "no chat template"),
+        (unknown_architecture, "cannot be opened by transformers: .*llama-of-tomorrow"),
+        (damaged_tokenizer, "cannot be opened by transformers: "),
         (gone, "does not exist"),
     ],
 )

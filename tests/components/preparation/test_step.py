@@ -101,6 +101,26 @@ def drop_folder(folder: Path) -> str:
     return f"model folder {folder} does not exist or is not a folder"
 
 
+def unknown_architecture(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "llama-of-tomorrow"}))
+
+
+def damaged_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "Clairvoyant"}}')
+
+
+@pytest.mark.parametrize("part", ["policy", "oracle"])
+@pytest.mark.parametrize("damage", [unknown_architecture, damaged_tokenizer])
+def test_a_model_folder_that_transformers_cannot_open_is_refused(
+    part: str, damage: Callable[[Path], None], fresh: New, folders: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(folders / {"policy": "policy", "oracle": "reward"}[part], tmp_path / "copy"))
+    damage(copy)
+    line = refusal(fresh(real(folders, **{f"{part}__model": str(copy)})))
+    assert line.startswith(f"model folder {copy} cannot be opened by transformers: ")
+
+
 @pytest.mark.parametrize("part", ["policy", "oracle"])
 @pytest.mark.parametrize("damage", [drop_weights, only_pickle, add_pickle, drop_template, drop_folder])
 def test_a_model_folder_that_cannot_be_used_is_refused(
