@@ -39,7 +39,7 @@ from kfp.local import (
 from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor, task_spec_utils
 from kfp.local.status import Status
 
-from .execution import StepFailed
+from .events import StepFailed
 
 _USER_ERROR = 2
 
