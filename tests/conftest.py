@@ -3,6 +3,7 @@
 import os
 
 import hypothesis
+import pytest
 
 pytest_plugins = ["tests.fixtures.runs", "tests.fixtures.s3"]
 
@@ -12,3 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("nashflow", deadline=None)
 hypothesis.settings.load_profile("nashflow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs first: a long file dealt out last would leave the other worker idle."""
+    long = ("/faults/", "/end_to_end/", "/real/")
+    items.sort(key=lambda item: not any(part in str(item.path) for part in long))
