@@ -13,7 +13,7 @@ run: $(READY)  ## run the quickstart: the whole INPO pipeline on this machine
 	$(BIN)/nashflow run pipelines/recipes/quickstart.yaml
 
 test: $(READY)  ## run the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, long fault runs
 	$(BIN)/pytest -m slow
