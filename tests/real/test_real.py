@@ -260,9 +260,9 @@ def test_the_oracles_read_what_the_judges_were_trained_on() -> None:
 
 @pytest.mark.real
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("judge", ["pair_preference", "reward_model"])
-def test_two_iterations_on_real_input(judge: str, judges: dict[str, Any], tmp_path: Path) -> None:
-    sets = (f"oracle.kind={judge}", f"oracle.model={JUDGES}/{judge}")
+@pytest.mark.parametrize(("judge", "iterations"), [("pair_preference", 2), ("reward_model", 1)])
+def test_iterations_on_real_input(judge: str, iterations: int, judges: dict[str, Any], tmp_path: Path) -> None:
+    sets = (f"oracle.kind={judge}", f"oracle.model={JUDGES}/{judge}", f"run.iterations={iterations}")
     run = RealRun(tmp_path / "run", sets)
     with timed(f"run with the {judge} oracle"):
         printed = run.run()
