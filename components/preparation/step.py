@@ -36,8 +36,6 @@ class Checked:
 
     messages: list[dealing.Messages]
     run: Run
-    known: Run | None
-    """The same run as an earlier preparation left it."""
 
 
 def check(settings: Step, store: Store) -> Checked:
@@ -61,20 +59,22 @@ def check(settings: Step, store: Store) -> Checked:
     run = Run(settings.run.name, settings.model_dump(mode="json"), named, _versions())
     if known:
         check_same(store, known, run)
-    return Checked(messages, run, known)
+    return Checked(messages, run)
 
 
 def run(call: Call[Step]) -> Result:
     """Prepare a run, or resume or extend the one under the run root."""
     started = time.time()
     settings, store = _with_overrides(call), call.store
-    check(settings, store)
+    checked = check(settings, store)
     lock.acquire(store, call.flags["owner"] or call.flags["job-id"] or "by hand")
     # Once more: until the lock was taken, another run could make this run root its own.
-    checked = check(settings, store)
+    known = read_run(store)
+    if known:
+        check_same(store, known, checked.run)
     policy = reference.bring_in(store, settings.policy, checked.run.inputs["policy"])
     dealt = _deal(store, checked.messages, settings)
-    replace(checked.run, tracking=_tracked(store, settings, checked.known, policy, dealt)).write(store)
+    replace(checked.run, tracking=_tracked(store, settings, known, policy, dealt)).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
     metrics = {"prompts": len(checked.messages), "iterations": settings.run.iterations}
     manifest = unit.publish({}, metrics, started)
