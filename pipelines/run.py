@@ -47,6 +47,7 @@ _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MPLBACKEND": "agg",
+    "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep: two processes on few cores do not spin at each other
     "TOKENIZERS_PARALLELISM": "false",
 }
 _SHOWN = {
