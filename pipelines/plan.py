@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nashflow.components.judging.tournament import TOURNAMENTS
 from nashflow.components.methods.phases import Phase
 from nashflow.components.methods.units import units_of
 
@@ -17,7 +18,10 @@ class Work:
     responses: int
     comparisons: int
     """Comparisons of the tournaments. A pair preference model reads each new pair twice, once in either order."""
+    candidates: dict[str, int]
+    """Pairs that the tournaments of a phase find, some of which may be dropped."""
     pairs: int
+    """Pairs that are trained on, at most: those of a phase whose data another one uses again count twice."""
     trainings: int
     scored: int
     """Sequences whose log-probabilities are cached: pairs × 2 sides × anchors."""
@@ -43,6 +47,7 @@ def work_of(recipe: Recipe, iteration: int) -> Work:
         tuple(f"{phase.name}: {_describe(phase)}" for phase in phases),
         sum(prompts * sampling.count for phase in phases for sampling in phase.samples),
         sum(prompts * _counts(phase)[0] for phase in phases if not phase.data_from),
+        pairs,
         sum(mine),
         len(phases),
         sum(2 * count * len(phase.weights) for count, phase in zip(mine, phases, strict=True)),
@@ -50,17 +55,37 @@ def work_of(recipe: Recipe, iteration: int) -> Work:
 
 
 def _counts(phase: Phase) -> tuple[int, int]:
-    """Comparisons and pairs of one prompt."""
-    responses = sum(sampling.count for sampling in phase.samples)
-    if phase.comparisons == "bracket":
-        return 3 * responses // 2 - 1, 1
-    return responses // 2, responses // 2
+    """Comparisons and pairs of one prompt, with one given response or pair where the method uses such."""
+    given = {"responses": 1, "pairs": 2, None: 0}[phase.given]
+    tournament = TOURNAMENTS[phase.comparisons](sum(sampling.count for sampling in phase.samples) + given)
+    matches, comparisons = next(tournament), 0
+    while True:
+        comparisons += len(matches)
+        try:
+            matches = tournament.send([1.0] * len(matches))
+        except StopIteration as stop:
+            return comparisons, len(stop.value)
 
 
 def _describe(phase: Phase) -> str:
     anchors = " + ".join(f"{weight:.3g} of {name}" for name, weight in phase.weights.items())
-    target = f", target {phase.target:.4g} nats" if phase.link == "squared" else ""
-    return f"{phase.start_from} → {phase.result} by {phase.link} regression on {anchors}{target}"
+    target = f", target {phase.target:.4g} nats" if phase.link != "logistic" else f", beta {phase.beta:.4g}"
+    note = f" ({phase.note})" if phase.note else ""
+    return f"{_data(phase)}; {phase.start_from} → {phase.result} by {phase.link} regression on {anchors}{target}{note}"
+
+
+def _data(phase: Phase) -> str:
+    """Where the pairs come from."""
+    if phase.data_from:
+        return f"pairs of {phase.data_from}"
+    sources = [
+        f"{sampling.count} of {' × '.join(f'{name}^{weight:.3g}' for name, weight in sampling.weights.items())}"
+        if len(sampling.weights) > 1
+        else f"{sampling.count} of {next(iter(sampling.weights))}"
+        for sampling in phase.samples
+    ]
+    given = [f"given {phase.given}"] if phase.given else []
+    return f"{' and '.join(sources + given)}, {phase.comparisons}"
 
 
 def print_plan(recipe: Recipe) -> None:

@@ -14,12 +14,20 @@ from nashflow.components.evaluation.settings import EvaluationSettings
 from nashflow.components.judging.settings import JudgingSettings
 from nashflow.components.methods import AnyMethod
 from nashflow.components.oracles.settings import AnyOracle
-from nashflow.components.preparation.settings import AnyPolicy, PromptSettings, RunSettings, check_one_world
+from nashflow.components.preparation.settings import (
+    AnyPolicy,
+    PromptSettings,
+    RunSettings,
+    check_given,
+    check_one_world,
+    check_sampling,
+)
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.settings import Settings
 from nashflow.components.training.settings import TrainingSettings
 
 SHIPPED = Path(__file__).parent / "recipes"
+_WHOLES = {"method", "policy", "oracle"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -50,20 +58,34 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _one_world(self) -> Self:
         check_one_world(self.policy, self.prompts, self.oracle, self.evaluation.benchmarks)
+        check_given(self.method, self.prompts)
+        check_sampling(self.method, self.rollout.engine)
         return self
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a YAML file, or a shipped one by its name, with overrides such as `training.learning_rate=1e-6`.
 
-    `${NAME}` in a text becomes the environment variable's value.
+    A recipe that says `extends: other` takes from the other one what it does not say itself: key by key, but `method`,
+    `policy` and `oracle` as wholes. The other one is a file beside it, or shipped. `${NAME}` in a text becomes the
+    environment variable's value.
 
     Raises:
         UserError: no such file, not YAML, an unknown key (names the nearest), a wrong value, an unset variable.
     """
-    path = Path(name)
+    data = _read(name, Path(), ())
+    for override in overrides:
+        _override(data, override)
+    return Recipe.parse(_expanded(data, name), name)
+
+
+def _read(name: str, beside: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
+    """A recipe's YAML with what it extends; `heirs` are the recipes that extend it."""
+    path = beside / name
     if not path.exists() and (SHIPPED / f"{name}.yaml").exists():
         path = SHIPPED / f"{name}.yaml"
+    if path.resolve() in heirs:
+        raise UserError(f"{name}: extends itself, through {' and '.join(heir.name for heir in heirs)}")
     try:
         data = yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -75,9 +97,18 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         raise UserError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise UserError(f"{name}: a recipe is a mapping with the sections {', '.join(Recipe.model_fields)}")
-    for override in overrides:
-        _override(data, override)
-    return Recipe.parse(_expanded(data, name), name)
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    return _merged(_read(str(base), path.parent, (*heirs, path.resolve())), data)
+
+
+def _merged(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    merged = {**base, **data}
+    for section in merged.keys() - _WHOLES:
+        if isinstance(base.get(section), dict) and isinstance(data.get(section), dict):
+            merged[section] = {**base[section], **data[section]}
+    return merged
 
 
 def _override(data: dict[str, Any], override: str) -> None:

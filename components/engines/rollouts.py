@@ -1,20 +1,22 @@
 """Rollout records: responses of one policy to prompts, each with its own seed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..shared.chat import prompt_ids
+from ..shared.chat import prompt_ids, response_ids
+from ..shared.errors import UserError
+from ..shared.models import load_tokenizer, stop_token_ids
 from ..shared.seeds import derive_seed
 from .settings import GenerationSettings
 from .transformers_engine import TransformersEngine
 
-_ENGINES = {"transformers": TransformersEngine}
+ENGINES = {"transformers": TransformersEngine}
 """By the name that a recipe has for its engine."""
 
 
 def sample_rows(
-    folder: Path,
+    policies: Mapping[Path, float],
     settings: GenerationSettings,
     work: Sequence[tuple[dict[str, Any], int]],
     *,
@@ -24,12 +26,13 @@ def sample_rows(
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows of the rollout record, micro-batch by micro-batch, for (prompt, sample index) in `work`.
 
-    A response's randomness is a function of `seed`, the prompt's row id and the sample index alone.
+    `policies` is one folder of weight 1, or several, whose token-level geometric mixture is sampled. A response's
+    randomness is a function of `seed`, the prompt's row id and the sample index alone.
 
     Raises:
         UserError: as the engine's: a folder that cannot be opened, a prompt that does not fit.
     """
-    engine = _ENGINES[settings.engine](folder, settings.dtype)
+    engine = ENGINES[settings.engine](policies, settings.dtype)
     tokens = {prompt["row_id"]: prompt_ids(engine.tokenizer, prompt["messages"]) for prompt, _ in work}
     batches = engine.sample(
         [tokens[prompt["row_id"]] for prompt, _ in work],
@@ -54,3 +57,33 @@ def sample_rows(
             # The batch comes first: zip stops at its end without taking one too many of the rest.
             for response, (prompt, index) in zip(batch, rest, strict=False)
         ]
+
+
+def check_engine(name: str) -> None:
+    """Refuse an engine that recipes know and that this installation does not have.
+
+    Raises:
+        UserError: names the engines that there are.
+    """
+    if name not in ENGINES:
+        raise UserError(f"rollout.engine: {name} is not available here; set it to {' or '.join(ENGINES)}")
+
+
+def given_rows(folder: Path, prompts: Sequence[dict[str, Any]], first: int) -> list[dict[str, Any]]:
+    """Rows of the rollout record for the responses that come with the prompts, as the policy in `folder` would write
+    them; sample indices from `first` on."""
+    tokenizer = load_tokenizer(folder)
+    eos = stop_token_ids(folder, tokenizer)[0]
+    return [
+        {
+            "row_id": prompt["row_id"],
+            "sample": first + index,
+            "role": "given",
+            "prompt_ids": prompt_ids(tokenizer, prompt["messages"]),
+            "response_ids": response_ids(tokenizer, text, eos),
+            "text": text,
+            "finish": "stop",
+        }
+        for prompt in prompts
+        for index, text in enumerate(prompt["given"])
+    ]

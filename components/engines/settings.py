@@ -11,7 +11,7 @@ from ..shared.settings import Settings
 class GenerationSettings(Settings):
     """The recipe's `rollout` section: how a policy is sampled."""
 
-    engine: Literal["transformers"] = "transformers"
+    engine: Literal["transformers", "vllm"] = "transformers"
     """What generates."""
     dtype: Dtype = "float32"
     """Precision of the sampling policy. In float64 no token depends on the batch; in float32 about one in ten thousand

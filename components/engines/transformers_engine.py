@@ -1,22 +1,28 @@
 """Generation by transformers, on CPU or one GPU."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from ..shared.errors import UserError
 from ..shared.models import Dtype, load_causal_lm, load_tokenizer, stop_token_ids
 from ..shared.padding import padded
+from .mixture import GeometricMixture
 from .protocol import Sampled
 from .sampling import processors
 
 
 class TransformersEngine:
-    """A policy folder opened for sampling with `model.generate`: KV cache, left padding and EOS are transformers'."""
+    """A policy opened for sampling with `model.generate`: KV cache, left padding and EOS are transformers'.
 
-    def __init__(self, folder: Path, dtype: Dtype = "float32"):
-        """Raises UserError as `check_model_folder`, or where the model has no EOS."""
+    Several policies, which share a tokenizer, are sampled as their token-level geometric mixture.
+    """
+
+    def __init__(self, policies: Mapping[Path, float], dtype: Dtype = "float32"):
+        """Folders and their weights, which sum to one. Raises UserError as `check_model_folder`, or without an EOS."""
+        (folder, self._weight), *others = policies.items()
         self.model: Any = load_causal_lm(folder, dtype)
+        self._others = [(load_causal_lm(other, dtype), weight) for other, weight in others]
         self.tokenizer = load_tokenizer(folder)
         self.stop_ids = stop_token_ids(folder, self.tokenizer)
 
@@ -59,6 +65,9 @@ class TransformersEngine:
     ) -> list[Sampled]:
         ids, mask = padded(prompts, "left", self.model.device)
         width = ids.shape[1]
+        chain = processors(seeds, width, temperature=temperature, top_p=top_p, max_new_tokens=max_tokens)
+        if self._others:
+            chain.insert(0, GeometricMixture(self._weight, self._others, mask))
         output = self.model.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -66,7 +75,7 @@ class TransformersEngine:
             max_new_tokens=max_tokens,
             eos_token_id=self.stop_ids,
             pad_token_id=self.stop_ids[0],
-            logits_processor=processors(seeds, width, temperature=temperature, top_p=top_p, max_new_tokens=max_tokens),
+            logits_processor=chain,
         )
         return [self._sampled(row) for row in output[:, width:].tolist()]
 

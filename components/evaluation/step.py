@@ -14,7 +14,7 @@ from .benchmarks import game, head_to_head
 from .closing import close_iteration
 from .settings import Step
 
-VERSION = 1
+VERSION = 2
 _REFERENCE = "000/main"
 
 
@@ -42,6 +42,7 @@ def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPoli
     lengths = [len(row["response_ids"]) for row in ours]
     figures: dict[str, Any] = {"mean_length": sum(lengths) / len(lengths)}
     compared: list[dict[str, Any]] = []
+    played: list[dict[str, Any]] = []
     settings = call.settings.evaluation
     if "head_to_head" in settings.benchmarks:
         messages = {row["row_id"]: row["messages"] for row in rows}
@@ -49,12 +50,14 @@ def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPoli
         figures |= won
     if "game" in settings.benchmarks:
         world = call.settings.oracle.world  # type: ignore[union-attr]
-        figures |= game.measure(world, call.settings.method, call.iteration, policy, reference, settings.tau)
+        exact, played = game.measure(world, call.settings.method, call.iteration, policy, reference, settings.tau)
+        figures |= exact
     else:
         figures["kl"] = _kl(call, policy, reference, ours)
     tables = {
         "rollouts": (records.table(ours if call.iteration else ours + theirs, records.ROLLOUTS), records.ROLLOUTS),
         "comparisons": (records.table(compared, records.COMPARISONS), records.COMPARISONS),
+        "game_policy": (records.table(played, records.GAME_POLICY), records.GAME_POLICY),
     }
     return unit.publish_records(tables, figures, started)
 
@@ -72,7 +75,7 @@ def _sample(call: Call[Step], policy: LocalPolicy, prompts: list[dict[str, Any]]
     """One rollout row for each held-out prompt and sample."""
     work = [(prompt, index) for prompt in prompts for index in range(call.settings.evaluation.samples)]
     batches = sample_rows(
-        policy.folder,
+        {policy.folder: 1.0},
         call.settings.rollout,
         work,
         role=role,

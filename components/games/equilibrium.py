@@ -1,31 +1,26 @@
 """The Nash policy of a regularised preference game, to machine precision."""
 
+from itertools import islice
+
 import numpy as np
 
 from .preference import Array, Game, require_regularised, win_rates
-from .updates import mirror_step
-
-_PROXIMAL_WEIGHT = 0.5
-"""Nash-MP's λ: at 1/2, KL(Nash ‖ policy) falls by a factor 1 + 2τ an iteration, in every game."""
+from .solvers.nash_mp import NashMP
 
 
 def nash_policy(game: Game, limit: int = 200_000) -> Array:
     """The unique policy (..., n) with log π = log π_ref + P(y ≻ π) / τ + constant, by Nash-MP (arXiv 2505.19731).
 
-    Each iteration takes two mirror steps from the same base, the second against the first one's result. It ends when
-    the fixed point holds, in units of win rate, as closely as float64 allows: an iteration moves the policy by τ times
-    the residual, so rounding hides residuals below 1e-16 / τ.
+    It ends when the fixed point holds, in units of win rate, as closely as float64 allows: an iteration moves the
+    policy by τ times the residual, so rounding hides residuals below 1e-16 / τ.
 
     Raises:
         UserError: τ is 0.
         RuntimeError: the fixed point is not reached after `limit` iterations, as may happen with τ below 1e-4.
     """
     require_regularised(game)
-    step, tolerance = 1 / (game.tau + _PROXIMAL_WEIGHT), 1e-14 + 1e-16 / game.tau
-    policy = np.broadcast_to(game.log_reference, game.matrix.shape[:-1])
-    for _ in range(limit):
-        half = mirror_step(game, policy, policy, step)
-        policy = mirror_step(game, policy, half, step)
+    tolerance = 1e-14 + 1e-16 / game.tau
+    for policy in islice(NashMP().iterates(game), limit):
         if (residual := fixed_point_residual(game, policy).max()) <= tolerance:
             return policy
     raise RuntimeError(f"Nash policy: residual {residual:g} after {limit} iterations at tau = {game.tau}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..methods.phases import Labels
+from ..methods.phases import Comparisons, Labels
 from ..oracles.base import EVEN, Oracle, Query, Verdict
 from ..shared.chat import Message
 from ..shared.seeds import derive_uniform
@@ -25,9 +25,12 @@ COUNTS = (
     "dropped_abstained",
     "dropped_tie",
     "dropped_lost",
+    "dropped_margin",
 )
 """Comparisons made; unordered pairs that the oracle was really asked about, those of them that it abstained from, and
 those that it saw only in part; pairs kept; candidates dropped, by reason."""
+
+_SAID_BY_THE_DATA = Verdict(1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -57,19 +60,51 @@ class Judged:
     counts: Mapping[str, int]
 
 
-def judge(
-    prompts: Sequence[PromptSamples], comparisons: str, labels: Labels, seed: int, oracle: Oracle, drop_identical: bool
-) -> Judged:
+@dataclass(frozen=True)
+class Rules:
+    """How verdicts become outcomes, and candidates pairs."""
+
+    labels: Labels
+    seed: int
+    """Of the sampled labels' coins."""
+    drop_identical: bool
+    """Drop pairs of one text, which carry no gradient unless each side has a label of its own (a bracket never keeps
+    them)."""
+    margin: float = 0.0
+    """Least |2p − 1| of a pair that is kept."""
+
+    def label(self, row_id: int, query: Query, verdict: Verdict) -> float:
+        """z of the first text against the second, in [-1, 1]; 0 where they are one or the oracle abstained."""
+        if query.identical or verdict.abstained:
+            return 0.0
+        if self.labels == "soft":
+            return 2 * verdict.probability - 1
+        if self.labels == "binary":
+            return float((verdict.probability > 0.5) - (verdict.probability < 0.5))
+        (low, high), probability = _key(query), (verdict if query.ordered else verdict.swapped()).probability
+        low_wins = derive_uniform(self.seed, "label", row_id, low, high) < probability
+        return 1.0 if low_wins == query.ordered else -1.0
+
+    def reason_to_drop(self, row_id: int, candidate: Candidate, query: Query, verdict: Verdict) -> str | None:
+        """Why a candidate makes no pair: the name of its count, or None where it makes one."""
+        if query.identical and not candidate.against and (self.drop_identical or not candidate.stands):
+            return "dropped_identical"
+        if verdict.abstained:
+            return "dropped_abstained"
+        if not candidate.stands:
+            return "dropped_lost" if self.label(row_id, query, verdict) else "dropped_tie"
+        return "dropped_margin" if abs(2 * verdict.probability - 1) < self.margin else None
+
+
+def judge(prompts: Sequence[PromptSamples], comparisons: Comparisons, rules: Rules, oracle: Oracle | None) -> Judged:
     """Play the tournament `comparisons` among every prompt's samples, and make its candidates pairs.
 
-    The tournaments go on in lock-step, so that the oracle sees whole rounds. `seed` is that of the sampled labels'
-    coins; `drop_identical` drops pairs of one text, which carry no gradient (a bracket never keeps them).
+    The tournaments go on in lock-step, so that the oracle sees whole rounds. Given pairs need none.
     """
-    rules = _Rules(labels, seed, drop_identical)
     tables = [_Table(prompt, TOURNAMENTS[comparisons](len(prompt.samples)), rules) for prompt in prompts]
-    while playing := [table for table in tables if table.matches]:
+    while playing := [table for table in tables if not table.finished]:
         asked = [(table, query) for table in playing for query in table.open_questions()]
-        verdicts = oracle.compare([query for _, query in asked])
+        verdicts = oracle.compare([query for _, query in asked]) if oracle else []
         for (table, query), verdict in zip(asked, verdicts, strict=True):
             table.learn(query, verdict)
         for table in playing:
@@ -83,43 +118,10 @@ def judge(
     )
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """How verdicts become outcomes, and candidates pairs."""
-
-    labels: Labels
-    seed: int
-    drop_identical: bool
-
-    def outcome(self, row_id: int, query: Query, verdict: Verdict) -> Outcome:
-        """Who wins a match: nobody, where the two texts are one or the oracle abstained."""
-        if query.identical or verdict.abstained:
-            return 0
-        if self.labels != "sampled":
-            return (verdict.probability > 0.5) - (verdict.probability < 0.5)
-        (low, high), probability = _key(query), (verdict if query.ordered else verdict.swapped()).probability
-        low_wins = derive_uniform(self.seed, "label", row_id, low, high) < probability
-        return 1 if low_wins == query.ordered else -1
-
-    def reason_to_drop(self, row_id: int, candidate: Candidate, query: Query, verdict: Verdict) -> str | None:
-        """Why a candidate makes no pair: the name of its count, or None where it makes one."""
-        if query.identical and (self.drop_identical or not candidate.stands):
-            return "dropped_identical"
-        if verdict.abstained:
-            return "dropped_abstained"
-        if self.outcome(row_id, query, verdict) == 0 and not candidate.stands:
-            return "dropped_tie"
-        return None if candidate.stands else "dropped_lost"
-
-    def label(self, verdict: Verdict) -> float:
-        """z of a pair: 2p - 1 where labels are soft, else 1."""
-        return 2 * verdict.probability - 1 if self.labels == "soft" else 1.0
-
-
 class _Table:
     """One prompt's tournament under way, its rows, and what the oracle has said of the prompt's texts."""
 
-    def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: _Rules) -> None:
+    def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: Rules) -> None:
         self._prompt = prompt
         self._tournament = tournament
         self._rules = rules
@@ -127,14 +129,14 @@ class _Table:
         self._met: set[tuple[str, str]] = set()
         self._candidates: list[Candidate] = []
         self._dropped: Counter[str] = Counter()
-        self.matches: list[Match] = next(tournament)
-        """The round to be played; empty at the end."""
+        self._matches: list[Match] = next(tournament)
+        self.finished = False
         self.comparisons: list[dict[str, Any]] = []
         self.pairs: list[dict[str, Any]] = []
 
     def open_questions(self) -> Iterator[Query]:
         """What the round needs to know and the oracle has not been asked yet, in its order of texts."""
-        queries = [self._query(match) for match in self.matches]
+        queries = [self._query(match) for match in self._matches]
         unknown = {_key(query) for query in queries if not query.identical} - self._verdicts.keys()
         return (Query(self._prompt.messages, *texts) for texts in sorted(unknown))
 
@@ -144,17 +146,16 @@ class _Table:
 
     def play_round(self) -> None:
         """Decide the round's matches and draw the next one."""
-        outcomes = [self._play(match) for match in self.matches]
+        outcomes = [self._play(match) for match in self._matches]
         try:
-            self.matches = self._tournament.send(outcomes)
+            self._matches = self._tournament.send(outcomes)
         except StopIteration as stop:
-            self.matches, self._candidates = [], stop.value
+            self.finished, self._candidates = True, stop.value
 
     def settle(self) -> None:
         """Make the candidates pairs, or drop them."""
         for candidate in self._candidates:
-            query = self._query((candidate.chosen, candidate.rejected))
-            verdict = self._verdict(query)
+            query, verdict = self._query((candidate.chosen, candidate.rejected)), self._on(candidate)
             if reason := self._rules.reason_to_drop(self._prompt.row_id, candidate, query, verdict):
                 self._dropped[reason] += 1
             else:
@@ -174,7 +175,7 @@ class _Table:
     def _play(self, match: Match) -> Outcome:
         query = self._query(match)
         verdict = self._verdict(query)
-        outcome = self._rules.outcome(self._prompt.row_id, query, verdict)
+        outcome = self._rules.label(self._prompt.row_id, query, verdict)
         first, second = match
         self.comparisons.append(
             {
@@ -194,7 +195,7 @@ class _Table:
         return outcome
 
     def _pair(self, candidate: Candidate, verdict: Verdict) -> dict[str, Any]:
-        samples = self._prompt.samples
+        samples, (chosen_label, rejected_label) = self._prompt.samples, self._labels(candidate, verdict)
         return {
             "row_id": self._prompt.row_id,
             "pair": len(self.pairs),
@@ -204,8 +205,38 @@ class _Table:
             "chosen_ids": list(samples[candidate.chosen].response_ids),
             "rejected_ids": list(samples[candidate.rejected].response_ids),
             "probability": verdict.probability,
-            "label": self._rules.label(verdict),
+            "chosen_label": chosen_label,
+            "rejected_label": rejected_label,
         }
+
+    def _on(self, candidate: Candidate) -> Verdict:
+        """The verdict on a candidate; measured against others, 1/2 and half the difference of the two win rates."""
+        if candidate.given:
+            return _SAID_BY_THE_DATA
+        if not candidate.against:
+            return self._verdict(self._query((candidate.chosen, candidate.rejected)))
+        chosen, rejected = (
+            sum(self._verdict(self._query((side, other))).probability for other in candidate.against)
+            / len(candidate.against)
+            for side in (candidate.chosen, candidate.rejected)
+        )
+        probability = (1 + chosen - rejected) / 2
+        return Verdict.of(probability, probability)
+
+    def _labels(self, candidate: Candidate, verdict: Verdict) -> tuple[float, float]:
+        """z of the chosen and of the rejected response."""
+        if not candidate.against:
+            label = 2 * verdict.probability - 1 if self._rules.labels == "soft" else 1.0
+            return label, -label
+        chosen, rejected = (
+            sum(self._label(side, other) for other in candidate.against) / len(candidate.against)
+            for side in (candidate.chosen, candidate.rejected)
+        )
+        return chosen, rejected
+
+    def _label(self, sample: int, other: int) -> float:
+        query = self._query((sample, other))
+        return self._rules.label(self._prompt.row_id, query, self._verdict(query))
 
     def _query(self, match: Match) -> Query:
         first, second = (self._prompt.samples[sample].text for sample in match)

@@ -11,10 +11,10 @@ from ..shared import layout, records
 from ..shared.journal import Journal, discard
 from ..shared.protocol import Call, Result
 from ..shared.units import Manifest, Unit, require_manifest
-from .referee import COUNTS, Judged, PromptSamples, Sample, judge
+from .referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
 from .settings import Step
 
-VERSION = 1
+VERSION = 2
 
 
 def run(call: Call[Step]) -> Result:
@@ -66,7 +66,7 @@ def _judged(call: Call[Step], work: list[PromptSamples], done: int) -> Iterator[
     size = settings.judging.batch_prompts
     if not work[done * size :]:
         return
-    oracle = settings.oracle.load()
+    rules = Rules(phase.labels, settings.run.seed, settings.judging.drop_identical, phase.margin)
+    oracle = settings.oracle.load() if phase.samples else None
     for at in range(done * size, len(work), size):
-        batch = work[at : at + size]
-        yield judge(batch, phase.comparisons, phase.labels, settings.run.seed, oracle, settings.judging.drop_identical)
+        yield judge(work[at : at + size], phase.comparisons, rules, oracle)

@@ -1,15 +1,18 @@
 """Tournaments: who meets whom among the K samples of one prompt, and which pairs come of it.
 
 A tournament is a generator, pure and deterministic. It yields rounds, lists of matches (first, second) of sample
-indices; it is sent back each match's outcome, 1 where the first won, -1 where the second did, 0 for a tie; it returns
-candidates.
+indices; it is sent back each match's outcome in [-1, 1], the first's label: positive where the first won, negative
+where the second did, 0 for a tie; it returns candidates.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
+from ..methods.phases import Comparisons
+
 Match = tuple[int, int]
-Outcome = int
+Outcome = float
 
 
 class Candidate(NamedTuple):
@@ -18,6 +21,10 @@ class Candidate(NamedTuple):
     chosen: int
     rejected: int
     stands: bool
+    against: tuple[int, ...] = ()
+    """The samples that both sides' labels are measured against; empty: each other."""
+    given: bool = False
+    """Whether the data themselves say which is better, so that no oracle is asked."""
 
 
 Tournament = Generator[list[Match], list[Outcome], list[Candidate]]
@@ -53,16 +60,96 @@ def iid_pairs(count: int) -> Tournament:
     Raises:
         ValueError: `count` is odd.
     """
-    if count % 2:
-        raise ValueError(f"pairs of {count} samples: an odd number")
-    matches = _neighbours(range(count))
+    matches = _neighbours(range(_even(count)))
     outcomes = yield matches
     winners, losers = _winners(matches, outcomes), _losers(matches, outcomes)
     return [Candidate(winner, loser, True) for winner, loser in zip(winners, losers, strict=True)]
 
 
-TOURNAMENTS: Mapping[str, Callable[[int], Tournament]] = {"bracket": bracket, "iid": iid_pairs}
+def all_pairs(count: int) -> Tournament:
+    """Every sample meets every other one, and each two make a pair; the first wins a tie."""
+    matches = list(combinations(range(count), 2))
+    outcomes = yield matches
+    winners, losers = _winners(matches, outcomes), _losers(matches, outcomes)
+    return [Candidate(winner, loser, True) for winner, loser in zip(winners, losers, strict=True)]
+
+
+def win_rates(count: int) -> Tournament:
+    """Every sample meets every other one; neighbours make pairs, either side measured against all (SPPO, eq. 4.3).
+
+    Raises:
+        ValueError: `count` is odd.
+    """
+    everybody = tuple(range(_even(count)))
+    matches = list(combinations(everybody, 2))
+    scores = _scores(count, matches, (yield matches))
+    return [
+        Candidate(*((first, second) if scores[first] >= scores[second] else (second, first)), True, everybody)
+        for first, second in _neighbours(everybody)
+    ]
+
+
+def max_min(count: int) -> Tournament:
+    """Every sample meets every other one; the highest mean win rate makes a pair with the lowest, the first of equals.
+
+    Under a Bradley-Terry oracle these are the highest and the lowest reward. The pair stands if its rates differ.
+    """
+    matches = list(combinations(range(count), 2))
+    scores = _scores(count, matches, (yield matches))
+    best, worst = max(range(count), key=scores.__getitem__), min(range(count), key=scores.__getitem__)
+    return [Candidate(best, worst, scores[best] > scores[worst])]
+
+
+def versus_opponent(count: int) -> Tournament:
+    """Every sample meets the last one, the opponent; neighbours among the others make pairs, measured against it.
+
+    Raises:
+        ValueError: the number of the others is odd.
+    """
+    opponent = count - 1
+    pairs = _neighbours(range(_even(opponent)))
+    outcomes = yield [(sample, opponent) for sample in range(opponent)]
+    return [
+        Candidate(*((first, second) if outcomes[first] >= outcomes[second] else (second, first)), True, (opponent,))
+        for first, second in pairs
+    ]
+
+
+def given(count: int) -> Tournament:
+    """Nobody meets anybody: the first of each two samples is the better one because the data say so.
+
+    Raises:
+        ValueError: `count` is odd.
+    """
+    yield []
+    return [Candidate(first, second, True, given=True) for first, second in _neighbours(range(_even(count)))]
+
+
+TOURNAMENTS: Mapping[Comparisons, Callable[[int], Tournament]] = {
+    "bracket": bracket,
+    "iid": iid_pairs,
+    "all_pairs": all_pairs,
+    "win_rates": win_rates,
+    "max_min": max_min,
+    "versus_opponent": versus_opponent,
+    "given": given,
+}
 """By the name that a phase has for its comparisons."""
+
+
+def _even(count: int) -> int:
+    if count % 2:
+        raise ValueError(f"pairs of {count} samples: an odd number")
+    return count
+
+
+def _scores(count: int, matches: Sequence[Match], outcomes: Sequence[Outcome]) -> list[float]:
+    """The sum of each sample's outcomes."""
+    scores = [0.0] * count
+    for (first, second), outcome in zip(matches, outcomes, strict=True):
+        scores[first] += outcome
+        scores[second] -= outcome
+    return scores
 
 
 def _neighbours(samples: Sequence[int]) -> list[Match]:

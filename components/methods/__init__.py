@@ -5,11 +5,23 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import Method
+from .dno import DNO
+from .egpo import EGPO
 from .inpo import INPO
+from .ipo import IPO
 from .iterative_dpo import IterativeDPO
+from .mnpo import MNPO
+from .nash_md import NashMD
+from .nash_mp import NashMP
+from .online_ipo import OnlineIPO
+from .onpo import ONPO
 from .phases import Phase
+from .sppo import SPPO
 
-AnyMethod = Annotated[INPO | IterativeDPO, Field(discriminator="name")]
+AnyMethod = Annotated[
+    INPO | ONPO | EGPO | NashMP | MNPO | NashMD | SPPO | DNO | OnlineIPO | IPO | IterativeDPO,
+    Field(discriminator="name"),
+]
 
 
 def phase_of(method: Method, iteration: int, name: str) -> Phase:

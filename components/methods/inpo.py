@@ -1,32 +1,37 @@
 """INPO: iterative Nash policy optimization (arXiv 2407.00617, eq. 8).
 
-Game        J(π, π') = P(π ≻ π') − τ KL(π‖π_ref) + τ KL(π'‖π_ref), P any preference function.
+Game        J(π, π') = P(π ≻ π') − τ KL(π‖π_ref) + τ KL(π'‖π_ref), P any preference function; τ = 0: "without KL".
 Update      π_{t+1}(y) ∝ exp(P(y ≻ π_t) / η) π_ref(y)^{τ/η} π_t(y)^{1−τ/η}   (online mirror descent on self-play)
 Loss        E (h_t − 1/(2η))²,  h_t = D − (τ/η) D_ref − (1 − τ/η) D_t
 Assumes     the pairs' responses are drawn iid from π_t (Proposition 6); a bracket's best and worst are not.
-η           the *inverse* learning rate of mirror descent; τ the KL weight of the game, 0 for the unregularised one.
+Guarantee   KL(π*‖π_T) ≤ 32 C² / (τ² (T + 1)) with η_t = τ(t + 2)/2, C = max(Bτ, 1), |log π_t/π_ref| ≤ B (Theorem 4);
+            with τ = 0 the average iterate's gap falls as T^−1/2, and the last iterate may cycle.
+η           the *inverse* learning rate of mirror descent; τ the KL weight of the game.
 """
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from .base import PairedMethod
-from .phases import REFERENCE, Phase, PolicyRef, Sampling, merge
+from .base import PairedMethod, Schedule
+from .phases import REFERENCE, Phase, PolicyRef, merge
 
 
 class INPO(PairedMethod):
     """Settings of INPO."""
 
     name: Literal["inpo"] = "inpo"
-    eta: float = Field(gt=0.0)
-    """η, the inverse learning rate of mirror descent (the paper's recipe: 0.005; convergence wants about 1)."""
+    eta: Schedule
+    """η, the inverse learning rate of mirror descent (the paper's recipe: 0.005; convergence wants about 1);
+    decreasing: steps 1/η_t with η_t = τ(t + 2)/2."""
     tau: float = Field(ge=0.0)
     """τ, the KL weight of the game (the paper's recipe: η/3)."""
 
     @model_validator(mode="after")
     def _step_fits(self) -> "INPO":
-        if self.tau > self.eta:
+        if self.eta == "decreasing" and self.tau == 0.0:
+            raise ValueError("eta is decreasing, which means tau (t + 2) / 2: set tau above 0, or eta to a number")
+        if self.eta != "decreasing" and self.tau > self.eta:
             raise ValueError(
                 f"tau is {self.tau}, above eta = {self.eta}, which makes the weight of the current policy, "
                 f"1 - tau/eta, negative: set tau to at most {self.eta}"
@@ -35,17 +40,15 @@ class INPO(PairedMethod):
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: sample π_t, regress on anchors π_ref and π_t."""
-        current, weight = PolicyRef(iteration - 1), self.tau / self.eta
+        eta = self.tau * (iteration + 2) / 2 if self.eta == "decreasing" else self.eta
+        current, weight = PolicyRef(iteration - 1), self.tau / eta
         return (
             Phase(
                 name="main",
-                samples=(Sampling({current: 1.0}, self.samples, temperature=self.temperature),),
-                comparisons=self.comparisons,
-                labels=self.labels,
-                reduction=self.reduction,
+                **self.data({current: 1.0}),
                 anchors=merge((REFERENCE, weight), (current, 1.0 - weight)),
                 link="squared",
-                target=1.0 / (2.0 * self.eta),
+                target=self.target(1.0 / eta),
                 start_from=current,
                 result=PolicyRef(iteration),
             ),

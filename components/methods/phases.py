@@ -3,19 +3,20 @@
 Nearly every method of the field is one regression. With `D_j = log π_j(y_w|x) − log π_j(y_l|x)`, `D` that of the policy
 in training and `h = D − Σ_j w_j D_j`, a phase minimises over pairs
 
-    squared    (h − c z)²
+    squared    (h − c z)²,  z = (z_w − z_l) / 2
     logistic   −(1−ε) log σ(β h) − ε log σ(−β h)
-    unpaired   ½ Σ_{y ∈ {w, l}} (log π(y) − Σ_j w_j log π_j(y) − t_y)²
+    unpaired   ½ Σ_{y ∈ {w, l}} (log π(y) − Σ_j w_j log π_j(y) − c z_y)²
 
-where w are the `anchors`, c is the `target`, z the pair's label and ε the `label_smoothing`. Who generated the pairs is
-the opponent; the anchors decide the base measure only.
+where w are the `anchors`, c is the `target`, z_y ∈ [−1, 1] the label of a response (against the other one: z_l = −z_w)
+and ε the `label_smoothing`. Who generated the pairs is the opponent, unless they were measured against another one; the
+anchors decide the base measure only.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Comparisons = Literal["bracket", "iid", "all_pairs", "versus_opponent", "max_min", "given"]
+Comparisons = Literal["bracket", "iid", "all_pairs", "win_rates", "max_min", "versus_opponent", "given"]
 Link = Literal["squared", "logistic", "unpaired"]
 Labels = Literal["binary", "sampled", "soft"]
 Reduction = Literal["sum", "mean"]
@@ -37,12 +38,23 @@ REFERENCE = PolicyRef(0)
 
 @dataclass(frozen=True)
 class Sampling:
-    """`count` responses a prompt from a policy, or from a token-level mixture of policies with the given weights."""
+    """`count` responses a prompt from a policy, or from the token-level geometric mixture of policies: each token from
+    the distribution proportional to Π_j π_j(· | prefix)^{w_j}, the weights w summing to one."""
 
     policies: Mapping[PolicyRef, float]
     count: int
     role: Literal["pair", "opponent"] = "pair"
+    """An opponent is what the others are measured against; it becomes no part of a pair, and it is sampled last."""
     temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if abs(sum(self.policies.values()) - 1.0) > 1e-9:
+            raise ValueError(f"the weights of the policies that are sampled, {dict(self.policies)}, do not sum to 1")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The policies that count, by their text form, in a fixed order."""
+        return _weights(self.policies)
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ class Phase:
     data_from: str | None = None
     """An earlier phase of this iteration whose pairs are used again."""
     given: Literal["responses", "pairs"] | None = None
-    """Data that come from a file: responses join the samples, pairs replace them."""
+    """Data that come with the prompts: responses join the samples, pairs replace them."""
     comparisons: Comparisons = "iid"
     target: float = 0.0
     """c of the squared link, in nats."""
@@ -72,9 +84,13 @@ class Phase:
     label_smoothing: float = 0.0
     """ε of the logistic link."""
     labels: Labels = "sampled"
+    margin: float = 0.0
+    """Least |2p − 1| of a pair that is kept."""
     reduction: Reduction = "sum"
     updates: int | None = None
     """Optimiser updates on these data; None means the training settings' epochs."""
+    note: str = ""
+    """What the user should know of this phase: where it is not quite what the settings say."""
 
     def __post_init__(self) -> None:
         total = sum(self.anchors.values())
@@ -86,7 +102,11 @@ class Phase:
     @property
     def weights(self) -> dict[str, float]:
         """The anchors that count, by the text form of their policy: non-zero weights only, in a fixed order."""
-        return {str(policy): weight for policy, weight in sorted(self.anchors.items()) if weight != 0.0}
+        return _weights(self.anchors)
+
+
+def _weights(policies: Mapping[PolicyRef, float]) -> dict[str, float]:
+    return {str(policy): weight for policy, weight in sorted(policies.items()) if weight != 0.0}
 
 
 def merge(*weighted: tuple[PolicyRef, float]) -> dict[PolicyRef, float]:

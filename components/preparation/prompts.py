@@ -1,7 +1,8 @@
-"""Prompts: read them from a file, hold some back, and deal the rest out to the iterations."""
+"""Prompts, and the responses that come with them: read them, hold some back, and deal the rest out to iterations."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,26 +11,40 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..games.sandbox.texts import CONTEXT_NAMES, prompt_messages
+from ..games.sandbox.given import labelled_pair, teacher_response
+from ..games.sandbox.settings import WorldSettings
+from ..games.sandbox.texts import CONTEXT_NAMES, context_index, prompt_messages
+from ..games.sandbox.world import make_world
 from ..shared.digests import digest_json
 from ..shared.errors import UserError
 from ..shared.seeds import derive_seed
 from .settings import PromptSettings
 
 Messages = list[dict[str, str]]
+Giver = Callable[[int, Messages], list[str]]
+"""What responses come with a prompt, by its row id and its messages."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A dialogue to be continued, and given responses: a teacher's, or pairs of a chosen and a rejected one."""
+
+    messages: Messages
+    given: list[str]
+
 
 _ENCODING = "utf-8-sig"  # with or without a byte order mark
 
 
-def read_prompts(settings: PromptSettings) -> list[Messages]:
-    """All prompts of the source, in its order; one that occurs again counts once.
+def read_prompts(settings: PromptSettings) -> list[Prompt]:
+    """All prompts of the source, in its order; one that occurs again counts once, with all that was given with it.
 
     Raises:
-        UserError: the file is missing, unreadable or has too few prompts, or an entry is no object, lacks the field or
+        UserError: the file is missing, unreadable or has too few prompts, or an entry is no object, lacks a field or
             is empty; names file and line.
     """
     if not settings.path:
-        return [prompt_messages(context) for context in range(len(CONTEXT_NAMES))]
+        return [Prompt(prompt_messages(context), []) for context in range(len(CONTEXT_NAMES))]
     path = Path(settings.path)
     try:
         entries = list(_entries(path))
@@ -38,8 +53,12 @@ def read_prompts(settings: PromptSettings) -> list[Messages]:
     except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as prompts: {' '.join(str(error).split())}") from None
     # A prompt that stands twice in the file could be held out and dealt as well.
-    prompts = [_messages(entry, settings.field, where) for where, entry in entries]
-    prompts = list({digest_json(prompt): prompt for prompt in prompts}.values())
+    distinct: dict[str, Prompt] = {}
+    for where, entry in entries:
+        messages = _messages(entry, settings.field, where)
+        known = distinct.setdefault(digest_json(messages), Prompt(messages, []))
+        known.given.extend(_response(entry, field, where) for field in settings.given)
+    prompts = list(distinct.values())
     if len(prompts) <= settings.held_out:
         raise UserError(
             f"{path}: {len(prompts)} prompts, of which prompts.held_out = {settings.held_out} are for evaluation: none "
@@ -48,7 +67,15 @@ def read_prompts(settings: PromptSettings) -> list[Messages]:
     return prompts
 
 
-def held_out(prompts: list[Messages], settings: PromptSettings, seed: int) -> list[dict[str, Any]]:
+def sandbox_giver(world: WorldSettings, given: str, seed: int) -> Giver:
+    """What comes with the sandbox's prompts: a teacher's response, or a labelled pair for each row."""
+    made = make_world(world)
+    if given == "pairs":
+        return lambda row_id, messages: list(labelled_pair(made, context_index(messages), seed, row_id))
+    return lambda row_id, messages: [teacher_response(made, context_index(messages))]
+
+
+def held_out(prompts: list[Prompt], settings: PromptSettings, seed: int) -> list[dict[str, Any]]:
     """The record rows of the prompts that only evaluation sees; their row ids are negative.
 
     The sandbox has eight prompts in all: evaluation sees the same ones, equally often.
@@ -57,13 +84,16 @@ def held_out(prompts: list[Messages], settings: PromptSettings, seed: int) -> li
         chosen = [prompts[index % len(prompts)] for index in range(settings.held_out)]
     else:
         chosen = [prompts[index] for index in _order(len(prompts), seed, "held out")[: settings.held_out]]
-    return [{"row_id": -1 - index, "messages": messages} for index, messages in enumerate(chosen)]
+    return [{"row_id": -1 - index, "messages": prompt.messages, "given": []} for index, prompt in enumerate(chosen)]
 
 
-def deal(prompts: list[Messages], settings: PromptSettings, seed: int, iteration: int) -> list[dict[str, Any]]:
+def deal(
+    prompts: list[Prompt], settings: PromptSettings, seed: int, iteration: int, giver: Giver | None = None
+) -> list[dict[str, Any]]:
     """The record rows of one iteration: the next `per_iteration` of an endless stream, row id = place in the stream.
 
-    The stream runs through all prompts that are not held out, each pass in an order of its own.
+    What comes with a prompt is its own, or the `giver`'s. The stream runs through all prompts that are not held out,
+    each pass in an order of its own.
     """
     kept = list(range(len(prompts)))
     if settings.path:
@@ -75,7 +105,9 @@ def deal(prompts: list[Messages], settings: PromptSettings, seed: int, iteration
         turn, place = divmod(row_id, len(kept))
         if turn not in orders:
             orders[turn] = _order(len(kept), seed, "pass", turn)
-        rows.append({"row_id": row_id, "messages": prompts[kept[orders[turn][place]]]})
+        prompt = prompts[kept[orders[turn][place]]]
+        given = giver(row_id, prompt.messages) if giver else prompt.given
+        rows.append({"row_id": row_id, "messages": prompt.messages, "given": given})
     return rows
 
 
@@ -132,6 +164,19 @@ def _messages(entry: Any, field: str, where: str) -> Messages:
     if any("\ud800" <= letter <= "\udfff" for message in messages for letter in message["role"] + message["content"]):
         raise UserError(f"{where}: the prompt is no text: it holds half a surrogate pair")
     return [{"role": message["role"], "content": message["content"]} for message in messages]
+
+
+def _response(entry: dict[str, Any], field: str, where: str) -> str:
+    """A given response: a text, or the last of a list of messages."""
+    if field not in entry:
+        raise UserError(f"{where}: no field {field!r}, which prompts.given names (here: {', '.join(entry)})")
+    value = entry[field]
+    text = value[-1]["content"] if isinstance(value, list) and value and _is_message(value[-1]) else value
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(f"{where}: {field!r} is neither a text nor a list of messages that ends in one; or it is empty")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UserError(f"{where}: {field!r} is no text: it holds half a surrogate pair")
+    return text
 
 
 def _is_message(value: Any) -> bool:

@@ -13,7 +13,7 @@ from ..shared.models import check_loadable, check_model_folder, require_chat_tem
 from ..shared.policies import point_to
 from ..shared.store import Store
 from ..shared.units import Manifest, Unit
-from .settings import AnyPolicy, FolderPolicy
+from .settings import AnyPolicy, FolderPolicy, SandboxPolicy
 
 VERSION = 1
 
@@ -44,7 +44,10 @@ def positions(policy: FolderPolicy) -> float:
 
 
 def bring_in(store: Store, policy: AnyPolicy, named: str) -> Manifest:
-    """Publish the reference policy, whose `digest` is `named`, unless it is there already."""
+    """Publish the reference policy, whose `digest` is `named`, unless it is there already.
+
+    A sandbox world's is made once for all runs beside each other, at `<prefix>/cache/references`.
+    """
     unit = Unit(store, layout.policy(0, "main"), VERSION, policy.model_dump(mode="json"), {"named": named})
     if manifest := unit.finished():
         return manifest
@@ -54,6 +57,15 @@ def bring_in(store: Store, policy: AnyPolicy, named: str) -> Manifest:
         if policy.copy_files:
             return unit.publish_folder(folder, metrics, started)
         return point_to(unit, folder, metrics, started)
+    shared = Unit(store.at("../cache"), f"references/{named}", VERSION, policy.model_dump(mode="json"), {})
+    made = shared.finished() or _make(shared, policy)
+    with tempfile.TemporaryDirectory(prefix="nashflow-reference-") as scratch:
+        made.fetch(shared.store, Path(scratch))
+        return unit.publish_folder(Path(scratch), made.metrics, started)
+
+
+def _make(unit: Unit, policy: SandboxPolicy) -> Manifest:
+    started = time.time()
     with tempfile.TemporaryDirectory(prefix="nashflow-reference-") as scratch:
         fit = make_reference(Path(scratch), policy.world)
         figures = {"weights": weights_digest(Path(scratch)), "kl_to_target": fit.kl, "mass_outside": fit.mass_outside}

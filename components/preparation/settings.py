@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from ..games.sandbox.settings import WorldSettings
 from ..methods import AnyMethod
+from ..methods.base import Method
 from ..oracles.settings import AnyOracle, SandboxOracle
 from ..shared.protocol import StepPrompts, StepRun, StepSettings
 from ..shared.settings import Settings
@@ -49,6 +50,9 @@ class PromptSettings(StepPrompts):
     """A JSON, JSONL or Parquet file of prompts; empty: the sandbox world's contexts, over and over."""
     field: str = "prompt"
     """The field of an entry that holds the prompt: a text (one user message) or a list of chat messages."""
+    given: tuple[str, ...] = ()
+    """The fields of an entry that hold given responses, for methods that use such: a teacher's, or the chosen and the
+    rejected one of a pair; a text, or a list of chat messages that ends in it. The sandbox world gives its own."""
     max_tokens: int = Field(1024, ge=1)
     """Longest prompt, in tokens of the policy's tokenizer with its chat template; longer ones are left out."""
     per_iteration: int = Field(ge=1)
@@ -89,6 +93,49 @@ def check_one_world(policy: AnyPolicy, prompts: PromptSettings, oracle: AnyOracl
         raise ValueError("policy.world and oracle.world differ: set both to the same world")
 
 
+def given_by(method: Method) -> Literal["responses", "pairs"] | None:
+    """What the method needs to come with the prompts."""
+    return next((phase.given for phase in method.phases(1) if phase.given), None)
+
+
+def check_given(method: Method, prompts: PromptSettings) -> None:
+    """What comes with the prompts is what the method uses.
+
+    Raises:
+        ValueError: it uses something else.
+    """
+    needed, named = given_by(method), list(prompts.given)
+    if not prompts.path or needed is None:
+        if named:
+            uses = "the sandbox world gives its own" if needed else f"{method.name} uses none"
+            raise ValueError(f"prompts.given is {named}, but {uses}: remove it")
+    elif needed == "pairs" and len(named) != 2:
+        raise ValueError(
+            f"method {method.name} learns from given pairs: set prompts.given to the two fields of an entry that hold "
+            f"the chosen and the rejected response, such as [chosen, rejected]; it is {named}"
+        )
+    elif not named:
+        raise ValueError(
+            f"method {method.name} uses a teacher's responses: set prompts.given to the field of the prompts' entries "
+            "that holds them, such as [response], or method.teacher to false"
+        )
+
+
+def check_sampling(method: Method, engine: str) -> None:
+    """The engine can sample what the method samples.
+
+    Raises:
+        ValueError: it cannot sample a mixture of policies.
+    """
+    # At t = 1 both policies of a mixture are the reference.
+    mixes = any(len(sampling.weights) > 1 for phase in method.phases(2) for sampling in phase.samples)
+    if mixes and engine != "transformers":
+        raise ValueError(
+            f"method {method.name} samples a mixture of two policies token by token, which rollout.engine {engine} "
+            "cannot: set rollout.engine to transformers"
+        )
+
+
 class Step(StepSettings):
     """The recipe. Sections that other steps own are kept as they are: those steps validate them."""
 
@@ -106,4 +153,6 @@ class Step(StepSettings):
     @model_validator(mode="after")
     def _one_world(self) -> Self:
         check_one_world(self.policy, self.prompts, self.oracle, self.evaluation["benchmarks"])
+        check_given(self.method, self.prompts)
+        check_sampling(self.method, self.rollout["engine"])
         return self

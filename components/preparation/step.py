@@ -6,9 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..engines.rollouts import check_engine
 from ..methods.units import units_of
+from ..oracles.settings import SandboxOracle
 from ..shared import layout, lock, records
-from ..shared.chat import prompt_ids
+from ..shared.chat import prompt_ids, response_ids
 from ..shared.digests import digest_json
 from ..shared.errors import UserError
 from ..shared.models import load_tokenizer
@@ -20,9 +22,9 @@ from ..shared.tracking import Tracking, open_runs
 from ..shared.units import Manifest, Unit
 from . import prompts as dealing
 from . import reference
-from .settings import FolderPolicy, Step
+from .settings import FolderPolicy, Step, given_by
 
-VERSION = 1
+VERSION = 2
 FLAGS = ("run-name", "prompts", "policy", "job-id", "owner")
 """`--run-name`, `--prompts`, `--policy`: instead of the recipe's, where not empty; `--job-id`: KFP's; `--owner`: the
 lock's owner where it is not the job."""
@@ -34,7 +36,7 @@ _VERSIONED = ("nashflow", "torch", "transformers", "tokenizers", "safetensors", 
 class Checked:
     """A recipe whose every reference holds: its prompts, and the run that it is."""
 
-    messages: list[dealing.Messages]
+    prompts: list[dealing.Prompt]
     run: Run
 
 
@@ -45,13 +47,14 @@ def check(settings: Step, store: Store) -> Checked:
         UserError: one line: a policy, prompts or oracle that cannot be used, or a run root of another recipe.
     """
     store.at("..")
+    check_engine(settings.rollout["engine"])
     reference.check(settings.policy)
     settings.oracle.check()
-    messages = dealing.read_prompts(settings.prompts)
+    prompts = dealing.read_prompts(settings.prompts)
     if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
-        messages = _that_fit(messages, settings, settings.policy)
+        prompts = _that_fit(prompts, settings, settings.policy)
     named = {
-        "prompts": digest_json(messages),
+        "prompts": digest_json([[prompt.messages, prompt.given] for prompt in prompts]),
         "policy": reference.digest(settings.policy),
         "oracle": settings.oracle.digest(),
     }
@@ -59,7 +62,7 @@ def check(settings: Step, store: Store) -> Checked:
     run = Run(settings.run.name, settings.model_dump(mode="json"), named, _versions())
     if known:
         check_same(store, known, run)
-    return Checked(messages, run)
+    return Checked(prompts, run)
 
 
 def run(call: Call[Step]) -> Result:
@@ -73,10 +76,10 @@ def run(call: Call[Step]) -> Result:
     if known:
         check_same(store, known, checked.run)
     policy = reference.bring_in(store, settings.policy, checked.run.inputs["policy"])
-    dealt = _deal(store, checked.messages, settings)
+    dealt = _deal(store, checked.prompts, settings)
     replace(checked.run, tracking=_tracked(store, settings, known, policy, dealt)).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
-    metrics = {"prompts": len(checked.messages), "iterations": settings.run.iterations}
+    metrics = {"prompts": len(checked.prompts), "iterations": settings.run.iterations}
     manifest = unit.publish({}, metrics, started)
     return Result(manifest, parameters={"resolved_run_root": store.uri, "go": "true"})
 
@@ -94,16 +97,21 @@ def _with_overrides(call: Call[Step]) -> Step:
     return Step.parse(data, "the pipeline's parameters")
 
 
-def _that_fit(messages: list[dealing.Messages], settings: Step, policy: FolderPolicy) -> list[dealing.Messages]:
-    """The prompts of at most `prompts.max_tokens` tokens.
+def _that_fit(prompts: list[dealing.Prompt], settings: Step, policy: FolderPolicy) -> list[dealing.Prompt]:
+    """The prompts of at most `prompts.max_tokens` tokens, whose given responses have at most `max_new_tokens`.
 
     Raises:
         UserError: too few are left, or one of them leaves no room for a response in the model's positions.
     """
     tokenizer, longest = load_tokenizer(Path(policy.model)), settings.prompts.max_tokens
-    lengths = [len(prompt_ids(tokenizer, prompt)) for prompt in messages]
-    fitting = [prompt for prompt, length in zip(messages, lengths, strict=True) if length <= longest]
-    needed = max((length for length in lengths if length <= longest), default=0) + settings.rollout["max_new_tokens"]
+    room: int = settings.rollout["max_new_tokens"]
+    lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
+    fitting = [
+        prompt
+        for prompt, length in zip(prompts, lengths, strict=True)
+        if length <= longest and all(len(response_ids(tokenizer, text, 0)) <= room for text in prompt.given)
+    ]
+    needed = max((length for length in lengths if length <= longest), default=0) + room
     if needed > (positions := reference.positions(policy)):
         raise UserError(
             f"a prompt and its response take up to {needed} tokens, and {policy.model} has {positions:.0f} positions: "
@@ -111,20 +119,23 @@ def _that_fit(messages: list[dealing.Messages], settings: Step, policy: FolderPo
         )
     if len(fitting) <= settings.prompts.held_out:
         raise UserError(
-            f"{settings.prompts.path}: {len(fitting)} prompts have at most prompts.max_tokens = {longest} tokens, and "
-            f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: raise the one or lower the "
-            "other"
+            f"{settings.prompts.path}: {len(fitting)} prompts have at most prompts.max_tokens = {longest} tokens (and "
+            f"given responses at most rollout.max_new_tokens = {room}), and prompts.held_out = "
+            f"{settings.prompts.held_out} of them are for evaluation: raise the first or lower the last"
         )
     return fitting
 
 
-def _deal(store: Store, messages: list[dealing.Messages], settings: Step) -> dict[int, list[Manifest]]:
+def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Step) -> dict[int, list[Manifest]]:
     """The prompt shards of every iteration, and at 0 the held-out prompts."""
     prompts, seed = settings.prompts, settings.run.seed
-    rows = dealing.held_out(messages, prompts, seed)
+    given, giver = given_by(settings.method), None
+    if given and isinstance(settings.oracle, SandboxOracle):
+        giver = dealing.sandbox_giver(settings.oracle.world, given, seed)
+    rows = dealing.held_out(all_prompts, prompts, seed)
     dealt = {0: [_publish(store, layout.held_out(), rows)]}
     for iteration in range(1, settings.run.iterations + 1):
-        rows = dealing.deal(messages, prompts, seed, iteration)
+        rows = dealing.deal(all_prompts, prompts, seed, iteration, giver)
         pieces = dealing.shards(rows, prompts.shards)
         dealt[iteration] = [
             _publish(store, layout.prompts(iteration, shard), piece) for shard, piece in enumerate(pieces)

@@ -4,15 +4,21 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .table import run_labels
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Summary = Mapping[str, Any]
 
-# Okabe and Ito's colours, which the colour-blind tell apart, from the most to the least contrast with white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_MARKERS = "osD^vPX"
+# Okabe and Ito's colours, which the colour-blind tell apart, from the most to the least contrast with white; then
+# darker ones of Tol's. There is one marker less: no two of a hundred runs look the same.
+_COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"),
+    *("#882255", "#999933", "#332288", "#888888", "#AA4499", "#661100"),
+)
+_MARKERS = "osD^vPX<>p*h"
 _STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,
@@ -28,6 +34,9 @@ _STYLE: dict[Any, Any] = {
 _EXACT = "exact iterate of the same method"
 _PANEL_INCHES, _HEIGHT_INCHES, _DPI = 4.6, 3.9, 144
 _LOGARITHMIC_FROM = 20.0
+_FEW = 3
+"""Up to so many runs have the intervals of their win rates drawn, and a legend below the panels."""
+_LEGEND_INCHES, _HIGHER_INCHES = 2.6, 0.8
 
 
 class _Line(NamedTuple):
@@ -56,12 +65,14 @@ def draw(summaries: Sequence[Summary]) -> bytes:
         matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
         matplotlib.rcParams.update(_STYLE)
         size = (_PANEL_INCHES * len(panels), _HEIGHT_INCHES)
+        if _are_many(lines):
+            size = (size[0] + _LEGEND_INCHES, size[1] + _HIGHER_INCHES)
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
         for number, panel in enumerate(panels, start=1):
             axes = figure.add_subplot(1, len(panels), number)
             panel(axes, summaries, lines)
             _label_iterations(axes, summaries)
-        _add_legend(figure)
+        _add_legend(figure, beside=_are_many(lines))
         sink = io.BytesIO()
         # Without the library's version in it.
         figure.savefig(sink, format="png", dpi=_DPI, metadata={"Software": None})
@@ -78,7 +89,8 @@ def _gap(axes: "Axes", summaries: Sequence[Summary], lines: Sequence[_Line]) -> 
             axes.plot(iterations, gaps, label=line.label, color=line.colour, marker=line.marker)
         exact_iterations, exact = _series(summary, "duality_gap_exact")
         if exact:
-            axes.plot(exact_iterations, exact, "--", label=_EXACT, color=line.colour)
+            width = 0.8 if _are_many(lines) else None
+            axes.plot(exact_iterations, exact, "--", label=_EXACT, color=line.colour, linewidth=width)
         values += [*gaps, *exact]
     if min(values) > 0 and max(values) / min(values) >= _LOGARITHMIC_FROM:
         axes.set_yscale("log")
@@ -89,25 +101,32 @@ def _gap(axes: "Axes", summaries: Sequence[Summary], lines: Sequence[_Line]) -> 
 
 def _win_rate(axes: "Axes", summaries: Sequence[Summary], lines: Sequence[_Line]) -> None:
     axes.set_title("Win rate against the reference")
-    axes.set_ylabel("win rate, 95 % interval")
+    many = _are_many(lines)
+    spread = max(end for summary in summaries for side in _intervals(summary) for end in side)
+    axes.set_ylabel(f"win rate, 95 % intervals within ±{spread:.3f}" if many else "win rate, 95 % interval")
     axes.axhline(0.5, color="0.4", linestyle=":", linewidth=1.5)
     for summary, line in zip(summaries, lines, strict=True):
         iterations, rates = _series(summary, "win_rate")
-        low, high = _series(summary, "win_rate_low")[1], _series(summary, "win_rate_high")[1]
         axes.errorbar(
             [iteration + line.shift for iteration in iterations],
             rates,
-            # At a rate of 0 or 1 rounding may put the rate a last bit outside its interval.
-            [
-                [max(0.0, rate - end) for rate, end in zip(rates, low, strict=True)],
-                [max(0.0, end - rate) for rate, end in zip(rates, high, strict=True)],
-            ],
+            None if many else _intervals(summary),
             label=line.label,
             color=line.colour,
             marker=line.marker,
             capsize=3,
             elinewidth=1.2,
         )
+
+
+def _intervals(summary: Summary) -> list[list[float]]:
+    """How far the 95 % intervals of the win rates reach below and above them."""
+    rates, low, high = (_series(summary, name)[1] for name in ("win_rate", "win_rate_low", "win_rate_high"))
+    # At a rate of 0 or 1 rounding may put the rate a last bit outside its interval.
+    return [
+        [max(0.0, rate - end) for rate, end in zip(rates, low, strict=True)],
+        [max(0.0, end - rate) for rate, end in zip(rates, high, strict=True)],
+    ]
 
 
 def _kl(axes: "Axes", summaries: Sequence[Summary], lines: Sequence[_Line]) -> None:
@@ -126,30 +145,33 @@ def _label_iterations(axes: "Axes", summaries: Sequence[Summary]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _add_legend(figure: "Figure") -> None:
+def _add_legend(figure: "Figure", *, beside: bool) -> None:
     """One entry a run, and one for all exact iterates, whose colours are their runs'."""
     from matplotlib.lines import Line2D
 
     panels = [axes.get_legend_handles_labels() for axes in figure.axes]
     entries = {label: handle for panel in reversed(panels) for handle, label in zip(*panel, strict=True)}
     if entries.pop(_EXACT, None):
-        entries[_EXACT] = Line2D([], [], color="0.4", linestyle="--")
-    columns = min(3, len(entries))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, borderaxespad=0.0)
+        label = "exact iterate" if beside else _EXACT
+        entries[label] = Line2D([], [], color="0.4", linestyle="--", linewidth=0.8 if beside else None)
+    if beside:
+        figure.legend(entries.values(), entries.keys(), loc="outside right upper", borderaxespad=0.0)
+    else:
+        columns = min(3, len(entries))
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, borderaxespad=0.0)
 
 
 def _lines(summaries: Sequence[Summary]) -> list[_Line]:
-    """Runs of one name are told apart by their seeds."""
-    names = [summary["run"] for summary in summaries]
-    labels = [
-        name if names.count(name) == 1 else f"{name} (seed {summary['seed']})"
-        for name, summary in zip(names, summaries, strict=True)
-    ]
-    middle = (len(labels) - 1) / 2
+    shift = 0.06 if len(summaries) <= _FEW else 0.0
+    middle = (len(summaries) - 1) / 2
     return [
-        _Line(label, _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], 0.06 * (i - middle))
-        for i, label in enumerate(labels)
+        _Line(label, _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], shift * (i - middle))
+        for i, label in enumerate(run_labels(summaries))
     ]
+
+
+def _are_many(lines: Sequence[_Line]) -> bool:
+    return len(lines) > _FEW
 
 
 def _series(summary: Summary, name: str) -> tuple[list[int], list[float]]:

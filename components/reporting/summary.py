@@ -13,6 +13,7 @@ from ..shared.errors import UserError
 from ..shared.run import Run
 from ..shared.store import Store
 from ..shared.units import Manifest, read_manifest, require_manifest
+from .average import average_gaps
 
 _EVALUATED = (
     "win_rate",
@@ -33,7 +34,8 @@ Manifests = dict[str, list[Manifest]]
 def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     """The summary of iterations 0 (the reference) to `last`, a JSON value; those under way are left out.
 
-    Counts are sums over shards and phases, seconds are the units' own, summed by step. What does not apply is None.
+    Counts are sums over shards and phases, seconds are the units' own, summed by step; `duality_gap_average` is the
+    unregularised gap of the average iterate. What does not apply is None.
 
     Raises:
         UserError: no iteration is finished.
@@ -44,12 +46,16 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     finished = {iteration: manifests for iteration, manifests in found.items() if manifests}
     if not finished:
         raise UserError(f"{store.uri}: nothing to report yet: not even the reference (iteration 0) has been evaluated")
+    averages = average_gaps(store, run, {t: manifests["evaluation"][0] for t, manifests in finished.items()})
     return {
         "run": run.name,
         "method": method.name,
         "seed": run.recipe["run"]["seed"],
         "policies": [{"index": iteration, "digest": _weights(store, iteration)} for iteration in finished],
-        "iterations": [_row(iteration, manifests) for iteration, manifests in finished.items()],
+        "iterations": [
+            {**_row(iteration, manifests), "duality_gap_average": averages.get(iteration)}
+            for iteration, manifests in finished.items()
+        ],
     }
 
 

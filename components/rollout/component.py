@@ -14,7 +14,7 @@ def rollout(
     manifest: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
-    """Sample K responses per prompt of one shard from the policy whose manifest is `policy`."""
+    """Sample K responses per prompt of one shard; `policy` is the manifest of the policy that was made last."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.rollout"],

@@ -1,12 +1,13 @@
-"""Sample K responses per prompt, from the policies that the phase names."""
+"""Sample K responses per prompt from the policies that the phase names, and add those that come with the prompt."""
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from ..engines.rollouts import sample_rows
+from ..engines.rollouts import given_rows, sample_rows
 from ..methods import phase_of
-from ..methods.phases import Sampling
+from ..methods.phases import Phase
 from ..shared import layout, records
 from ..shared.journal import Journal, discard
 from ..shared.policies import LocalPolicy, open_policy
@@ -21,13 +22,15 @@ def run(call: Call[Step]) -> Result:
     """Make the rollouts of one shard of an iteration's prompts."""
     phase = phase_of(call.settings.method, call.iteration, call.phase)
     prompts = require_manifest(call.store, layout.prompts(call.iteration, call.shard))
-    policies = [open_policy(call.store, str(policy)) for sampling in phase.samples for policy in sampling.policies]
+    names = {str(phase.start_from)} if phase.given else set[str]()
+    names.update(name for sampling in phase.samples for name in sampling.weights)
+    policies = {name: open_policy(call.store, name) for name in sorted(names)}
     unit = Unit(
         call.store,
         layout.shard(call.iteration, call.phase, "rollouts", call.shard),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {"prompts": prompts.digest, **{f"policy {index}": policy.weights for index, policy in enumerate(policies)}},
+        {"prompts": prompts.digest, **{name: policy.weights for name, policy in policies.items()}},
     )
     if manifest := unit.finished():
         discard(unit)
@@ -35,9 +38,13 @@ def run(call: Call[Step]) -> Result:
     started = time.time()
     table = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
     with Journal(unit) as journal:
-        for batch in _batches(call, phase.samples, policies, table, len(journal.entries)):
+        for batch in _batches(call, phase, policies, table, len(journal.entries)):
             journal.append(batch)
-    rows = sorted((row for batch in journal.entries for row in batch), key=lambda row: (row["row_id"], row["sample"]))
+    rows = [row for batch in journal.entries for row in batch]
+    if phase.given:
+        count = sum(sampling.count for sampling in phase.samples)
+        rows += given_rows(policies[str(phase.start_from)].folder, table, count)
+    rows.sort(key=lambda row: (row["row_id"], row["sample"]))
     rollouts = (records.table(rows, records.ROLLOUTS), records.ROLLOUTS)
     manifest = unit.publish_records({"rollouts": rollouts}, _metrics(rows), started)
     discard(unit)
@@ -46,19 +53,24 @@ def run(call: Call[Step]) -> Result:
 
 def _batches(
     call: Call[Step],
-    samples: tuple[Sampling, ...],
-    policies: list[LocalPolicy],
+    phase: Phase,
+    policies: dict[str, LocalPolicy],
     prompts: list[dict[str, Any]],
     done: int,
 ) -> Iterator[list[dict[str, Any]]]:
     """The micro-batches after the first `done`, in canonical order: sampling by sampling, prompt by prompt."""
     size, first = call.settings.rollout.batch_size, 0
-    for sampling, policy in zip(samples, policies, strict=True):
+    for sampling in phase.samples:
         indices = range(first, first + sampling.count)
         work = [(prompt, index) for prompt in prompts for index in indices]
         if work[done * size :]:
+            mixture: dict[Path, float] = {}
+            for name, weight in sampling.weights.items():
+                # Equal policies may lie in one folder.
+                folder = policies[name].folder
+                mixture[folder] = mixture.get(folder, 0.0) + weight
             yield from sample_rows(
-                policy.folder,
+                mixture,
                 call.settings.rollout,
                 work[done * size :],
                 role=sampling.role,
@@ -72,7 +84,7 @@ def _batches(
 def _metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
     tokens = sum(len(row["response_ids"]) for row in rows)
     return {
-        "responses": len(rows),
+        "responses": sum(row["role"] != "given" for row in rows),
         "tokens": tokens,
         "mean_length": tokens / len(rows),
         "finished": sum(row["finish"] == "stop" for row in rows) / len(rows),

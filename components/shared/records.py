@@ -15,8 +15,9 @@ from .errors import UserError
 _TOKENS = pa.list_(pa.int32())
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
-PROMPTS = pa.schema([("row_id", pa.int64()), ("messages", _MESSAGES)])
-"""`row_id`: the prompt's place in the run's stream of prompts; `messages`: the dialogue that the response continues."""
+PROMPTS = pa.schema([("row_id", pa.int64()), ("messages", _MESSAGES), ("given", pa.list_(pa.string()))])
+"""`row_id`: the prompt's place in the run's stream of prompts; `messages`: the dialogue that the response continues;
+`given`: responses that come with it, a teacher's, or a chosen and a rejected one."""
 
 ROLLOUTS = pa.schema(
     [
@@ -29,7 +30,7 @@ ROLLOUTS = pa.schema(
         ("finish", pa.string()),
     ]
 )
-"""One sampled response. `sample`: 0 … K-1 within its prompt; `role`: pair or opponent; `response_ids` include the final
+"""One response. `sample`: 0 … K-1 within its prompt; `role`: pair, opponent or given; `response_ids` include the final
 EOS where the model ended by itself (`finish` = stop; length otherwise); `text`: without special tokens."""
 
 COMPARISONS = pa.schema(
@@ -61,11 +62,13 @@ PAIRS = pa.schema(
         ("chosen_ids", _TOKENS),
         ("rejected_ids", _TOKENS),
         ("probability", pa.float64()),
-        ("label", pa.float64()),
+        ("chosen_label", pa.float64()),
+        ("rejected_label", pa.float64()),
     ]
 )
-"""One training pair. `probability`: P(chosen ≻ rejected); `label`: z in [-1, 1], which multiplies the objective's
-target (1 for binary and sampled labels, 2p - 1 for soft ones)."""
+"""One training pair. `probability`: P(chosen ≻ rejected), or 1/2 and half the difference of their win rates where they
+were measured against others; labels: z in [-1, 1] of either side against the other (1 and -1 for binary and sampled
+labels, ±(2p - 1) for soft ones), or its mean against those others. They multiply the objective's target."""
 
 LOGPROBS = pa.schema(
     [
@@ -78,6 +81,9 @@ LOGPROBS = pa.schema(
 )
 """A policy's log-probabilities of a pair's two sides, in nats: sums over the response tokens, or means where the phase
 says so."""
+
+GAME_POLICY = pa.schema([("context", pa.int32()), ("response", pa.int32()), ("logprob", pa.float64())])
+"""A policy on the sandbox world, exactly: log π(response | context), normalised over the world's responses."""
 
 CACHE = pa.schema([("key", pa.string()), ("logprob", pa.float64())])
 """The log-prob cache: `key` is the SHA-256 of the prompt and response token ids."""

@@ -17,7 +17,7 @@ from ..shared.units import Manifest
 
 @dataclass(frozen=True)
 class PairData:
-    """N training pairs: token ids of both sides, labels z (N,), and the anchors' log-probabilities (N, 2) by policy."""
+    """N training pairs: token ids of both sides, labels z, and the anchors' log-probabilities by policy, (N, 2)."""
 
     chosen: list[Pair]
     rejected: list[Pair]
@@ -53,7 +53,7 @@ def load(store: Store, phase: Phase, pairs: list[Manifest], logprobs: list[Manif
     return PairData(
         chosen=[(row["prompt_ids"], row["chosen_ids"]) for row in rows],
         rejected=[(row["prompt_ids"], row["rejected_ids"]) for row in rows],
-        labels=np.array([row["label"] for row in rows]),
+        labels=np.array([(row["chosen_label"], row["rejected_label"]) for row in rows]),
         anchors={name: np.array([values[(name, *key)] for key in keys]) for name in phase.weights},
     )
 

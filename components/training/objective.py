@@ -16,23 +16,23 @@ def log_ratios(logprobs: "torch.Tensor", base: "torch.Tensor") -> "torch.Tensor"
     return logprobs - base
 
 
-def margin(ratios: "torch.Tensor") -> "torch.Tensor":
-    """`h = D − Σ_j w_j D_j`, (B,), in nats."""
-    return ratios[:, 0] - ratios[:, 1]
+def margin(sides: "torch.Tensor") -> "torch.Tensor":
+    """Chosen minus rejected, (B,), of values (B, 2): of log-ratios it is `h = D − Σ_j w_j D_j`, in nats."""
+    return sides[:, 0] - sides[:, 1]
 
 
 def losses(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
-    """Each pair's loss, (B,), for log-ratios (B, 2) and labels z (B,) in [-1, 1].
+    """Each pair's loss, (B,), for log-ratios and labels z in [-1, 1] of both sides, (B, 2).
 
-    squared     (h − c z)²
+    squared     (h − c z)²,  z = (z_w − z_l) / 2
     logistic    −(1−ε) log σ(β h) − ε log σ(−β h)
-    unpaired    ½ Σ_y (log π(y)/π_anchor(y) − t_y)²,  t = ±c z
+    unpaired    ½ Σ_y (log π(y) − Σ_j w_j log π_j(y) − c z_y)²
     """
     return _LINKS[phase.link](phase, ratios, labels)
 
 
 def _squared(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
-    return (margin(ratios) - phase.target * labels) ** 2
+    return (margin(ratios) - phase.target * margin(labels) / 2) ** 2
 
 
 def _logistic(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
@@ -43,8 +43,7 @@ def _logistic(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "
 
 
 def _unpaired(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
-    targets = phase.target * labels
-    return 0.5 * ((ratios[:, 0] - targets) ** 2 + (ratios[:, 1] + targets) ** 2)
+    return 0.5 * ((ratios - phase.target * labels) ** 2).sum(-1)
 
 
 _LINKS = {"squared": _squared, "logistic": _logistic, "unpaired": _unpaired}

@@ -16,7 +16,7 @@ from .data import load
 from .loop import Trainer, summary
 from .settings import Step
 
-VERSION = 1
+VERSION = 2
 
 
 def run(call: Call[Step]) -> Result:

@@ -46,7 +46,9 @@ def test_both_sides_of_a_pair_are_scored_under_every_anchor() -> None:
 
 def test_a_phase_is_described_by_what_it_regresses_on() -> None:
     (first,), (second,) = (work_of(load_recipe("quickstart"), iteration).phases for iteration in (1, 2))
-    assert first.startswith("main: 000/main → 001/main by squared regression on 1 of 000/main, target ")
+    assert first == "main: 2 of 000/main, iid; 000/main → 001/main by squared regression on 1 of 000/main, target 1 nats"
     assert "001/main → 002/main by squared regression on 0.2 of 000/main + 0.8 of 001/main" in second
     (dpo,) = work_of(load_recipe("quickstart-iterative-dpo"), 2).phases
-    assert dpo == "main: 001/main → 002/main by logistic regression on 1 of 001/main"
+    assert dpo == (
+        "main: 2 of 001/main, iid; 001/main → 002/main by logistic regression on 1 of 001/main, beta 0.5"
+    )

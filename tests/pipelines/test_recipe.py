@@ -1,11 +1,12 @@
 """Recipes: files and shipped names, overrides, variables, and what a wrong one is told."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from nashflow.components.methods import AnyMethod
 from nashflow.components.rollout.settings import Step as RolloutStep
 from nashflow.components.shared.errors import UserError
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
@@ -50,10 +51,11 @@ def test_a_file_goes_before_a_shipped_recipe_of_its_name(tmp_path: Path, monkeyp
 
 
 def test_an_unknown_name_lists_the_shipped_ones() -> None:
-    assert refusal("quikstart") == (
+    line = refusal("quikstart")
+    assert line.startswith(
         "quikstart: no such recipe; give a YAML file or one of quickstart, quickstart-iterative-dpo, "
-        "quickstart-tournament"
     )
+    assert line.split("one of ")[1].split(", ") == sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,49 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
     )
 
 
+# --- recipes that extend others ---------------------------------------------------------------------------------------
+
+
+def test_an_extended_recipe_gives_what_is_not_said(tmp_path: Path) -> None:
+    written(tmp_path)
+    heir = tmp_path / "heir.yaml"
+    heir.write_text("extends: recipe.yaml\nrun: {seed: 7}\ntraining: {epochs: 5}\nmethod: {name: sppo, eta: 2}\n")
+    recipe, base = load_recipe(str(heir)), load_recipe(str(tmp_path / "recipe.yaml"))
+    assert (recipe.run.seed, recipe.training.epochs) == (7, 5)
+    assert recipe.run.name == base.run.name
+    assert recipe.training.learning_rate == base.training.learning_rate
+    assert recipe.method.model_dump(exclude_unset=True) == {"name": "sppo", "eta": 2.0}, "a method is taken as a whole"
+    assert recipe.prompts == base.prompts
+
+
+def test_a_shipped_recipe_can_be_extended_from_anywhere_and_through_others(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("extends: quickstart\nrun: {name: one}\n")
+    (tmp_path / "two.yaml").write_text("extends: one.yaml\nrun: {seed: 2}\n")
+    recipe = load_recipe(str(tmp_path / "two.yaml"), ["run.iterations=9"])
+    assert (recipe.run.name, recipe.run.seed, recipe.run.iterations) == ("one", 2, 9)
+    assert recipe.method == load_recipe("quickstart").method
+
+
+def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("extends: two.yaml\n")
+    (tmp_path / "two.yaml").write_text("extends: one.yaml\n")
+    assert refusal(str(tmp_path / "one.yaml")) == "one.yaml: extends itself, through one.yaml and two.yaml"
+    (tmp_path / "three.yaml").write_text("extends: four.yaml\n")
+    assert refusal(str(tmp_path / "three.yaml")).startswith("four.yaml: no such recipe; ")
+
+
+def test_the_sandbox_recipes_differ_in_their_method_alone() -> None:
+    """So that their figures compare: `make methods` runs them all."""
+    base = load_recipe("sandbox-inpo").model_dump(exclude={"method": True, "run": {"name"}})
+    names = {path.stem for path in SHIPPED.glob("sandbox-*.yaml")}
+    methods = set()
+    for name in names:
+        recipe = load_recipe(name)
+        assert recipe.model_dump(exclude={"method": True, "run": {"name"}}) == base
+        methods.add(recipe.method.name)
+    assert methods == {method.model_fields["name"].default for method in get_args(get_args(AnyMethod)[0])}
+
+
 # --- wrong keys, and what does not fit together ----------------------------------------------------------------------
 
 
@@ -200,3 +245,38 @@ def test_what_is_of_one_world_is_not(tmp_path: Path, sections: dict[str, Any]) -
     assert {name: getattr(recipe, name).kind for name in ("oracle", "policy")} == {
         name: sections.get(name, SMALL[name])["kind"] for name in ("oracle", "policy")
     }
+
+
+FROM_A_FILE = {"policy": {"kind": "folder", "model": "m"}, "oracle": {"kind": "reward_model", "model": "r"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "complaint"),
+    [
+        ({"name": "ipo", "tau": 0.1}, [], "method ipo learns from given pairs: set prompts.given to the two fields"),
+        ({"name": "ipo", "tau": 0.1}, ["answer"], "such as [chosen, rejected]; it is ['answer']"),
+        ({"name": "dno"}, [], "method dno uses a teacher's responses: set prompts.given to the field"),
+        ({"name": "dno", "teacher": False}, ["a"], "prompts.given is ['a'], but dno uses none: remove it"),
+        ({"name": "inpo", "eta": 1, "tau": 0.1}, ["a"], "prompts.given is ['a'], but inpo uses none: remove it"),
+    ],
+)
+def test_what_comes_with_the_prompts_is_what_the_method_uses(
+    tmp_path: Path, method: dict[str, Any], given: list[str], complaint: str
+) -> None:
+    prompts = {**SMALL["prompts"], "path": "prompts.jsonl", "given": given}
+    evaluation = {"benchmarks": ["head_to_head"]}
+    name = written(tmp_path, method=method, prompts=prompts, evaluation=evaluation, **FROM_A_FILE)
+    assert complaint in refusal(name)
+
+
+def test_the_sandbox_world_gives_its_own() -> None:
+    line = refusal("sandbox-ipo", "prompts.given=[chosen, rejected]")
+    assert "prompts.given is ['chosen', 'rejected'], but the sandbox world gives its own: remove it" in line
+
+
+def test_only_the_transformers_engine_samples_mixtures() -> None:
+    assert refusal("sandbox-nash-md", "rollout.engine=vllm").endswith(
+        "method nash_md samples a mixture of two policies token by token, which rollout.engine vllm cannot: set "
+        "rollout.engine to transformers"
+    )
+    assert load_recipe("sandbox-inpo", ["rollout.engine=vllm"]).rollout.engine == "vllm"

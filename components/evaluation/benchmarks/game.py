@@ -1,27 +1,34 @@
 """The game benchmark: a policy's exact figures on the sandbox world, and those of its method's exact iterate."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from ...games.preference import Array, Game, duality_gap, kl_divergence, payoff
-from ...games.regression import NoFiniteMinimiser, logistic_minimiser, squared_minimiser
+from ...games.preference import Array, Game, duality_gap, kl_divergence, log_normalise, payoff
+from ...games.regression import NoFiniteMinimiser, logistic_minimiser, squared_minimiser, unpaired_minimiser
 from ...games.sandbox.enumeration import Enumeration, enumerate_policy
 from ...games.sandbox.settings import WorldSettings
 from ...games.sandbox.world import make_world
 from ...methods.base import Method
-from ...methods.phases import REFERENCE, Phase
+from ...methods.phases import REFERENCE, Phase, Sampling
 from ...shared.models import load_causal_lm, load_tokenizer
 from ...shared.policies import LocalPolicy
 
 
 def measure(
     world: WorldSettings, method: Method, iteration: int, policy: LocalPolicy, reference: LocalPolicy, tau: float
-) -> dict[str, float | None]:
-    """Exact figures, averaged over the world's contexts; the gap of the exact iterate is None where none is known."""
-    matrix = make_world(world).matrix
+) -> tuple[dict[str, float | None], list[dict[str, Any]]]:
+    """Exact figures, averaged over the world's contexts, and the policy as rows of GAME_POLICY.
+
+    The gap of the exact iterate is None where none is known.
+    """
+    made = make_world(world)
+    matrix = made.matrix
     enumerated, log_reference = _enumerated(policy), _enumerated(reference)
     regularised, unregularised = (Game(matrix, log_reference.log_policy, weight) for weight in (tau, 0.0))
-    exact = exact_iterate(method, iteration, matrix, log_reference.log_policy)
-    return {
+    exact = exact_iterate(method, iteration, matrix, log_reference.log_policy, made.log_target)
+    figures = {
         "duality_gap": float(duality_gap(regularised, enumerated.log_policy).mean()),
         "duality_gap_unregularised": float(duality_gap(unregularised, enumerated.log_policy).mean()),
         "duality_gap_exact": None if exact is None else float(duality_gap(regularised, exact).mean()),
@@ -29,42 +36,67 @@ def measure(
         "win_rate_exact": float(payoff(unregularised, enumerated.log_policy, log_reference.log_policy).mean()),
         "mass_outside": float(enumerated.mass_outside.max()),
     }
+    rows = [
+        {"context": context, "response": response, "logprob": float(value)}
+        for (context, response), value in np.ndenumerate(enumerated.log_policy)
+    ]
+    return figures, rows
 
 
-def exact_iterate(method: Method, iteration: int, matrix: Array, log_reference: Array) -> Array | None:
+def exact_iterate(
+    method: Method, iteration: int, matrix: Array, log_reference: Array, log_given: Array
+) -> Array | None:
     """The policy (contexts, responses) that the method reaches when every phase finds its population minimiser.
 
-    A bracket's minimiser has no closed form: in its place stands the theory's, of iid pairs labelled by the oracle's
-    probabilities. None where it is not known, or not finite.
+    `log_given` is the law of given pairs. The minimiser on a bracket's pairs, or on best and worst, has no closed form:
+    in its place stands the theory's, of iid pairs labelled by the oracle's probabilities. A mixture of policies is that
+    of whole responses. None where the minimiser is not known, or not finite.
     """
     policies = {str(REFERENCE): log_reference}
     for step in range(1, iteration + 1):
         phases = {phase.name: phase for phase in method.phases(step)}
         for phase in phases.values():
             source = phases[phase.data_from] if phase.data_from else phase
-            minimiser = _minimiser(phase, source, policies, matrix)
+            minimiser = _minimiser(phase, source, {**policies, "given": log_given}, matrix)
             if minimiser is None:
                 return None
             policies[str(phase.result)] = minimiser
     return policies[f"{iteration:03d}/main"]
 
 
-def _minimiser(phase: Phase, source: Phase, policies: dict[str, Array], matrix: Array) -> Array | None:
-    base = sum((weight * policies[name] for name, weight in phase.weights.items()), np.zeros_like(policies["000/main"]))
-    sampling = source.samples[0] if len(source.samples) == 1 else None
-    if sampling is None or len(sampling.policies) != 1 or sampling.temperature != 1.0 or phase.reduction != "sum":
+def _minimiser(phase: Phase, source: Phase, policies: Mapping[str, Array], matrix: Array) -> Array | None:
+    log_sampler = _sampler(source, policies)
+    if log_sampler is None or phase.reduction != "sum" or phase.updates is not None:
         return None
-    sampler = policies[str(next(iter(sampling.policies)))]
-    thresholded = phase.labels == "binary" and source.comparisons == "iid"
-    judged = np.where(matrix == 0.5, 0.5, matrix > 0.5) if thresholded else matrix
+    log_base = _mixture(phase.weights, policies)
+    chosen_from_many = source.comparisons in ("bracket", "max_min")
+    if source.labels == "binary" and not chosen_from_many and not source.given:
+        matrix = np.where(matrix == 0.5, 0.5, matrix > 0.5)
     if phase.link == "squared":
-        return squared_minimiser(base, sampler, judged, phase.target)
-    if phase.link == "logistic":
-        try:
-            return logistic_minimiser(base, sampler, judged, phase.beta, phase.label_smoothing)
-        except (NoFiniteMinimiser, RuntimeError, np.linalg.LinAlgError):  # or none within reach of float64
-            return None
-    return None
+        return squared_minimiser(log_base, log_sampler, matrix, phase.target)
+    if phase.link == "unpaired":
+        # Each win rate is a mean over K responses, the response itself among them.
+        count = source.samples[0].count
+        target = phase.target * (count - 1) / count
+        return None if chosen_from_many else unpaired_minimiser(log_base, log_sampler, matrix, target)
+    kept = (np.abs(2 * matrix - 1) >= source.margin).astype(np.float64)
+    try:
+        return logistic_minimiser(log_base, log_sampler, matrix, phase.beta, phase.label_smoothing, kept)
+    except (NoFiniteMinimiser, RuntimeError, np.linalg.LinAlgError):  # or none within reach of float64
+        return None
+
+
+def _sampler(source: Phase, policies: Mapping[str, Array]) -> Array | None:
+    """The law of what responses are measured against; None where they are no independent draws from one policy."""
+    if source.given:
+        return policies["given"] if source.given == "pairs" else None
+    opponent: Sampling = source.samples[-1]
+    return _mixture(opponent.weights, policies) if opponent.temperature == 1.0 else None
+
+
+def _mixture(weights: Mapping[str, float], policies: Mapping[str, Array]) -> Array:
+    """Π_j π_j^{w_j}, normalised."""
+    return log_normalise(sum((weight * policies[name] for name, weight in weights.items()), np.zeros(1)))
 
 
 def _enumerated(policy: LocalPolicy) -> Enumeration:

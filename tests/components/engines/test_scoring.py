@@ -160,7 +160,7 @@ def test_a_saved_and_loaded_policy_has_the_same_logprobs(folder, tmp_path):
 
 
 def test_sampled_responses_score_as_the_sampler_drew_them(folder):
-    engine = TransformersEngine(folder, "float64")
+    engine = TransformersEngine({folder: 1.0}, "float64")
     settings = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 5, "batch_size": 4}
     ((best,),) = engine.sample([[0, 7]], [0], **settings)
     rivals = [([0, 7], [token]) for token in range(VOCABULARY)]
@@ -189,7 +189,7 @@ def test_buckets_hold_each_sequence_once_within_the_budget_shortest_first(sizes,
 
 @pytest.mark.skipif("NASHFLOW_MODELS" not in os.environ, reason="NASHFLOW_MODELS names no folder of real models")
 def test_a_real_chat_model_scores_its_own_answers_as_full_forwards_do():
-    engine = TransformersEngine(Path(os.environ["NASHFLOW_MODELS"]) / "tiny-llama-7m-chat")
+    engine = TransformersEngine({Path(os.environ["NASHFLOW_MODELS"]) / "tiny-llama-7m-chat": 1.0})
     prompts = [
         prompt_ids(engine.tokenizer, [{"role": "user", "content": text}])
         for text in ("Name three colours.", "What is rain?", "Write a poem about the sea and the people who cross it.")

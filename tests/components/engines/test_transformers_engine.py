@@ -30,12 +30,12 @@ def folder(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(folder):
-    return TransformersEngine(folder, "float64")
+    return TransformersEngine({folder: 1.0}, "float64")
 
 
 @pytest.fixture(scope="module")
 def llama_engine(tmp_path_factory):
-    return TransformersEngine(models.llama(tmp_path_factory.mktemp("llama"), WORDS, spread=0.1), "float64")
+    return TransformersEngine({models.llama(tmp_path_factory.mktemp("llama"), WORDS, spread=0.1): 1.0}, "float64")
 
 
 def sample(engine, prompts=ROWS, seeds=SEEDS, **settings):
@@ -94,7 +94,7 @@ def test_another_seed_gives_another_response(engine):
 
 
 def test_float32_gives_the_tokens_of_float64(folder, engine):
-    assert sample(TransformersEngine(folder, "float32")) == sample(engine)
+    assert sample(TransformersEngine({folder: 1.0}, "float32")) == sample(engine)
 
 
 def test_micro_batches_come_one_by_one_in_order(llama_engine, monkeypatch):
@@ -129,7 +129,7 @@ def test_a_response_ends_with_its_first_stop_token_or_at_the_limit(engine):
 def test_every_stop_token_of_the_generation_settings_ends_a_response(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [EOS, C]}))
-    responses = sample(TransformersEngine(copy, "float64"), ROWS * 2, range(len(ROWS) * 2))
+    responses = sample(TransformersEngine({copy: 1.0}, "float64"), ROWS * 2, range(len(ROWS) * 2))
     ends = {one.ids[-1] for one in responses if one.finish == "stop"}
     assert ends == {EOS, C}
     assert not any({EOS, C} & set(one.ids[:-1]) for one in responses)
@@ -138,7 +138,7 @@ def test_every_stop_token_of_the_generation_settings_ends_a_response(folder, tmp
 def test_generation_ends_once_every_row_has_met_a_stop_token(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(D + 1))}))
-    engine, forwards = TransformersEngine(copy), []
+    engine, forwards = TransformersEngine({copy: 1.0}), []
     engine.model.register_forward_hook(lambda *_: forwards.append(1))
     assert all(len(one.ids) == 1 and one.finish == "stop" for one in sample(engine, batch_size=len(ROWS)))
     assert len(forwards) == 1
@@ -148,7 +148,7 @@ def test_generation_settings_of_the_folder_do_not_bend_the_distribution(folder, 
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     settings = {"repetition_penalty": 3.0, "top_k": 1, "temperature": 0.1, "suppress_tokens": [A], "max_length": 3}
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": EOS, "do_sample": True, **settings}))
-    assert sample(TransformersEngine(copy, "float64")) == sample(engine)
+    assert sample(TransformersEngine({copy: 1.0}, "float64")) == sample(engine)
 
 
 def test_temperature_zero_is_greedy(engine):
@@ -194,7 +194,7 @@ def test_rows_without_a_seed_of_their_own_are_refused(llama_engine):
 @pytest.mark.skipif("NASHFLOW_MODELS" not in os.environ, reason="NASHFLOW_MODELS names no folder of real models")
 def test_a_real_chat_model_answers_within_its_limits():
     folder = Path(os.environ["NASHFLOW_MODELS"]) / "tiny-llama-7m-chat"
-    engine = TransformersEngine(folder)
+    engine = TransformersEngine({folder: 1.0})
     prompt = prompt_ids(engine.tokenizer, [{"role": "user", "content": "Name three colours."}])
     settings = {"temperature": 0.8, "top_p": 0.95, "max_new_tokens": 24}
     responses = sample(engine, [prompt] * 8, range(8), batch_size=8, **settings)

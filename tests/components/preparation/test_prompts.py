@@ -4,13 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nashflow.components.preparation.prompts import deal, held_out, read_prompts, shards
+from nashflow.components.games.sandbox.settings import WorldSettings
+from nashflow.components.games.sandbox.texts import response_index
+from nashflow.components.games.sandbox.world import make_world
+from nashflow.components.preparation.prompts import Prompt, deal, held_out, read_prompts, sandbox_giver, shards
 from nashflow.components.preparation.settings import PromptSettings
 from nashflow.components.shared.errors import UserError
 
@@ -43,6 +47,13 @@ def settings(path: Path | str = "", **changes: Any) -> PromptSettings:
     return PromptSettings.parse({"path": str(path), "per_iteration": 4, "held_out": 1, **changes}, "prompts")
 
 
+def read(path: Path, **changes: Any) -> list[Any]:
+    """The messages of the prompts in a file that come without responses."""
+    prompts = read_prompts(settings(path, **changes))
+    assert not any(prompt.given for prompt in prompts)
+    return [prompt.messages for prompt in prompts]
+
+
 def refusal(path: Path, **changes: Any) -> str:
     with pytest.raises(UserError) as caught:
         read_prompts(settings(path, **changes))
@@ -56,43 +67,43 @@ def refusal(path: Path, **changes: Any) -> str:
 
 @pytest.mark.parametrize("name", ["prompts.jsonl", "prompts.json", "prompts.txt"])
 def test_texts_and_dialogues_come_back_in_their_order(name: str, tmp_path: Path) -> None:
-    assert read_prompts(settings(write(tmp_path / name, ENTRIES))) == MESSAGES
+    assert read(write(tmp_path / name, ENTRIES)) == MESSAGES
 
 
 def test_parquet_holds_texts_or_dialogues(tmp_path: Path) -> None:
     texts = write(tmp_path / "texts.parquet", TEXTS)
-    assert read_prompts(settings(texts)) == [MESSAGES[0], MESSAGES[2], MESSAGES[3]]
+    assert read(texts) == [MESSAGES[0], MESSAGES[2], MESSAGES[3]]
     dialogues = write(tmp_path / "dialogues.parquet", [{"prompt": messages} for messages in MESSAGES])
-    assert read_prompts(settings(dialogues)) == MESSAGES
+    assert read(dialogues) == MESSAGES
 
 
 def test_another_field_can_hold_the_prompt(tmp_path: Path) -> None:
     path = write(tmp_path / "prompts.jsonl", [{"instruction": name, "prompt": 1} for name in ("one", "two")])
-    contents = [messages[0]["content"] for messages in read_prompts(settings(path, field="instruction"))]
+    contents = [messages[0]["content"] for messages in read(path, field="instruction")]
     assert contents == ["one", "two"]
 
 
 def test_empty_lines_and_a_byte_order_mark_are_nothing(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"prompt": "one"}\r\n\r\n   \n{"prompt": "two"}')
-    assert [messages[0]["content"] for messages in read_prompts(settings(path))] == ["one", "two"]
+    assert [messages[0]["content"] for messages in read(path)] == ["one", "two"]
 
 
 def test_further_keys_of_messages_are_left_out(tmp_path: Path) -> None:
     message = {"role": "user", "content": "one"}
     path = write(tmp_path / "prompts.json", [{"prompt": [{**message, "id": 7, "name": None}]}, {"prompt": "two"}])
-    assert read_prompts(settings(path))[0] == [message]
+    assert read(path)[0] == [message]
 
 
 def test_a_prompt_that_occurs_again_counts_once(tmp_path: Path) -> None:
     """Else it could be held out and dealt as well."""
     path = write(tmp_path / "prompts.jsonl", [*ENTRIES, *reversed(ENTRIES), {"prompt": MESSAGES[0]}])
-    assert read_prompts(settings(path)) == MESSAGES
+    assert read(path) == MESSAGES
 
 
 def test_without_a_path_the_prompts_are_the_sandboxs_contexts() -> None:
     prompts = read_prompts(settings())
-    assert prompts == [[{"role": "user", "content": f"x{context}"}] for context in range(8)]
+    assert prompts == [Prompt([{"role": "user", "content": f"x{context}"}], []) for context in range(8)]
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
@@ -171,8 +182,11 @@ def test_too_few_prompts_are_refused(count: int, tmp_path: Path) -> None:
 # --- dealing ---------------------------------------------------------------------------------------------------------
 
 
-def numbered(count: int) -> list[list[dict[str, str]]]:
-    return [[{"role": "user", "content": f"prompt {index}"}] for index in range(count)]
+def numbered(count: int) -> list[Prompt]:
+    return [
+        Prompt([{"role": "user", "content": f"prompt {index}"}], [f"answer {index}"] * (index % 3))
+        for index in range(count)
+    ]
 
 
 def contents(rows: list[dict[str, Any]]) -> list[str]:
@@ -198,6 +212,9 @@ def test_every_iteration_gets_the_next_prompts_and_never_one_held_out(
     assert [row["row_id"] for row in evaluated] == [-1 - index for index in range(kept_back)]
     assert len(set(contents(evaluated))) == kept_back
     assert not set(contents(evaluated)) & set(contents(stream))
+    for row in stream:
+        index = int(row["messages"][0]["content"].split()[1])
+        assert row["given"] == [f"answer {index}"] * (index % 3), "what comes with a prompt stays with it"
     left = count - kept_back
     for start in range(0, len(stream), left):  # every pass has each prompt once
         turn = contents(stream[start : start + left])
@@ -246,3 +263,73 @@ def test_an_empty_shard_is_refused() -> None:
     assert str(caught.value) == (
         "prompts: shards is 5, above per_iteration = 4, which leaves shards without prompts: set it to at most 4"
     )
+
+
+# --- what comes with a prompt ----------------------------------------------------------------------------------------
+
+
+def test_given_responses_are_texts_or_the_last_message(tmp_path: Path) -> None:
+    answers = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "better"}]
+    entries = [
+        {"prompt": "one", "chosen": answers, "rejected": "worse"},
+        {"prompt": "two", "chosen": "a", "rejected": "b"},
+    ]
+    for name in ("pairs.jsonl", "pairs.json"):
+        prompts = read_prompts(settings(write(tmp_path / name, entries), given=["chosen", "rejected"]))
+        assert [prompt.given for prompt in prompts] == [["better", "worse"], ["a", "b"]]
+
+
+def test_a_prompt_that_occurs_again_brings_its_responses_along(tmp_path: Path) -> None:
+    entries = [{"prompt": "one", "answer": "a"}, {"prompt": "two", "answer": "b"}, {"prompt": "one", "answer": "c"}]
+    prompts = read_prompts(settings(write(tmp_path / "x.jsonl", entries), given=["answer"]))
+    assert [(prompt.messages[0]["content"], prompt.given) for prompt in prompts] == [
+        ("one", ["a", "c"]),
+        ("two", ["b"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ({"prompt": "one"}, "entry 0: no field 'answer', which prompts.given names (here: prompt)"),
+        ({"prompt": "one", "answer": " "}, "entry 0: 'answer' is neither a text nor a list of messages"),
+        ({"prompt": "one", "answer": []}, "entry 0: 'answer' is neither a text nor a list of messages"),
+        ({"prompt": "one", "answer": 7}, "entry 0: 'answer' is neither a text nor a list of messages"),
+    ],
+)
+def test_a_response_that_is_none_is_named(entry: dict[str, Any], line: str, tmp_path: Path) -> None:
+    assert refusal(write(tmp_path / "x.json", [entry, {"prompt": "two", "answer": "a"}]), given=["answer"]).startswith(
+        line
+    )
+
+
+def test_the_sandboxs_teacher_says_what_wins_most_often() -> None:
+    world = make_world(WorldSettings())
+    rows = deal(
+        read_prompts(settings()), settings(per_iteration=16), 0, 1, sandbox_giver(WorldSettings(), "responses", 0)
+    )
+    for row in rows:
+        context, (text,) = int(row["messages"][0]["content"][1:]), row["given"]
+        rates = world.matrix[context] @ np.exp(world.log_target[context])
+        assert rates[response_index(text)] == rates.max()
+
+
+def test_the_sandboxs_pairs_are_labelled_draws_from_its_target() -> None:
+    """Each response as often as the target has it, and each pair's winner as often as the oracle has it."""
+    world, chosen = make_world(WorldSettings()), settings(per_iteration=8 * 2000)
+    prompts = read_prompts(chosen)
+    rows = deal(prompts, chosen, 3, 1, sandbox_giver(WorldSettings(), "pairs", 3))
+    assert rows == deal(prompts, chosen, 3, 1, sandbox_giver(WorldSettings(), "pairs", 3))
+    drawn, expected_wins, variance, wins = np.zeros((8, 25)), 0.0, 0.0, 0
+    for row in rows:
+        context, (won, lost) = int(row["messages"][0]["content"][1:]), map(response_index, row["given"])
+        drawn[context, [won, lost]] += 1 + (won == lost)
+        if won != lost:
+            low, high = sorted((won, lost))
+            probability = world.matrix[context, low, high]
+            wins += won == low
+            expected_wins += probability
+            variance += probability * (1 - probability)
+    assert abs(wins - expected_wins) < 4 * variance**0.5
+    target = np.exp(world.log_target)
+    assert np.abs(drawn / 4000 - target).max() < 5 * np.sqrt(target.max() / 4000)

@@ -152,8 +152,9 @@ def test_too_few_prompts_that_fit_are_refused(fresh: New, folders: Path) -> None
     path = folders / "prompts.jsonl"
     # 11 or 12 bytes, 3 special tokens and the BOS
     assert refusal(fresh(real(folders, prompts__max_tokens=16, prompts__held_out=14))) == (
-        f"{path}: 14 prompts have at most prompts.max_tokens = 16 tokens, and prompts.held_out = 14 of them are for "
-        "evaluation: raise the one or lower the other"
+        f"{path}: 14 prompts have at most prompts.max_tokens = 16 tokens (and given responses at most "
+        "rollout.max_new_tokens = 3), and prompts.held_out = 14 of them are for evaluation: raise the first or lower "
+        "the last"
     )
 
 

@@ -76,7 +76,7 @@ def toy_run(
     store = open_store(str(root))
     named = {"prompts": "p" * 64, "policy": "q" * 64, "oracle": "o" * 64, **(inputs or {})}
     Run(name, recipe(name, len(metrics) - 1, shards, **sections), named, {"nashflow": "0.1.0"}).write(store)
-    rows = [{"row_id": -1 - i, "messages": [{"role": "user", "content": text}]} for i, text in enumerate(prompts)]
+    rows = [{"row_id": -1 - i, "messages": [{"role": "user", "content": text}], "given": []} for i, text in enumerate(prompts)]
     _unit(store, layout.held_out()).publish_records(
         {"prompts": (records.table(rows, records.PROMPTS), records.PROMPTS)}, {}, NOW
     )

@@ -13,7 +13,8 @@ from nashflow.components.shared import records
 from nashflow.components.shared.errors import UserError
 
 SCHEMAS = {
-    name: getattr(records, name) for name in ("PROMPTS", "ROLLOUTS", "COMPARISONS", "PAIRS", "LOGPROBS", "CACHE")
+    name: getattr(records, name)
+    for name in ("PROMPTS", "ROLLOUTS", "COMPARISONS", "PAIRS", "LOGPROBS", "CACHE", "GAME_POLICY")
 }
 
 
@@ -33,7 +34,7 @@ def rows_of(schema: pa.Schema) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(st.fixed_dictionaries({field.name: values_of(field.type) for field in schema}), max_size=4)
 
 
-PROMPT = {"row_id": 1, "messages": [{"role": "user", "content": "Where?"}]}
+PROMPT = {"row_id": 1, "messages": [{"role": "user", "content": "Where?"}], "given": ["Here."]}
 LOGPROB = {"row_id": 1, "pair": 0, "policy": "000/main", "chosen": -1.5, "rejected": -2.5}
 
 
@@ -82,7 +83,7 @@ def test_a_table_in_pieces_is_one_file() -> None:
 
 def test_parquet_that_others_wrote_is_read() -> None:
     """Without Arrow's own schema in the file, lists' elements have another name; the columns' order is free too."""
-    data = parquet(prompts().select(["messages", "row_id"]), store_schema=False, compression="none")
+    data = parquet(prompts().select(["given", "messages", "row_id"]), store_schema=False, compression="none")
     assert records.from_bytes(data, records.PROMPTS, "x").to_pylist() == [PROMPT]
 
 
@@ -127,10 +128,10 @@ def test_a_token_id_above_32_bits_is_refused() -> None:
 
 nulls_inside = pa.array([[{"role": "user", "content": None}]], records.PROMPTS.field("messages").type)
 FILE_MISTAKES = [
-    (prompts().drop_columns("messages"), "column messages is missing; columns there: row_id"),
+    (prompts().drop_columns("messages"), "column messages is missing; columns there: row_id, given"),
     (
         prompts().append_column("rank", pa.array([1])).append_column("note", pa.array([""])),
-        "unknown column note, rank; columns of this record: row_id, messages",
+        "unknown column note, rank; columns of this record: row_id, messages, given",
     ),
     (prompts().set_column(0, "row_id", pa.array([1], pa.int32())), "column row_id is int32, not int64"),
     (prompts().set_column(0, "row_id", pa.array([None], pa.int64())), "column row_id has 1 nulls"),

@@ -68,7 +68,8 @@ def published(store: Any, shard: int, pairs: list[int], scored: list[int]) -> tu
         "prompt_ids": [1],
         "rejected_ids": [2],
         "probability": 0.5,
-        "label": 1,
+        "chosen_label": 1,
+        "rejected_label": -1,
     }
     tables = {
         "pairs": [{**pair, "row_id": row_id, "chosen_ids": [row_id]} for row_id in pairs],

@@ -47,7 +47,7 @@ def fixed_batch(run: SandboxRun, phase: Phase, seed: int = 0, count: int = 64) -
         for name in phase.weights
     }
     labels = np.random.default_rng(seed).uniform(-1, 1, len(rows)) if phase.labels == "soft" else np.ones(len(rows))
-    return PairData(chosen, rejected, labels, exact)
+    return PairData(chosen, rejected, np.stack([labels, -labels], axis=1), exact)
 
 
 def expected_losses(run: SandboxRun, phase: Phase, data: PairData, policy: str) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +63,7 @@ def expected_losses(run: SandboxRun, phase: Phase, data: PairData, policy: str) 
         margins[name] = chosen - rejected
     h = margins[policy] - sum(weight * margins[name] for name, weight in phase.weights.items())
     if phase.link == "squared":
-        return (h - phase.target * data.labels) ** 2, h
+        return (h - phase.target * data.labels[:, 0]) ** 2, h
     right, wrong = np.log1p(np.exp(-phase.beta * h)), np.log1p(np.exp(phase.beta * h))
     return (1 - phase.label_smoothing) * right + phase.label_smoothing * wrong, h
 
@@ -302,10 +302,11 @@ def population(run: SandboxRun, copies: np.ndarray) -> PairData:
     exact = {name: log_policy(run.folder(name))[CONTEXT] for name in ("000/main", "001/main")}
     below = np.tril_indices(25, -1)
     one, two = (np.repeat(index, copies[below]) for index in below)
+    labels = 2 * matrix[one, two] - 1
     return PairData(
         [(prompts[CONTEXT], spelt[response]) for response in one],
         [(prompts[CONTEXT], spelt[response]) for response in two],
-        2 * matrix[one, two] - 1,
+        np.stack([labels, -labels], 1),
         {name: np.stack([values[one], values[two]], 1) for name, values in exact.items()},
     )
 

@@ -10,7 +10,8 @@ from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef
 from nashflow.components.training.objective import log_ratios, losses, margin
 
 nats = st.floats(-60, 60)
-batches = st.lists(st.tuples(nats, nats, nats, nats, st.floats(-1, 1)), min_size=1, max_size=8).map(np.array)
+labels = st.floats(-1, 1)
+batches = st.lists(st.tuples(nats, nats, nats, nats, labels, labels), min_size=1, max_size=8).map(np.array)
 
 
 def phase(link: str, **constants: float) -> Phase:
@@ -19,11 +20,11 @@ def phase(link: str, **constants: float) -> Phase:
 
 
 def computed(phase: Phase, batch: np.ndarray) -> np.ndarray:
-    """Losses of rows (log π(y_w), log π(y_l), Σ w log π_j(y_w), Σ w log π_j(y_l), z)."""
+    """Losses of rows (log π(y_w), log π(y_l), Σ w log π_j(y_w), Σ w log π_j(y_l), z_w, z_l)."""
     rows = torch.from_numpy(batch)
     ratios = log_ratios(rows[:, :2], rows[:, 2:4])
     np.testing.assert_allclose(margin(ratios).numpy(), expected_margin(batch), atol=1e-12)
-    return losses(phase, ratios, rows[:, 4]).numpy()
+    return losses(phase, ratios, rows[:, 4:]).numpy()
 
 
 def expected_margin(batch: np.ndarray) -> np.ndarray:
@@ -33,7 +34,7 @@ def expected_margin(batch: np.ndarray) -> np.ndarray:
 
 @given(batch=batches, target=st.floats(-10, 10))
 def test_squared(batch: np.ndarray, target: float) -> None:
-    expected = (expected_margin(batch) - target * batch[:, 4]) ** 2
+    expected = (expected_margin(batch) - target * (batch[:, 4] - batch[:, 5]) / 2) ** 2
     np.testing.assert_allclose(computed(phase("squared", target=target), batch), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -48,13 +49,13 @@ def test_logistic(batch: np.ndarray, beta: float, smoothing: float) -> None:
 @given(batch=batches, target=st.floats(-10, 10))
 def test_unpaired(batch: np.ndarray, target: float) -> None:
     chosen, rejected = batch[:, 0] - batch[:, 2], batch[:, 1] - batch[:, 3]
-    expected = ((chosen - target * batch[:, 4]) ** 2 + (rejected + target * batch[:, 4]) ** 2) / 2
+    expected = ((chosen - target * batch[:, 4]) ** 2 + (rejected - target * batch[:, 5]) ** 2) / 2
     np.testing.assert_allclose(computed(phase("unpaired", target=target), batch), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_huge_margins_overflow_nowhere() -> None:
     ratios = torch.tensor([[3e4, -3e4], [-3e4, 3e4]])
-    values = losses(phase("logistic", beta=1.0), ratios, torch.ones(2)).tolist()
+    values = losses(phase("logistic", beta=1.0), ratios, torch.tensor([[1.0, -1.0]] * 2)).tolist()
     assert values == pytest.approx([0.0, 6e4])
 
 
@@ -66,7 +67,7 @@ def stationary_margin(phase: Phase, labels: list[float]) -> float:
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         ratios = torch.stack([torch.stack([h, torch.zeros_like(h)])] * len(labels))
-        loss = losses(phase, ratios, torch.tensor(labels, dtype=torch.float64)).mean()
+        loss = losses(phase, ratios, torch.tensor([[z, -z] for z in labels], dtype=torch.float64)).mean()
         loss.backward()
         return loss
 

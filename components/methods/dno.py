@@ -1,0 +1,48 @@
+"""DNO-Prct: direct Nash optimization, its practical form (arXiv 2404.03715, Algorithm 2).
+
+Game        J(π, π') = P(π ≻ π'), without a KL term; DNO itself takes π_{t+1} ∝ π_t exp(P(y ≻ π_t) / η).
+Loss        −log σ(β (D − D_t)) on pairs with a large margin among K responses of π_t and one of a teacher
+Assumes     nothing that ties its minimiser to DNO's update: that depends on who made the pairs and on the filter.
+Guarantee   none of the last iterate; DNO's average iterate is that of soft policy iteration, O(T^−1/2).
+β           the KL weight of DPO; the filter keeps pairs with |2p − 1| of at least `margin`.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import ClassifyingMethod
+from .phases import Phase, PolicyRef
+
+
+class DNO(ClassifyingMethod):
+    """Settings of DNO-Prct."""
+
+    name: Literal["dno"] = "dno"
+    beta: float = Field(0.1, gt=0.0)
+    """β, the KL weight of DPO."""
+    margin: float = Field(0.2, ge=0.0, lt=1.0)
+    """Least |2p − 1| of a pair that is kept, p the oracle's probability."""
+    teacher: bool = True
+    """Whether a teacher's response, which comes with the prompt, joins the policy's own."""
+    comparisons: Literal["all_pairs", "max_min"] = "all_pairs"
+    """all_pairs: every two of the responses, as the paper has it; max_min: best against worst mean win rate."""
+    labels: Literal["sampled", "binary"] = "binary"
+    """binary: the oracle's side of 1/2; sampled: a coin with its probability."""
+
+    def phases(self, iteration: int) -> tuple[Phase, ...]:
+        """One phase: sample π_t, ask the teacher, classify against the anchor π_t."""
+        current = PolicyRef(iteration - 1)
+        return (
+            Phase(
+                name="main",
+                **self.data({current: 1.0}),
+                given="responses" if self.teacher else None,
+                margin=self.margin,
+                anchors={current: 1.0},
+                link="logistic",
+                beta=self.beta,
+                start_from=current,
+                result=PolicyRef(iteration),
+            ),
+        )

@@ -1,0 +1,43 @@
+"""IPO: identity preference optimization on given pairs (arXiv 2310.12036, eq. 17).
+
+Game        none: max_π P(π ≻ μ) − τ KL(π‖π_ref) against the policy μ that the pairs come from
+Update      π ∝ π_ref exp(P(y ≻ μ) / τ), the best response to μ
+Loss        E (D − D_ref − 1/(2τ))² on given pairs
+Assumes     the pairs' responses are drawn iid from μ, and labelled by the oracle.
+Guarantee   none of the equilibrium: more iterations see more pairs of the same μ, and the target stays.
+τ           the KL weight. There is no η.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import Method
+from .phases import REFERENCE, Phase, PolicyRef, Reduction
+
+
+class IPO(Method):
+    """Settings of IPO."""
+
+    name: Literal["ipo"] = "ipo"
+    tau: float = Field(gt=0.0)
+    """τ, the KL weight."""
+    reduction: Reduction = "sum"
+    """How token log-probabilities make a response's: sum (the theory) or mean (some published code)."""
+
+    def phases(self, iteration: int) -> tuple[Phase, ...]:
+        """One phase: regress on anchor π_ref, on pairs that come with the prompts."""
+        return (
+            Phase(
+                name="main",
+                given="pairs",
+                comparisons="given",
+                labels="binary",
+                reduction=self.reduction,
+                anchors={REFERENCE: 1.0},
+                link="squared",
+                target=1.0 / (2.0 * self.tau),
+                start_from=PolicyRef(iteration - 1),
+                result=PolicyRef(iteration),
+            ),
+        )

@@ -1,0 +1,51 @@
+"""ONPO: optimistic Nash policy optimization (arXiv 2502.16852, Algorithm 1).
+
+Game        J(π, π') = P(π ≻ π'), without a KL term: staying near π'_1 = π_ref is implicit.
+Update      π'_{t+1} ∝ π'_t exp(η P(y ≻ π_t)), then π_{t+1} ∝ π'_{t+1} exp(η P(y ≻ π_t))   (optimistic mirror descent)
+Loss        E (D − D'_t − η/2)² on pairs of π_t, then E (D − D'_{t+1} − η/2)² on the same pairs
+Assumes     the pairs' responses are drawn iid from π_t.
+Guarantee   the gap of the average iterate is at most 2 (D/η + η) / T, D = max KL(π‖π_ref); with a unique equilibrium
+            and η ≤ 1/8 the last iterate converges too, at a rate that may be slow.
+η           the learning rate of mirror descent.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import PairedMethod
+from .phases import REFERENCE, Phase, PolicyRef
+
+
+class ONPO(PairedMethod):
+    """Settings of ONPO."""
+
+    name: Literal["onpo"] = "onpo"
+    eta: float = Field(gt=0.0)
+    """η, the learning rate of mirror descent (the paper's recipe: 100; the theory wants at most 1/2)."""
+
+    def phases(self, iteration: int) -> tuple[Phase, ...]:
+        """Two phases on one set of pairs: the auxiliary policy, which lives on, then the policy that is played."""
+        current, auxiliary = PolicyRef(iteration - 1), PolicyRef(iteration, "auxiliary")
+        previous = PolicyRef(iteration - 1, "auxiliary") if iteration > 1 else REFERENCE
+        return (
+            Phase(
+                name="auxiliary",
+                **self.data({current: 1.0}),
+                anchors={previous: 1.0},
+                link="squared",
+                target=self.target(self.eta),
+                start_from=previous,
+                result=auxiliary,
+            ),
+            Phase(
+                name="main",
+                data_from="auxiliary",
+                reduction=self.reduction,
+                anchors={auxiliary: 1.0},
+                link="squared",
+                target=self.target(self.eta),
+                start_from=auxiliary,
+                result=PolicyRef(iteration),
+            ),
+        )

@@ -1,0 +1,47 @@
+"""SPPO: self-play preference optimization (arXiv 2405.00675, eq. 4.3).
+
+Game        J(π, π') = P(π ≻ π'), without a KL term.
+Update      π_{t+1} ∝ π_t exp(η P(y ≻ π_t))   (multiplicative weights), which the loss approximates
+Loss        E (log π(y)/π_t(y) − η (P̂(y ≻ π_t) − 1/2))²: the log-partition function is replaced by η/2
+Assumes     η is small: 0 ≤ log Z − η/2 ≤ η²/8. The constrained minimiser leaves multiplicative weights as η grows. P̂ is
+            the mean over all K responses, y itself at 1/2 among them, which shrinks P − 1/2 by (K − 1)/K.
+Guarantee   the average iterate's gap falls as T^−1/2 for exact multiplicative weights; the last iterate may cycle.
+η           the learning rate of multiplicative weights (the published code's 1/β, 1000).
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import SelfPlayMethod
+from .phases import Labels, Phase, PolicyRef
+
+
+class SPPO(SelfPlayMethod):
+    """Settings of SPPO."""
+
+    name: Literal["sppo"] = "sppo"
+    eta: float = Field(gt=0.0)
+    """η, the learning rate of multiplicative weights."""
+    samples: int = Field(8, ge=2)
+    """K, the number of responses sampled per prompt."""
+    comparisons: Literal["win_rates", "max_min"] = "win_rates"
+    """win_rates: every response regresses on its mean win rate among the K; max_min: the best and the worst of them, on
+    their own comparison (with binary labels the published hard variant, targets ±η/2)."""
+    labels: Labels = "soft"
+    """soft: the oracle's probabilities; binary: their side of 1/2; sampled: a coin with them."""
+
+    def phases(self, iteration: int) -> tuple[Phase, ...]:
+        """One phase: sample π_t, regress log π/π_t of each response on its label."""
+        current = PolicyRef(iteration - 1)
+        return (
+            Phase(
+                name="main",
+                **self.data({current: 1.0}),
+                anchors={current: 1.0},
+                link="unpaired",
+                target=self.eta / 2.0,
+                start_from=current,
+                result=PolicyRef(iteration),
+            ),
+        )
