@@ -4,7 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test slow real lint types format clean
+# make methods: which sandbox recipes, where their runs live, further options of each (SET='--set run.iterations=3').
+METHODS := $(sort $(basename $(notdir $(wildcard pipelines/recipes/sandbox-*.yaml))))
+METHODS_ROOT := runs/methods
+METHODS_FIGURE := docs/methods.png
+SET :=
+RUNS = $(METHODS:%=$(METHODS_ROOT)/%)
+
+.PHONY: help run test slow real methods docs lint types format clean $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +27,19 @@ slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, 
 
 real: $(READY)  ## run the pipeline on real prompts and models (NASHFLOW_DATA, NASHFLOW_MODELS)
 	$(BIN)/pytest -m real -s tests/real
+
+methods: $(READY)  ## run every method on the sandbox, two at a time, and compare them (an hour; goes on where it was)
+	@$(MAKE) --jobs=2 --keep-going --no-print-directory $(RUNS)
+	$(BIN)/nashflow report $(firstword $(RUNS)) $(addprefix --with ,$(wordlist 2,99,$(RUNS))) --output $(METHODS_FIGURE)
+
+$(RUNS): $(METHODS_ROOT)/%:
+	@mkdir -p $(METHODS_ROOT)
+	@echo "$*: running; log: $@.log"
+	@$(BIN)/nashflow run pipelines/recipes/$*.yaml --run-root $@ $(SET) >$@.log 2>&1 || { \
+		echo "$*: failed: $$(grep -m 1 '^nashflow:' $@.log || tail -n 1 $@.log); log: $@.log" >&2; exit 1; }
+
+docs: $(READY)  ## write docs/methods.md anew from the code
+	$(BIN)/python -m nashflow.pipelines.methods_page
 
 lint: $(READY) types  ## check style and types
 	$(BIN)/ruff check .

@@ -9,6 +9,8 @@ import typer
 
 from nashflow.components.shared.errors import UserError
 
+from .game.commands import app as game_app
+
 app = typer.Typer(
     name="nashflow",
     help="Align language models with general preferences by iterative self-play, as a Kubeflow pipeline.",
@@ -16,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(game_app, name="game")
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's YAML file, or a shipped recipe's name.")

@@ -1,5 +1,7 @@
-"""The graph: preparation, then T iterations unrolled behind its `go`, then the report."""
+"""The graph: preparation, T iterations unrolled behind its `go`, the report; and whatever happens, the closing."""
 
+import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,8 @@ from typing import Any, NamedTuple
 
 from kfp import compiler, dsl
 
+from nashflow.components.closing.component import closing
+from nashflow.components.closing.settings import Step as ClosingStep
 from nashflow.components.evaluation.component import evaluation
 from nashflow.components.evaluation.settings import Step as EvaluationStep
 from nashflow.components.judging.component import judging
@@ -25,64 +29,92 @@ from nashflow.components.shared.protocol import StepSettings
 from nashflow.components.training.component import training
 from nashflow.components.training.settings import Step as TrainingStep
 
+from .lint import check_graph
+from .placement import Images, place
 from .recipe import Recipe
 
 _LONGEST_SETTINGS = 64_000
 
 
-def compile_graph(recipe: Recipe, package: Path) -> None:
+def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
     """Write the recipe's graph as KFP IR (YAML); the same recipe gives the same bytes.
 
+    `first` is the first iteration that the graph unrolls: those before it have to be finished under the run root, by a
+    graph of their own. Runs too large for one workflow are chained so.
+
     Raises:
-        UserError: settings that cannot travel through KFP: `{{` in a text, more than 64 kB; or the file name.
+        UserError: settings that cannot travel through KFP: `{{` in a text, more than 64 kB; a graph that breaks a rule
+            of `lint`, such as its size; or the file name.
     """
     if package.suffix != ".yaml":
         raise UserError(f"--output {package}: a pipeline is a YAML file: give a name that ends in .yaml")
-    compiler.Compiler().compile(_graph(recipe), str(package))
+    if not 1 <= first <= recipe.run.iterations:
+        raise UserError(f"--first-iteration {first}: the recipe's iterations are 1 to {recipe.run.iterations}")
+    compiler.Compiler().compile(_graph(recipe, first), str(package))
+    check_graph(package)
 
 
-def _graph(recipe: Recipe) -> Any:
+def _graph(recipe: Recipe, first: int) -> Any:
     # KFP allows no pipeline to be defined while another one is.
-    iterations = [_iteration(recipe, iteration) for iteration in range(1, recipe.run.iterations + 1)]
+    iterations = {number: _iteration(recipe, number) for number in range(first, recipe.run.iterations + 1)}
+    cluster = recipe.cluster
 
-    @dsl.pipeline(name=recipe.run.name, description=f"{recipe.method.name}, {len(iterations)} iterations")
+    @dsl.pipeline(
+        name=recipe.run.name,
+        description=f"{recipe.method.name}, iterations {first} to {recipe.run.iterations}",
+        pipeline_config=dsl.PipelineConfig(ttl_seconds_after_finished=cluster.ttl_seconds or None),
+    )
     def graph(
-        run_root: str = recipe.cluster.run_root,
+        run_root: str = cluster.run_root,
         run_name: str = "",
         prompts: str = "",
         policy: str = "",
         owner: str = "",
-        image: str = recipe.cluster.image,
+        only_new_prompts: str = "false",
+        image: str = cluster.images.steps,
+        vllm_image: str = cluster.images.vllm,
+        training_image: str = cluster.images.training,
     ) -> None:
-        prepared = preparation(
-            settings=_settings(recipe, PreparationStep),
-            run_root=run_root,
-            run_name=run_name,
-            prompts=prompts,
-            policy=policy,
-            job_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-            owner=owner,
-        )
-        _place(prepared, image)
-        root = prepared.outputs["resolved_run_root"]
-        with dsl.If(prepared.outputs["go"] == "true"):
-            reference = evaluation(
-                settings=_settings(recipe, EvaluationStep),
-                run_root=root,
-                iteration=0,
-                policy=prepared.outputs["manifest"],
-                reference=prepared.outputs["manifest"],
+        images = Images(image, vllm_image, training_image)
+        job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "owner": owner}
+        closed = closing(settings=_settings(recipe, ClosingStep), run_root=run_root, **job)
+        place(closed, recipe, "closing", images)
+        with dsl.ExitHandler(closed, name="run"):
+            prepared = preparation(
+                settings=_settings(recipe, PreparationStep),
+                run_root=run_root,
+                run_name=run_name,
+                prompts=prompts,
+                policy=policy,
+                only_new_prompts=only_new_prompts,
+                **job,
             )
-            _place(reference, image, "evaluation of the reference")
-            current = prepared.outputs["manifest"]
-            for number, iteration in enumerate(iterations, start=1):
-                done = iteration(run_root=root, policy=current, reference=reference.outputs["manifest"], image=image)
-                done.set_display_name(f"iteration {number}").set_caching_options(False)
-                current = done.outputs["policy"]
-            reported = reporting(settings=_settings(recipe, ReportingStep), run_root=root, iteration=len(iterations))
-            _place(reported.after(done), image)
+            place(prepared, recipe, "preparation", images)
+            with dsl.If(prepared.outputs["go"] == "true"):
+                _unroll(recipe, iterations, prepared, images)
 
     return graph
+
+
+def _unroll(recipe: Recipe, iterations: dict[int, Callable[..., Any]], prepared: Any, images: Images) -> None:
+    """The reference's evaluation, the iterations one after the other, the report."""
+    root = prepared.outputs["resolved_run_root"]
+    reference = _named(evaluation, 0)(
+        settings=_settings(recipe, EvaluationStep),
+        run_root=root,
+        iteration=0,
+        policy=prepared.outputs["manifest"],
+        reference=prepared.outputs["manifest"],
+    )
+    place(reference, recipe, "evaluation", images, 0)
+    reference.set_display_name("evaluation of the reference")
+    current = prepared.outputs["manifest"]
+    for number, iteration in iterations.items():
+        done = iteration(run_root=root, policy=current, reference=reference.outputs["manifest"], **images._asdict())
+        done.set_display_name(f"iteration {number}").set_caching_options(False)
+        current = done.outputs["policy"]
+    reported = reporting(settings=_settings(recipe, ReportingStep), run_root=root, iteration=recipe.run.iterations)
+    place(reported.after(done), recipe, "reporting", images)
 
 
 class _Made(NamedTuple):
@@ -95,54 +127,71 @@ def _iteration(recipe: Recipe, iteration: int) -> Callable[..., Any]:
     """One iteration as a nested graph: the method's phases in their order, then the evaluation."""
 
     @dsl.pipeline(name=f"iteration-{iteration:03d}")
-    def graph(run_root: str, policy: dsl.Input[dsl.Artifact], reference: dsl.Input[dsl.Artifact], image: str) -> _Made:
+    def graph(
+        run_root: str,
+        policy: dsl.Input[dsl.Artifact],
+        reference: dsl.Input[dsl.Artifact],
+        image: str,
+        vllm_image: str,
+        training_image: str,
+    ) -> _Made:
+        images = Images(image, vllm_image, training_image)
         made = policy
         for phase in recipe.method.phases(iteration):
-            made = _phase(recipe, iteration, phase, run_root, made, image)
-        evaluated = evaluation(
+            made = _phase(recipe, iteration, phase, run_root, made, images)
+        evaluated = _named(evaluation, iteration)(
             settings=_settings(recipe, EvaluationStep),
             run_root=run_root,
             iteration=iteration,
             policy=made,
             reference=reference,
         )
-        _place(evaluated, image)
+        place(evaluated, recipe, "evaluation", images, iteration)
         return _Made(policy=made)
 
     return graph  # type: ignore[no-any-return]
 
 
-def _phase(recipe: Recipe, iteration: int, phase: Phase, run_root: Any, upstream: Any, image: Any) -> Any:
+def _phase(recipe: Recipe, iteration: int, phase: Phase, run_root: Any, upstream: Any, images: Images) -> Any:
     """The data of one phase, shard by shard, and its training; the new policy's manifest."""
-    place = {"run_root": run_root, "iteration": iteration, "phase": phase.name}
-    with dsl.ParallelFor(items=list(range(recipe.prompts.shards))) as shard:
+    where = {"run_root": run_root, "iteration": iteration, "phase": phase.name}
+    with dsl.ParallelFor(items=list(range(recipe.prompts.shards)), parallelism=recipe.cluster.parallelism) as shard:
         if not phase.data_from:
-            sampled = rollout(settings=_settings(recipe, RolloutStep), shard=shard, policy=upstream, **place)
-            _place(sampled, image)
-            judged = judging(
+            sampled = _named(rollout, iteration, phase)(
+                settings=_settings(recipe, RolloutStep), shard=shard, policy=upstream, **where
+            )
+            place(sampled, recipe, "rollout", images, iteration)
+            judged = _named(judging, iteration, phase)(
                 settings=_settings(recipe, JudgingStep),
                 shard=shard,
                 rollouts=sampled.outputs["manifest"],
-                **place,
+                **where,
             )
-            _place(judged, image)
+            place(judged, recipe, "judging", images, iteration)
             upstream = judged.outputs["manifest"]
-        scored = logprobs(settings=_settings(recipe, LogprobsStep), shard=shard, pairs=upstream, **place)
-        _place(scored, image)
-    trained = training(
+        scored = _named(logprobs, iteration, phase)(
+            settings=_settings(recipe, LogprobsStep), shard=shard, pairs=upstream, **where
+        )
+        place(scored, recipe, "logprobs", images, iteration)
+    trained = _named(training, iteration, phase)(
         settings=_settings(recipe, TrainingStep),
         logprobs=dsl.Collected(scored.outputs["manifest"]),
-        **place,
+        **where,
     )
-    _place(trained, image)
+    place(trained, recipe, "training", images, iteration)
     return trained.outputs["manifest"]
 
 
-def _place(task: dsl.PipelineTask, image: Any, name: str | None = None) -> None:
-    """What every task has: its image, and no KFP cache, whose hit would skip verification and ignore code changes."""
-    task.set_container_image(image).set_caching_options(False)
-    if name:
-        task.set_display_name(name)
+def _named(component: Any, iteration: int, phase: Phase | None = None) -> Any:
+    """A component under a name of its own.
+
+    Where nested graphs have executors of one name, KFP 2.17 renames them while it merges what kfp-kubernetes says of
+    them, and one iteration's labels end up with another's.
+    """
+    name = f"{component.component_spec.name}-{iteration:03d}{f'-{phase.name}' if phase else ''}"
+    named = copy.copy(component)
+    named.component_spec = dataclasses.replace(component.component_spec, name=name)
+    return named
 
 
 def _settings(recipe: Recipe, step: type[StepSettings]) -> str:

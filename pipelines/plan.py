@@ -33,7 +33,7 @@ def tasks_of(recipe: Recipe) -> list[str]:
     for iteration in range(1, recipe.run.iterations + 1):
         for step, keys in units_of(recipe.method, iteration, recipe.prompts.shards).items():
             tasks += [f"{iteration}/{step}"] * len(keys)
-    return [*tasks, "reporting"]
+    return [*tasks, "reporting", "closing"]
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:

@@ -26,18 +26,11 @@ from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.settings import Settings
 from nashflow.components.training.settings import TrainingSettings
 
+from .cluster import ClusterSettings
+
 SHIPPED = Path(__file__).parent / "recipes"
 _WHOLES = {"method", "policy", "oracle"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-
-class ClusterSettings(Settings):
-    """The recipe's `cluster` section: what only a cluster reads."""
-
-    image: str = "nashflow:0.1.0"
-    """Image of every step."""
-    run_root: str = ""
-    """Run root of submitted runs, such as s3://bucket/runs/{job}, where {job} becomes the KFP job id."""
 
 
 class Recipe(Settings):

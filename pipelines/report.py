@@ -11,7 +11,14 @@ from rich.table import Table
 from nashflow.components.reporting.figure import draw
 from nashflow.components.reporting.files import FIGURE, PAGE, publish_report, report_unit
 from nashflow.components.reporting.summary import summarise
-from nashflow.components.reporting.table import CAPTION, Column, figure_columns, second_columns
+from nashflow.components.reporting.table import (
+    CAPTION,
+    COMPARISON_CAPTION,
+    Column,
+    comparison_columns,
+    figure_columns,
+    second_columns,
+)
 from nashflow.components.shared import layout
 from nashflow.components.shared.atomic_file import replacing
 from nashflow.components.shared.errors import UserError
@@ -22,6 +29,8 @@ _LENS = ("evaluation.tau", "evaluation.temperature")
 """What a policy is looked at through: figures measured with another one do not compare."""
 
 _ANY_WIDTH = 10_000
+_NAMED = 3
+"""So many other runs' names are in the name of the file of their figure."""
 
 
 class _Report(NamedTuple):
@@ -31,9 +40,9 @@ class _Report(NamedTuple):
 
 
 def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
-    """Show the table of each run again. One run: write its report's files anew; several: draw them in one figure.
+    """One run: show its table again, and write its report's files anew. Several: one table and one figure of them all.
 
-    `output` is where the figure goes; by default below the first run root.
+    `output` is where the figure goes; by default that of several runs goes below the first run root.
 
     Raises:
         UserError: there is no run, nothing in it is finished, or the runs are not of one world (says what differs).
@@ -49,38 +58,46 @@ def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
         publish_report(report_unit(store, run, summary), run, summary)
         print_table(summary, store, console)
     else:
-        for report in reports:
-            _print_figures(report.summary, console)
-        console.print(CAPTION, style="dim", highlight=False)
+        title = "the runs after their last iteration"
+        _print_tables(title, comparison_columns([report.summary for report in reports]), console)
+        console.print(COMPARISON_CAPTION, style="dim", highlight=False)
     if output or len(reports) > 1:
         _print_place(console, "figure", _write_figure(reports, output))
 
 
 def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> None:
     """Print a run's figures, a row an iteration, and where its report lies."""
-    _print_figures(summary, console)
+    title = f"{summary['run']}: {summary['method']}, seed {summary['seed']}"
+    _print_tables(title, [figure_columns(summary), second_columns(summary)], console)
     console.print(CAPTION, style="dim", highlight=False)
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         _print_place(console, name, store.location(key))
 
 
-def _print_figures(summary: Mapping[str, Any], console: Console) -> None:
-    """One table where the terminal is wide enough, otherwise a second one for the seconds."""
-    title = f"{summary['run']}: {summary['method']}, seed {summary['seed']}"
-    figures, seconds = figure_columns(summary), second_columns(summary)
-    whole = _table(title, figures + seconds)
-    tables = [whole]
-    if console.measure(whole, options=console.options.update(width=_ANY_WIDTH)).maximum > console.width:
-        tables = [_table(title, figures), _table("seconds by step", [figures[0], *seconds])]
-    for table in tables:
-        console.print(table)
+def _print_tables(title: str, groups: Sequence[list[Column]], console: Console) -> None:
+    """The groups of columns side by side, in as few tables as fit on the terminal; each has the first column."""
+    first, *rest = groups
+    tables = [first]
+    for group in rest:
+        wider = [*tables[-1], *group]
+        if _width(_table(title, wider), console) <= console.width:
+            tables[-1] = wider
+        else:
+            tables.append([first[0], *group])
+    for number, columns in enumerate(tables):
+        console.print(_table(None if number else title, columns))
         console.print()
 
 
-def _table(title: str, columns: Sequence[Column]) -> Table:
+def _width(table: Table, console: Console) -> int:
+    """How many characters wide the table is where there is room for it."""
+    return console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
+
+
+def _table(title: str | None, columns: Sequence[Column]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
     for column in columns:
-        table.add_column(column.title, justify="right", no_wrap=True)
+        table.add_column(column.title, justify="left" if column.words else "right", no_wrap=True)
     for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*row)
     return table
@@ -124,7 +141,9 @@ def _write_figure(reports: Sequence[_Report], output: Path | None) -> str:
         with replacing(output) as file:
             file.write(figure)
         return str(output)
-    store, names = reports[0].store, "-".join(report.run.name for report in reports[1:])
-    key = f"report/figure-with-{names}.png"
+    store, others = reports[0].store, reports[1:]
+    # The names of many would make a file name that is too long.
+    named = "-".join(report.run.name for report in others) if len(others) <= _NAMED else f"{len(others)}-others"
+    key = f"report/figure-with-{named}.png"
     store.write(key, figure)
     return store.location(key)

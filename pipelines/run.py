@@ -58,6 +58,7 @@ _SHOWN = {
     "training": ("updates", "loss", "accuracy"),
     "evaluation": ("win_rate", "duality_gap", "kl"),
     "reporting": (),
+    "closing": (),
 }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,10 +67,12 @@ def trace(solver: Solver, game: Game, updates: int) -> Curve:
 
 
 def _with_reference(solver: Solver, game: Game) -> Iterator[Array]:
-    yield np.broadcast_to(game.log_reference, game.matrix.shape[:-1])
+    iterates = solver.iterates(game)
     done = 0
     try:
-        for log_policy in solver.iterates(game):
+        first = next(iterates)  # before anything is shown: settings that do not fit are refused whatever the reference
+        yield np.broadcast_to(game.log_reference, game.matrix.shape[:-1])
+        for log_policy in chain([first], iterates):
             yield log_policy
             done += 1
     except (RuntimeError, np.linalg.LinAlgError) as error:

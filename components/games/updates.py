@@ -32,15 +32,3 @@ def extragradient_step(game: Game, log_policy: Array, step: float) -> Array:
 def geometric_mixture(log_policy: Array, log_other: Array, weight: float) -> Array:
     """The distribution proportional to policy^(1 − weight) other^weight, whole responses at a time."""
     return log_normalise((1 - weight) * log_policy + weight * log_other)
-
-
-def inpo(game: Game, log_policy: Array, eta: float) -> Array:
-    """Going: use mirror_step(game, log_policy, log_policy, 1 / eta)."""
-    return mirror_step(game, log_policy, log_policy, 1 / eta)
-
-
-def iterative_dpo(matrix: Array, log_policy: Array, log_anchor: Array, beta: float) -> Array:
-    """Going: use regression.logistic_minimiser(log_anchor, log_policy, matrix, beta)."""
-    from .regression import logistic_minimiser
-
-    return logistic_minimiser(log_anchor, log_policy, matrix, beta)

@@ -90,13 +90,15 @@ def win_rates(count: int) -> Tournament:
 
 
 def max_min(count: int) -> Tournament:
-    """Every sample meets every other one; the highest mean win rate makes a pair with the lowest, the first of equals.
+    """Every sample meets every other one; the highest mean win rate makes a pair with the lowest; of equals the
+    first is best and the last worst.
 
-    Under a Bradley-Terry oracle these are the highest and the lowest reward. The pair stands if its rates differ.
+    Where labels are no coins, a Bradley-Terry oracle makes these the highest and the lowest reward. The pair stands if
+    its rates differ.
     """
     matches = list(combinations(range(count), 2))
     scores = _scores(count, matches, (yield matches))
-    best, worst = max(range(count), key=scores.__getitem__), min(range(count), key=scores.__getitem__)
+    best, worst = max(range(count), key=scores.__getitem__), min(reversed(range(count)), key=scores.__getitem__)
     return [Candidate(best, worst, scores[best] > scores[worst])]
 
 

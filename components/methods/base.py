@@ -83,14 +83,15 @@ class PairedMethod(SelfPlayMethod):
     """iid: responses 1 and 2, 3 and 4, …, one comparison each, as the theory has it; all_pairs: every two of the K;
     versus_opponent: neighbours, either measured against one more response, at temperature 1, so that the pairs may come
     from any temperature; bracket: best against worst of a tournament, as the paper's experiments have it (K a power of
-    two); max_min: best against worst mean win rate, with a reward model best against worst reward. The pairs of the
-    last two are no independent draws: their steps are larger than the theory's, and distorted."""
+    two); max_min: best against worst mean win rate (of rewards, the highest against the lowest unless labels are
+    sampled). The pairs of the last two are no independent draws: their steps are larger than the theory's, and
+    distorted. On the sandbox a bracket of 4 goes 1.6 times as far and one of 8 1.8 times; on weak preferences, farther."""
 
     def target(self, step: float) -> float:
-        """The regression's c, in nats, for a mirror step of size s: half of it, or s against a third response.
+        """The regression's c, in nats, for a mirror step of size s: s/2, or s against a third response.
 
-        (z_w − z_l)/2 averages to 2 P(y ≻ μ) − 1 over the rejected y' where a pair's labels are one verdict, z_l = −z_w,
-        but to P(y ≻ μ) − P(y' ≻ μ), which has half the slope in P, where either side has its own.
+        (z_w − z_l)/2 averages to 2 P(y ≻ y') − 1 where the two of a pair are judged by each other, and to
+        P(y ≻ π) − P(y' ≻ π) where π judges them: half the slope in a response's win rate.
         """
         return step if self.comparisons == "versus_opponent" else step / 2.0
 

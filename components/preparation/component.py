@@ -12,6 +12,7 @@ def preparation(
     policy: str,
     job_id: str,
     owner: str,
+    only_new_prompts: str,
     manifest: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     resolved_run_root: dsl.OutputPath(str),  # type: ignore[valid-type]
@@ -28,6 +29,7 @@ def preparation(
             *("--policy", policy),
             *("--job-id", job_id),
             *("--owner", owner),
+            *("--only-new-prompts", only_new_prompts),
             *("--settings", settings),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],

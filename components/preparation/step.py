@@ -22,12 +22,14 @@ from ..shared.tracking import Tracking, open_runs
 from ..shared.units import Manifest, Unit
 from . import prompts as dealing
 from . import reference
+from .ledger import Ledger, NothingNew
 from .settings import FolderPolicy, Step, given_by
 
 VERSION = 2
-FLAGS = ("run-name", "prompts", "policy", "job-id", "owner")
+FLAGS = ("run-name", "prompts", "policy", "job-id", "owner", "only-new-prompts")
 """`--run-name`, `--prompts`, `--policy`: instead of the recipe's, where not empty; `--job-id`: KFP's; `--owner`: the
-lock's owner where it is not the job."""
+lock's owner where it is not the job; `--only-new-prompts`: true leaves out the prompts that runs of this name beside
+this one have taken before, and ends the run at once where too few are left."""
 
 _VERSIONED = ("nashflow", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "mlflow")
 
@@ -40,11 +42,12 @@ class Checked:
     run: Run
 
 
-def check(settings: Step, store: Store) -> Checked:
+def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked:
     """Validate everything that can be validated without a GPU. Nothing is written.
 
     Raises:
         UserError: one line: a policy, prompts or oracle that cannot be used, or a run root of another recipe.
+        NothingNew: too few prompts are new by the ledger.
     """
     store.at("..")
     check_engine(settings.rollout["engine"])
@@ -53,6 +56,10 @@ def check(settings: Step, store: Store) -> Checked:
     prompts = dealing.read_prompts(settings.prompts)
     if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
         prompts = _that_fit(prompts, settings, settings.policy)
+    if ledger:
+        prompts = ledger.new(prompts)
+        if len(prompts) <= settings.prompts.held_out:
+            raise NothingNew
     named = {
         "prompts": digest_json([[prompt.messages, prompt.given] for prompt in prompts]),
         "policy": reference.digest(settings.policy),
@@ -69,12 +76,19 @@ def run(call: Call[Step]) -> Result:
     """Prepare a run, or resume or extend the one under the run root."""
     started = time.time()
     settings, store = _with_overrides(call), call.store
-    checked = check(settings, store)
+    ledger = Ledger(store, settings.run.name) if call.flags["only-new-prompts"] == "true" else None
+    try:
+        checked = check(settings, store, ledger)
+    except NothingNew:
+        manifest = Unit(store, "preparation", VERSION, None, {}).publish({}, {"prompts": 0}, started)
+        return Result(manifest, parameters={"resolved_run_root": store.uri, "go": "false"})
     lock.acquire(store, call.flags["owner"] or call.flags["job-id"] or "by hand")
     # Once more: until the lock was taken, another run could make this run root its own.
     known = read_run(store)
     if known:
         check_same(store, known, checked.run)
+    if ledger:
+        ledger.take(checked.prompts)
     policy = reference.bring_in(store, settings.policy, checked.run.inputs["policy"])
     dealt = _deal(store, checked.prompts, settings)
     replace(checked.run, tracking=_tracked(store, settings, known, policy, dealt)).write(store)

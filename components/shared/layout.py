@@ -3,6 +3,7 @@
 RUN = "run.json"
 LOCK = "lock.json"
 SUMMARY = "report/summary.json"
+OUTCOME = "report/outcome.json"
 
 
 def prompts(iteration: int, shard: int) -> str:

@@ -90,7 +90,7 @@ def main(
     """The entry point of a step's module: parse, run, write the outputs, exit."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        arguments = _parser(step, flags).parse_args()
+        arguments = parser(step, flags).parse_args()
         parsed = settings.parse(_json(arguments.settings), "--settings")
         _pin_threads(parsed.run.threads)
         executor_input = json.loads(arguments.executor_input or "{}")
@@ -130,17 +130,20 @@ def disk_is_full(error: BaseException) -> bool:
     return any(words in str(error) for words in ("No space left on device", "database or disk is full"))
 
 
-def _parser(step: str, flags: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python3 -m nashflow.components.{step}", allow_abbrev=False)
-    parser.add_argument("--run-root", required=True, help="folder or s3://bucket/prefix that the run lives under")
-    parser.add_argument("--iteration", type=int, default=0, help="1, 2, …; 0 is the reference")
-    parser.add_argument("--phase", default="", help="the method's name for the phase")
-    parser.add_argument("--shard", type=int, default=0, help="index of the shard of prompts")
-    parser.add_argument("--settings", required=True, help="the step's settings, a JSON object")
-    parser.add_argument("--executor-input", default="", help="KFP's executor input, JSON")
+def parser(
+    step: str, flags: Sequence[str], kind: type[argparse.ArgumentParser] = argparse.ArgumentParser
+) -> argparse.ArgumentParser:
+    """The parser, of some kind, of a step's flags: the protocol's, and the step's own `flags`."""
+    made = kind(prog=f"python3 -m nashflow.components.{step}", allow_abbrev=False)
+    made.add_argument("--run-root", required=True, help="folder or s3://bucket/prefix that the run lives under")
+    made.add_argument("--iteration", type=int, default=0, help="1, 2, …; 0 is the reference")
+    made.add_argument("--phase", default="", help="the method's name for the phase")
+    made.add_argument("--shard", type=int, default=0, help="index of the shard of prompts")
+    made.add_argument("--settings", required=True, help="the step's settings, a JSON object")
+    made.add_argument("--executor-input", default="", help="KFP's executor input, JSON")
     for flag in flags:
-        parser.add_argument(f"--{flag}", default="")
-    return parser
+        made.add_argument(f"--{flag}", default="")
+    return made
 
 
 def _json(text: str) -> Any:

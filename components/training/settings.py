@@ -12,6 +12,8 @@ from ..shared.settings import Settings
 class TrainingSettings(Settings):
     """The recipe's `training` section: how the objective is minimised."""
 
+    engine: Literal["torch", "deepspeed"] = "torch"
+    """What trains: one process, or DeepSpeed's ZeRO on several accelerators."""
     learning_rate: float = Field(5e-7, gt=0.0)
     """Peak learning rate of AdamW."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"

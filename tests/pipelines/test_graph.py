@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import _parser
+from nashflow.components.shared.protocol import parser
 from nashflow.pipelines.graph import compile_graph
 from nashflow.pipelines.plan import tasks_of
 from nashflow.pipelines.recipe import load_recipe
@@ -24,14 +24,9 @@ RECIPES = {
     "bracket": ("quickstart-tournament", ("run.iterations=1",)),
     "ten iterations, two shards": ("quickstart", ("run.iterations=10", "prompts.shards=2")),
 }
-STEPS = ("preparation", "rollout", "judging", "logprobs", "training", "evaluation", "reporting")
-WRITTEN = {
-    "artifacts": {"manifest", "metrics", "report"},
-    "parameters": {"resolved_run_root", "go"},
-}
-"""Outputs that steps know how to write: the protocol's own, preparation's parameters and reporting's page."""
-# What the backend's driver and launcher replace. The first two may stand anywhere; the last one only alone.
-EXECUTOR_INPUT, JOB_ID = "{{$}}", "{{$.pipeline_job_uuid}}"
+STEPS = ("preparation", "rollout", "judging", "logprobs", "training", "evaluation", "reporting", "closing")
+# What the backend replaces anywhere in an argument.
+EXECUTOR_INPUT = "{{$}}"
 PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([\w-]+)'\]\}\}")
 
 
@@ -50,7 +45,7 @@ def package(case: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ir(package: Path) -> dict[str, Any]:
-    (specification,) = yaml.safe_load_all(package.read_text())
+    specification, _ = yaml.safe_load_all(package.read_text())
     return dict(specification)
 
 
@@ -80,77 +75,17 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(inner)
 
 
-# --- lint ------------------------------------------------------------------------------------------------------------
-
-
-def test_every_declared_input_is_passed_and_only_those(ir: dict[str, Any]) -> None:
-    """The driver fails a task whose input is absent, optional or not."""
-    for _, task in tasks(ir):
-        declared = component(ir, task).get("inputDefinitions", {})
-        for kind in ("parameters", "artifacts"):
-            passed = set(task.get("inputs", {}).get(kind, {})) | {task.get("parameterIterator", {}).get("itemInput")}
-            assert set(declared.get(kind, {})) <= passed, (task["taskInfo"], kind)
-
-
-def test_every_reference_is_to_something_declared(ir: dict[str, Any]) -> None:
-    for part, task in tasks(ir):
-        inputs = task.get("inputs", {})
-        for source in inputs.get("parameters", {}).values():
-            if name := source.get("componentInputParameter"):
-                iterated = {task.get("parameterIterator", {}).get("itemInput")}
-                assert name in part["inputDefinitions"]["parameters"] or name in iterated, (task["taskInfo"], name)
-        for kind, key in (("parameters", "Parameter"), ("artifacts", "Artifact")):
-            for source in inputs.get(kind, {}).values():
-                if output := source.get(f"taskOutput{key}"):
-                    producer = component(ir, part["dag"]["tasks"][output["producerTask"]])
-                    assert output[f"output{key}Key"] in producer["outputDefinitions"][kind]
-                    assert output["producerTask"] in task["dependentTasks"]
-
-
-def test_only_placeholders_that_the_backend_resolves(ir: dict[str, Any]) -> None:
-    found = [text for text in texts(ir) if "{{" in text]
-    for text in found:
-        left = PARAMETER.sub("", text).replace(EXECUTOR_INPUT, "")
-        assert "{{" not in left or text == JOB_ID, text
-    assert found.count(JOB_ID) == 1
-    assert found.count(EXECUTOR_INPUT) == len(executors(ir))
-
-
-def test_placeholders_name_inputs_of_their_component(ir: dict[str, Any]) -> None:
-    users = {part["executorLabel"]: part for part in ir["components"].values() if "executorLabel" in part}
-    for label, container in executors(ir).items():
-        declared = users[label]["inputDefinitions"]["parameters"]
-        assert set(PARAMETER.findall(" ".join(container["args"]))) <= set(declared)
-    for _, task in tasks(ir):
-        parameters = task.get("inputs", {}).get("parameters", {})
-        for source in parameters.values():
-            constant = str(source.get("runtimeValue", {}).get("constant", ""))
-            assert set(PARAMETER.findall(constant)) <= set(parameters)
+# --- the graph -------------------------------------------------------------------------------------------------------
 
 
 def test_every_container_runs_a_step_by_its_own_module(ir: dict[str, Any]) -> None:
     """Local execution and the cluster tell steps apart by nothing else."""
     for label, container in executors(ir).items():
-        step = re.fullmatch(r"exec-([a-z]+)(-\d+)?", label)
+        step = re.fullmatch(r"exec-([a-z]+)(-\d{3}(-[a-z]+)?)?", label)
         assert step
         assert container["command"] == ["python3", "-m", f"nashflow.components.{step[1]}"]
         importlib.import_module(container["command"][2])
     assert {container["command"][2].rpartition(".")[2] for container in executors(ir).values()} == set(STEPS)
-
-
-def test_no_executor_stands_for_two_components(ir: dict[str, Any]) -> None:
-    labels = [part["executorLabel"] for part in ir["components"].values() if "executorLabel" in part]
-    assert sorted(labels) == sorted(set(labels)) == sorted(executors(ir))
-
-
-def test_every_declared_output_is_one_that_steps_write(ir: dict[str, Any]) -> None:
-    for part in ir["components"].values():
-        if "executorLabel" in part:
-            outputs = part["outputDefinitions"]
-            assert {"manifest", "metrics"} <= set(outputs["artifacts"]) <= WRITTEN["artifacts"]
-            own = "preparation" in part["executorLabel"]
-            assert set(outputs.get("parameters", {})) == (WRITTEN["parameters"] if own else set())
-            assert ("report" in outputs["artifacts"]) == ("reporting" in part["executorLabel"])
 
 
 def test_every_entry_point_accepts_its_arguments(ir: dict[str, Any]) -> None:
@@ -159,11 +94,11 @@ def test_every_entry_point_accepts_its_arguments(ir: dict[str, Any]) -> None:
     for label, container in executors(ir).items():
         step = container["command"][2].rpartition(".")[2]
         declared = users[label]["inputDefinitions"]["parameters"]
-        samples = {"NUMBER_INTEGER": "1", "STRING": "text"}
+        samples = {"NUMBER_INTEGER": "1", "STRING": "text", "TASK_FINAL_STATUS": "text"}
         values = {name: samples[declared[name]["parameterType"]] for name in declared}
         argv = [PARAMETER.sub(lambda match, values=values: values[match[1]], text) for text in container["args"]]
         own = getattr(importlib.import_module(f"nashflow.components.{step}.step"), "FLAGS", ())
-        parsed = vars(_parser(step, own).parse_args(argv))
+        parsed = vars(parser(step, own).parse_args(argv))
         assert parsed["executor_input"] == EXECUTOR_INPUT
         assert (parsed["run_root"], parsed["settings"]) == ("text", "text")
 
@@ -171,21 +106,17 @@ def test_every_entry_point_accepts_its_arguments(ir: dict[str, Any]) -> None:
 def test_the_settings_of_every_call_are_ones_that_its_step_reads(ir: dict[str, Any]) -> None:
     for _, task in tasks(ir):
         if "executorLabel" in (part := component(ir, task)):
-            step = re.sub(r"exec-|-\d+", "", part["executorLabel"])
+            step = part["executorLabel"].split("-")[1]
             text = task["inputs"]["parameters"]["settings"]["runtimeValue"]["constant"]
             importlib.import_module(f"nashflow.components.{step}.settings").Step.parse(json.loads(text), step)
 
 
-def test_no_step_is_cached(ir: dict[str, Any]) -> None:
-    leaves = [task for _, task in tasks(ir) if "dag" not in component(ir, task)]
-    assert leaves
-    assert not [task["taskInfo"] for task in leaves if task.get("cachingOptions", {}).get("enableCache")]
-
-
 def test_everything_after_preparation_waits_for_its_go(ir: dict[str, Any]) -> None:
     root = ir["root"]["dag"]["tasks"]
-    assert set(root) == {"preparation", "condition-1"}
-    condition = root["condition-1"]["triggerPolicy"]["condition"]
+    assert set(root) == {"exit-handler-1", "closing"}
+    inside = component(ir, root["exit-handler-1"])["dag"]["tasks"]
+    assert set(inside) == {"preparation", "condition-2"}
+    condition = inside["condition-2"]["triggerPolicy"]["condition"]
     assert condition == "inputs.parameter_values['pipelinechannel--preparation-go'] == 'true'"
 
 
@@ -252,3 +183,85 @@ def test_what_does_not_travel_through_kfp_is_refused(
         compile_graph(load_recipe("quickstart", [override]), tmp_path / output)
     assert complaint in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+# --- what a cluster is asked for -------------------------------------------------------------------------------------
+
+
+def placed(tmp_path: Path, *overrides: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Containers and what kfp-kubernetes says of them, by executor."""
+    compile_graph(load_recipe("sandbox-egpo", ["run.iterations=2", *overrides]), tmp_path / "p.yaml")
+    ir, platform = yaml.safe_load_all((tmp_path / "p.yaml").read_text())
+    return executors(ir), platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def test_labels_say_run_iteration_and_step(tmp_path: Path) -> None:
+    containers, settings = placed(tmp_path)
+    assert set(settings) == set(containers)
+    for label, container in containers.items():
+        _, step, *place = label.split("-")
+        expected = {"nashflow/run": "sandbox-egpo", "nashflow/step": step}
+        if place:
+            expected["nashflow/iteration"] = str(int(place[0]))
+        assert settings[label]["podMetadata"]["labels"] == expected
+        assert settings[label]["securityContext"] == {"runAsNonRoot": True}
+        assert container["command"][-1].endswith(step)
+
+
+def test_a_profile_and_what_differs_from_it(tmp_path: Path) -> None:
+    containers, settings = placed(
+        tmp_path,
+        "cluster.profile=one-node",
+        "cluster.steps={training: {memory: 400Gi, node_selector: {pool: a}, timeout_seconds: 60}}",
+    )
+    training, rollout = (
+        containers["exec-training-001-half"]["resources"],
+        containers["exec-rollout-002-main"]["resources"],
+    )
+    assert training["resourceMemoryLimit"] == "400Gi"
+    assert training["accelerator"]["resourceCount"] == "8"
+    assert training["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert (rollout["resourceMemoryLimit"], rollout["accelerator"]["resourceCount"]) == ("96Gi", "1")
+    there = settings["exec-training-001-half"]
+    assert there["nodeSelector"] == {"labels": {"pool": "a"}}
+    assert there["activeDeadlineSeconds"] == "60"
+    assert there["tolerations"] == [{"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}]
+    (shm,) = there["emptyDirMounts"]
+    assert (shm["mountPath"], shm["medium"], shm["sizeLimit"]) == ("/dev/shm", "Memory", "64Gi")
+    assert "accelerator" not in containers["exec-preparation"]["resources"]
+
+
+def test_environment_and_volumes_go_by_name_into_every_pod(tmp_path: Path) -> None:
+    containers, settings = placed(
+        tmp_path,
+        "cluster.secrets=[{name: s3, keys: {key: AWS_ACCESS_KEY_ID}}]",
+        "cluster.config_maps=[{name: env, keys: {tracking: MLFLOW_TRACKING_URI}}]",
+        "cluster.image_pull_secrets=[registry]",
+        "cluster.models={claim: models}",
+    )
+    for label in containers:
+        there = settings[label]
+        assert there["secretAsEnv"][0]["secretName"] == "s3"
+        assert there["secretAsEnv"][0]["keyToEnv"] == [{"envVar": "AWS_ACCESS_KEY_ID", "secretKey": "key"}]
+        assert there["configMapAsEnv"][0]["configMapName"] == "env"
+        assert there["imagePullSecret"][0]["secretName"] == "registry"
+        assert (there["pvcMount"][0]["constant"], there["pvcMount"][0]["mountPath"]) == ("models", "/models")
+
+
+def test_images_are_parameters_one_for_each_runtime(tmp_path: Path) -> None:
+    containers, _ = placed(tmp_path, "rollout.engine=vllm", "training.engine=deepspeed")
+    image = {label.split("-")[1]: container["image"] for label, container in containers.items()}
+    assert "vllm_image" in image["rollout"]
+    assert "vllm_image" in image["evaluation"]
+    assert "training_image" in image["training"]
+    assert "['image']" in image["judging"].replace("pipelinechannel--", "")
+
+
+def test_a_chained_graph_unrolls_the_later_iterations_alone(tmp_path: Path) -> None:
+    recipe = load_recipe("quickstart", ["run.iterations=5"])
+    compile_graph(recipe, tmp_path / "p.yaml", first=4)
+    ir = next(yaml.safe_load_all((tmp_path / "p.yaml").read_text()))
+    numbers = {label.split("-")[2] for label in executors(ir) if "-rollout-" in label}
+    assert numbers == {"004", "005"}
+    with pytest.raises(UserError, match="--first-iteration 6: the recipe's iterations are 1 to 5"):
+        compile_graph(recipe, tmp_path / "p.yaml", first=6)

@@ -13,13 +13,14 @@ def test_the_tasks_of_a_run_in_their_order() -> None:
         *(f"1/{step}" for step in ("main/rollout", "main/judging", "main/logprobs", "main/training", "evaluation")),
         *(f"2/{step}" for step in ("main/rollout", "main/judging", "main/logprobs", "main/training", "evaluation")),
         "reporting",
+        "closing",
     ]
 
 
 @pytest.mark.parametrize(("iterations", "shards"), [(1, 1), (3, 2), (10, 4)])
 def test_shards_multiply_the_data_steps_alone(iterations: int, shards: int) -> None:
     tasks = tasks_of(load_recipe("quickstart", [f"run.iterations={iterations}", f"prompts.shards={shards}"]))
-    assert len(tasks) == 3 + iterations * (3 * shards + 2)
+    assert len(tasks) == 4 + iterations * (3 * shards + 2)
     assert tasks.count(f"{iterations}/main/rollout") == tasks.count("1/main/logprobs") == shards
     assert tasks.count(f"{iterations}/main/training") == 1
 
@@ -46,7 +47,9 @@ def test_both_sides_of_a_pair_are_scored_under_every_anchor() -> None:
 
 def test_a_phase_is_described_by_what_it_regresses_on() -> None:
     (first,), (second,) = (work_of(load_recipe("quickstart"), iteration).phases for iteration in (1, 2))
-    assert first == "main: 2 of 000/main, iid; 000/main → 001/main by squared regression on 1 of 000/main, target 1 nats"
+    assert first == (
+        "main: 2 of 000/main, iid; 000/main → 001/main by squared regression on 1 of 000/main, target 1 nats"
+    )
     assert "001/main → 002/main by squared regression on 0.2 of 000/main + 0.8 of 001/main" in second
     (dpo,) = work_of(load_recipe("quickstart-iterative-dpo"), 2).phases
     assert dpo == (

@@ -2,19 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from nashflow.components.games.equilibrium import nash_policy
-from nashflow.components.games.preference import Game, best_response, duality_gap, kl_divergence, win_rates
-from nashflow.components.games.updates import bradley_terry_rewards, inpo, iterative_dpo, mirror_step
+from nashflow.components.games.preference import Game, best_response, kl_divergence, win_rates
+from nashflow.components.games.updates import extragradient_step, geometric_mixture, mirror_step
 from nashflow.components.shared.errors import UserError
-from tests.fixtures.games import ROCK_PAPER_SCISSORS, SKEWED, random_game, random_matrix, random_policy, seeds
-
-SKEWED_FIVE = np.log([0.5, 0.2, 0.15, 0.1, 0.05])
-
-
-def games_of_three() -> list[Game]:
-    random = np.random.default_rng(2)
-    matrices = [ROCK_PAPER_SCISSORS, *(random_matrix(random, 3) for _ in range(3))]
-    return [Game(matrix, SKEWED, 0.1) for matrix in matrices]
+from tests.fixtures.games import ROCK_PAPER_SCISSORS, SKEWED, random_game, random_policy, seeds
 
 
 @given(seeds)
@@ -43,87 +34,34 @@ def test_steps_beyond_the_best_response_are_refused(step: float) -> None:
         mirror_step(Game(ROCK_PAPER_SCISSORS, SKEWED, 0.1), SKEWED, SKEWED, step)
 
 
-def test_inpo_stays_at_the_nash_policy() -> None:
-    for game in games_of_three():
-        nash = nash_policy(game)
-        np.testing.assert_allclose(inpo(game, nash, eta=0.5), nash, atol=1e-12)
-
-
-def test_inpo_with_growing_eta_keeps_its_last_iterate_bound() -> None:
-    for game in games_of_three():
-        nash, policy, largest_ratio = nash_policy(game), game.log_reference, 0.0
-        for iteration in range(2000):
-            policy = inpo(game, policy, eta=game.tau * (iteration + 2) / 2)
-            largest_ratio = max(largest_ratio, float(np.abs(policy - game.log_reference).max()))
-            constant = max(largest_ratio * game.tau, 1)
-            bound = 32 * constant**2 / (game.tau**2 * (iteration + 2))
-            assert kl_divergence(nash, policy) <= bound
-        assert kl_divergence(nash, policy) < 1e-8
-
-
-def test_inpo_with_fixed_eta_converges() -> None:
-    for game in games_of_three():
-        policy = game.log_reference
-        for _ in range(2000):
-            policy = inpo(game, policy, eta=1.0)
-        assert duality_gap(game, policy) < 1e-12
-
-
-def test_without_regularisation_the_average_converges_and_the_last_iterate_does_not() -> None:
-    game = Game(ROCK_PAPER_SCISSORS, SKEWED, 0.0)
-    iterations = 2000
-    farthest = -SKEWED.min()  # max over policies of KL(policy || start)
-    eta = np.sqrt(iterations / farthest)
-    policy, total = SKEWED, np.zeros(3)
-    for _ in range(iterations):
-        total += np.exp(policy)
-        policy = inpo(game, policy, eta)
-    assert duality_gap(game, np.log(total / iterations)) <= 4 * np.sqrt(farthest / iterations)
-    assert duality_gap(game, policy) > 0.3
+def test_known_steps() -> None:
+    """From the uniform policy and reference a step of size s against rock multiplies by exp(s P(y beats rock))."""
+    uniform, rock = np.log(np.full(3, 1 / 3)), np.array([0.0, -800.0, -800.0])
+    game = Game(ROCK_PAPER_SCISSORS, uniform, 0.5)
+    expected = np.exp(2 * np.array([0.5, 0.1, 0.9]))
+    np.testing.assert_allclose(np.exp(mirror_step(game, uniform, rock, 2.0)), expected / expected.sum(), atol=1e-14)
+    np.testing.assert_allclose(extragradient_step(game, uniform, 2.0), uniform, atol=1e-14)
+    pulled = mirror_step(Game(np.full((3, 3), 0.5), uniform, 0.5), SKEWED, rock, 1.0)
+    np.testing.assert_allclose(pulled, geometric_mixture(SKEWED, uniform, 0.5), atol=1e-14)
 
 
 @given(seeds)
-def test_a_bradley_terry_matrix_gives_its_rewards_back(seed: int) -> None:
+def test_an_extragradient_step_answers_the_half_step(seed: int) -> None:
     random = np.random.default_rng(seed)
-    rewards = 1.5 * random.standard_normal(5)
-    matrix = 1 / (1 + np.exp(rewards[None, :] - rewards[:, None]))
-    policy = random_policy(random, 5)
-    np.testing.assert_allclose(bradley_terry_rewards(matrix, policy), rewards - rewards.mean(), atol=1e-9)
-    fixed = iterative_dpo(matrix, policy, SKEWED_FIVE, beta=0.5)
-    expected = SKEWED_FIVE + rewards / 0.5
-    np.testing.assert_allclose(fixed - fixed[0], expected - expected[0], atol=1e-9)
+    game = random_game(random)
+    policy = random_policy(random, len(game.matrix))
+    step = float(random.uniform(0.1, 1)) / game.tau
+    half = mirror_step(game, policy, policy, step)
+    np.testing.assert_array_equal(extragradient_step(game, policy, step), mirror_step(game, policy, half, step))
 
 
 @given(seeds)
-def test_fitted_rewards_balance_expected_and_actual_wins(seed: int) -> None:
+def test_a_geometric_mixture_is_the_average_of_log_odds(seed: int) -> None:
     random = np.random.default_rng(seed)
-    matrix, policy = random_matrix(random, 6), random_policy(random, 6)
-    rewards = bradley_terry_rewards(matrix, policy)
-    predicted = 1 / (1 + np.exp(rewards[None, :] - rewards[:, None]))
-    np.testing.assert_allclose((predicted - matrix) @ np.exp(policy), 0, atol=1e-9)
-
-
-def test_a_certain_winner_has_no_finite_reward() -> None:
-    always = np.array([[0.5, 1.0], [0.0, 0.5]])
-    with pytest.raises(UserError, match="strictly between 0 and 1"):
-        bradley_terry_rewards(always, np.log([0.5, 0.5]))
-
-
-def test_iterative_dpo_circles_away_from_the_equilibrium() -> None:
-    game = Game(ROCK_PAPER_SCISSORS, np.log([0.4, 0.3, 0.3]), 0.0)
-    policy = game.log_reference
-    start = duality_gap(game, policy)
-    for _ in range(60):
-        policy = iterative_dpo(game.matrix, policy, policy, beta=4.0)
-    assert duality_gap(game, policy) > 3 * start
-
-
-def test_iterative_dpo_with_a_fixed_reference_forgets_where_it_was() -> None:
-    """Under a Bradley-Terry oracle the minimiser depends on anchor and rewards, not on who generated the pairs."""
-    rewards = np.array([0.3, -0.2, 0.6])
-    matrix = 1 / (1 + np.exp(rewards[None, :] - rewards[:, None]))
-    uniform = np.log(np.full(3, 1 / 3))
-    fixed = [iterative_dpo(matrix, sampler, SKEWED, beta=0.5) for sampler in (SKEWED, uniform)]
-    moving = [iterative_dpo(matrix, sampler, sampler, beta=0.5) for sampler in (SKEWED, uniform)]
-    np.testing.assert_allclose(fixed[0], fixed[1], atol=1e-10)
-    assert np.abs(moving[0] - moving[1]).max() > 0.1
+    first, second = random_policy(random, 2, 5)
+    weight = float(random.uniform())
+    mixture = geometric_mixture(first, second, weight)
+    odds = (1 - weight) * (first - first[0]) + weight * (second - second[0])
+    np.testing.assert_allclose(mixture - mixture[0], odds, atol=1e-12)
+    assert np.exp(mixture).sum() == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose([geometric_mixture(first, second, end) for end in (0, 1)], [first, second], atol=1e-12)

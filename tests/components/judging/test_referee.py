@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import log2
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.judging.referee import COUNTS, Judged, PromptSamples, Sample, judge
-from nashflow.components.methods.phases import Labels
+from nashflow.components.judging.referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
+from nashflow.components.methods.phases import Comparisons, Labels
 from nashflow.components.oracles.base import ABSTENTION, Oracle, Query, Verdict
 from nashflow.components.shared import records
 
@@ -47,12 +47,13 @@ def prompt(row_id: int, *texts: str) -> PromptSamples:
 def judged(
     prompts: Sequence[PromptSamples],
     preference: Preference,
-    comparisons: str = "iid",
+    comparisons: Comparisons = "iid",
     labels: Labels = "binary",
     seed: int = 0,
     drop_identical: bool = True,
+    margin: float = 0.0,
 ) -> Judged:
-    return judge(prompts, comparisons, labels, seed, TableOracle(preference), drop_identical)
+    return judge(prompts, comparisons, Rules(labels, seed, drop_identical, margin), TableOracle(preference))
 
 
 def alphabetical(first: str, second: str) -> float:
@@ -69,28 +70,65 @@ class Case(NamedTuple):
 
     prompts: list[PromptSamples]
     table: dict[tuple[str, str], float | None]
-    comparisons: str
-    labels: Labels
-    drop_identical: bool
+    comparisons: Comparisons
+    rules: Rules
 
     def preference(self, first: str, second: str) -> float | None:
         return self.table[first, second]
 
+    def probability(self, first: str, second: str) -> float:
+        """P(first ≻ second), 1/2 for one text and where the oracle abstains."""
+        low, high = sorted((first, second))
+        known = 0.5 if low == high else self.table[low, high]
+        known = 0.5 if known is None else known
+        return known if first <= second else 1 - known
+
+    def texts(self, row: dict[str, Any]) -> tuple[str, str]:
+        """The chosen and the rejected text of a pair."""
+        samples = self.prompts[row["row_id"]].samples
+        return samples[row["chosen"]].text, samples[row["rejected"]].text
+
     def judged(self, prompts: Sequence[PromptSamples] | None = None) -> Judged:
         chosen = self.prompts if prompts is None else prompts
-        return judged(chosen, self.preference, self.comparisons, self.labels, drop_identical=self.drop_identical)
+        return judge(chosen, self.comparisons, self.rules, TableOracle(self.preference))
+
+
+MATCHES: dict[Comparisons, Callable[[int], int]] = {
+    "bracket": lambda count: 3 * count // 2 - 1,
+    "iid": lambda count: count // 2,
+    "all_pairs": lambda count: count * (count - 1) // 2,
+    "win_rates": lambda count: count * (count - 1) // 2,
+    "max_min": lambda count: count * (count - 1) // 2,
+    "versus_opponent": lambda count: count - 1,
+}
+"""Comparisons of so many samples, an opponent among them."""
+CANDIDATES: dict[Comparisons, Callable[[int], int]] = {
+    "bracket": lambda count: 1,
+    "iid": lambda count: count // 2,
+    "all_pairs": lambda count: count * (count - 1) // 2,
+    "win_rates": lambda count: count // 2,
+    "max_min": lambda count: 1,
+    "versus_opponent": lambda count: (count - 1) // 2,
+}
+APART: tuple[Comparisons, ...] = ("win_rates", "versus_opponent")
+"""Where each side of a pair has a label of its own."""
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    count = draw(st.sampled_from((2, 4, 8)))
+def cases(draw: st.DrawFn, among: Sequence[Comparisons] = tuple(MATCHES)) -> Case:
+    comparisons = draw(st.sampled_from(among))
+    count = draw(st.sampled_from((2, 4, 8))) + (comparisons == "versus_opponent")
     texts = st.lists(st.sampled_from(TEXTS), min_size=count, max_size=count)
     return Case(
         prompts=[prompt(row_id, *draw(texts)) for row_id in range(draw(st.integers(1, 4)))],
         table={pair: draw(st.sampled_from((0.1, 0.4, 0.5, 0.6, 0.7, None))) for pair in PAIRS_OF_TEXTS},
-        comparisons=draw(st.sampled_from(("bracket", "iid"))),
-        labels=draw(st.sampled_from(("binary", "sampled", "soft"))),
-        drop_identical=draw(st.booleans()),
+        comparisons=comparisons,
+        rules=Rules(
+            draw(st.sampled_from(("binary", "sampled", "soft"))),
+            0,
+            draw(st.booleans()),
+            draw(st.sampled_from((0, 0.3))),
+        ),
     )
 
 
@@ -100,17 +138,17 @@ properties = settings(deadline=None, max_examples=80)
 @properties
 @given(cases())
 def test_what_is_counted_is_what_the_rows_say(case: Case) -> None:
-    prompts, _, comparisons, labels, drop_identical = case
+    prompts, _, comparisons, rules = case
     oracle = TableOracle(case.preference)
-    result = judge(prompts, comparisons, labels, 0, oracle, drop_identical)
+    result = judge(prompts, comparisons, rules, oracle)
     count = len(prompts[0].samples)
     counts = result.counts
     assert set(counts) == set(COUNTS)
     assert counts["comparisons"] == len(result.comparisons)
-    assert counts["comparisons"] == len(prompts) * (3 * count // 2 - 1 if comparisons == "bracket" else count // 2)
+    assert counts["comparisons"] == len(prompts) * MATCHES[comparisons](count)
     assert counts["oracle_calls"] == len(oracle.asked) == sum(not row["repeated"] for row in result.comparisons)
     assert counts["abstentions"] == sum(row["abstained"] and not row["repeated"] for row in result.comparisons)
-    candidates = len(prompts) * (1 if comparisons == "bracket" else count // 2)
+    candidates = len(prompts) * CANDIDATES[comparisons](count)
     dropped = sum(number for name, number in counts.items() if name.startswith("dropped"))
     assert counts["pairs"] == len(result.pairs) == candidates - dropped
 
@@ -118,9 +156,9 @@ def test_what_is_counted_is_what_the_rows_say(case: Case) -> None:
 @properties
 @given(cases())
 def test_a_pair_of_texts_is_asked_about_once_and_always_judged_alike(case: Case) -> None:
-    prompts, _, comparisons, labels, drop_identical = case
+    prompts, _, comparisons, rules = case
     oracle = TableOracle(case.preference)
-    result = judge(prompts, comparisons, labels, 0, oracle, drop_identical)
+    result = judge(prompts, comparisons, rules, oracle)
     assert len(set(oracle.asked)) == len(oracle.asked)
     assert all(first < second for _, first, second in oracle.asked)
     met: dict[tuple[int, frozenset[str]], dict[str, float | str | bool]] = {}
@@ -129,7 +167,7 @@ def test_a_pair_of_texts_is_asked_about_once_and_always_judged_alike(case: Case)
         key = (row["row_id"], frozenset((first, second)))
         low_first = first <= second
         winner = prompts[row["row_id"]].samples[row["winner"]].text
-        tie = row["probability"] == 0.5 and (labels != "sampled" or row["abstained"])
+        tie = row["probability"] == 0.5 and (rules.labels != "sampled" or row["abstained"])
         seen = {
             "forward": row["forward"] if low_first else 1 - row["backward"],
             "backward": row["backward"] if low_first else 1 - row["forward"],
@@ -172,29 +210,65 @@ def test_prompts_are_judged_together_as_they_are_alone(case: Case) -> None:
 
 
 @properties
-@given(cases())
-def test_pairs_and_labels_follow_the_verdicts(case: Case) -> None:
-    _, _, comparisons, labels, drop_identical = case
+@given(cases([comparisons for comparisons in MATCHES if comparisons not in APART]))
+def test_a_pair_judged_by_itself_has_one_verdict_and_opposite_labels(case: Case) -> None:
     for row in case.judged().pairs:
-        samples = case.prompts[row["row_id"]].samples
-        chosen, rejected = samples[row["chosen"]].text, samples[row["rejected"]].text
+        chosen, rejected = case.texts(row)
+        labels = case.rules.labels
+        assert row["rejected_label"] == -row["chosen_label"]
+        assert row["chosen_label"] == (2 * row["probability"] - 1 if labels == "soft" else 1.0)
+        assert row["probability"] == pytest.approx(case.probability(chosen, rejected), abs=1e-15)
+        assert abs(2 * row["probability"] - 1) >= case.rules.margin
         if chosen == rejected:
-            assert (row["probability"], row["label"]) == (0.5, 0.0 if labels == "soft" else 1.0)
-            assert comparisons == "iid"
-            assert not drop_identical
-            continue
-        probability = case.preference(*sorted((chosen, rejected)))
-        assert probability is not None, "no pair comes of an abstention"
-        assert row["probability"] == pytest.approx(probability if chosen < rejected else 1 - probability, abs=1e-15)
-        if labels != "sampled":
-            assert row["probability"] >= (0.5 if comparisons == "iid" else 0.5 + 2**-53)
-        assert row["label"] == (2 * row["probability"] - 1 if labels == "soft" else 1.0)
+            assert not case.rules.drop_identical
+            assert case.comparisons in ("iid", "all_pairs", "max_min")
+        else:
+            assert case.preference(*sorted((chosen, rejected))) is not None, "no pair comes of an abstention"
+        if labels != "sampled" and case.comparisons in ("iid", "all_pairs"):
+            assert row["probability"] >= 0.5
+        if labels != "sampled" and case.comparisons == "bracket":
+            assert row["probability"] > 0.5
+
+
+@properties
+@given(cases(APART))
+def test_sides_measured_against_others_have_their_mean_label_and_win_rate(case: Case) -> None:
+    """The win rate against oneself is 1/2, and the label 0; so it is where the oracle abstained."""
+    result = case.judged()
+    winners = {(row["row_id"], frozenset((row["first"], row["second"]))): row["winner"] for row in result.comparisons}
+
+    def label(row_id: int, side: int, other: int) -> float:
+        texts = [case.prompts[row_id].samples[sample].text for sample in (side, other)]
+        probability = case.probability(*texts)
+        if case.rules.labels == "soft":
+            return 2 * probability - 1
+        if case.rules.labels == "binary":
+            return float(np.sign(probability - 0.5))
+        if texts[0] == texts[1] or case.preference(*sorted(texts)) is None:
+            return 0.0
+        return 1.0 if winners[row_id, frozenset((side, other))] == side else -1.0
+
+    for row in result.pairs:
+        row_id, count = row["row_id"], len(case.prompts[0].samples)
+        others = range(count) if case.comparisons == "win_rates" else [count - 1]
+        rates = []
+        for side in ("chosen", "rejected"):
+            assert row[f"{side}_label"] == pytest.approx(
+                np.mean([label(row_id, row[side], other) for other in others]), abs=1e-12
+            )
+            texts = [
+                (case.texts(row)[side == "rejected"], case.prompts[row_id].samples[other].text) for other in others
+            ]
+            rates.append(np.mean([case.probability(*pair) for pair in texts]))
+        assert row["probability"] == pytest.approx(0.5 + (rates[0] - rates[1]) / 2, abs=1e-12)
+        assert row["chosen_label"] >= row["rejected_label"] - 1e-12
+        assert abs(2 * row["probability"] - 1) >= case.rules.margin
 
 
 def test_the_oracle_sees_whole_rounds_of_all_prompts() -> None:
     oracle = TableOracle(alphabetical)
     prompts = [prompt(row_id, *"hgfedcba") for row_id in range(5)]
-    judge(prompts, "bracket", "binary", 0, oracle, True)
+    judge(prompts, "bracket", Rules("binary", 0, True), oracle)
     assert [len(batch) for batch in oracle.batches] == [20, 20, 10, 5]
     assert len(oracle.batches) == log2(8) + 1
 
@@ -239,11 +313,17 @@ def test_both_sights_of_a_comparison_are_recorded_as_its_order_has_it() -> None:
         ("binary", "iid", True, None, "ab", 0, "dropped_abstained"),
         ("sampled", "iid", False, None, "ab", 0, "dropped_abstained"),
         ("binary", "bracket", True, None, "abcd", 0, "dropped_abstained"),
+        ("binary", "max_min", True, 0.5, "abcd", 0, "dropped_tie"),
+        ("binary", "max_min", True, 0.5, "aaaa", 0, "dropped_identical"),
+        ("soft", "win_rates", True, 0.5, "aa", 1, None),
+        ("soft", "win_rates", True, None, "ab", 1, None),
+        ("soft", "versus_opponent", True, 0.5, "aab", 1, None),
+        ("soft", "versus_opponent", True, None, "abc", 1, None),
     ],
 )
 def test_what_becomes_of_a_pair_without_a_winner(
     labels: Labels,
-    comparisons: str,
+    comparisons: Comparisons,
     drop_identical: bool,
     preference: float | None,
     texts: str,
@@ -273,7 +353,7 @@ def test_an_abstention_on_the_way_is_a_tie() -> None:
 
 def test_one_text_against_itself_is_no_call_and_a_repeat() -> None:
     oracle = TableOracle(alphabetical)
-    result = judge([prompt(0, "a", "a")], "iid", "binary", 0, oracle, True)
+    result = judge([prompt(0, "a", "a")], "iid", Rules("binary", 0, True), oracle)
     (row,) = result.comparisons
     assert (row["forward"], row["backward"], row["probability"], row["repeated"]) == (0.5, 0.5, 0.5, True)
     assert oracle.asked == []
@@ -310,7 +390,7 @@ def test_soft_labels_have_the_sampled_ones_mean() -> None:
 
     def component(labels: Labels) -> float:
         rows = judged(prompts, lambda *_: 0.7, labels=labels).pairs
-        return float(np.mean([row["label"] * (1 if row["chosen"] == 0 else -1) for row in rows]))
+        return float(np.mean([row["chosen_label"] * (1 if row["chosen"] == 0 else -1) for row in rows]))
 
     assert component("soft") == pytest.approx(0.4)
     assert component("sampled") == pytest.approx(0.4, abs=5 * (1 - 0.4**2) ** 0.5 / 4_000**0.5)
@@ -322,8 +402,116 @@ def test_truncated_verdicts_are_counted_once_a_pair() -> None:
         def _verdict(self, probability: float | None) -> Verdict:
             return Verdict.of(0.7, 0.7, truncated=True)
 
-    counts = judge([prompt(0, *"abcd")], "bracket", "binary", 0, Cutting(alphabetical), True).counts
+    counts = judge([prompt(0, *"abcd")], "bracket", Rules("binary", 0, True), Cutting(alphabetical)).counts
     assert counts["truncated"] == counts["oracle_calls"] == 5
+
+
+# --- labels against others, margins, given pairs ---------------------------------------------------------------------
+
+
+def preferring(**wins: float) -> Preference:
+    """P(first ≻ second) by the two letters, in the order of the alphabet."""
+    return lambda first, second: wins[first + second]
+
+
+def labelled(result: Judged) -> list[tuple[int, int, float, float]]:
+    return [(row["chosen"], row["rejected"], row["chosen_label"], row["rejected_label"]) for row in result.pairs]
+
+
+def test_win_rates_by_hand() -> None:
+    """Among a, b, c, d each label is the mean over all four, oneself at 0."""
+    wins = preferring(ab=0.6, ac=0.7, ad=0.9, bc=0.8, bd=0.5, cd=0.4)
+    result = judged([prompt(0, *"abcd")], wins, "win_rates", "soft")
+    rate = {"a": (0.2 + 0.4 + 0.8) / 4, "b": (-0.2 + 0.6 + 0.0) / 4, "c": (-0.4 - 0.6 - 0.2) / 4, "d": (-0.8 + 0.2) / 4}
+    assert labelled(result) == [
+        pytest.approx((0, 1, rate["a"], rate["b"])),
+        pytest.approx((3, 2, rate["d"], rate["c"])),
+    ]
+    assert [row["probability"] for row in result.pairs] == pytest.approx(
+        [0.5 + (rate["a"] - rate["b"]) / 4, 0.5 + (rate["d"] - rate["c"]) / 4]
+    )
+    assert (result.counts["comparisons"], result.counts["oracle_calls"]) == (6, 6)
+
+
+def test_an_opponents_word_by_hand() -> None:
+    """c is the opponent: a wins against it with 0.6, b with 0.8, and nobody asks about a and b."""
+    result = judged([prompt(0, *"abc")], preferring(ac=0.6, bc=0.8), "versus_opponent", "soft")
+    assert labelled(result) == [pytest.approx((1, 0, 0.6, 0.2))]
+    assert result.pairs[0]["probability"] == pytest.approx(0.6)
+    assert [(row["first"], row["second"]) for row in result.comparisons] == [(0, 2), (1, 2)]
+
+
+def test_coins_against_an_opponent_fall_for_each_side() -> None:
+    """Both sides may win or lose: four outcomes, and labels of one sign make a pair too."""
+    prompts = [prompt(row_id, *"abc") for row_id in range(400)]
+    result = judged(prompts, preferring(ac=0.5, bc=0.5), "versus_opponent", "sampled")
+    seen = Counter(labels[2:] for labels in labelled(result))
+    assert set(seen) == {(1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)}
+    assert seen[1.0, -1.0] == pytest.approx(200, abs=50)
+
+
+def test_copies_of_one_text_are_equal_against_others() -> None:
+    result = judged([prompt(0, *"aab")], preferring(ab=0.9), "versus_opponent", "soft")
+    assert labelled(result) == [pytest.approx((0, 1, 0.8, 0.8))]
+    assert result.counts["oracle_calls"] == 1
+
+
+def test_max_min_is_labelled_by_its_own_comparison() -> None:
+    """a has the best mean and c the worst, and between themselves a wins with 0.55."""
+    wins = preferring(ab=0.9, ac=0.55, bc=0.9)
+    soft, binary = (judged([prompt(0, *"bac")], wins, "max_min", labels) for labels in ("soft", "binary"))
+    assert labelled(soft) == [pytest.approx((1, 2, 0.1, -0.1))]
+    assert labelled(binary) == [(1, 2, 1.0, -1.0)]
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "kept", "dropped"),
+    [("iid", [(0, 1)], 1), ("all_pairs", [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3)], 1), ("bracket", [(0, 3)], 0)],
+)
+def test_a_margin_keeps_pairs_that_the_oracle_is_sure_of(
+    comparisons: Comparisons, kept: list[tuple[int, int]], dropped: int
+) -> None:
+    """|2p − 1| of at least 1/2: 0.75 just does, 0.25 too, 0.7 does not."""
+    wins = preferring(ab=0.75, ac=0.9, ad=0.9, bc=0.9, bd=0.9, cd=0.7)
+    result = judged([prompt(0, *"abcd")], wins, comparisons, margin=0.5)
+    assert [(row["chosen"], row["rejected"]) for row in result.pairs] == kept
+    assert result.counts["dropped_margin"] == dropped
+
+
+def test_a_margin_reads_the_probability_and_not_the_coin() -> None:
+    prompts = [prompt(row_id, "a", "b") for row_id in range(50)]
+    assert judged(prompts, lambda *_: 0.7, labels="sampled", margin=0.5).counts["dropped_margin"] == 50
+    kept = judged(prompts, lambda *_: 0.2, labels="sampled", margin=0.5).pairs
+    assert {row["chosen"] for row in kept} == {0, 1}, "who loses although it is better is still chosen"
+
+
+def test_a_margin_of_win_rates_is_that_of_their_difference() -> None:
+    """Against c: 0.9 and 0.5, so 1/2 and half of 0.4."""
+    for margin, pairs in ((0.39, 1), (0.41, 0)):
+        result = judged([prompt(0, *"abc")], preferring(ac=0.9, bc=0.5), "versus_opponent", "soft", margin=margin)
+        assert (result.counts["pairs"], result.counts["dropped_margin"]) == (pairs, 1 - pairs)
+
+
+@pytest.mark.parametrize("labels", ["binary", "sampled", "soft"])
+def test_given_pairs_need_no_oracle(labels: Labels) -> None:
+    prompts = [prompt(0, "b", "a"), prompt(1, "a", "b", "d", "c")]
+    result = judge(prompts, "given", Rules(labels, 0, True), None)
+    assert [(row["row_id"], row["chosen"], row["rejected"]) for row in result.pairs] == [
+        (0, 0, 1),
+        (1, 0, 1),
+        (1, 2, 3),
+    ]
+    assert {(row["probability"], row["chosen_label"], row["rejected_label"]) for row in result.pairs} == {
+        (1.0, 1.0, -1.0)
+    }
+    assert result.comparisons == []
+    assert result.counts == {**dict.fromkeys(COUNTS, 0), "pairs": 3}
+
+
+@pytest.mark.parametrize("drop", [True, False])
+def test_a_given_pair_of_one_text_is_dropped_like_any_other(drop: bool) -> None:
+    result = judge([prompt(0, "a", "a")], "given", Rules("binary", 0, drop), None)
+    assert (result.counts["pairs"], result.counts["dropped_identical"]) == (1 - drop, int(drop))
 
 
 def test_no_prompts_are_no_rows() -> None:

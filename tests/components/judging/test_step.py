@@ -79,7 +79,7 @@ def test_pairs_are_the_responses_that_were_compared(run: SandboxRun) -> None:
         assert pair["chosen_ids"] == chosen["response_ids"]
         assert pair["rejected_ids"] == rejected["response_ids"]
         assert pair["prompt_ids"] == chosen["prompt_ids"]
-        assert (pair["pair"], pair["label"]) == (0, 1.0)
+        assert (pair["pair"], pair["chosen_label"], pair["rejected_label"]) == (0, 1.0, -1.0)
     exact = probabilities(run, pairs, "chosen", "rejected")
     np.testing.assert_allclose([row["probability"] for row in pairs], exact, atol=1e-12)
 
@@ -102,15 +102,15 @@ def test_binary_labels_follow_the_likelier_side(run: SandboxRun) -> None:
     binary = run.changed(method=method(run, labels="binary"))
     binary.step("judging", 1)
     assert all(row["probability"] >= 0.5 for row in binary.content("pairs", 1))
-    assert {row["label"] for row in binary.content("pairs", 1)} == {1.0}
+    assert {(row["chosen_label"], row["rejected_label"]) for row in binary.content("pairs", 1)} == {(1.0, -1.0)}
 
 
 def test_soft_labels_are_twice_the_probability_less_one(run: SandboxRun) -> None:
     soft = run.changed(method=method(run, labels="soft"))
     soft.step("judging", 1)
     for row in soft.content("pairs", 1):
-        assert row["label"] == pytest.approx(2 * row["probability"] - 1)
-        assert 0 <= row["label"] <= 1
+        assert row["chosen_label"] == pytest.approx(2 * row["probability"] - 1)
+        assert 0 <= row["chosen_label"] == -row["rejected_label"] <= 1
 
 
 def test_identical_texts_make_no_pair_unless_wanted(run: SandboxRun) -> None:
@@ -139,6 +139,72 @@ def test_a_bracket_of_eight_asks_eleven_times_a_prompt(prepare: New) -> None:
     last = {row["row_id"]: row for row in rows}
     for pair in run.content("pairs", 1):
         assert (last[pair["row_id"]]["first"], last[pair["row_id"]]["second"]) == (pair["chosen"], pair["rejected"])
+
+
+def test_every_label_of_a_method_with_win_rates_is_a_mean_over_its_samples(prepare: New) -> None:
+    run = prepare({"method": {"name": "sppo", "eta": 1.0, "samples": 4}, "prompts.per_iteration": 24})
+    run.data(1, ["rollout", "judging"])
+    assert run.manifest(UNIT).metrics["comparisons"] == 24 * 6
+    pairs = run.content("pairs", 1)
+    assert len(pairs) == 24 * 2, "copies of one text stay: either side has a label of its own"
+    for side in ("chosen", "rejected"):
+        rates = np.mean(
+            [
+                probabilities(run, [{**row, "other": other} for row in pairs], side, "other")  # of one text: 1/2
+                for other in range(4)
+            ],
+            axis=0,
+        )
+        np.testing.assert_allclose([row[f"{side}_label"] for row in pairs], 2 * rates - 1, atol=1e-12)
+
+
+def test_an_opponent_is_sampled_apart_and_trained_on_by_nobody(prepare: New) -> None:
+    method = {
+        "name": "online_ipo",
+        "tau": 0.1,
+        "updates": 1,
+        "comparisons": "versus_opponent",
+        "temperature": 2.0,
+        "labels": "soft",
+    }
+    run = prepare({"method": method, "prompts.per_iteration": 24})
+    run.data(1, ["rollout", "judging"])
+    assert [row["role"] for row in run.content("rollouts", 1)[:3]] == ["pair", "pair", "opponent"]
+    assert {(row["first"], row["second"]) for row in run.content("comparisons", 1)} == {(0, 2), (1, 2)}
+    pairs = run.content("pairs", 1)
+    assert {frozenset((row["chosen"], row["rejected"])) for row in pairs} == {frozenset((0, 1))}
+    for side in ("chosen", "rejected"):
+        rates = probabilities(run, [{**row, "opponent": 2} for row in pairs], side, "opponent")
+        np.testing.assert_allclose([row[f"{side}_label"] for row in pairs], 2 * rates - 1, atol=1e-12)
+
+
+def test_a_teachers_response_joins_and_small_margins_are_dropped(prepare: New) -> None:
+    method = {"name": "dno", "samples": 3, "margin": 0.3}
+    run = prepare({"method": method, "prompts.per_iteration": 24, "judging.drop_identical": True})
+    run.data(1, ["rollout", "judging"])
+    figures, pairs = run.manifest(UNIT).metrics, run.content("pairs", 1)
+    assert figures["comparisons"] == 24 * 6
+    assert figures["pairs"] + figures["dropped_margin"] + figures["dropped_identical"] == 24 * 6
+    assert figures["dropped_margin"] > 0
+    assert any(3 in (row["chosen"], row["rejected"]) for row in pairs)
+    assert (probabilities(run, pairs, "chosen", "rejected") >= 0.65 - 1e-12).all()
+
+
+def test_given_pairs_are_taken_at_their_word(prepare: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: Any) -> None:
+        raise AssertionError("given pairs need no oracle")
+
+    monkeypatch.setattr(SandboxOracle, "load", forbidden)
+    run = prepare({"method": {"name": "ipo", "tau": 0.1}, "prompts.per_iteration": 24})
+    run.data(1, ["rollout", "judging"])
+    given = {row["row_id"]: row["given"] for row in run.content("prompts", 1)}
+    texts = {(row["row_id"], row["sample"]): row["text"] for row in run.content("rollouts", 1)}
+    pairs = run.content("pairs", 1)
+    assert len(pairs) == 24
+    for row in pairs:
+        assert [texts[row["row_id"], row[side]] for side in ("chosen", "rejected")] == given[row["row_id"]]
+        assert (row["probability"], row["chosen_label"], row["rejected_label"]) == (1.0, 1.0, -1.0)
+    assert run.content("comparisons", 1) == []
 
 
 def test_shards_and_batches_change_no_verdict(run: SandboxRun, prepare: New) -> None:

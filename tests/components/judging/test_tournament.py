@@ -8,11 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.judging.tournament import TOURNAMENTS, Candidate, Match, Tournament, bracket, iid_pairs
-from nashflow.components.methods.base import PairedMethod
+from nashflow.components.judging.tournament import (
+    TOURNAMENTS,
+    Candidate,
+    Match,
+    Tournament,
+    all_pairs,
+    bracket,
+    iid_pairs,
+    max_min,
+    versus_opponent,
+    win_rates,
+)
+from nashflow.components.judging.tournament import given as given_pairs
+from nashflow.components.methods.phases import Comparisons
 
-Signs = list[list[int]]
-"""1 where the row's sample beats the column's, -1 where it loses, 0 for a tie; antisymmetric."""
+Signs = Sequence[Sequence[float]]
+"""Positive where the row's sample beats the column's, negative where it loses, 0 for a tie; antisymmetric."""
 
 properties = settings(deadline=None)
 
@@ -35,6 +47,15 @@ def games(draw: st.DrawFn) -> tuple[int, Signs]:
     size = count * (count - 1) // 2
     upper[np.triu_indices(count, 1)] = draw(st.lists(st.sampled_from((-1, 0, 1)), min_size=size, max_size=size))
     return count, (upper - upper.T).tolist()
+
+
+@st.composite
+def labels(draw: st.DrawFn, even: bool = True) -> tuple[int, Signs]:
+    """Any labels among K samples, ties and certainties included: multiples of 1/8, so that sums are exact."""
+    count = draw(st.sampled_from((2, 4, 6, 8) if even else (2, 3, 4, 5, 6, 7)))
+    upper, size = np.zeros((count, count)), count * (count - 1) // 2
+    upper[np.triu_indices(count, 1)] = draw(st.lists(st.integers(-8, 8), min_size=size, max_size=size))
+    return count, ((upper - upper.T) / 8).tolist()
 
 
 def ranked(strengths: Sequence[float]) -> Signs:
@@ -117,10 +138,10 @@ def test_who_beats_everybody_is_best_and_who_loses_to_everybody_worst(
 @given(st.integers(1, 5).flatmap(lambda m: st.lists(st.integers(0, 5), min_size=2**m, max_size=2**m)))
 def test_transitive_preferences_give_the_strongest_and_the_weakest(strengths: list[int]) -> None:
     """With ties: one of the strongest and one of the weakest, and no pair where all are equally strong."""
-    _, [(best, worst, stands)] = played(bracket(len(strengths)), ranked(strengths))
-    assert strengths[best] == max(strengths)
-    assert strengths[worst] == min(strengths)
-    assert stands == (min(strengths) < max(strengths))
+    _, [candidate] = played(bracket(len(strengths)), ranked(strengths))
+    assert strengths[candidate.chosen] == max(strengths)
+    assert strengths[candidate.rejected] == min(strengths)
+    assert candidate.stands == (min(strengths) < max(strengths))
 
 
 def test_ties_alone_leave_the_first_sample_best_the_last_worst_and_no_pair() -> None:
@@ -168,10 +189,110 @@ def test_a_bracket_needs_a_power_of_two(count: int) -> None:
         next(bracket(count))
 
 
-def test_iid_pairs_need_an_even_number() -> None:
-    with pytest.raises(ValueError, match="pairs of 3"):
-        next(iid_pairs(3))
+@pytest.mark.parametrize("tournament", [iid_pairs, win_rates, given_pairs, lambda count: versus_opponent(count + 1)])
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_neighbours_need_an_even_number(tournament: Callable[[int], Tournament], count: int) -> None:
+    with pytest.raises(ValueError, match=f"^pairs of {count} samples: an odd number$"):
+        played(tournament(count), [[0] * 9] * 9)
 
 
-def test_every_way_to_compare_that_methods_offer_has_its_tournament() -> None:
-    assert set(TOURNAMENTS) == set(get_args(PairedMethod.model_fields["comparisons"].annotation))
+def test_every_way_to_compare_that_phases_know_has_its_tournament() -> None:
+    assert set(TOURNAMENTS) == set(get_args(Comparisons))
+
+
+# --- everybody meets everybody ---------------------------------------------------------------------------------------
+
+
+@properties
+@given(labels(even=False), st.sampled_from((all_pairs, max_min)))
+def test_everybody_meets_everybody_once(game: tuple[int, Signs], tournament: Callable[[int], Tournament]) -> None:
+    count, signs = game
+    ((*matches,),) = played(tournament(count), signs)[0]
+    assert [sorted(match) for match in matches] == [list(match) for match in sorted(matches)]
+    assert {frozenset(match) for match in matches} == {
+        frozenset((one, other)) for one in range(count) for other in range(one)
+    }
+    assert len(matches) == count * (count - 1) // 2
+
+
+@properties
+@given(labels(even=False))
+def test_all_pairs_chooses_every_winner_and_the_first_of_a_tie(game: tuple[int, Signs]) -> None:
+    count, signs = game
+    _, candidates = played(all_pairs(count), signs)
+    assert len(candidates) == count * (count - 1) // 2
+    assert all(beats(signs, candidate.chosen, candidate.rejected) for candidate in candidates)
+    assert all(candidate[2:] == (True, (), False) for candidate in candidates), "they stand, judged by each other"
+
+
+def scores(count: int, signs: Signs) -> list[float]:
+    """The sum of each sample's labels: its mean win rate, up to scale."""
+    return [sum(signs[sample][other] for other in range(count)) for sample in range(count)]
+
+
+@properties
+@given(labels(even=False))
+def test_max_min_is_the_highest_mean_label_against_the_lowest(game: tuple[int, Signs]) -> None:
+    count, signs = game
+    _, [candidate] = played(max_min(count), signs)
+    rates = scores(count, signs)
+    assert (rates[candidate.chosen], rates[candidate.rejected]) == (max(rates), min(rates))
+    assert candidate.chosen == rates.index(max(rates))
+    assert candidate.rejected == count - 1 - rates[::-1].index(min(rates))
+    assert candidate.stands == (max(rates) > min(rates))
+    assert (candidate.against, candidate.given) == ((), False), "the pair is judged by itself"
+
+
+def test_a_cycle_has_no_best_and_no_worst() -> None:
+    cycle = [[0, 1, -1], [-1, 0, 1], [1, -1, 0]]
+    assert played(max_min(3), cycle)[1] == [Candidate(0, 2, False)]
+
+
+@properties
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=8))
+def test_max_min_of_rewards_is_the_highest_reward_against_the_lowest(rewards: list[int]) -> None:
+    """Bradley-Terry labels, 2σ(R − R') − 1: a mean win rate is higher where the reward is."""
+    signs = np.tanh(np.subtract.outer(rewards, rewards) / 2).tolist()
+    _, [candidate] = played(max_min(len(rewards)), signs)
+    if max(rewards) > min(rewards):
+        assert (rewards[candidate.chosen], rewards[candidate.rejected]) == (max(rewards), min(rewards))
+
+
+@properties
+@given(labels())
+def test_win_rates_pair_neighbours_and_measure_both_against_all(game: tuple[int, Signs]) -> None:
+    count, signs = game
+    rounds, candidates = played(win_rates(count), signs)
+    rates = scores(count, signs)
+    assert [len(matches) for matches in rounds] == [count * (count - 1) // 2]
+    assert [sorted(candidate[:2]) for candidate in candidates] == [[at, at + 1] for at in range(0, count, 2)]
+    for candidate in candidates:
+        assert (candidate.stands, candidate.against) == (True, tuple(range(count)))
+        assert rates[candidate.chosen] >= rates[candidate.rejected]
+        assert rates[candidate.chosen] > rates[candidate.rejected] or candidate.chosen < candidate.rejected
+
+
+# --- others than the samples themselves ------------------------------------------------------------------------------
+
+
+@properties
+@given(labels())
+def test_an_opponent_meets_everybody_and_is_in_no_pair(game: tuple[int, Signs]) -> None:
+    """All samples but the last are the pairs'; here the last is added, and loses to the better ones."""
+    count, signs = game
+    against = [row[0] for row in signs]
+    table = [[*row, label] for row, label in zip(signs, against, strict=True)] + [[*(-label for label in against), 0.0]]
+    rounds, candidates = played(versus_opponent(count + 1), table)
+    assert rounds == [[(sample, count) for sample in range(count)]]
+    assert [sorted(candidate[:2]) for candidate in candidates] == [[at, at + 1] for at in range(0, count, 2)]
+    for candidate in candidates:
+        assert (candidate.stands, candidate.against) == (True, (count,))
+        assert against[candidate.chosen] >= against[candidate.rejected]
+        assert against[candidate.chosen] > against[candidate.rejected] or candidate.chosen < candidate.rejected
+
+
+@pytest.mark.parametrize("count", [0, 2, 4, 8])
+def test_given_pairs_meet_nobody_and_the_first_is_the_better_one(count: int) -> None:
+    rounds, candidates = played(given_pairs(count), [])
+    assert rounds == [[]]
+    assert candidates == [Candidate(at, at + 1, True, (), True) for at in range(0, count, 2)]

@@ -54,6 +54,18 @@ def test_rounding_is_no_mistake() -> None:
     assert phase(anchors=dict.fromkeys(map(PolicyRef, range(10)), 0.1)).weights["009/main"] == 0.1
 
 
+@pytest.mark.parametrize("policies", [{}, {CURRENT: 0.9}, {CURRENT: 0.5, REFERENCE: 0.6}])
+def test_the_weights_of_a_mixture_sum_to_one(policies: dict[PolicyRef, float]) -> None:
+    with pytest.raises(ValueError, match=r"^the weights of the policies that are sampled, \{.*\}, do not sum to 1$"):
+        Sampling(policies, 2)
+
+
+def test_a_mixture_names_the_policies_that_count_in_one_order() -> None:
+    mixture = {PolicyRef(3): 0.75, PolicyRef(2): 0.0, REFERENCE: 0.25}
+    for order in itertools.permutations(mixture.items()):
+        assert list(Sampling(dict(order), 2).weights.items()) == [("000/main", 0.25), ("003/main", 0.75)]
+
+
 def test_a_phase_has_data() -> None:
     with pytest.raises(ValueError, match=r"^phase main: no data: set samples, data_from or given$"):
         phase(samples=())

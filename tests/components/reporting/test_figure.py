@@ -156,6 +156,91 @@ def test_runs_of_one_name_are_told_apart_by_their_seeds() -> None:
     assert draw([summary(FALLING, seed=1)]) == draw([summary(FALLING, seed=2)])
 
 
+MANY = [f"run-{number:02d}" for number in range(12)]
+"""More runs than there are colours that everybody tells apart."""
+
+
+def many(count: int, exact: bool = False) -> list[dict[str, Any]]:
+    """Runs whose gaps fall at different rates, and their exact ones below them."""
+    made = []
+    for number, name in enumerate(MANY[:count]):
+        gaps = (0.11, 0.11 * 0.98 ** (5 * number + 5), 0.11 * 0.96 ** (8 * number + 5))
+        rates = (0.5, 0.5 + 0.01 * number, 0.5 + 0.015 * number)
+        made.append(summary(gaps, [gap / 2 for gap in gaps] if exact else (None,) * 3, rates, run=name))
+    return made
+
+
+def strips(picture: Any) -> tuple[Any, Any, Any]:
+    """Left panel, right panel and legend of the figure of many runs with names as short as these."""
+    width = picture.shape[1]
+    return picture[:, : int(0.45 * width)], picture[:, int(0.5 * width) : int(0.9 * width)], picture[:, -width // 10 :]
+
+
+def hues(strip: Any) -> set[tuple[int, ...]]:
+    """The colours, none of them grey, that a line of some length leaves in a strip."""
+    colours, counts = np.unique(strip.reshape(-1, 3), axis=0, return_counts=True)
+    return {tuple(colour) for colour in colours[(counts > 150) & (np.ptp(colours, axis=1) > 60)].tolist()}
+
+
+def test_runs_have_each_their_colour_in_both_panels_and_in_the_legend() -> None:
+    """Of twelve, one is black and one is grey, as text is."""
+    for count, seen in ((4, 4), (12, 10)):
+        left, right, legend = (hues(strip) for strip in strips(pixels(draw(many(count)))))
+        assert left == right == legend
+        assert len(legend) == seen
+
+
+def test_runs_of_one_colour_differ_by_their_markers() -> None:
+    """The fourteenth has the first one's colour: it is seen when the two exchange their lines, which touch no other."""
+    levels = [0.1 + 0.05 * number for number in range(14)]
+    pictures = [
+        pixels(draw([summary((level,) * 3, run=f"run-{number:02d}") for number, level in enumerate(order)]))
+        for order in (levels, [levels[13], *levels[1:13], levels[0]])
+    ]
+    lines = [of_colour(picture[:, :600], BLUE) for picture in pictures]
+    assert np.ptp(lines[0][0]) > 0.6 * len(pictures[0])
+    assert 0 < (pictures[0] != pictures[1]).any(axis=2).sum() < 2000
+
+
+def test_the_legend_of_many_takes_nothing_from_the_panels() -> None:
+    """A line has as much room among twelve as alone."""
+    widths = []
+    for count in (1, 12):
+        columns = of_colour(pixels(draw(many(count)))[:, :600], BLUE)[1]
+        widths.append(np.ptp(columns))
+    assert widths[1] > 0.9 * widths[0]
+
+
+def test_the_exact_iterates_of_many_are_thin() -> None:
+    ink = []
+    for count in (3, 4):
+        for exact in (False, True):
+            picture = pixels(draw(many(count, exact)))
+            left = picture[: int(0.8 * len(picture)), :600]
+            ink.append(int((np.ptp(left, axis=2) > 60).sum()))
+    few, few_with_exact, more, more_with_exact = ink
+    assert 0 < (more_with_exact - more) / more < 0.7 * (few_with_exact - few) / few
+
+
+def test_up_to_three_runs_have_their_intervals_drawn_and_more_have_the_widest_said() -> None:
+    for count, pixels_of_bars in ((3, True), (4, False)):
+        narrow, wide = many(count), many(count)
+        for made, reach in ((narrow, 0.03), (wide, 0.05)):
+            for row in made[0]["iterations"]:
+                row["win_rate_low"], row["win_rate_high"] = row["win_rate"] - reach, row["win_rate"] + reach
+        pictures = [pixels(draw(made)) for made in (narrow, wide)]
+        assert (pictures[0] != pictures[1]).any()
+        blue = [len(of_colour(picture[:, : picture.shape[1] * 2 // 3], BLUE)[0]) for picture in pictures]
+        assert (abs(blue[0] - blue[1]) > 0) is pixels_of_bars
+
+
+def test_of_many_runs_some_may_have_no_win_rate() -> None:
+    runs = [*many(4), summary(FALLING, rates=(None, None, None), run="untried")]
+    left, right, legend = (hues(strip) for strip in strips(pixels(draw(runs))))
+    assert len(left) == len(legend) == 5
+    assert len(legend - right) == 1
+
+
 def test_the_file_says_nothing_but_the_picture() -> None:
     """No date and no version in it, which would make each file another one."""
     kinds = set(chunks(draw([summary(FALLING)])))

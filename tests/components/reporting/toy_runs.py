@@ -43,14 +43,14 @@ def evaluations(count: int, *kinds: Sequence[Mapping[str, Any]]) -> list[dict[st
 
 
 def recipe(name: str, iterations: int, shards: int, **sections: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe; `sections` replaces whole sections."""
+    """A recipe; `sections` replaces whole sections, but for the evaluation's, of which it replaces keys."""
     made: dict[str, Any] = {
         "run": {"name": name, "seed": 7, "threads": 1, "iterations": iterations},
         "method": {"name": "inpo", "eta": 0.5, "tau": 0.1},
         "policy": {"kind": "sandbox", "world": {"seed": 0}},
         "prompts": {"path": "", "per_iteration": 4, "held_out": len(PROMPTS), "shards": shards},
         "oracle": {"kind": "sandbox", "world": {"seed": 0}},
-        "evaluation": {"tau": 0.1, "temperature": 1.0},
+        "evaluation": {"benchmarks": [], "tau": 0.1, "temperature": 1.0, **sections.pop("evaluation", {})},
     }
     return {section: sections.get(section, values) for section, values in made.items()}
 
@@ -76,7 +76,10 @@ def toy_run(
     store = open_store(str(root))
     named = {"prompts": "p" * 64, "policy": "q" * 64, "oracle": "o" * 64, **(inputs or {})}
     Run(name, recipe(name, len(metrics) - 1, shards, **sections), named, {"nashflow": "0.1.0"}).write(store)
-    rows = [{"row_id": -1 - i, "messages": [{"role": "user", "content": text}], "given": []} for i, text in enumerate(prompts)]
+    rows = [
+        {"row_id": -1 - i, "messages": [{"role": "user", "content": text}], "given": []}
+        for i, text in enumerate(prompts)
+    ]
     _unit(store, layout.held_out()).publish_records(
         {"prompts": (records.table(rows, records.PROMPTS), records.PROMPTS)}, {}, NOW
     )

@@ -4,8 +4,8 @@ import pytest
 from nashflow.components.games.preference import Game, check_matrix, duality_gap, kl_divergence, log_normalise, payoff
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES, World, make_world
-from nashflow.components.games.updates import inpo, iterative_dpo
 from nashflow.components.shared.errors import UserError
+from tests.fixtures.games import play
 
 TAU, ETA, BETA = 0.1, 0.5, 0.5
 
@@ -59,22 +59,11 @@ def gaps(world: World, policies: list[np.ndarray]) -> list[float]:
 
 
 def exact_inpo(world: World, iterations: int) -> list[np.ndarray]:
-    game = Game(world.matrix, world.log_target, TAU)
-    policies = [world.log_target]
-    for _ in range(iterations):
-        policies.append(inpo(game, policies[-1], ETA))
-    return policies
+    return play("inpo", Game(world.matrix, world.log_target, TAU), iterations, eta=ETA)
 
 
 def exact_iterative_dpo(world: World, iterations: int) -> list[np.ndarray]:
-    policies = [world.log_target]
-    for _ in range(iterations):
-        policies.append(
-            np.stack(
-                [iterative_dpo(matrix, row, row, BETA) for matrix, row in zip(world.matrix, policies[-1], strict=True)]
-            )
-        )
-    return policies
+    return play("iterative_dpo", Game(world.matrix, world.log_target, TAU), iterations, beta=BETA)
 
 
 def test_the_default_world_tells_its_story() -> None:

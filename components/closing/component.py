@@ -1,0 +1,28 @@
+"""The closing step as a KFP component."""
+
+from kfp import dsl
+
+
+@dsl.container_component
+def closing(
+    settings: str,
+    run_root: str,
+    job_id: str,
+    owner: str,
+    status: dsl.PipelineTaskFinalStatus,
+    manifest: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+) -> dsl.ContainerSpec:
+    """Record how the run ended, whichever way it did; `status` is KFP's."""
+    return dsl.ContainerSpec(
+        image="nashflow",
+        command=["python3", "-m", "nashflow.components.closing"],
+        args=[
+            *("--run-root", run_root),
+            *("--job-id", job_id),
+            *("--owner", owner),
+            *("--status", status),
+            *("--settings", settings),
+            *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
+        ],
+    )

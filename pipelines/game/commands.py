@@ -1,0 +1,84 @@
+"""`nashflow game`: the exact methods on preference matrices. Heavy imports stand inside the commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Solve preference games exactly: every method's own update, no model and no sampling.", no_args_is_help=True
+)
+
+_METHODS = "inpo, onpo, egpo, nash_mp, mnpo, nash_md, nash_md_pg, sppo, dno, dno_prct, online_ipo, ipo or iterative_dpo"
+_FAMILIES = "rock_paper_scissors, cyclic, uniform, tie_heavy or bradley_terry"
+_MATRIX = "CSV without a heading, JSON (a list of rows) or NPY; row i, column j is P(i beats j)."
+
+Reference = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Probabilities of the reference policy, in the same formats. Default: uniform."),
+]
+Tau = Annotated[
+    float | None,
+    typer.Option(
+        help="The game's KL weight: J(p, q) = p'Pq - tau KL(p||ref) + tau KL(q||ref). Gaps are measured in this game; "
+        "onpo, sppo, dno, dno_prct and iterative_dpo do not read it. Default: 0.1, or 0 where no method reads it."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+@app.command()
+def solve(
+    matrix: Annotated[Path, typer.Argument(metavar="MATRIX", help=_MATRIX)],
+    method: Annotated[str, typer.Option(help=f"{_METHODS}.")],
+    reference: Reference = None,
+    tau: Tau = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a constant of the method, such as eta=0.5."),
+    ] = None,
+    iterations: Annotated[int, typer.Option(help="Iterations at most.")] = 1000,
+    tolerance: Annotated[float, typer.Option(help="Stop once the duality gap is not above this.")] = 1e-12,
+    average: Annotated[
+        bool,
+        typer.Option(
+            "--average",
+            help="Report the uniform average of all policies so far, which is what the guarantees of unregularised "
+            "games are about, instead of the last iterate.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Play one method on a matrix, from the reference policy, and show its last iterate."""
+    from .solve import solve_matrix
+
+    solve_matrix(matrix, method, reference, tau, sets or [], iterations, tolerance, average, as_json)
+
+
+@app.command()
+def compare(
+    matrix: Annotated[Path | None, typer.Argument(metavar="[MATRIX]", help=_MATRIX)] = None,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help=f"{_METHODS}; may be given several times.")
+    ] = None,
+    reference: Reference = None,
+    family: Annotated[str | None, typer.Option(help=f"Random games instead of MATRIX: {_FAMILIES}.")] = None,
+    responses: Annotated[
+        int | None, typer.Option(help="Responses of a random game. Default: 10; 3 and 5 for the first two families.")
+    ] = None,
+    games: Annotated[int | None, typer.Option(help="How many random games. Default: 100.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random games. Default: 0.")] = None,
+    tau: Tau = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="METHOD.KEY=VALUE", help="Set a constant of one method, such as egpo.eta=0.4."),
+    ] = None,
+    iterations: Annotated[int, typer.Option(help="Iterations of every method.")] = 1000,
+    output: Annotated[Path | None, typer.Option(help="Draw gap against iterations into this PNG file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Play several methods on a matrix, or on a family of random games, and show how their last iterates get on."""
+    from .compare import Source, compare_methods
+
+    source = Source(matrix, reference, family, responses, games, seed)
+    compare_methods(source, methods or [], tau, sets or [], iterations, output, as_json)

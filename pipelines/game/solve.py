@@ -1,0 +1,90 @@
+"""`nashflow game solve`: one method on one matrix."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from nashflow.components.games.files import read_log_policy, read_matrix
+from nashflow.components.games.preference import Array, Game, kl_divergence, win_rates
+from nashflow.components.games.progress import Solution, solve
+from nashflow.components.games.solvers import make_solver
+from nashflow.components.shared.errors import UserError
+
+from .settings import choose_tau, read_sets, usual_tau
+from .table import print_table
+
+
+def solve_matrix(
+    matrix: Path,
+    method: str,
+    reference: Path | None,
+    tau: float | None,
+    sets: Sequence[str],
+    iterations: int,
+    tolerance: float,
+    average: bool,
+    as_json: bool,
+) -> None:
+    """Play a method and print the policy that it reaches, with its duality gap and its KL to the reference in nats.
+
+    Raises:
+        UserError: a file, the method, one of its constants or the game's τ is wrong.
+    """
+    if iterations < 1:
+        raise UserError(f"--iterations {iterations}: set at least 1")
+    if not tolerance >= 0:
+        raise UserError(f"--tolerance {tolerance}: set 0 or more")
+    values = read_sets(sets)
+    tau = choose_tau(tau, values)
+    solver = make_solver(method, values)
+    game = read_game(matrix, reference, usual_tau([solver]) if tau is None else tau)
+    solution = solve(solver, game, iterations, tolerance, average)
+    if as_json:
+        print(json.dumps(_record(method, game, solution)))
+    else:
+        shown = "average of all policies" if average else "last iterate"
+        _show(f"{method} on {matrix.name}: tau {game.tau:g}, {shown}", game, solution, tolerance)
+
+
+def read_game(matrix: Path, reference: Path | None, tau: float) -> Game:
+    """The game of a matrix file and a reference file; without one the reference is uniform.
+
+    Raises:
+        UserError: a file is wrong, they do not fit each other, or τ is negative.
+    """
+    numbers = read_matrix(matrix)
+    log_reference = read_log_policy(reference) if reference else np.full(len(numbers), -np.log(len(numbers)))
+    return Game(numbers, log_reference, tau)
+
+
+def _record(method: str, game: Game, solution: Solution) -> dict[str, object]:
+    return {
+        "method": method,
+        "policy": np.exp(solution.log_policy).tolist(),
+        "duality_gap": float(solution.gap),
+        "kl": _kl(game, solution),
+        "iterations": solution.iterations,
+    }
+
+
+def _show(title: str, game: Game, solution: Solution, tolerance: float) -> None:
+    console = Console()
+    columns: dict[str, Array] = {
+        "reference": np.exp(game.log_reference),
+        "policy": np.exp(solution.log_policy),
+        "P(y beats policy)": win_rates(game.matrix, solution.log_policy),
+    }
+    rows = [[str(i), *(f"{value:.6f}" for value in row)] for i, row in enumerate(zip(*columns.values(), strict=True))]
+    print_table(console, title, ["y", *columns], rows)
+    reached = "" if solution.gap <= tolerance else f", above the tolerance of {tolerance:g}"
+    console.print(
+        f"\nduality gap {float(solution.gap):.3g} after {solution.iterations} iterations{reached}", highlight=False
+    )
+    console.print(f"KL to the reference {_kl(game, solution):.6g} nats", highlight=False)
+
+
+def _kl(game: Game, solution: Solution) -> float:
+    return float(kl_divergence(solution.log_policy, game.log_reference))

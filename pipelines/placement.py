@@ -1,0 +1,75 @@
+"""What a task of the graph asks of the cluster: image, resources, volumes, environment, retries, labels."""
+
+from typing import Any, NamedTuple
+
+from kfp import dsl, kubernetes
+
+from .cluster import StepName, StepResources
+from .recipe import Recipe
+
+
+class Images(NamedTuple):
+    """The images of the runtimes: parameters of the pipeline, named as these."""
+
+    image: Any
+    vllm_image: Any
+    training_image: Any
+
+
+def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images, iteration: int | None = None) -> None:
+    """Give a task everything that its step's pods need on a cluster; a local run reads the retries alone.
+
+    KFP's cache is off: a hit would skip verification and ignore code changes. The pods fit the restricted Pod Security
+    Standard with the images' own user, whatever UID the cluster gives it.
+    """
+    resources = recipe.cluster.resources(step)
+    task.set_container_image(_image(recipe, step, images)).set_caching_options(False)
+    _ask_for(task, resources)
+    if resources.retries:
+        task.set_retry(resources.retries, backoff_duration="60s", backoff_factor=2, backoff_max_duration="1800s")
+    kubernetes.set_timeout(task, resources.timeout_seconds)
+    kubernetes.set_security_context(task, run_as_non_root=True)
+    _label(task, recipe, step, iteration)
+    _environment(task, recipe)
+
+
+def _image(recipe: Recipe, step: StepName, images: Images) -> Any:
+    if step == "training" and recipe.training.engine == "deepspeed":
+        return images.training_image
+    if step in ("rollout", "evaluation") and recipe.rollout.engine == "vllm":
+        return images.vllm_image
+    return images.image
+
+
+def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:
+    cpu = f"{resources.cpu:g}"
+    task.set_cpu_request(cpu).set_cpu_limit(cpu)
+    task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
+    if resources.accelerators:
+        task.set_accelerator_type(resources.accelerator_type).set_accelerator_limit(resources.accelerators)
+    if resources.shared_memory:
+        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=resources.shared_memory)
+    for key, value in resources.node_selector.items():
+        kubernetes.add_node_selector(task, key, value)
+    for toleration in resources.tolerations:
+        kubernetes.add_toleration(
+            task, toleration.key, toleration.operator, toleration.value or None, toleration.effect
+        )
+
+
+def _label(task: dsl.PipelineTask, recipe: Recipe, step: StepName, iteration: int | None) -> None:
+    labels = {"run": recipe.run.name, "step": step} | ({} if iteration is None else {"iteration": str(iteration)})
+    for key, value in labels.items():
+        kubernetes.add_pod_label(task, f"nashflow/{key}", value)
+
+
+def _environment(task: dsl.PipelineTask, recipe: Recipe) -> None:
+    cluster = recipe.cluster
+    for source in cluster.secrets:
+        kubernetes.use_secret_as_env(task, source.name, source.keys)
+    for source in cluster.config_maps:
+        kubernetes.use_config_map_as_env(task, source.name, source.keys)
+    if cluster.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, list(cluster.image_pull_secrets))
+    if cluster.models:
+        kubernetes.mount_pvc(task, cluster.models.claim, cluster.models.path)

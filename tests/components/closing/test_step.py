@@ -1,0 +1,53 @@
+"""The closing step: how a run ended, in its store, in the tracker and by its lock."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nashflow.components.shared import layout, lock
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.run import read_run
+from tests.fixtures.runs import SandboxRun, snapshot
+
+FAILURE = {"state": "FAILED", "error": {"code": 9, "message": "task training-001-main failed"}}
+
+
+def close(run: SandboxRun, status: dict[str, Any] | None, **flags: str) -> int:
+    flags = {"job_id": "job-1", "owner": "", "status": json.dumps(status) if status else "", **flags}
+    return int(run.step("closing", **flags).manifest.metrics["succeeded"])
+
+
+def outcome(run: SandboxRun) -> dict[str, Any]:
+    return dict(json.loads(run.store.read(layout.OUTCOME)))
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "SUCCESS"])
+def test_a_run_that_succeeded(state: str, prepared: SandboxRun) -> None:
+    assert close(prepared, {"state": state}) == 1
+    said = outcome(prepared)
+    assert (said["succeeded"], said["error"], said["job"]) == (True, "", "job-1")
+
+
+def test_a_run_that_failed_says_what_kfp_says(prepared: SandboxRun) -> None:
+    assert close(prepared, FAILURE) == 0
+    assert outcome(prepared)["error"] == "task training-001-main failed"
+    assert not outcome(prepared)["succeeded"]
+    assert close(prepared, None) == 0, "no word is no success"
+
+
+def test_the_lock_is_given_back_by_its_owner_alone(prepared: SandboxRun) -> None:
+    lock.acquire(prepared.store, "job-1")
+    close(prepared, FAILURE, job_id="job-2")
+    with pytest.raises(UserError, match="in use by the run job-1"):
+        lock.acquire(prepared.store, "job-3")
+    close(prepared, FAILURE)
+    lock.acquire(prepared.store, "job-3")
+
+
+def test_a_run_that_was_never_prepared_leaves_nothing(tmp_path: Path, prepared: SandboxRun) -> None:
+    empty = SandboxRun(str(tmp_path / "empty"), prepared.recipe)
+    assert close(empty, FAILURE) == 0
+    assert read_run(empty.store) is None
+    assert not Path(empty.root).exists() or snapshot(empty.root) == {}

@@ -1,0 +1,221 @@
+"""Every rule lets our graphs be, and sees what breaks it."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nashflow.components.shared.errors import UserError
+from nashflow.pipelines import lint
+from nashflow.pipelines.graph import compile_graph
+from nashflow.pipelines.lint import Graph, check_graph, read_graph
+from nashflow.pipelines.recipe import SHIPPED, load_recipe
+
+Break = Callable[[dict[str, Any], dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """Two iterations with two phases each, on GPUs."""
+    package = tmp_path_factory.mktemp("graph") / "p.yaml"
+    compile_graph(load_recipe("sandbox-egpo", ["run.iterations=2", "cluster.profile=one-node"]), package)
+    return read_graph(package)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+def test_every_shipped_recipe_breaks_no_rule(name: str, tmp_path: Path) -> None:
+    compile_graph(load_recipe(name), tmp_path / "p.yaml")
+    assert lint.lint(read_graph(tmp_path / "p.yaml")) == []
+
+
+# --- what breaks a rule ----------------------------------------------------------------------------------------------
+
+
+def leaf(ir: dict[str, Any], step: str) -> dict[str, Any]:
+    """A task that runs a step."""
+    for part in (ir["root"], *ir["components"].values()):
+        for task in part.get("dag", {}).get("tasks", {}).values():
+            label = ir["components"][task["componentRef"]["name"]].get("executorLabel", "")
+            if label.startswith(f"exec-{step}"):
+                return task  # type: ignore[no-any-return]
+    raise LookupError(step)
+
+
+def container(ir: dict[str, Any], step: str) -> dict[str, Any]:
+    label = next(label for label in ir["deploymentSpec"]["executors"] if label.startswith(f"exec-{step}"))
+    found: dict[str, Any] = ir["deploymentSpec"]["executors"][label]["container"]
+    return found
+
+
+def omit_an_input(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del leaf(ir, "judging")["inputs"]["parameters"]["phase"]
+
+
+def pass_null(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["inputs"]["parameters"]["phase"] = {"runtimeValue": {"constant": None}}
+
+
+def read_what_is_not_declared(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["inputs"]["artifacts"]["rollouts"]["taskOutputArtifact"]["outputArtifactKey"] = "texts"
+
+
+def read_without_depending(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["dependentTasks"] = []
+
+
+def use_metadata(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["args"][1] = "{{$.inputs.artifacts['rollouts'].metadata['uri']}}"
+
+
+def concatenate(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["args"][1] = {"Concat": ["a", "b"]}
+
+
+def name_no_input(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["args"][1] = "{{$.inputs.parameters['somewhere']}}"
+
+
+def put_the_job_into_a_text(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["inputs"]["parameters"]["phase"]["runtimeValue"]["constant"] = "of {{$.pipeline_job_uuid}}"
+
+
+def share_a_container(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "rollout").update(container(ir, "training"))
+
+
+def run_something_else(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["command"] = ["sh", "-c", "true"]
+
+
+def give_an_unknown_flag(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["args"] += ["--colour", "red"]
+
+
+def give_a_word_for_a_number(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    arguments = container(ir, "judging")["args"]
+    arguments[arguments.index("--iteration") + 1] = "first"
+
+
+def declare_what_nothing_writes(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    outputs = ir["components"]["comp-judging-001-half"]["outputDefinitions"]["artifacts"]
+    outputs["ranking"] = outputs["manifest"]
+
+
+def loop_over_artifacts(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["artifactIterator"] = {"items": {"inputArtifact": "rollouts"}, "itemInput": "one"}
+
+
+def loop_over_an_output(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["parameterIterator"] = {"items": {"inputParameter": "shards"}, "itemInput": "shard"}
+
+
+def cache(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["cachingOptions"] = {"enableCache": True}
+
+
+def take_shared_memory(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del platform["deploymentSpec"]["executors"]["exec-training-001-half"]["emptyDirMounts"]
+
+
+def take_the_timeout(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del platform["deploymentSpec"]["executors"]["exec-training-001-half"]["activeDeadlineSeconds"]
+
+
+def never_retry(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del leaf(ir, "training")["retryPolicy"]
+
+
+def retry_the_users_mistakes(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "preparation")["retryPolicy"] = {"maxRetryCount": 3}
+
+
+def pass_a_book(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["inputs"]["parameters"]["phase"]["runtimeValue"]["constant"] = "x" * 120_000
+
+
+def grow(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    ir["components"]["comp-large"] = {"executorLabel": "exec-judging-001-half", "x": "x" * 400_000}
+    ir["components"]["comp-large"] |= {
+        "inputDefinitions": ir["components"]["comp-judging-001-half"]["inputDefinitions"]
+    }
+
+
+def start_many(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    ir["root"]["dag"]["tasks"] |= {f"closing-{number}": leaf(ir, "closing") for number in range(101)}
+
+
+def label_with_blanks(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    platform["deploymentSpec"]["executors"]["exec-training-001-half"]["podMetadata"]["labels"]["nashflow/run"] = (
+        "my run"
+    )
+
+
+BROKEN: list[tuple[str, Break, str]] = [
+    ("inputs_are_passed", omit_an_input, "is called without phase"),
+    ("inputs_are_passed", pass_null, "is given null for phase"),
+    ("references_are_declared", read_what_is_not_declared, "reads rollout-001-half.texts, which it cannot"),
+    ("references_are_declared", read_without_depending, "reads rollout-001-half.manifest, which it cannot"),
+    ("placeholders_are_resolved", use_metadata, "holds a placeholder that a cluster leaves as it is"),
+    ("placeholders_are_resolved", concatenate, "an argument that is no text"),
+    ("placeholders_are_resolved", name_no_input, "somewhere is no input of its component"),
+    ("placeholders_are_resolved", put_the_job_into_a_text, "phase holds {{, which KFP takes for a placeholder"),
+    ("executors_are_distinct", share_a_container, "2 components with different inputs or outputs have the same"),
+    ("steps_take_their_arguments", run_something_else, "sh -c true is no step"),
+    ("steps_take_their_arguments", give_an_unknown_flag, "refuses its arguments: unrecognized arguments: --colour red"),
+    ("steps_take_their_arguments", give_a_word_for_a_number, "argument --iteration: invalid int value: 'first'"),
+    ("outputs_are_written", declare_what_nothing_writes, "nothing writes its output ranking"),
+    ("loops_are_static", loop_over_artifacts, "loops over artifacts"),
+    ("loops_are_static", loop_over_an_output, "loops over what another task says"),
+    ("nothing_is_cached", cache, "task judging-001-half is cached"),
+    ("accelerators_have_what_they_need", take_shared_memory, "no /dev/shm in memory"),
+    ("accelerators_have_what_they_need", take_the_timeout, "no timeout"),
+    ("steps_are_retried", never_retry, "is not retried; set cluster.steps.training.retries"),
+    ("steps_are_retried", retry_the_users_mistakes, "task preparation is retried"),
+    ("arguments_are_short", pass_a_book, "bytes of parameters, above 100,000"),
+    ("it_is_small", grow, "bytes of IR, above 400,000; chain runs under one run root"),
+    ("it_is_small", start_many, "tasks, above 100; chain runs"),
+    ("names_are_short", label_with_blanks, "label nashflow/run cannot be 'my run'"),
+]
+
+
+@pytest.mark.parametrize(("rule", "broken", "complaint"), BROKEN, ids=[made.__name__ for _, made, _ in BROKEN])
+def test_a_rule_sees_what_breaks_it(rule: str, broken: Break, complaint: str, graph: Graph) -> None:
+    ir, platform = copy.deepcopy(graph.ir), copy.deepcopy(graph.platform)
+    broken(ir, platform)  # type: ignore[arg-type]
+    found = list(getattr(lint, rule)(Graph(ir, platform)))
+    assert any(complaint in line for line in found), found
+    assert f"{rule}: {found[0]}" in lint.lint(Graph(ir, platform))
+
+
+def test_every_rule_is_shown_to_fire_and_says_why() -> None:
+    assert {rule for rule, _, _ in BROKEN} == {rule.__name__ for rule in lint.RULES}
+    assert all(rule.__doc__ for rule in lint.RULES)
+
+
+def test_what_breaks_a_rule_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        compile_graph(load_recipe("sandbox-onpo", ["run.iterations=20"]), tmp_path / "p.yaml")
+    line = str(caught.value)
+    assert line.splitlines() == [line]
+    assert "bytes of IR, above 400,000" in line
+    assert "--first-iteration" in line
+
+
+@pytest.mark.parametrize("content", ["", "x: 1", "[1", "- 1"])
+def test_what_is_no_graph_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"p\.yaml: (no compiled pipeline|cannot be read)"):
+        check_graph(tmp_path / "p.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        check_graph(tmp_path / "none.yaml")
+
+
+def test_the_size_is_that_of_the_json(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(json.dumps(graph.ir)) + len(json.dumps(graph.platform))
+    monkeypatch.setattr(lint, "LARGEST_IR", size)
+    assert list(lint.it_is_small(graph)) == []
+    monkeypatch.setattr(lint, "LARGEST_IR", size - 1)
+    assert len(list(lint.it_is_small(graph))) == 1
