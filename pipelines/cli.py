@@ -49,14 +49,26 @@ def run(
 def compile(
     recipe: RecipeArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("pipeline.yaml"),
+    first_iteration: Annotated[
+        int, typer.Option(help="Unroll from this iteration on; those before it are finished under the same run root.")
+    ] = 1,
     overrides: Overrides = None,
 ) -> None:
-    """Compile a recipe to a Kubeflow pipeline (IR YAML): the graph that `run` executes."""
+    """Compile a recipe to a Kubeflow pipeline (IR YAML): the graph that `run` executes; linted."""
     from .graph import compile_graph
     from .recipe import load_recipe
 
-    compile_graph(load_recipe(recipe, overrides or []), output)
+    compile_graph(load_recipe(recipe, overrides or []), output, first_iteration)
     print(output)
+
+
+@app.command()
+def lint(package: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A compiled pipeline (IR YAML).")]) -> None:
+    """Hold a compiled pipeline against the rules that a cluster has and a laptop forgives."""
+    from .lint import check_graph
+
+    steps = check_graph(package)
+    print(f"{package}: {sum(steps.values())} executors, no complaint ({', '.join(map(str, sorted(steps)))})")
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nashflow.components.judging.tournament import TOURNAMENTS
+from nashflow.components.judging.tournament import TOURNAMENTS, Match
 from nashflow.components.methods.phases import Phase
 from nashflow.components.methods.units import units_of
 
@@ -54,17 +54,25 @@ def work_of(recipe: Recipe, iteration: int) -> Work:
     )
 
 
-def _counts(phase: Phase) -> tuple[int, int]:
-    """Comparisons and pairs of one prompt, with one given response or pair where the method uses such."""
+def rounds_of(phase: Phase) -> tuple[list[list[Match]], int]:
+    """The rounds of one prompt's tournament, if the first wins every match, and how many pairs come of it.
+
+    One given response or pair joins where the method uses such.
+    """
     given = {"responses": 1, "pairs": 2, None: 0}[phase.given]
     tournament = TOURNAMENTS[phase.comparisons](sum(sampling.count for sampling in phase.samples) + given)
-    matches, comparisons = next(tournament), 0
+    rounds = [next(tournament)]
     while True:
-        comparisons += len(matches)
         try:
-            matches = tournament.send([1.0] * len(matches))
+            rounds.append(tournament.send([1.0] * len(rounds[-1])))
         except StopIteration as stop:
-            return comparisons, len(stop.value)
+            return rounds, len(stop.value)
+
+
+def _counts(phase: Phase) -> tuple[int, int]:
+    """Comparisons and pairs of one prompt."""
+    rounds, pairs = rounds_of(phase)
+    return sum(map(len, rounds)), pairs
 
 
 def _describe(phase: Phase) -> str:

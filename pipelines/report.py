@@ -29,8 +29,8 @@ _LENS = ("evaluation.tau", "evaluation.temperature")
 """What a policy is looked at through: figures measured with another one do not compare."""
 
 _ANY_WIDTH = 10_000
-_NAMED = 3
-"""So many other runs' names are in the name of the file of their figure."""
+_FEW = 3
+"""Up to so many runs are shown one by one, before they are compared, and named in the name of their figure's file."""
 
 
 class _Report(NamedTuple):
@@ -40,7 +40,7 @@ class _Report(NamedTuple):
 
 
 def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
-    """One run: show its table again, and write its report's files anew. Several: one table and one figure of them all.
+    """One run: show its table again, and write its report's files anew. Several: compare them in a table and a figure.
 
     `output` is where the figure goes; by default that of several runs goes below the first run root.
 
@@ -58,20 +58,32 @@ def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
         publish_report(report_unit(store, run, summary), run, summary)
         print_table(summary, store, console)
     else:
-        title = "the runs after their last iteration"
-        _print_tables(title, comparison_columns([report.summary for report in reports]), console)
-        console.print(COMPARISON_CAPTION, style="dim", highlight=False)
+        _compare([report.summary for report in reports], console)
     if output or len(reports) > 1:
         _print_place(console, "figure", _write_figure(reports, output))
 
 
+def _compare(summaries: Sequence[Mapping[str, Any]], console: Console) -> None:
+    if len(summaries) <= _FEW:
+        for summary in summaries:
+            _print_run(summary, console)
+        console.print(CAPTION, style="dim", highlight=False)
+        console.print()
+    _print_tables("the runs after their last iteration", comparison_columns(summaries), console)
+    console.print(COMPARISON_CAPTION, style="dim", highlight=False)
+
+
 def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> None:
     """Print a run's figures, a row an iteration, and where its report lies."""
-    title = f"{summary['run']}: {summary['method']}, seed {summary['seed']}"
-    _print_tables(title, [figure_columns(summary), second_columns(summary)], console)
+    _print_run(summary, console)
     console.print(CAPTION, style="dim", highlight=False)
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         _print_place(console, name, store.location(key))
+
+
+def _print_run(summary: Mapping[str, Any], console: Console) -> None:
+    title = f"{summary['run']}: {summary['method']}, seed {summary['seed']}"
+    _print_tables(title, [figure_columns(summary), second_columns(summary)], console)
 
 
 def _print_tables(title: str, groups: Sequence[list[Column]], console: Console) -> None:
@@ -142,8 +154,7 @@ def _write_figure(reports: Sequence[_Report], output: Path | None) -> str:
             file.write(figure)
         return str(output)
     store, others = reports[0].store, reports[1:]
-    # The names of many would make a file name that is too long.
-    named = "-".join(report.run.name for report in others) if len(others) <= _NAMED else f"{len(others)}-others"
+    named = "-".join(report.run.name for report in others) if len(reports) <= _FEW else f"{len(others)}-others"
     key = f"report/figure-with-{named}.png"
     store.write(key, figure)
     return store.location(key)

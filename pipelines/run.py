@@ -72,13 +72,18 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     store = open_store(run_root or f"runs/{recipe.run.name}")
     check(PreparationStep.parse(recipe.subset(PreparationStep), name), store)
     console = Console()
+    for iteration in range(1, recipe.run.iterations + 1):
+        for phase in recipe.method.phases(iteration):
+            if phase.note:
+                console.print(f"iteration {iteration}, {phase.name}: {phase.note}", highlight=False, markup=False)
     tracking = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
     with _locked(store) as owner, _scratch() as scratch, _progress(console, recipe) as show:
         compile_graph(recipe, scratch / "pipeline.yaml")
         arguments = {"run_root": store.uri, "owner": owner}
         environment = {**_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking}
         try:
-            execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show)
+            # Retries are for clusters, whose pods die with their nodes: here the user hears of a failure at once.
+            execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show, retry=False)
         except (StepFailed, Interrupted) as failure:
             _explain(failure)
             _close_tracking(store, "KILLED" if isinstance(failure, Interrupted) else "FAILED")

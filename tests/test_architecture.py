@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TREES = ("components", "pipelines")
-STEPS = ("preparation", "rollout", "judging", "logprobs", "training", "evaluation", "reporting")
+STEPS = ("preparation", "rollout", "judging", "logprobs", "training", "evaluation", "reporting", "closing")
 FLOORS = [("shared",), ("methods", "games"), ("oracles", "engines"), STEPS]
 FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 HEAVY = {

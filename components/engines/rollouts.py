@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from ..shared.chat import prompt_ids, response_ids
-from ..shared.errors import UserError
 from ..shared.models import load_tokenizer, stop_token_ids
 from ..shared.seeds import derive_seed
 from .settings import GenerationSettings
@@ -57,16 +56,6 @@ def sample_rows(
             # The batch comes first: zip stops at its end without taking one too many of the rest.
             for response, (prompt, index) in zip(batch, rest, strict=False)
         ]
-
-
-def check_engine(name: str) -> None:
-    """Refuse an engine that recipes know and that this installation does not have.
-
-    Raises:
-        UserError: names the engines that there are.
-    """
-    if name not in ENGINES:
-        raise UserError(f"rollout.engine: {name} is not available here; set it to {' or '.join(ENGINES)}")
 
 
 def given_rows(folder: Path, prompts: Sequence[dict[str, Any]], first: int) -> list[dict[str, Any]]:

@@ -2,23 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import Field, model_validator
 
 from ..shared.settings import Settings
 from .phases import Comparisons, Labels, Phase, PolicyRef, Reduction, Sampling
-
-
-def _read_schedule(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return read(value)
-    except ValidationError:
-        raise ValueError(f"{value!r} is neither a number above 0 nor 'decreasing'") from None
-
-
-Schedule = Annotated[Annotated[float, Field(gt=0.0)] | Literal["decreasing"], WrapValidator(_read_schedule)]
-"""A fixed η, or steps that shrink as the method's theorem has it."""
 
 
 class Method(Settings, ABC):
@@ -85,7 +74,7 @@ class PairedMethod(SelfPlayMethod):
     from any temperature; bracket: best against worst of a tournament, as the paper's experiments have it (K a power of
     two); max_min: best against worst mean win rate (of rewards, the highest against the lowest unless labels are
     sampled). The pairs of the last two are no independent draws: their steps are larger than the theory's, and
-    distorted. On the sandbox a bracket of 4 goes 1.6 times as far and one of 8 1.8 times; on weak preferences, farther."""
+    distorted. On the sandbox a bracket of 4 goes 1.6 times as far, one of 8 1.8; on weak preferences farther."""
 
     def target(self, step: float) -> float:
         """The regression's c, in nats, for a mirror step of size s: s/2, or s against a third response.

@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from .base import PairedMethod, Schedule
+from ..shared.settings import Schedule
+from .base import PairedMethod
 from .phases import REFERENCE, Phase, PolicyRef, merge
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..engines.rollouts import check_engine
+from ..engines.rollouts import ENGINES
 from ..methods.units import units_of
 from ..oracles.settings import SandboxOracle
 from ..shared import layout, lock, records
@@ -50,7 +50,7 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
         NothingNew: too few prompts are new by the ledger.
     """
     store.at("..")
-    check_engine(settings.rollout["engine"])
+    _check_engines(settings)
     reference.check(settings.policy)
     settings.oracle.check()
     prompts = dealing.read_prompts(settings.prompts)
@@ -70,6 +70,13 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
     if known:
         check_same(store, known, run)
     return Checked(prompts, run)
+
+
+def _check_engines(settings: Step) -> None:
+    """Refuse engines that recipes can name and that this installation does not have."""
+    for section, known in (("rollout", tuple(ENGINES)), ("training", ("torch",))):
+        if (named := getattr(settings, section)["engine"]) not in known:
+            raise UserError(f"{section}.engine: {named} is not available here; set it to {' or '.join(known)}")
 
 
 def run(call: Call[Step]) -> Result:

@@ -2,10 +2,10 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import to_jsonable_python
 
 from .errors import UserError
@@ -105,3 +105,14 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models_in(argument)
+
+
+def _read_schedule(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except pydantic.ValidationError:
+        raise ValueError(f"{value!r} is neither a number above 0 nor 'decreasing'") from None
+
+
+Schedule = Annotated[Annotated[float, Field(gt=0.0)] | Literal["decreasing"], WrapValidator(_read_schedule)]
+"""A fixed η, or steps that shrink as a method's theorem has it."""

@@ -121,6 +121,8 @@ def _open_parent(client: "MlflowClient", name: str, location: str, parameters: T
 
 def _experiment(client: "MlflowClient") -> str:
     """Id of the experiment that MLflow's own variables name, or of `nashflow`."""
+    from mlflow.exceptions import MlflowException
+
     if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return chosen
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "nashflow")
@@ -128,7 +130,13 @@ def _experiment(client: "MlflowClient") -> str:
         return found.experiment_id
     # A store without a server would put artifacts into the current folder.
     file = sqlite_file(client.tracking_uri)
-    return client.create_experiment(name, str(Path(file).parent / "mlartifacts") if file else None)
+    try:
+        return client.create_experiment(name, str(Path(file).parent / "mlartifacts") if file else None)
+    except MlflowException:
+        # Another run has made it meanwhile.
+        if found := client.get_experiment_by_name(name):
+            return found.experiment_id
+        raise
 
 
 def _is_blank(client: "MlflowClient", parent: "Run", parameters: Texts) -> bool:

@@ -9,7 +9,7 @@ app = typer.Typer(
     help="Solve preference games exactly: every method's own update, no model and no sampling.", no_args_is_help=True
 )
 
-_METHODS = "inpo, onpo, egpo, nash_mp, mnpo, nash_md, nash_md_pg, sppo, dno, dno_prct, online_ipo, ipo or iterative_dpo"
+_METHODS = "inpo, onpo, egpo, nash_mp, mnpo, nash_md, nash_md_pg, sppo, dno, dno_exact, online_ipo, ipo or iterative_dpo"
 _FAMILIES = "rock_paper_scissors, cyclic, uniform, tie_heavy or bradley_terry"
 _MATRIX = "CSV without a heading, JSON (a list of rows) or NPY; row i, column j is P(i beats j)."
 
@@ -21,7 +21,7 @@ Tau = Annotated[
     float | None,
     typer.Option(
         help="The game's KL weight: J(p, q) = p'Pq - tau KL(p||ref) + tau KL(q||ref). Gaps are measured in this game; "
-        "onpo, sppo, dno, dno_prct and iterative_dpo do not read it. Default: 0.1, or 0 where no method reads it."
+        "onpo, sppo, dno, dno_exact and iterative_dpo do not read it. Default: 0.1, or 0 where no method reads it."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]

@@ -24,6 +24,7 @@ def execute(
     preload: Sequence[str],
     environment: Mapping[str, str],
     on_event: Callable[[Event], None],
+    retry: bool = True,
 ) -> dict[str, Any]:
     """Run the compiled pipeline `package` to its end and return its outputs by name.
 
@@ -37,6 +38,7 @@ def execute(
         preload: modules to import once instead of in every task. They must do nothing but be imported.
         environment: added to this process's environment for every task.
         on_event: told when a task starts and ends; one call at a time, from any thread.
+        retry: whether a task that fails is tried again as its graph has it.
 
     Raises:
         StepFailed: a step failed, retries included. One that exits with code 2 is not retried.
@@ -49,7 +51,7 @@ def execute(
     runner = _Runner(root / "logs", processes, {**os.environ, **environment}, on_event)
     with _stopped_by_signals(processes):
         try:
-            outputs = kfp_adapter.run(package, arguments, root, runner, processes.sleep)
+            outputs = kfp_adapter.run(package, arguments, root, runner, processes.sleep, retry)
         finally:
             if processes.stopped_by is not None:
                 raise Interrupted(processes.stopped_by) from None

@@ -67,13 +67,18 @@ _TaskResult = tuple[dict[str, Any], Status]
 
 
 def run(
-    package: Path, arguments: Mapping[str, object], root: Path, runner: Runner, sleep: Callable[[float], None]
+    package: Path,
+    arguments: Mapping[str, object],
+    root: Path,
+    runner: Runner,
+    sleep: Callable[[float], None],
+    retry: bool,
 ) -> dict[str, Any]:
     """Execute the pipeline in `package`; returns its outputs, raises the first failure of a task."""
     failures: list[Exception] = []
     root.mkdir(parents=True, exist_ok=True)
     pipeline = components.load_component_from_file(str(package))
-    with _swapped(runner, sleep, failures), _quiet(root / "kfp.log"):
+    with _swapped(runner, sleep, failures, retry), _quiet(root / "kfp.log"):
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
         try:
             return dict(pipeline(**arguments).outputs)
@@ -84,10 +89,12 @@ def run(
 
 
 @contextlib.contextmanager
-def _swapped(runner: Runner, sleep: Callable[[float], None], failures: list[Exception]) -> Iterator[None]:
+def _swapped(
+    runner: Runner, sleep: Callable[[float], None], failures: list[Exception], retry: bool
+) -> Iterator[None]:
     evaluator = enhanced_dag_orchestrator.ConditionEvaluator
     resolve = staticmethod(functools.partial(_channel_value, evaluator._resolve_pipeline_channel))
-    execute = functools.partial(_execute_task, task_executor.execute_single_task, failures)
+    execute = functools.partial(_execute_task, task_executor.execute_single_task, failures, retry)
     with (
         mock.patch.object(config.LocalExecutionConfig, "instance", None),
         mock.patch.object(task_dispatcher, "run_single_task_implementation", functools.partial(_run_task, runner)),
@@ -99,8 +106,12 @@ def _swapped(runner: Runner, sleep: Callable[[float], None], failures: list[Exce
         yield
 
 
-def _execute_task(kfp_execute: Callable[..., _TaskResult], failures: list[Exception], **kwargs: Any) -> _TaskResult:
+def _execute_task(
+    kfp_execute: Callable[..., _TaskResult], failures: list[Exception], retry: bool, **kwargs: Any
+) -> _TaskResult:
     """Execute one task, retries included, knowing its name."""
+    if not retry:
+        kwargs["task_spec"].ClearField("retry_policy")
     _, *parents = kwargs["pipeline_resource_name"].split("/")
     task = _Task("/".join([*parents, kwargs["task_name"]]))
     _current.set(task)

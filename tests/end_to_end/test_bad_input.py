@@ -28,7 +28,7 @@ def _refused(tmp_path: Path, *sets: str, recipe: str = "quickstart", line: tuple
     [
         (("training.learing_rate=1e-3",), ("training.learing_rate", "did you mean training.learning_rate?")),
         (("trainnig.epochs=1",), ("trainnig", "did you mean training?")),
-        (("method.name=impo",), ("method.name", "'impo'", "did you mean inpo?")),
+        (("method.name=inpoo",), ("method.name", "'inpoo'", "did you mean inpo?")),
         (("method.beta=0.1",), ("method.beta: unknown key",)),
         (("training.epochs=many",), ("training.epochs", "'many'", "integer")),
         (("run.iterations=0",), ("run.iterations", "greater than or equal to 1")),

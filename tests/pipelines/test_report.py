@@ -114,14 +114,17 @@ def test_one_runs_figure_also_goes_where_it_is_wanted(tmp_path: Path, capsys: py
 
 
 def table_of(out: str, heading: str) -> dict[str, list[str]]:
-    """The cells of a table by the first one in its row; `heading` is one of its columns."""
-    after = out.splitlines()[next(i for i, line in enumerate(out.splitlines()) if heading in line) + 2 :]
+    """The cells of a table of the comparison by the first one in its row; `heading` is one of its columns."""
+    lines = out.partition("the runs after their last iteration")[2].splitlines()
+    after = lines[next(number for number, line in enumerate(lines) if heading in line) + 2 :]
     found = [re.split(r"\s{2,}", line.strip()) for line in itertools.takewhile(str.strip, after)]
     return {first: rest for first, *rest in found}
 
 
 @pytest.mark.usefixtures("wide")
-def test_several_runs_share_one_table_and_one_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_runs_share_one_table_and_one_figure_after_a_table_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     method = {"name": "iterative_dpo", "beta": 0.5}
     stores = [one_run(tmp_path, "inpo"), one_run(tmp_path, "dpo", method=method, shards=2), one_run(tmp_path, "third")]
     report_runs([store.uri for store in stores], None)
@@ -132,7 +135,8 @@ def test_several_runs_share_one_table_and_one_figure(tmp_path: Path, capsys: pyt
         "dpo": ["iterative_dpo", *figures, "132", "198", "23"],
         "third": ["inpo", *figures, "64", "96", "18"],
     }
-    assert rows(out) == []
+    assert len(rows(out)) == 9
+    assert [title in out for title in ("inpo: inpo, seed 7", "dpo: iterative_dpo, seed 7", "third: inpo")] == [True] * 3
     assert out.splitlines()[-1] == f"figure   {stores[0].uri}/report/figure-with-dpo-third.png"
     assert stores[0].list("report") == ["report/figure-with-dpo-third.png"]
     assert stores[1].list("report") == stores[2].list("report") == []
@@ -148,7 +152,8 @@ def test_the_comparison_fits_on_the_terminal(
     stores = [one_run(tmp_path, name) for name in ("sandbox-iterative-dpo", "two")]
     report_runs([store.uri for store in stores], None)
     lines = capsys.readouterr().out.splitlines()
-    named = [line for line in lines if line.strip().startswith("sandbox-iterative-dpo ")]
+    start = next(number for number, line in enumerate(lines) if line.startswith("the runs after"))
+    named = [line for line in lines[start:] if line.strip().startswith("sandbox-iterative-dpo ")]
     assert len(named) == tables
     assert max(map(len, lines[:-1])) <= width
     cells = [cell for line in named for cell in re.split(r"\s{2,}", line.strip())]
@@ -164,10 +169,16 @@ def test_an_unfinished_run_is_compared_as_far_as_it_is(tmp_path: Path, capsys: p
     assert table_of(out, "compared")["part"] == ["22", "33", "10"]
 
 
-def test_a_dozen_runs_are_one_figure_whose_name_stays_short(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("wide")
+def test_of_a_dozen_runs_there_is_the_comparison_alone_and_the_figures_name_stays_short(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = [f"a-run-with-quite-a-long-name-{number:02d}" for number in range(12)]
     stores = [one_run(tmp_path, name) for name in names]
     report_runs([store.uri for store in stores], None)
+    out = capsys.readouterr().out
+    assert list(table_of(out, "win rate [95 %]")) == names
+    assert rows(out) == []
     assert stores[0].list("report") == ["report/figure-with-11-others.png"]
 
 

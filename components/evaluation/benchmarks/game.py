@@ -73,7 +73,9 @@ def _minimiser(phase: Phase, source: Phase, policies: Mapping[str, Array], matri
     if source.labels == "binary" and not chosen_from_many and not source.given:
         matrix = np.where(matrix == 0.5, 0.5, matrix > 0.5)
     if phase.link == "squared":
-        return squared_minimiser(log_base, log_sampler, matrix, phase.target)
+        # Measured against the opponent, a label's slope in the win rate is half of that against each other.
+        slope = 0.5 if source.comparisons == "versus_opponent" else 1.0
+        return squared_minimiser(log_base, log_sampler, matrix, slope * phase.target)
     if phase.link == "unpaired":
         # Each win rate is a mean over K responses, the response itself among them.
         count = source.samples[0].count

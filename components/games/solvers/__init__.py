@@ -9,7 +9,7 @@ from ...shared.errors import UserError
 from ...shared.settings import nearest
 from .base import Solver
 from .dno import DNO
-from .dno_prct import DNOPrct
+from .dno_exact import DNOExact
 from .egpo import EGPO
 from .inpo import INPO
 from .ipo import IPO
@@ -23,7 +23,7 @@ from .onpo import ONPO
 from .sppo import SPPO
 
 AnySolver = Annotated[
-    INPO | ONPO | EGPO | NashMP | MNPO | NashMD | NashMDPG | SPPO | DNO | DNOPrct | OnlineIPO | IPO | IterativeDPO,
+    INPO | ONPO | EGPO | NashMP | MNPO | NashMD | NashMDPG | SPPO | DNO | DNOExact | OnlineIPO | IPO | IterativeDPO,
     Field(discriminator="name"),
 ]
 SOLVERS: dict[str, type[Solver]] = {

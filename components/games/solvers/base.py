@@ -2,9 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from typing import ClassVar
 
 from ...shared.errors import UserError
 from ...shared.settings import Settings
@@ -25,17 +23,6 @@ class Solver(Settings, ABC):
         Raises:
             UserError: the settings do not fit the game; says which, and what to set.
         """
-
-
-def _read_schedule(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return read(value)
-    except ValidationError:
-        raise ValueError(f"{value!r} is neither a number above 0 nor 'decreasing'") from None
-
-
-Schedule = Annotated[Annotated[float, Field(gt=0)] | Literal["decreasing"], WrapValidator(_read_schedule)]
-"""A fixed η, or steps that shrink as the method's theorem has it."""
 
 
 def step_of_rate(eta: float, tau: float, name: str = "eta") -> float:

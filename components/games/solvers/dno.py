@@ -1,35 +1,36 @@
-"""DNO: direct Nash optimization in its exact form (arXiv 2404.03715).
+"""DNO-Prct: direct Nash optimization as it is run (arXiv 2404.03715, algorithm 2), on its own pairs.
 
-Game        P(π ≻ π′), unregularised
-Update      π_{t+1} ∝ π_t exp(P(y ≻ π_t) / η): the minimiser of the logistic loss of η h whose soft labels are
-            σ(r(y) − r(y′)), r(y) = P(y ≻ π_t)
-η           the inverse learning rate
-Guarantee   the uniform average's gap is O(1/√T); nothing for the last iterate
+Game        none: iterative DPO on pairs with a large margin
+Update      π_{t+1} = argmin E_{y,y′~π_t} [1{|2P − 1| ≥ m} (−log σ(βh))], h relative to π_t
+β, m        the KL weight of DPO and the least margin of a pair; there is no η
+Guarantee   none: what its filter drops, the loss does not see
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from ..preference import Array, Game
-from ..updates import mirror_step
+from ..regression import logistic_minimiser
 from .base import Solver
 
 
 class DNO(Solver):
-    """DNO's exact iterates."""
+    """DNO-Prct's iterates, each the population minimiser of its loss; the teacher's responses have no part in it."""
 
     name: Literal["dno"] = "dno"
     regularised: ClassVar[bool] = False
-    eta: float = Field(1.0, gt=0)
-    """η, the inverse learning rate."""
+    beta: float = Field(1.0, gt=0)
+    """β, the KL weight of DPO."""
+    margin: float = Field(0.0, ge=0, lt=1)
+    """m: a pair is kept if |2P − 1|, how far its preference is from a tie, is at least this."""
 
     def iterates(self, game: Game) -> Iterator[Array]:
         """π_2, π_3, …"""
-        game = replace(game, tau=0.0)
+        kept = (np.abs(2 * game.matrix - 1) >= self.margin).astype(np.float64)
         policy = game.log_reference
         while True:
-            policy = mirror_step(game, policy, policy, 1 / self.eta)
+            policy = logistic_minimiser(policy, policy, game.matrix, self.beta, kept=kept)
             yield policy

@@ -2,7 +2,7 @@
 
 Game        J(π, π′) = P(π ≻ π′) − τ KL(π‖π_ref) + τ KL(π′‖π_ref)
 Update      π_{t+1} ∝ exp(P(y ≻ π_t) / η) π_ref^{τ/η} π_t^{1−τ/η}: a mirror step against oneself
-η           the inverse learning rate, η ≥ τ; decreasing: η_t = τ (t + 1) / 2 at t = 1, 2, …, steps that shrink
+η           the inverse learning rate, η ≥ τ; decreasing: η_t = τ (t + 2) / 2 at t = 1, 2, …, steps that shrink
 Guarantee   decreasing: KL(π*‖π_{T+1}) ≤ 32 C² / (τ² (T + 1)), C = max(τ max |log π_t / π_ref|, 1) (theorem 4); fixed η:
             the uniform average's gap is O(1/√T) (theorem 3). With τ = 0 the last iterate may cycle.
 """
@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Literal
 
+from ...shared.settings import Schedule
 from ..preference import Array, Game
 from ..updates import mirror_step
-from .base import Schedule, Solver, require_tau, step_of_inverse
+from .base import Solver, require_tau, step_of_inverse
 
 
 class INPO(Solver):
@@ -33,5 +34,5 @@ class INPO(Solver):
     def _step(self, iteration: int, tau: float) -> float:
         if self.eta == "decreasing":
             require_tau(tau, "decreasing steps are multiples of 1/tau")
-            return 2 / (tau * (iteration + 1))
+            return 2 / (tau * (iteration + 2))
         return step_of_inverse(self.eta, tau)

@@ -3,7 +3,7 @@
 Game        regularised with τ
 Update      π_{t+1} ∝ μ_t exp(η P(y ≻ μ_t)), μ_t ∝ π_t^{1−ητ} π_ref^{ητ}: a mirror step against the geometric mixture of
             whole responses, which a language model can only approximate token by token
-η           the learning rate; decreasing: η_t = 2 / (τ (t + 1)) at t = 1, 2, …
+η           the learning rate; decreasing: η_t = 2 / (τ (t + 2)) at t = 1, 2, …
 Guarantee   decreasing: KL(π*‖π_{T+1}) ≤ 8 / (τ² (T + 1)). With a fixed η the fixed point is not the Nash policy.
 """
 
@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Literal
 
+from ...shared.settings import Schedule
 from ..preference import Array, Game
 from ..updates import geometric_mixture, mirror_step
-from .base import Schedule, Solver, require_tau, step_of_rate
+from .base import Solver, require_tau, step_of_rate
 
 
 class NashMD(Solver):
@@ -35,5 +36,5 @@ class NashMD(Solver):
     def _step(self, iteration: int, tau: float) -> float:
         if self.eta == "decreasing":
             require_tau(tau, "decreasing steps are multiples of 1/tau")
-            return 2 / (tau * (iteration + 1))
+            return 2 / (tau * (iteration + 2))
         return step_of_rate(self.eta, tau)

@@ -1,7 +1,8 @@
 {{- /*
 The spec of a pod that runs `nashflow` against KFP, under the client's service account. Its token for KFP is a projected
 one, for KFP's audience alone; Kubernetes' own is mounted where the command asks Kubernetes too.
-Argument: (dict "context" . "args" [...] "kubernetes" bool "seconds" int "env" "…" "configMaps" {mount path: name}).
+Argument: (dict "context" . "args" [...] "kubernetes" bool "seconds" int "env" "…" "files" [projected sources]):
+`files` are mounted at /etc/nashflow.
 */}}
 {{- define "nashflow.clientPod" -}}
 {{- $context := .context -}}
@@ -11,16 +12,19 @@ activeDeadlineSeconds: {{ int64 $.seconds }}
 serviceAccountName: {{ .client.serviceAccount.name }}
 automountServiceAccountToken: {{ $.kubernetes }}
 enableServiceLinks: false
-{{- include "nashflow.imagePullSecrets" $context }}
+{{- with include "nashflow.imagePullSecrets" $context }}
+{{ . }}
+{{- end }}
 securityContext:
   {{- include "nashflow.podSecurityContext" $context | nindent 2 }}
-{{- with include "nashflow.scheduling" .client }}
-{{- . }}
+{{- with include "nashflow.scheduling" .client | trim }}
+{{ . }}
 {{- end }}
 containers:
   - name: nashflow
     image: {{ include "nashflow.image" (list $context .images.client) }}
     imagePullPolicy: {{ .images.client.pullPolicy }}
+    workingDir: /tmp
     command: [nashflow]
     args:
       {{- toYaml $.args | nindent 6 }}
@@ -29,7 +33,7 @@ containers:
       - name: KF_PIPELINES_SA_TOKEN_PATH
         value: /var/run/secrets/kubeflow/pipelines/token
       {{- with $.env }}
-      {{- . | nindent 6 }}
+      {{- . | trim | nindent 6 }}
       {{- end }}
     securityContext:
       {{- include "nashflow.containerSecurityContext" $context | nindent 6 }}
@@ -38,8 +42,8 @@ containers:
     volumeMounts:
       - {name: tmp, mountPath: /tmp}
       - {name: kfp-token, mountPath: /var/run/secrets/kubeflow/pipelines, readOnly: true}
-      {{- range $path, $name := $.configMaps }}
-      - {name: {{ $name }}, mountPath: {{ $path }}, readOnly: true}
+      {{- if $.files }}
+      - {name: files, mountPath: /etc/nashflow, readOnly: true}
       {{- end }}
 volumes:
   - name: tmp
@@ -51,10 +55,44 @@ volumes:
             audience: pipelines.kubeflow.org
             expirationSeconds: 3600
             path: token
-  {{- range $path, $name := $.configMaps }}
-  - name: {{ $name }}
-    configMap:
-      name: {{ $name }}
+  {{- with $.files }}
+  - name: files
+    projected:
+      sources:
+        {{- toYaml . | nindent 8 }}
   {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Labels of such a pod; a sidecar of Istio's would keep its Job from ever ending. */}}
+{{- define "nashflow.clientPodLabels" -}}
+{{- include "nashflow.podLabels" (list . "client") }}
+sidecar.istio.io/inject: "false"
+{{- end }}
+
+{{- /* Where the client finds the recipes of the values, as a list of one projected source, or none. */}}
+{{- define "nashflow.recipeFiles" -}}
+{{- if .Values.recipes -}}
+- configMap:
+    name: {{ include "nashflow.fullname" . }}-recipes
+    items:
+      {{- range $file, $_ := .Values.recipes }}
+      - {key: {{ $file }}, path: recipes/{{ $file }}}
+      {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What to call a recipe: the file of one in the values, or the name of a shipped one. Argument: (list context name key). */}}
+{{- define "nashflow.recipe" -}}
+{{- $own := (index . 0).Values.recipes -}}
+{{- $name := index . 1 -}}
+{{- if hasKey $own $name -}}
+/etc/nashflow/recipes/{{ $name }}
+{{- else if hasKey $own (printf "%s.yaml" $name) -}}
+/etc/nashflow/recipes/{{ $name }}.yaml
+{{- else if hasSuffix ".yaml" $name -}}
+{{- fail (printf "%s: recipes has no %s: add its text there, or name a shipped recipe without .yaml" (index . 2) $name) }}
+{{- else -}}
+{{ $name }}
 {{- end }}
 {{- end }}

@@ -18,7 +18,7 @@
 {{- define "nashflow.selectorLabels" -}}
 {{- $context := index . 0 -}}
 app.kubernetes.io/name: {{ include "nashflow.name" $context }}
-app.kubernetes.io/instance: {{ $context.Release.Name }}
+app.kubernetes.io/instance: {{ $context.Release.Name | quote }}
 {{- with index . 1 }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
@@ -53,7 +53,7 @@ app.kubernetes.io/component: {{ . }}
 {{- end }}
 
 {{- define "nashflow.imagePullSecrets" -}}
-{{- with .Values.imagePullSecrets }}
+{{- with .Values.imagePullSecrets -}}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
@@ -83,11 +83,8 @@ fsGroupChangePolicy: OnRootMismatch
 {{- define "nashflow.containerSecurityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
-runAsNonRoot: true
 capabilities:
   drop: [ALL]
-seccompProfile:
-  type: RuntimeDefault
 {{- end }}
 
 {{- /* Where pods run. Argument: the values of a part. */}}
@@ -120,11 +117,11 @@ priorityClassName: {{ . }}
 {{- /* Variables of the values of a part: plain ones, and ones from Secrets. */}}
 {{- define "nashflow.ownEnv" -}}
 {{- range $name, $value := .env }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- range $name, $from := .secretEnv }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef:
       name: {{ $from.secretName }}
@@ -147,7 +144,7 @@ priorityClassName: {{ . }}
 {{- if .secretName }}
 {{- $secret := .secretName }}
 {{- range $name, $key := dict "AWS_ACCESS_KEY_ID" .accessKeyIdKey "AWS_SECRET_ACCESS_KEY" .secretAccessKeyKey }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef:
       name: {{ $secret }}

@@ -86,7 +86,7 @@ LOGISTIC = {
         IterativeDPO(beta=0.7, label_smoothing=0.1), solvers.IterativeDPO(beta=0.7, label_smoothing=0.1)
     ),
     "dno without teacher": Case(
-        DNO(beta=0.7, margin=0.2, teacher=False, labels="sampled"), solvers.DNOPrct(beta=0.7, margin=0.2)
+        DNO(beta=0.7, margin=0.2, teacher=False, labels="sampled"), solvers.DNO(beta=0.7, margin=0.2)
     ),
 }
 # K = 2 responses, each against both, itself among them: half of P − 1/2.

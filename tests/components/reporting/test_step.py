@@ -126,7 +126,7 @@ def test_other_evaluation_settings_make_another_report(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(2, WON))
     report(store, 1)
     known = require_run(store)
-    recipe = {**known.recipe, "evaluation": {"tau": 0.2}}
+    recipe = {**known.recipe, "evaluation": {**known.recipe["evaluation"], "tau": 0.2}}
     Run(known.name, recipe, known.inputs, known.versions).write(store)
     assert not report(store, 1).skipped
 

@@ -47,6 +47,7 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
                 "comparisons": None,
                 "oracle_calls": None,
                 "seconds": {"evaluation": 2.0},
+                "duality_gap_average": None,
             },
             {
                 "iteration": 1,
@@ -62,6 +63,7 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
                 "comparisons": 22 + 24,
                 "oracle_calls": 33 + 36,
                 "seconds": {"rollout": 3.0, "judging": 0.5, "logprobs": 1.0, "training": 4.0, "evaluation": 2.0},
+                "duality_gap_average": None,
             },
         ],
     }

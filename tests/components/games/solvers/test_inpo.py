@@ -34,9 +34,9 @@ def test_each_iterate_minimises_inpos_loss(tau: float, eta: float) -> None:
 def test_steps_of_the_theorem_grow_smaller_as_eta_grows() -> None:
     game = Game(ROCK_PAPER_SCISSORS, SKEWED, 0.1)
     policies = play("inpo", game, 5, eta="decreasing")
-    for t, policy, following in zip(count(), policies, policies[1:], strict=False):
+    for t, policy, following in zip(count(1), policies, policies[1:], strict=False):
         eta = game.tau * (t + 2) / 2
-        fixed = play("inpo", Game(ROCK_PAPER_SCISSORS, SKEWED, 0.1), 1, eta=eta)[1] if t == 0 else None
+        fixed = play("inpo", Game(ROCK_PAPER_SCISSORS, SKEWED, 0.1), 1, eta=eta)[1] if t == 1 else None
         base = game.tau / eta * game.log_reference + (1 - game.tau / eta) * policy
         np.testing.assert_allclose(
             following, weighted_least_squares(base, policy, game.matrix, 1 / (2 * eta)), atol=1e-10

@@ -15,7 +15,7 @@ from tests.fixtures.games import family_games, family_names, fifty_games, play, 
 def test_each_iterate_minimises_the_loss_on_pairs_of_the_mixture(eta: float | str) -> None:
     game = fifty_games(0.4)
     policies = play("nash_md", game, 3, eta=eta)
-    for t, (policy, following) in enumerate(pairwise(policies)):
+    for t, (policy, following) in enumerate(pairwise(policies), start=1):
         step = eta if isinstance(eta, float) else 2 / (game.tau * (t + 2))
         base = step * game.tau * game.log_reference + (1 - step * game.tau) * policy
         wanted = weighted_least_squares(base, log_normalise(base), game.matrix, step / 2)

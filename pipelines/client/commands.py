@@ -1,0 +1,286 @@
+"""The commands that talk to Kubeflow Pipelines. Heavy imports stand inside the commands."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nashflow.components.shared.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .connection import Connection
+
+app = typer.Typer(no_args_is_help=True)
+
+_ANY_WIDTH = 10_000
+
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's YAML file, or a shipped recipe's name.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id or name.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set a recipe's value; may be given several times."),
+]
+Host = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        envvar="KF_PIPELINES_ENDPOINT",
+        help="The API server, such as https://kubeflow.example.com/pipeline. Default in a pod: the cluster's own.",
+    ),
+]
+Namespace = Annotated[
+    str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the runs, where Kubeflow has several users.")
+]
+Token = Annotated[str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="Bearer token.", show_envvar=True)]
+TokenFile = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        envvar="KF_PIPELINES_SA_TOKEN_PATH",
+        help="A projected service account token, read again at every call. Default: where Kubeflow projects it.",
+    ),
+]
+KubeContext = Annotated[
+    str, typer.Option(help="Reach the API server through Kubernetes, with this context of the kubeconfig.")
+]
+CaCert = Annotated[str, typer.Option(metavar="FILE", help="Certificates of the authority that the server's is from.")]
+Experiment = Annotated[
+    str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="The KFP experiment that the runs are of.")
+]
+ServiceAccount = Annotated[str, typer.Option(help="Kubernetes service account of the runs. Default: the cluster's.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end, and exit with its result.")]
+
+
+@app.command()
+def submit(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    run_root: Annotated[
+        str, typer.Option(help="s3://bucket/prefix that the run lives under. Default: the recipe's cluster.run_root.")
+    ] = "",
+    experiment: Experiment = "nashflow",
+    service_account: ServiceAccount = "",
+    wait: Wait = False,
+    package: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the compiled pipeline in this YAML file.")
+    ] = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token: Token = "",
+    token_file: TokenFile = "",
+    kube_context: KubeContext = "",
+    ca_cert: CaCert = "",
+) -> None:
+    """Start a run of a recipe on Kubeflow Pipelines. Exit code with --wait: 0 succeeded, 1 did not, 75 server away."""
+    from ..recipe import load_recipe
+    from .submission import submit as start
+
+    loaded = load_recipe(recipe, overrides or [])
+    connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
+    _go_on(connection, start(connection, loaded, run_root, experiment, service_account, package), wait)
+
+
+@app.command()
+def wait(
+    run: Run,
+    host: Host = "",
+    namespace: Namespace = "",
+    token: Token = "",
+    token_file: TokenFile = "",
+    kube_context: KubeContext = "",
+    ca_cert: CaCert = "",
+) -> None:
+    """Follow a run to its end, as `submit --wait` does."""
+    from .runs import find_run
+
+    connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
+    _go_on(connection, find_run(connection, run), wait=True)
+
+
+@app.command()
+def retry(
+    run: Run,
+    wait: Wait = False,
+    host: Host = "",
+    namespace: Namespace = "",
+    token: Token = "",
+    token_file: TokenFile = "",
+    kube_context: KubeContext = "",
+    ca_cert: CaCert = "",
+) -> None:
+    """Submit a run that failed or was cancelled again: it goes on from its last finished unit."""
+    from .runs import retry as resubmit
+
+    connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
+    _go_on(connection, resubmit(connection, run), wait)
+
+
+@app.command()
+def cancel(
+    run: Run,
+    host: Host = "",
+    namespace: Namespace = "",
+    token: Token = "",
+    token_file: TokenFile = "",
+    kube_context: KubeContext = "",
+    ca_cert: CaCert = "",
+) -> None:
+    """Stop a run. `retry` lets it go on later."""
+    from .runs import cancel as stop
+
+    stopped = stop(_connect(host, namespace, token, token_file, kube_context, ca_cert), run)
+    print(f"{stopped.display_name} ({stopped.run_id}): being cancelled")
+
+
+@app.command()
+def runs(
+    experiment: Annotated[str, typer.Option(help="Only runs of this experiment.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 20,
+    host: Host = "",
+    namespace: Namespace = "",
+    token: Token = "",
+    token_file: TokenFile = "",
+    kube_context: KubeContext = "",
+    ca_cert: CaCert = "",
+) -> None:
+    """List the newest runs on Kubeflow Pipelines."""
+    from .runs import print_runs
+
+    print_runs(_connect(host, namespace, token, token_file, kube_context, ca_cert), experiment, limit, _console())
+
+
+@app.command()
+def logs(
+    run: Run,
+    step: Annotated[
+        str, typer.Option(help="Only this step, such as training, or this task, such as training-001-main.")
+    ] = "",
+    host: Host = "",
+    namespace: Namespace = "",
+    token: Token = "",
+    token_file: TokenFile = "",
+    kube_context: KubeContext = "",
+    ca_cert: CaCert = "",
+) -> None:
+    """Print what a run's pods have written, through the Kubernetes API (the current kube context, unless named)."""
+    from .logs import print_logs
+
+    print_logs(_connect(host, namespace, token, token_file, kube_context, ca_cert), run, step, _console())
+
+
+@app.command()
+def schedule(
+    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe, to be run again and again.")] = "",
+    cron: Annotated[str, typer.Option(help="When: six fields, seconds first, such as '0 0 3 * * 1'.")] = "",
+    name: Annotated[str, typer.Option(help="The schedule's name. Default: the recipe's run.name.")] = "",
+    overrides: Overrides = None,
+    run_root: Annotated[
+        str, typer.Option(help="s3://bucket/prefix/{job}: {job} becomes the id of each run. Default: the recipe's.")
+    ] = "",
+    concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs that may be at work at once.")] = 1,
+    catchup: Annotated[bool, typer.Option("--catchup", help="Make up for missed firings, one by one.")] = False,
+    only_new_prompts: Annotated[
+        bool,
+        typer.Option(
+            "--only-new-prompts/--all-prompts", help="Whether a firing leaves out prompts that earlier ones have taken."
+        ),
+    ] = True,
+    experiment: Experiment = "nashflow",
+    service_account: ServiceAccount = "",
+    owner: Annotated[str, typer.Option(help="Whose schedule it is; others' are not touched.")] = "command-line",
+    paused: Annotated[
+        bool | None, typer.Option("--pause/--resume", help="Without RECIPE: stop the schedule of this name, or go on.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the schedule of this name.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="List the schedules.")] = False,
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Make all schedules of an owner what this YAML file declares.")
+    ] = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token: Token = "",
+    token_file: TokenFile = "",
+    kube_context: KubeContext = "",
+    ca_cert: CaCert = "",
+) -> None:
+    """Run a recipe again and again, each time under a run root of its own; the schedule is found again by its name."""
+    from ..recipe import load_recipe
+    from . import schedules
+    from .listing import print_done, print_schedules
+
+    _check_mode(
+        {
+            "RECIPE": recipe,
+            "--file": file,
+            "--list": show,
+            "--delete": delete,
+            "--pause or --resume": paused is not None,
+        },
+        name,
+    )
+    declared = schedules.ScheduleFile(owner=owner)
+    if file:
+        declared = schedules.read_schedules(file)
+    elif recipe:
+        one = {
+            "name": name or load_recipe(recipe, overrides or []).run.name,
+            "recipe": recipe,
+            "set": overrides or [],
+            "cron": cron,
+            "concurrency": concurrency,
+            "catchup": catchup,
+            "paused": bool(paused),
+            "only_new_prompts": only_new_prompts,
+            "run_root": run_root,
+            "experiment": experiment,
+            "service_account": service_account,
+        }
+        declared = schedules.ScheduleFile(owner=owner, schedules=(schedules.Schedule.parse(one, "schedule"),))
+    connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
+    if declared.schedules or file:
+        done = schedules.reconcile(connection, declared.owner, declared.schedules, only_these=bool(file))
+        print_done(done, declared.schedules)
+    elif show:
+        print_schedules(schedules.list_schedules(connection), _console())
+    elif delete:
+        schedules.delete(connection, name, owner)
+        print_done({name: "deleted"})
+    else:
+        schedules.pause(connection, name, owner, bool(paused))
+        print_done({name: "paused" if paused else "resumed"})
+
+
+def _check_mode(modes: dict[str, Any], name: str) -> None:
+    """One thing at a time: declare a recipe's schedule, or do something about schedules that there are."""
+    given = [mode for mode, value in modes.items() if value]
+    if given == ["RECIPE", "--pause or --resume"]:
+        return
+    if len(given) != 1:
+        raise UserError(f"schedule: give one of {', '.join(modes)}" + (f", not {' and '.join(given)}" if given else ""))
+    if given[0] in ("--delete", "--pause or --resume") and not name:
+        raise UserError(f"schedule: {given[0]}: say which one with --name; --list shows them")
+
+
+def _connect(host: str, namespace: str, token: str, token_file: str, kube_context: str, ca_cert: str) -> "Connection":
+    from .connection import Access, connect
+
+    return connect(Access(host, namespace, token, token_file, kube_context, ca_cert))
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    # What is not a terminal, such as a file or a pipe, has no width.
+    return Console() if sys.stdout.isatty() else Console(width=_ANY_WIDTH)
+
+
+def _go_on(connection: "Connection", run: Any, wait: bool) -> None:
+    """Say where a run is to be seen; follow it if that is wanted, and exit with its result."""
+    print(f"{run.display_name} ({run.run_id}): {connection.link(run.run_id)}", flush=True)
+    if wait:
+        from .waiting import follow
+
+        sys.exit(follow(connection, run.run_id, _console()))

@@ -1,0 +1,122 @@
+"""`nashflow runs`, `cancel` and `retry`: the runs that the server knows."""
+
+import itertools
+from typing import Any
+
+import kfp_server_api
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.protocol import JOB
+
+from .clock import in_words, known, seconds_between
+from .connection import Connection, NotFound
+from .submission import start_run, unique_name
+from .tasks import FINISHED
+
+
+def find_run(connection: Connection, name: str) -> Any:
+    """The run of this id or name.
+
+    Raises:
+        UserError: there is none, or several have the name.
+    """
+    runs = connection.client.runs
+    try:
+        return connection.call(runs.run_service_get_run, run_id=name)
+    except NotFound:
+        found = connection.find(runs.run_service_list_runs, "runs", name, **_in_namespace(connection))
+    if not found:
+        raise UserError(f"{name}: {connection.access} knows no run of this id or name; `nashflow runs` lists them")
+    if len(found) > 1:
+        raise UserError(f"{name}: {len(found)} runs have this name; give an id: {', '.join(r.run_id for r in found)}")
+    return connection.call(runs.run_service_get_run, run_id=found[0].run_id)
+
+
+def print_runs(connection: Connection, experiment: str, limit: int, console: Console) -> None:
+    """The newest runs: name, state, when, how long, where to look.
+
+    Raises:
+        UserError: no such experiment.
+    """
+    options = _in_namespace(connection)
+    if experiment:
+        method = connection.client.experiments.experiment_service_list_experiments
+        found = connection.find(method, "experiments", experiment, **options)
+        if not found:
+            raise UserError(f"--experiment {experiment}: {connection.access} knows no such experiment")
+        options = {"experiment_id": found[0].experiment_id}
+    method = connection.client.runs.run_service_list_runs
+    newest = connection.every(method, "runs", sort_by="created_at desc", **options)
+    table = Table("name", "state", "created", "duration", "link", box=box.SIMPLE_HEAD)
+    for run in itertools.islice(newest, limit):
+        created = known(run.created_at)
+        table.add_row(
+            run.display_name,
+            (run.state or "").lower(),
+            f"{created:%Y-%m-%d %H:%M:%S}" if created else "",
+            in_words(seconds_between(run.created_at, run.finished_at if run.state in FINISHED else None)),
+            connection.link(run.run_id),
+        )
+    console.print(table)
+
+
+def cancel(connection: Connection, name: str) -> Any:
+    """Stop a run; what it was.
+
+    Raises:
+        UserError: no such run, or it has ended.
+    """
+    run = find_run(connection, name)
+    if run.state in FINISHED:
+        raise UserError(f"{run.display_name}: has ended already ({run.state.lower()})")
+    connection.call(connection.client.runs.run_service_terminate_run, run_id=run.run_id)
+    return run
+
+
+def retry(connection: Connection, name: str) -> Any:
+    """Submit a run again: same version, same parameters, same run root, where finished units are found finished.
+
+    Raises:
+        UserError: no such run, it succeeded or is at work, or it is none of ours.
+    """
+    run = find_run(connection, name)
+    if run.state == "SUCCEEDED":
+        raise UserError(f"{run.display_name}: succeeded; there is nothing to go on with")
+    if run.state not in FINISHED:
+        raise UserError(
+            f"{run.display_name}: is {(run.state or 'unknown').lower()}; wait for its end, or `nashflow cancel` it"
+        )
+    given = dict(run.runtime_config.parameters or {}) if run.runtime_config else {}
+    if not given.get("run_root"):
+        raise UserError(f"{run.display_name}: has no parameter run_root, so it was not submitted by nashflow")
+    # The run root of the job that failed; and its lock, which has not run out yet.
+    given["run_root"] = given["run_root"].replace(JOB, run.run_id)
+    given["owner"] = given.get("owner") or run.run_id
+    return start_run(
+        connection,
+        kfp_server_api.V2beta1Run(
+            display_name=unique_name(_pipeline_name(connection, run)),
+            description=f"goes on with {run.display_name} ({run.run_id})",
+            experiment_id=run.experiment_id,
+            pipeline_version_reference=run.pipeline_version_reference,
+            pipeline_spec=run.pipeline_spec,
+            runtime_config=kfp_server_api.V2beta1RuntimeConfig(
+                parameters=given, pipeline_root=run.runtime_config.pipeline_root
+            ),
+            service_account=run.service_account,
+        ),
+    )
+
+
+def _pipeline_name(connection: Connection, run: Any) -> str:
+    if not run.pipeline_version_reference:
+        return str(run.display_name)
+    method = connection.client.pipelines.pipeline_service_get_pipeline
+    return str(connection.call(method, pipeline_id=run.pipeline_version_reference.pipeline_id).display_name)
+
+
+def _in_namespace(connection: Connection) -> dict[str, str]:
+    return {"namespace": connection.namespace} if connection.namespace else {}

@@ -1,0 +1,120 @@
+"""`nashflow submit`: pipeline, version and experiment made or used again, and one run of them."""
+
+import secrets
+import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import kfp_server_api
+
+from ..recipe import Recipe
+from .connection import Connection
+from .creation import create_once
+from .package import Package, compile_package, run_root_of
+
+
+class Uploaded(NamedTuple):
+    """A recipe as the server knows it."""
+
+    pipeline_id: str
+    version_id: str
+
+    @property
+    def reference(self) -> Any:
+        """The version, as runs and recurring runs refer to it."""
+        return kfp_server_api.V2beta1PipelineVersionReference(
+            pipeline_id=self.pipeline_id, pipeline_version_id=self.version_id
+        )
+
+
+def submit(
+    connection: Connection,
+    recipe: Recipe,
+    run_root: str = "",
+    experiment: str = "nashflow",
+    service_account: str = "",
+    package: Path | None = None,
+) -> Any:
+    """Start a run of a recipe; the run. `package` is where the compiled pipeline is kept.
+
+    Raises:
+        UserError: the recipe, the run root or a right is missing. ConnectionError: the server stays away.
+    """
+    with TemporaryDirectory(prefix="nashflow-submit-") as folder:
+        compiled = compile_package(recipe, package or Path(folder, "pipeline.yaml"))
+        root = run_root_of(compiled, run_root)
+        uploaded = upload(connection, compiled)
+    return start_run(
+        connection,
+        kfp_server_api.V2beta1Run(
+            display_name=unique_name(compiled.name),
+            experiment_id=experiment_id(connection, experiment),
+            pipeline_version_reference=uploaded.reference,
+            runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"run_root": root}),
+            service_account=service_account or None,
+        ),
+    )
+
+
+def upload(connection: Connection, package: Package) -> Uploaded:
+    """The pipeline and its version of this digest, made where they are missing."""
+    pipelines = connection.client.pipelines
+    body = kfp_server_api.V2beta1Pipeline(name=package.name, display_name=package.name, namespace=connection.namespace)
+    find = partial(_pipeline, connection, package.name)
+    pipeline = find() or create_once(
+        connection, f"the pipeline {package.name}", find, pipelines.pipeline_service_create_pipeline, body
+    )
+    find = partial(_version, connection, pipeline.pipeline_id, package.version)
+    version = find() or create_once(
+        connection,
+        f"version {package.version} of {package.name}",
+        find,
+        connection.client.pipeline_uploads.upload_pipeline_version,
+        str(package.file),
+        name=package.version,
+        pipelineid=pipeline.pipeline_id,
+    )
+    return Uploaded(pipeline.pipeline_id, version.pipeline_version_id)
+
+
+def _pipeline(connection: Connection, name: str) -> Any | None:
+    method = connection.client.pipelines.pipeline_service_list_pipelines
+    options = {"namespace": connection.namespace} if connection.namespace else {}
+    return next(iter(connection.find(method, "pipelines", name, **options)), None)
+
+
+def _version(connection: Connection, pipeline_id: str, name: str) -> Any | None:
+    method = connection.client.pipelines.pipeline_service_list_pipeline_versions
+    return next(iter(connection.find(method, "pipeline_versions", name, pipeline_id=pipeline_id)), None)
+
+
+def experiment_id(connection: Connection, name: str) -> str:
+    """The id of the experiment of this name, made where it is missing."""
+    experiments = connection.client.experiments
+    options = {"namespace": connection.namespace} if connection.namespace else {}
+
+    def find() -> Any | None:
+        method = experiments.experiment_service_list_experiments
+        return next(iter(connection.find(method, "experiments", name, **options)), None)
+
+    body = kfp_server_api.V2beta1Experiment(display_name=name, namespace=connection.namespace)
+    create = experiments.experiment_service_create_experiment
+    return str((find() or create_once(connection, f"the experiment {name}", find, create, body)).experiment_id)
+
+
+def unique_name(pipeline: str) -> str:
+    """A name for a run that no other run has, by which it is found again after a request that broke."""
+    return f"{pipeline}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+def start_run(connection: Connection, body: Any) -> Any:
+    """Start one run, whatever becomes of the request; its display name has to be its own."""
+    runs = connection.client.runs
+
+    def find() -> Any | None:
+        options = {"experiment_id": body.experiment_id}
+        return next(iter(connection.find(runs.run_service_list_runs, "runs", body.display_name, **options)), None)
+
+    return create_once(connection, f"the run {body.display_name}", find, runs.run_service_create_run, body)

@@ -1,0 +1,75 @@
+"""The commands before and after runs: plan, doctor, gc. Heavy imports stand inside the commands."""
+
+from typing import Annotated
+
+import typer
+
+from .client.commands import CaCert, Host, KubeContext, Namespace, Overrides, Recipe, Token, TokenFile
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def plan(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    parameters: Annotated[
+        float | None, typer.Option(min=1, help="Parameters of the policy, such as 8e9. Default: by its config.json.")
+    ] = None,
+    oracle_parameters: Annotated[
+        float | None, typer.Option(min=1, help="Parameters of the oracle's model. Default: likewise, or the policy's.")
+    ] = None,
+    prompt_tokens: Annotated[
+        float | None, typer.Option(min=1, help="Mean tokens of a prompt. Default: a quarter of the longest.")
+    ] = None,
+    response_tokens: Annotated[
+        float | None, typer.Option(min=1, help="Mean tokens of a response. Default: a quarter of the longest.")
+    ] = None,
+    gpu_flops: Annotated[
+        float | None, typer.Option(min=1, help="FLOP/s of a GPU. Default: 989e12, an H100 or H200 in bfloat16.")
+    ] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(min=0.001, max=1, help="Part of them that scoring and training use. Default: 0.4.")
+    ] = None,
+    generation_utilisation: Annotated[
+        float | None, typer.Option(min=0.001, max=1, help="Part of them that generation uses. Default: 0.1.")
+    ] = None,
+) -> None:
+    """Show what a recipe would do before anything starts: its steps, its work, estimates of its costs."""
+    from .costs import Assumptions
+    from .costs_table import print_costs
+    from .plan import print_plan
+    from .recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    given = {
+        "parameters": parameters,
+        "oracle_parameters": oracle_parameters,
+        "prompt_tokens": prompt_tokens,
+        "response_tokens": response_tokens,
+        "gpu_flops": gpu_flops,
+        "utilisation": utilisation,
+        "generation_utilisation": generation_utilisation,
+    }
+    print_plan(loaded)
+    print_costs(loaded, Assumptions(**{name: value for name, value in given.items() if value is not None}))
+
+
+@app.command()
+def gc(
+    prefix: Annotated[
+        str, typer.Argument(metavar="PREFIX", help="The folder or s3://bucket/prefix that holds run roots.")
+    ],
+    older_than: Annotated[
+        str, typer.Option(metavar="AGE", help="Keep runs that were written to within this age: 12h, 30d, 4w.")
+    ] = "30d",
+    keep_last: Annotated[int, typer.Option(min=0, help="Keep so many of the newest finished runs of each name.")] = 0,
+    delete: Annotated[bool, typer.Option("--yes/--dry-run", help="Delete, or only say what would be deleted.")] = False,
+) -> None:
+    """Delete old runs, and what of the shared cache nobody needs then.
+
+    Kept are runs in use, runs that hold a registered model (by MLFLOW_TRACKING_URI), and what kept runs read.
+    """
+    from .gc.collect import collect
+
+    collect(prefix, older_than, keep_last, delete)

@@ -1,0 +1,228 @@
+"""What a recipe costs, estimated before anything starts: GPU hours by step, the oracle's forward passes, storage.
+
+A model of N parameters takes 2 N floating-point operations for each token that it generates or scores, and 6 N for each
+that it is trained on (Kaplan et al., arXiv 2001.08361, section 2.1); GPU hours are operations over what a GPU does in
+an hour. Counts are upper bounds: nothing is cached or dropped as identical.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nashflow.components.methods.phases import Phase
+from nashflow.components.preparation.settings import SandboxPolicy
+
+from .model_size import parameters_of
+from .plan import rounds_of, work_of
+from .recipe import Recipe
+
+GPU_FLOPS = 989e12
+"""Floating-point operations a second of one GPU: an H100's or H200's dense bfloat16, by its data sheet."""
+UTILISATION = 0.4
+"""Part of them that scoring and training reach: assumed."""
+GENERATION_UTILISATION = 0.1
+"""Part of them that generation reaches, which memory holds back: assumed."""
+TYPICAL_LENGTH = 0.25
+"""Mean length of prompts and responses as a part of the longest: assumed."""
+SANDBOX_PARAMETERS = 84_672
+"""Of the sandbox's reference policy."""
+SANDBOX_PROMPT_TOKENS = 4
+
+STEPS = ("rollout", "judging", "logprobs", "training", "evaluation")
+_SCORED, _TRAINED = 2.0, 6.0
+_BYTES = {"float32": 4, "bfloat16": 2}
+_MOMENTS = 12
+"""Bytes a parameter of a checkpoint: it and AdamW's two moments, in float32."""
+_ID, _TEXT, _COMPARISON, _LOGPROB, _CACHED = 4, 4, 64, 48, 80
+"""Bytes of a token's id and of its text, and of a row of each record."""
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What an estimate rests on; None: found out from the recipe."""
+
+    parameters: float | None = None
+    """Of the policy."""
+    oracle_parameters: float | None = None
+    """Of the oracle's model."""
+    prompt_tokens: float | None = None
+    """Mean length of a prompt."""
+    response_tokens: float | None = None
+    """Mean length of a response."""
+    gpu_flops: float = GPU_FLOPS
+    utilisation: float = UTILISATION
+    generation_utilisation: float = GENERATION_UTILISATION
+
+    def of(self, recipe: Recipe) -> "Assumptions":
+        """These assumptions with what the recipe says; the oracle is as large as the policy unless it is known."""
+        policy = self.parameters or _size(recipe.policy)
+        sandbox = recipe.oracle.kind == "sandbox"
+        share = 1.0 if sandbox else TYPICAL_LENGTH
+        longest = SANDBOX_PROMPT_TOKENS if sandbox else recipe.prompts.max_tokens
+        return replace(
+            self,
+            parameters=policy,
+            oracle_parameters=0.0 if sandbox else self.oracle_parameters or _size(recipe.oracle) or policy,
+            prompt_tokens=self.prompt_tokens or share * longest,
+            response_tokens=self.response_tokens or share * recipe.rollout.max_new_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one iteration costs; iteration 0 is the reference's evaluation. NaN: the policy's size is not known."""
+
+    iteration: int
+    hours: dict[str, float]
+    """GPU hours by step."""
+    forwards: int
+    """Sequences that the oracle's model reads, those of the evaluation among them."""
+    stored: float
+    """Bytes that stay."""
+
+
+def _size(section: object) -> float | None:
+    if isinstance(section, SandboxPolicy):
+        return float(SANDBOX_PARAMETERS)
+    return parameters_of(Path(getattr(section, "model", "")))
+
+
+def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
+    """The cost of one iteration."""
+    known = assumptions.of(recipe)
+    phases = recipe.method.phases(iteration) if iteration else ()
+    judged = sum(_readings(recipe, phase) for phase in phases if not phase.data_from) * recipe.prompts.per_iteration
+    estimate = _Estimate(recipe, known, iteration)
+    flops = {
+        "rollout": estimate.sampled(phases),
+        "judging": judged * estimate.reading,
+        "logprobs": estimate.scored(work_of(recipe, iteration).scored if iteration else 0),
+        "training": sum(estimate.trained(phase) for phase in phases),
+    }
+    hours = {step: estimate.hours(step, flops[step]) for step in flops}
+    hours["evaluation"] = estimate.hours("rollout", estimate.answers) + estimate.hours("judging", estimate.measured)
+    return Cost(iteration, hours, judged + estimate.evaluations, estimate.policies(phases) + estimate.records(phases))
+
+
+def _readings(recipe: Recipe, phase: Phase) -> int:
+    """Sequences that the oracle's model reads for one prompt.
+
+    A pair preference model reads each new pair in both orders, a reward model every response of a round once.
+    """
+    rounds, _ = rounds_of(phase)
+    if recipe.oracle.kind == "pair_preference":
+        return 2 * len({frozenset(match) for matches in rounds for match in matches})
+    if recipe.oracle.kind == "reward_model":
+        return sum(len({sample for match in matches for sample in match}) for matches in rounds)
+    return 0
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """Operations and bytes of one iteration of a recipe under complete assumptions."""
+
+    recipe: Recipe
+    known: Assumptions
+    iteration: int
+
+    @property
+    def size(self) -> float:
+        return _number(self.known.parameters)
+
+    @property
+    def prompt(self) -> float:
+        return _number(self.known.prompt_tokens)
+
+    @property
+    def response(self) -> float:
+        return _number(self.known.response_tokens)
+
+    @property
+    def reading(self) -> float:
+        """Operations of the oracle's model on one sequence: a prompt with two responses, or with one."""
+        responses = 2 if self.recipe.oracle.kind == "pair_preference" else 1
+        tokens = self.prompt + responses * self.response
+        return _SCORED * _number(self.known.oracle_parameters) * tokens
+
+    @property
+    def held_out(self) -> int:
+        """Responses of one policy to the held-out prompts."""
+        return self.recipe.prompts.held_out * self.recipe.evaluation.samples
+
+    @property
+    def evaluations(self) -> int:
+        """Sequences that the oracle's model reads in the evaluation: either way two a comparison."""
+        asked = "head_to_head" in self.recipe.evaluation.benchmarks and self.recipe.oracle.kind != "sandbox"
+        return 2 * self.held_out if asked else 0
+
+    @property
+    def answers(self) -> float:
+        """Operations of the evaluation's generation; iteration 0 makes the opponents' responses too."""
+        policies = 1 if self.iteration else 2
+        return policies * self._generated(self.recipe.prompts.held_out, self.held_out)
+
+    @property
+    def measured(self) -> float:
+        """Operations of the evaluation's judging, and of its KL divergence by both policies."""
+        evaluation, exact = self.recipe.evaluation, self.recipe.rollout.top_p == 1.0
+        sampled = self.iteration > 0 and exact and evaluation.temperature == 1.0
+        by_sampling = sampled and "game" not in evaluation.benchmarks
+        return self.evaluations * self.reading + (self.scored(2 * self.held_out) if by_sampling else 0.0)
+
+    def sampled(self, phases: tuple[Phase, ...]) -> float:
+        """Operations of all rollouts; a mixture runs each of its policies."""
+        prompts = self.recipe.prompts.per_iteration
+        samplings = (sampling for phase in phases for sampling in phase.samples)
+        return sum(len(each.weights) * self._generated(prompts, prompts * each.count) for each in samplings)
+
+    def scored(self, sequences: float) -> float:
+        """Operations of scoring prompts with one response each."""
+        return _SCORED * self.size * sequences * (self.prompt + self.response)
+
+    def trained(self, phase: Phase) -> float:
+        """Operations of one phase's training."""
+        training = self.recipe.training
+        seen = training.batch_size * phase.updates if phase.updates else self._pairs(phase) * training.epochs
+        return _TRAINED * self.size * 2 * seen * (self.prompt + self.response)
+
+    def policies(self, phases: tuple[Phase, ...]) -> float:
+        """Bytes of the policies that the iteration makes; at iteration 0 of the reference, if it is copied."""
+        policy = self.recipe.policy
+        copied = isinstance(policy, SandboxPolicy) or policy.copy_files
+        made = len(phases) if self.iteration else int(copied)
+        return made * self.size * _BYTES[self.recipe.training.save_dtype] if made else 0.0
+
+    def records(self, phases: tuple[Phase, ...]) -> float:
+        """Bytes of rollouts, comparisons, pairs, log-probabilities and their cache, before compression."""
+        answers = self.held_out * (1 if self.iteration else 2)
+        responses = answers + sum(self._responses(phase) for phase in phases)
+        ids = responses * (self.prompt + self.response) * _ID + responses * self.response * _TEXT
+        if not self.iteration:
+            return ids + self.held_out * _COMPARISON
+        work = work_of(self.recipe, self.iteration)
+        pairs = sum(work.candidates.values()) * (self.prompt + 2 * self.response) * _ID
+        return ids + pairs + (work.comparisons + self.held_out) * _COMPARISON + work.scored * (_LOGPROB / 2 + _CACHED)
+
+    def hours(self, step: str, flops: float) -> float:
+        """GPU hours."""
+        reached = self.known.generation_utilisation if step == "rollout" else self.known.utilisation
+        return flops / (self.known.gpu_flops * reached * 3600)
+
+    def _generated(self, prompts: int, responses: int) -> float:
+        """Operations: each prompt is read once, however many responses it gets."""
+        return _SCORED * self.size * (prompts * self.prompt + responses * self.response)
+
+    def _responses(self, phase: Phase) -> int:
+        return self.recipe.prompts.per_iteration * sum(sampling.count for sampling in phase.samples)
+
+    def _pairs(self, phase: Phase) -> int:
+        return work_of(self.recipe, self.iteration).candidates[phase.data_from or phase.name]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def checkpoint_bytes(recipe: Recipe, assumptions: Assumptions) -> float:
+    """Bytes of one training checkpoint, which goes when the training is done."""
+    return _MOMENTS * _number(assumptions.of(recipe).parameters)

@@ -1,0 +1,77 @@
+"""The second half of `nashflow plan`: the estimated costs as a table, and what they rest on."""
+
+import math
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .costs import STEPS, TYPICAL_LENGTH, Assumptions, Cost, checkpoint_bytes, cost_of
+from .recipe import Recipe
+
+
+def print_costs(recipe: Recipe, assumptions: Assumptions) -> None:
+    """Show GPU hours by step, the oracle's forward passes and storage, by iteration and in all."""
+    console, known = Console(), assumptions.of(recipe)
+    console.print()
+    console.print(_table([cost_of(recipe, iteration, known) for iteration in range(recipe.run.iterations + 1)]))
+    for line in _basis(recipe, known):
+        console.print(line, highlight=False)
+
+
+def _table(costs: Sequence[Cost]) -> Table:
+    title = "estimates: GPU hours by step, sequences that the oracle's model reads, storage"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
+    for heading in ("t", *STEPS, "all", "reads", "storage"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cost in costs:
+        table.add_row(str(cost.iteration), *_cells([cost]))
+    table.add_section()
+    table.add_row("all", *_cells(costs))
+    return table
+
+
+def _cells(costs: Sequence[Cost]) -> list[str]:
+    by_step = [sum(cost.hours.get(step, 0.0) for cost in costs) for step in STEPS]
+    return [
+        *("–" if math.isnan(hours) else f"{hours:,.1f}" for hours in (*by_step, sum(by_step))),
+        f"{sum(cost.forwards for cost in costs):,}",
+        amount(sum(cost.stored for cost in costs)),
+    ]
+
+
+def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
+    """What the estimate rests on, and how to change it."""
+    if known.parameters is None:
+        return [
+            f"The size of the policy is not known: {recipe.policy.model}/config.json cannot be read here, or is not of "  # type: ignore[union-attr]
+            "the Llama family: give it with --parameters, such as --parameters 8e9"
+        ]
+    share = "" if recipe.oracle.kind == "sandbox" else f"; where not given, {TYPICAL_LENGTH:.0%} of the longest"
+    return [
+        f"Estimates, not measurements. Parameters: {_short(known.parameters)} of the policy (--parameters), "
+        f"{_short(known.oracle_parameters)} of the oracle (--oracle-parameters).",
+        f"Mean tokens: {known.prompt_tokens:.4g} of a prompt (--prompt-tokens), {known.response_tokens:.4g} of a "
+        f"response (--response-tokens){share}.",
+        f"A GPU does {_short(known.gpu_flops)} FLOP/s (--gpu-flops), of which {known.utilisation:.1%} are used "
+        f"(--utilisation), in generation {known.generation_utilisation:.1%} (--generation-utilisation).",
+        f"While a policy is trained, its checkpoint takes {amount(checkpoint_bytes(recipe, known))} more.",
+    ]
+
+
+def _short(number: float | None) -> str:
+    """8.03e9 for 8 030 261 248, as the options take it."""
+    return "–" if number is None else f"{number:.3g}".replace("e+0", "e").replace("e+", "e")
+
+
+def amount(size: float) -> str:
+    """Bytes for people: 16.1 GB, 1.2 MB, 0 B."""
+    if math.isnan(size):
+        return "–"
+    units = ["B", "kB", "MB", "GB"]
+    while units and size >= 1000:
+        size /= 1000
+        units.pop(0)
+    unit = units[0] if units else "TB"
+    return f"{size:.0f} B" if unit == "B" else f"{size:,.1f} {unit}"

@@ -1,0 +1,141 @@
+"""The Kubernetes API, as the checks use it: short waits, and what it refuses said in one line."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+
+from ..client.connection import Access
+from ..client.failures import explain
+
+_SECONDS = (5.0, 20.0)  # to connect, and to wait for an answer
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_HOW = "name a context with --kube-context, set KUBECONFIG, or run this in a pod of the cluster"
+
+
+class NotTried(Exception):
+    """Something could not be looked at: why, and what it takes."""
+
+    def __init__(self, why: str, advice: str) -> None:
+        super().__init__(why)
+        self.advice = advice
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An open connection to the Kubernetes API."""
+
+    api: Any
+    namespace: str
+    version: str
+
+    @property
+    def core(self) -> Any:
+        """The API of pods, secrets, nodes and the like."""
+        return client.CoreV1Api(self.api)
+
+    def read(self, what: str, method: Callable[..., Any], *arguments: Any) -> Any | None:
+        """What a method of the API answers; None if there is no such thing.
+
+        Raises:
+            NotTried: who asks may not look at it. ConnectionError: the API does not answer.
+        """
+        try:
+            return method(*arguments, _request_timeout=_SECONDS)
+        except client.ApiException as error:
+            if error.status == 404:
+                return None
+            if error.status in (401, 403):
+                raise NotTried(f"not allowed to get {what}: {explain(error)}", _allow(what)) from None
+            raise ConnectionError(f"Kubernetes API: {what}: {explain(error)}") from None
+        except urllib3.exceptions.HTTPError as error:
+            raise ConnectionError(f"Kubernetes API: {explain(error)}") from None
+
+    def may(self, right: "Right", user: str = "") -> bool:
+        """Whether who asks, or another user, has a right in the namespace.
+
+        Raises:
+            NotTried: who asks may not ask that.
+        """
+        attributes = client.V1ResourceAttributes(
+            namespace=self.namespace, group=right.group, resource=right.resource, verb=right.verb, name=right.name
+        )
+        api = client.AuthorizationV1Api(self.api)
+        if not user:
+            spec = client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
+            body = client.V1SelfSubjectAccessReview(spec=spec)
+            answer = self.read("its own rights", api.create_self_subject_access_review, body)
+        else:
+            groups = ["system:serviceaccounts", f"system:serviceaccounts:{self.namespace}", "system:authenticated"]
+            review = client.V1SubjectAccessReviewSpec(resource_attributes=attributes, user=user, groups=groups)
+            answer = self.read(
+                f"the rights of {user}",
+                api.create_subject_access_review,
+                client.V1SubjectAccessReview(spec=review),
+            )
+        return bool(answer and answer.status.allowed)
+
+
+@dataclass(frozen=True)
+class Right:
+    """What somebody may do in the namespace."""
+
+    group: str
+    resource: str
+    verb: str
+    name: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {where}" + (f"/{self.name}" if self.name else "")
+
+
+def _allow(what: str) -> str:
+    return f"ask for the right to get {what} (role view or edit in the namespace), or look with an administrator"
+
+
+def open_cluster(access: Access) -> Cluster:
+    """Connect to the Kubernetes API: of the given context, or of the pod that this is, or of the current context.
+
+    Raises:
+        NotTried: there is no such way, or the API does not answer.
+    """
+    configuration, namespace = _configuration(access.kube_context)
+    configuration.retries = False
+    api = client.ApiClient(configuration)
+    try:
+        version = client.VersionApi(api).get_code(_request_timeout=_SECONDS).git_version
+    except client.ApiException as error:
+        said = explain(error)
+        raise NotTried(f"Kubernetes at {configuration.host} refuses: {said}", "sign in to the cluster again") from None
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        why = f"Kubernetes at {configuration.host} does not answer: {explain(error)}"
+        raise NotTried(why, "check the kube context and the network") from None
+    return Cluster(api, access.namespace or namespace or "kubeflow", version)
+
+
+def _configuration(context: str) -> tuple[Any, str]:
+    """How to reach the API, and the namespace that goes with that way."""
+    configuration = client.Configuration()
+    if not context and "KUBERNETES_SERVICE_HOST" in os.environ:
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException as error:
+            advice = "set automountServiceAccountToken, or name a context with --kube-context"
+            raise NotTried(f"this pod has no service account: {_line(error)}", advice) from None
+        return configuration, _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else ""
+    try:
+        contexts, current = config.list_kube_config_contexts()
+        config.load_kube_config(context=context or None, client_configuration=configuration)
+    except (config.ConfigException, OSError, TypeError) as error:
+        raise NotTried(f"no way to the Kubernetes API: {_line(error)}", _HOW) from None
+    chosen = next((each for each in contexts if each["name"] == context), current)
+    return configuration, chosen["context"].get("namespace", "")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,94 @@
+"""MLflow: is it there, can a run with a metric and an artifact be made in the experiment, and be deleted again?"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nashflow.components.shared.mlflow_store import connect, environment, failures, one_line, quiet
+from nashflow.components.shared.redaction import redact
+
+from .case import Case
+from .cluster import NotTried
+from .finding import Finding
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_NAME = "MLflow"
+_VARIABLE = "MLFLOW_TRACKING_URI"
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+
+def mlflow_server(case: Case) -> Iterator[Finding]:
+    """Try what runs do, with a probe run that is deleted again."""
+    uri, _ = environment()
+    if not uri:
+        if _VARIABLE in case.variables():
+            raise NotTried(
+                f"the recipe takes {_VARIABLE} from the cluster, and here it is not set",
+                f"set {_VARIABLE} to an address of the server that leads there from here",
+            )
+        yield Finding(_NAME, "not needed", _VARIABLE, "neither set here nor named by the recipe: runs go untracked")
+        return
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    where = redact(uri)
+    try:
+        with quiet():
+            yield from _tried(connect(uri), where)
+    except failures() as error:
+        advice = f"set {_VARIABLE} to a server that answers; see that it takes this host name and these credentials"
+        yield Finding(_NAME, "failed", f"experiments of {where}", one_line(error), advice)
+
+
+def _tried(client: "MlflowClient", where: str) -> Iterator[Finding]:
+    client.search_experiments(max_results=1)
+    yield Finding(_NAME, "ok", f"experiments of {where}", "answers")
+    named = os.environ.get("MLFLOW_EXPERIMENT_ID", "")
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "nashflow")
+    found = client.get_experiment(named) if named else client.get_experiment_by_name(name)
+    tried = f"the experiment {named or name}"
+    if found and found.lifecycle_stage == "deleted":
+        advice = f"mlflow experiments restore --experiment-id {found.experiment_id}, or set MLFLOW_EXPERIMENT_NAME"
+        yield Finding(_NAME, "failed", tried, "it is deleted, so no run can be made in it", advice)
+        return
+    with _experiment(client, found.experiment_id if found else "") as experiment:
+        yield Finding(_NAME, "ok", tried, "is there" if found else "is not there yet, and can be made")
+        yield from _run(client, experiment)
+
+
+@contextmanager
+def _experiment(client: "MlflowClient", known: str) -> Iterator[str]:
+    """The experiment, or one of a name of its own, because MLflow keeps the names of deleted ones."""
+    made = known or client.create_experiment(f"nashflow-doctor-{uuid.uuid4().hex}")
+    try:
+        yield made
+    finally:
+        if not known:
+            client.delete_experiment(made)
+
+
+def _run(client: "MlflowClient", experiment: str) -> Iterator[Finding]:
+    run = client.create_run(experiment, run_name="nashflow doctor")
+    try:
+        client.log_metric(run.info.run_id, "probe", 1.0)
+        yield Finding(_NAME, "ok", "a run with a metric", "made")
+        yield _artifact(client, run.info.run_id, run.info.artifact_uri)
+    finally:
+        client.delete_run(run.info.run_id)
+    yield Finding(_NAME, "ok", "deleting the run", "deleted")
+
+
+def _artifact(client: "MlflowClient", run_id: str, location: str) -> Finding:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    tried = f"an artifact at {redact(location)}"
+    try:
+        client.log_text(run_id, "NashFlow", "probe.txt")
+        get_artifact_repository(location, tracking_uri=client.tracking_uri).delete_artifacts("probe.txt")
+    except failures() as error:
+        advice = "let the server pass artifacts on (--serve-artifacts), or give who asks the right to write there"
+        return Finding(_NAME, "failed", tried, one_line(error), advice)
+    return Finding(_NAME, "ok", tried, "written, and deleted again")

@@ -1,0 +1,113 @@
+"""The store of the run root: write, read, conditional writes, a file in parts, delete."""
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.store import Store
+from nashflow.components.shared.store_s3 import S3Store
+
+from .case import Case
+from .cluster import NotTried
+from .finding import Finding
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_NAME = "object store"
+_PART_BYTES = 8 << 20
+_FILE_BYTES = 9 << 20
+_RIGHTS = "the credentials need s3:PutObject, GetObject, DeleteObject, ListBucket and AbortMultipartUpload there"
+_CONDITIONS = (
+    "the store does not honour If-Match and If-None-Match, so two runs could take one run root: bring it up to date, "
+    "or use another one"
+)
+
+
+def object_store(case: Case) -> Iterator[Finding]:
+    """Try everything that runs do, with probe objects that are removed again."""
+    root = case.run_root or case.needs.cluster.run_root
+    if not root:
+        raise NotTried("no run root is known", "set cluster.run_root to s3://bucket/prefix/{job}, or give --run-root")
+    if not root.startswith("s3://"):
+        advice = "set cluster.run_root to s3://bucket/prefix/{job}"
+        yield Finding(_NAME, "failed", root, "pods do not see this machine's folders", advice)
+        return
+    name = f"nashflow-doctor-{uuid.uuid4().hex}"
+    store = _open(root.replace("{job}", name) if "{job}" in root else f"{root.rstrip('/')}/{name}")
+    try:
+        yield from _written(store)
+        yield from _conditional(store)
+        yield from _in_parts(store)
+    except (UserError, OSError) as error:
+        yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", str(error), _RIGHTS)
+    finally:
+        left = _clean(store)
+    if left:
+        yield Finding(_NAME, "failed", f"deleting below {store.uri}", left, f"{_RIGHTS}; then delete {store.uri}")
+    else:
+        yield Finding(_NAME, "ok", "deleting the probe objects", "nothing is left")
+
+
+def _open(uri: str) -> S3Store:
+    """The store, with short waits: a server that is away shall not hold up the other checks."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return S3Store(bucket, prefix.strip("/"), _connect(), _PART_BYTES)
+
+
+def _connect() -> "S3Client":
+    import boto3
+    from botocore.config import Config
+
+    retries = {"mode": "standard", "total_max_attempts": 2}
+    return boto3.session.Session().client("s3", config=Config(connect_timeout=5, read_timeout=30, retries=retries))  # type: ignore[arg-type]
+
+
+def _written(store: Store) -> Iterator[Finding]:
+    store.write("probe", b"NashFlow")
+    read = store.read("probe")
+    listed = store.list()
+    right = read == b"NashFlow" and listed == ["probe"]
+    found = "as written" if right else f"read {read[:20]!r}, listed {listed}"
+    yield Finding(_NAME, "ok" if right else "failed", f"write, read and list below {store.uri}", found)
+
+
+def _conditional(store: Store) -> Iterator[Finding]:
+    current = store.read_version("probe")
+    version = current[1] if current else None
+    created = store.swap("probe", b"again", None)
+    changed = store.swap("probe", b"changed", version)
+    stale = store.swap("probe", b"stale", version)
+    tried = "conditional writes (If-None-Match, If-Match)"
+    if (created, changed, stale) == (False, True, False):
+        yield Finding(_NAME, "ok", tried, "of two writers one wins")
+    else:
+        wrong = {"If-None-Match overwrites": created, "If-Match refuses": not changed, "If-Match overwrites": stale}
+        said = ", ".join(what for what, happened in wrong.items() if happened)
+        yield Finding(_NAME, "failed", tried, said, _CONDITIONS)
+
+
+def _in_parts(store: Store) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory(prefix="nashflow-doctor-") as folder:
+        path = Path(folder, "file")
+        path.write_bytes(bytes(_FILE_BYTES))
+        store.upload(path, "file")
+        store.download("file", Path(folder, "back"))
+    yield Finding(_NAME, "ok", f"a file of {_FILE_BYTES >> 20} MiB, in parts", "came back as it went")
+
+
+def _clean(store: Store) -> str:
+    """Delete the probe objects, whatever happened; what went wrong, empty if nothing did."""
+    said = ""
+    for key in ("probe", "file"):
+        try:
+            store.delete(key)
+        except Exception as error:
+            said = " ".join(str(error).split())
+    with suppress(Exception):  # a store that may not be listed has said so before
+        return said if store.list() else ""
+    return said

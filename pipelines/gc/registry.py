@@ -1,0 +1,100 @@
+"""Which run roots hold a registered model, by MLflow's registry."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.mlflow_store import connect, environment, failures, one_line, quiet
+from nashflow.components.shared.redaction import redact
+from nashflow.components.shared.store import Store
+
+from .inventory import RunRoot
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_PAGE = 1000
+
+
+class Version(NamedTuple):
+    """A registered model's version: its name for people, where its files may lie, and the MLflow run that made it."""
+
+    name: str
+    places: tuple[str, ...]
+    run_id: str
+
+
+def registered(runs: Sequence[RunRoot], prefix: Store) -> dict[str, str]:
+    """The version that points at a run, by run root, for those of `runs` at which one does.
+
+    Raises:
+        UserError: runs are tracked, but no registry is named, or it does not answer.
+    """
+    uri = environment()[0] or _beside(prefix)
+    tracked = [run for run in runs if run.run and run.run.tracking]
+    if not uri and not tracked:
+        return {}
+    if not uri:
+        raise UserError(
+            f"{tracked[0].uri} is tracked by MLflow, so a model of it may be registered: set MLFLOW_TRACKING_URI to "
+            "the server that its runs are in"
+        )
+    try:
+        with quiet():
+            versions = list(_versions(connect(uri)))
+    except failures() as error:
+        raise UserError(
+            f"MLflow at {redact(uri)} does not say which models are registered, so nothing is deleted: "
+            f"{one_line(error)}; set MLFLOW_TRACKING_URI to a server that answers"
+        ) from None
+    return {run.uri: version.name for run in runs for version in versions if _points_at(version, run)}
+
+
+def _beside(prefix: Store) -> str:
+    """The SQLite store that `nashflow run` makes beside the run roots of a folder."""
+    file = Path(prefix.uri) / "mlflow.db"
+    return f"sqlite:///{file}" if "://" not in prefix.uri and file.exists() else ""
+
+
+def _versions(client: "MlflowClient") -> Iterator[Version]:
+    token = None
+    while True:
+        page = client.search_model_versions(max_results=_PAGE, page_token=token)
+        for version in page:
+            name = f"{version.name} version {version.version}"
+            yield Version(name, tuple(_places(client, version)), version.run_id or "")
+        if not (token := page.token):
+            return
+
+
+def _places(client: "MlflowClient", version: Any) -> Iterator[str]:
+    """Where a version's files are: its source, or what the logged model that it was made from says."""
+    from mlflow.exceptions import MlflowException
+
+    yield version.source or ""
+    model_id = version.model_id or (version.source or "").removeprefix("models:/")
+    if model_id.startswith("m-"):
+        try:
+            yield client.get_logged_model(model_id).tags.get("nashflow.uri", "")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+
+def _points_at(version: Version, run: RunRoot) -> bool:
+    tracking = (run.run.tracking if run.run else None) or {}
+    ids = {tracking.get("parent"), *dict(tracking.get("runs", {})).values()}
+    return version.run_id in ids or any(lies_under(place, run.uri) for place in version.places)
+
+
+def lies_under(place: str, root: str) -> bool:
+    """Whether a path or URI is a run root or lies below it."""
+    place, root = (_plain(text) for text in (place, root))
+    return place == root or place.startswith(f"{root}/")
+
+
+def _plain(place: str) -> str:
+    place = place.removeprefix("file://").rstrip("/")
+    return place if "://" in place or not place else os.path.realpath(place)

@@ -1,0 +1,68 @@
+"""Deleting a run: under its lock, manifests before the files that they name, `run.json` last."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from nashflow.components.shared import layout, lock
+from nashflow.components.shared.atomic_file import HIDDEN
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.store import Store
+
+from .inventory import RunRoot, entries
+
+_AT_ONCE = 16
+_MANIFEST = ".manifest.json"
+
+
+def remove_run(root: RunRoot) -> None:
+    """Delete what a run wrote. Interrupted at any time, what is left is a run that can be resumed, or deleted again.
+
+    Raises:
+        UserError: a run has begun under this run root, or gone on there, since it was looked at.
+    """
+    owner = f"nashflow gc on {socket.gethostname()}, process {os.getpid()}"
+    lock.acquire(root.store, owner, process=True)
+    with lock.renewing(root.store):
+        try:
+            now = RunRoot(root.store, dict(entries(root.store)))
+            if {**now.own, layout.LOCK: None} != {**root.own, layout.LOCK: None}:
+                raise UserError(f"{root.uri}: has been written to meanwhile: kept")
+            for keys in _in_order(key for key in now.own if key != layout.LOCK):
+                _delete(root.store, keys)
+        finally:
+            lock.release(root.store, owner)
+    _remove_empty_folders(root.store)
+
+
+def remove_shared(prefix: Store, folder: str, keys: Iterable[str]) -> None:
+    """Delete the files of a folder that lies beside the run roots, manifests first."""
+    for part in _in_order(keys):
+        _delete(prefix, part)
+    _remove_empty_folders(prefix.at(folder))
+
+
+def _in_order(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Manifests, those of later iterations first; what they name; what says that this is a run."""
+    found = sorted(keys, reverse=True)
+    manifests = [key for key in found if key.endswith(_MANIFEST)]
+    yield from ([key] for key in manifests)
+    yield [key for key in found if not key.endswith(_MANIFEST) and key != layout.RUN]
+    yield [key for key in found if key == layout.RUN]
+
+
+def _delete(store: Store, keys: list[str]) -> None:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(store.delete, keys))
+
+
+def _remove_empty_folders(store: Store) -> None:
+    """Remove the folders in which only a store's own hidden files are left."""
+    if "://" in store.uri:
+        return
+    for parent, _, _ in os.walk(store.uri, topdown=False):
+        if all(path.name.startswith(HIDDEN) and path.is_file() for path in Path(parent).iterdir()):
+            shutil.rmtree(parent, ignore_errors=True)

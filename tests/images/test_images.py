@@ -1,0 +1,131 @@
+"""The built images, in containers such as a restricted cluster makes: any UID, nothing written but /tmp, no network."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.images.conftest import VERSION
+from tests.images.containerfile import RUNTIMES, install
+
+pytestmark = [pytest.mark.images, pytest.mark.timeout(600)]
+
+RESTRICTED: dict[str, Any] = {
+    "user": "12345:54321",
+    "read_only": True,
+    "network_mode": "none",
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
+STEPS = ("steps", "vllm", "training")
+COMPILERS = "cc c++ gcc g++ clang clang++ tcc ld as nvcc make ninja cmake rustc go"
+MOST_MEGABYTES = {"steps": 2000, "client": 1100, "vllm": 4500, "training": 2400}
+
+Image = Callable[[str], Any]
+
+
+def run(engine: Any, image: Any, command: Sequence[str], **more: Any) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command in a container of its own."""
+    tmpfs = {"tmpfs": {"/tmp": "mode=1777"}}
+    container = engine.containers.create(image, list(command), **{**RESTRICTED, **tmpfs, **more})
+    try:
+        container.start()
+        code = container.wait()["StatusCode"]
+        return code, container.logs(stderr=False).decode(), container.logs(stdout=False).decode()
+    finally:
+        container.remove(force=True)
+
+
+def health(image: Any) -> list[str]:
+    kind, *command = image.attrs["Config"]["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    return list(command)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_who_it_is_and_what_it_says_of_itself(image: Image, runtime: str) -> None:
+    config = image(runtime).attrs["Config"]
+    assert config["User"] == "10001:0"
+    assert "HOME=/tmp" in config["Env"]
+    said = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
+    assert (said["title"], said["version"]) == (f"nashflow-{runtime}", VERSION)
+    assert re.fullmatch("[0-9a-f]{40}", said["revision"])
+    assert datetime.fromisoformat(said["created"]).year >= 2026
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_where_it_was_built_from_is_not_in_it(image: Image, runtime: str) -> None:
+    """Addresses of package indexes may hold passwords: they are in the builder's stage alone."""
+    built = image(runtime)
+    assert [layer["CreatedBy"] for layer in built.history() if "PIP_" in layer["CreatedBy"]] == []
+    assert [variable for variable in built.attrs["Config"]["Env"] if variable.startswith("PIP_")] == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_its_size(image: Image, runtime: str) -> None:
+    assert image(runtime).attrs["Size"] / 1e6 < MOST_MEGABYTES[runtime]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_it_is_well_under_any_user_on_a_read_only_file_system(engine: Any, image: Image, runtime: str) -> None:
+    built = image(runtime)
+    code, out, err = run(engine, built, health(built))
+    assert code == 0, err
+    if runtime in STEPS:
+        assert json.loads(out.splitlines()[-1])["user"] == "12345"
+
+
+def test_without_a_place_to_write_it_says_so(engine: Any, image: Image) -> None:
+    built = image("steps")
+    code, out, err = run(engine, built, health(built), tmpfs={})
+    assert (code, out) == (2, "")
+    assert err.startswith("health: no temporary folder")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_no_compiler_and_nothing_of_ours_to_write_or_that_cannot_be_read(
+    engine: Any, image: Image, runtime: str
+) -> None:
+    script = (
+        f"for name in {COMPILERS}; do command -v $name; done; "
+        "find /app -writable ! -type l; find /app ! -readable; find /app -type d ! -executable; "
+        "find / -xdev -type d -name pip -path '*cache*'"
+    )
+    code, out, err = run(engine, image(runtime), ["sh", "-c", script], read_only=False)
+    assert (out, err) == ("", "")
+    assert code in (0, 1)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_what_is_installed_is_the_lock(engine: Any, image: Image, runtime: str) -> None:
+    code = "from importlib.metadata import distributions as d; print(*(f'{x.name}=={x.version}' for x in d()))"
+    exit_code, out, err = run(engine, image(runtime), ["python3", "-c", code])
+    assert exit_code == 0, err
+    installed = {normal(pin) for pin in out.split()} - {f"nashflow=={VERSION}"}
+    locked = subprocess.run(install("lock", runtime), capture_output=True, text=True, check=True)
+    assert {pin.replace("+cpu", "") for pin in installed} <= {normal(pin) for pin in locked.stdout.split()}
+
+
+def normal(pin: str) -> str:
+    name, version = pin.split("==")
+    return f"{re.sub(r'[-_.]+', '-', name).lower()}=={version}"
+
+
+@pytest.mark.parametrize(("runtime", "absent"), [*((runtime, "kfp") for runtime in STEPS), ("client", "torch")])
+def test_what_belongs_elsewhere_is_not_in_it(engine: Any, image: Image, runtime: str, absent: str) -> None:
+    code, _, err = run(engine, image(runtime), ["python3", "-c", f"import {absent}"])
+    assert code == 1
+    assert f"No module named '{absent}'" in err
+
+
+def test_the_client_compiles_a_shipped_recipe(engine: Any, image: Image) -> None:
+    code, out, err = run(
+        engine, image("client"), ["sh", "-c", "nashflow compile quickstart --output p.yaml && nashflow lint p.yaml"]
+    )
+    assert code == 0, err
+    assert "no complaint" in out

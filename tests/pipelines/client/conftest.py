@@ -1,0 +1,125 @@
+"""A server, and the command as users call it, with waits cut to milliseconds."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tenacity
+import typer
+from kfp.client import Client
+
+from nashflow.pipelines import cli, graph
+from nashflow.pipelines.client import connection, creation, package, waiting
+from nashflow.pipelines.client.commands import app as client_app
+from nashflow.pipelines.recipe import Recipe
+
+from .server import KfpServer
+
+ROOT = "s3://bucket/runs/one"
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line on stderr of a command that was refused."""
+        (line,) = self.err.splitlines()
+        return line
+
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def kfp() -> Iterator[KfpServer]:
+    server = KfpServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No environment of the user's, and short waits."""
+    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH", "KFP_EXISTING_TOKEN", "KFP_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("KF_PIPELINES_UI_ENDPOINT", "KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    monkeypatch.setattr(connection, "_WAIT", tenacity.wait_fixed(0.01))
+    monkeypatch.setattr(waiting, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(creation, "_SETTLE_SECONDS", 0.15)
+    monkeypatch.setattr(creation, "_LOOK_SECONDS", 0.02)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that soon gives up a server that is away or does not answer."""
+    monkeypatch.setattr(connection, "_SECONDS", (0.3, 0.3))
+    monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 0.3)
+
+
+@pytest.fixture
+def settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long enough for a broken request to have its effect, on a busy machine too."""
+    monkeypatch.setattr(creation, "_SETTLE_SECONDS", 10.0)
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One compilation per recipe and test process: compiling has tests of its own."""
+    cache = tmp_path_factory.getbasetemp() / "compiled"
+    cache.mkdir(exist_ok=True)
+
+    def compile_graph(recipe: Recipe, file: Path) -> None:
+        kept = cache / f"{abs(hash(recipe.model_dump_json()))}.yaml"
+        if not kept.exists():
+            # KFP looks at every frame of the stack for every resource: those of pytest are many, a thread has few.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(graph.compile_graph, recipe, kept).result()
+        shutil.copy(kept, file)
+
+    monkeypatch.setattr(package, "compile_graph", compile_graph)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The `nashflow` command in this process."""
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.add_typer(client_app)
+    monkeypatch.setattr(cli, "app", app)
+
+    def run(*arguments: Any) -> Done:
+        monkeypatch.setattr("sys.argv", ["nashflow", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code: Any = 0
+        except SystemExit as exit:
+            code = exit.code or 0
+        out, err = capsys.readouterr()
+        return Done(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def submit(call: Call, kfp: KfpServer) -> Call:
+    """`nashflow submit` of a small recipe."""
+
+    def run(*options: Any) -> Done:
+        return call(
+            "submit", "quickstart", "--set", "run.iterations=1", "--run-root", ROOT, "--host", kfp.url, *options
+        )
+
+    return run

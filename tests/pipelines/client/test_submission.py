@@ -1,0 +1,184 @@
+"""`nashflow submit`: what it makes, what it uses again, and that a run is never started twice."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import ROOT, Call
+from .server import Fault, KfpServer
+
+CREATE = "POST .*/runs"
+
+
+def test_a_run_has_a_pipeline_a_version_and_an_experiment(submit: Call, kfp: KfpServer) -> None:
+    done = submit("--experiment", "alignment", "--service-account", "trainer")
+    (run,), (pipeline,), (version,) = kfp.runs.values(), kfp.pipelines.values(), kfp.versions.values()
+    (experiment,) = kfp.experiments.values()
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{run.display_name} ({run.run_id}): {kfp.url}/#/runs/details/{run.run_id}\n"
+    assert re.fullmatch(r"quickstart-\d{8}-\d{6}-[0-9a-f]{8}", run.display_name)
+    assert (pipeline.display_name, experiment.display_name) == ("quickstart", "alignment")
+    assert run.experiment_id == experiment.experiment_id
+    assert run.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
+    assert run.runtime_config.parameters == {"run_root": ROOT}
+    assert run.service_account == "trainer"
+
+
+def test_the_same_recipe_is_used_again(submit: Call, kfp: KfpServer) -> None:
+    for _ in range(3):
+        assert submit().code == 0
+    assert (len(kfp.pipelines), len(kfp.versions), len(kfp.experiments), len(kfp.runs)) == (1, 1, 1, 3)
+
+
+def test_another_setting_is_another_version_of_the_same_pipeline(submit: Call, kfp: KfpServer) -> None:
+    submit()
+    submit("--set", "training.learning_rate=0.5")
+    assert (len(kfp.pipelines), len(kfp.versions)) == (1, 2)
+    first, second = kfp.runs.values()
+    assert first.pipeline_version_reference != second.pipeline_version_reference
+
+
+def test_a_version_says_nothing_of_the_compiler(
+    submit: Call, kfp: KfpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    submit("--package", tmp_path / "kept.yaml")
+    kept = tmp_path / "kept.yaml"
+    assert "sdkVersion: kfp-2" in kept.read_text()
+
+    def newer(recipe: object, file: Path) -> None:
+        file.write_text(kept.read_text().replace("sdkVersion: kfp-2", "sdkVersion: kfp-9"))
+
+    monkeypatch.setattr("nashflow.pipelines.client.package.compile_graph", newer)
+    submit()
+    assert (len(kfp.versions), len(kfp.runs)) == (1, 2)
+
+
+def test_what_was_uploaded_is_what_was_compiled(submit: Call, kfp: KfpServer, tmp_path: Path) -> None:
+    submit("--package", tmp_path / "kept.yaml")
+    documents = list(yaml.safe_load_all((tmp_path / "kept.yaml").read_text()))
+    (version,) = kfp.versions.values()
+    assert [version.pipeline_spec["pipeline_spec"], version.pipeline_spec["platform_spec"]] == documents
+
+
+def test_a_version_far_down_the_pages_is_found(submit: Call, kfp: KfpServer) -> None:
+    submit()
+    (version,) = kfp.versions.values()
+    crowd = {f"{n}": type(version)(pipeline_id=version.pipeline_id, display_name=version.name) for n in range(250)}
+    kfp.versions = {**crowd, version.pipeline_version_id: version}
+    for other in crowd.values():
+        other.pipeline_version_id = "crowd"
+    submit()
+    assert kfp.runs.popitem()[1].pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
+
+
+def test_the_namespace_goes_with_every_call(submit: Call, kfp: KfpServer) -> None:
+    kfp.multi_user = True
+    refused = submit()
+    assert (refused.code, "listing needs a namespace" in refused.line) == (2, True)
+    assert submit("--namespace", "team").code == 0
+    (pipeline,), (experiment,) = kfp.pipelines.values(), kfp.experiments.values()
+    assert (pipeline.namespace, experiment.namespace) == ("team", "team")
+
+
+# --- never twice -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["502", "503", "reset"])
+def test_a_request_that_broke_before_its_effect_is_sent_again(submit: Call, kfp: KfpServer, kind: str) -> None:
+    kfp.faults = [Fault(CREATE, kind)]
+    assert (submit().code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (0, 1, 2)
+
+
+@pytest.mark.usefixtures("settling")
+@pytest.mark.parametrize("when", ["after", "later"])
+@pytest.mark.parametrize("kind", ["502", "503", "504", "reset"])
+def test_a_request_that_broke_after_its_effect_is_not(submit: Call, kfp: KfpServer, kind: str, when: str) -> None:
+    kfp.faults = [Fault(CREATE, kind, when)]
+    done = submit()
+    (run,) = kfp.runs.values()
+    assert (done.code, run.run_id in done.out, kfp.seen.count("POST /apis/v2beta1/runs")) == (0, True, 1)
+
+
+@pytest.mark.usefixtures("impatient", "settling")
+@pytest.mark.parametrize("when", ["after", "later"])
+def test_a_request_without_an_answer_is_looked_for(submit: Call, kfp: KfpServer, when: str) -> None:
+    kfp.faults = [Fault(CREATE, "slow", when)]
+    assert (submit().code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (0, 1, 1)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kind", ["slow", "504"])
+def test_a_request_that_may_still_be_at_work_is_not_sent_again(submit: Call, kfp: KfpServer, kind: str) -> None:
+    kfp.faults = [Fault(CREATE, kind)]
+    done = submit()
+    assert (done.code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (75, 0, 1)
+    assert "no answer to the request for the run quickstart-" in done.line
+    assert f"`nashflow runs --host {kfp.url}`" in done.line
+
+
+@pytest.mark.usefixtures("settling")
+def test_the_looking_survives_a_restart(submit: Call, kfp: KfpServer) -> None:
+    kfp.faults = [Fault(CREATE, "reset", "after"), Fault("GET .*/runs", "503", times=5)]
+    assert (submit().code, len(kfp.runs)) == (0, 1)
+
+
+def test_a_server_that_keeps_breaking_is_given_up(submit: Call, kfp: KfpServer) -> None:
+    kfp.faults = [Fault(CREATE, "502", times=99)]
+    assert (submit().code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (75, 0, 4)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("request_", ["POST .*/pipelines", "POST .*/upload_version", "POST .*/experiments"])
+def test_what_else_is_made_is_made_once(submit: Call, kfp: KfpServer, request_: str, when: str) -> None:
+    kfp.faults = [Fault(request_, "reset", when)]
+    assert submit().code == 0
+    assert (len(kfp.pipelines), len(kfp.versions), len(kfp.experiments), len(kfp.runs)) == (1, 1, 1, 1)
+
+
+def test_two_that_submit_at_once_share_a_pipeline(submit: Call, kfp: KfpServer) -> None:
+    """Both find none, the other one is first: the server says 409 to ours."""
+    submit()
+    kfp.faults = [Fault("GET .*/pipelines", "empty")]
+    assert (submit().code, len(kfp.pipelines), len(kfp.runs)) == (0, 1, 2)
+
+
+def test_too_many_requests_are_sent_again(submit: Call, kfp: KfpServer) -> None:
+    kfp.faults = [Fault(CREATE, "429", times=2)]
+    assert (submit().code, len(kfp.runs)) == (0, 1)
+
+
+def test_what_the_server_refuses_is_said_and_not_sent_again(submit: Call, kfp: KfpServer) -> None:
+    kfp.faults = [Fault(CREATE, "400", times=9)]
+    done = submit()
+    assert (done.code, done.line) == (2, f"nashflow: {kfp.url}: try again later (400)")
+    kfp.faults = [Fault(CREATE, "500", times=9)]
+    assert submit().code == 75
+    assert kfp.seen.count("POST /apis/v2beta1/runs") == 2
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--run-root", ""], "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root"),
+        (["--run-root", "runs/x"], "--run-root runs/x: a pod knows no relative path"),
+        (["--set", "trainin.x=1"], "trainin: unknown key; did you mean training?"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_made(
+    submit: Call, kfp: KfpServer, options: list[str], words: str
+) -> None:
+    done = submit(*options)
+    assert (done.code, words in done.line) == (2, True), done.err
+    assert (kfp.pipelines, kfp.runs) == ({}, {})
+
+
+def test_the_recipes_run_root_is_taken_where_none_is_given(call: Call, kfp: KfpServer) -> None:
+    sets = ["--set", "run.iterations=1", "--set", "cluster.run_root=s3://bucket/{job}"]
+    assert call("submit", "quickstart", *sets, "--host", kfp.url).code == 0
+    (run,) = kfp.runs.values()
+    assert run.runtime_config.parameters["run_root"] == "s3://bucket/{job}"
