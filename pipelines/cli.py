@@ -9,7 +9,9 @@ import typer
 
 from nashflow.components.shared.errors import UserError
 
+from .client.commands import app as client_app
 from .game.commands import app as game_app
+from .options import Overrides, RecipeArgument
 
 app = typer.Typer(
     name="nashflow",
@@ -18,15 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(client_app)
 app.add_typer(game_app, name="game")
-
-RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe's YAML file, or a shipped recipe's name.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set a recipe's value; may be given several times."),
-]
 
 _WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 

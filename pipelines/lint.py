@@ -27,6 +27,9 @@ _EXECUTOR_INPUT = "{{$}}"
 _WHOLE_ARGUMENTS = ("{{$.pipeline_job_uuid}}", "{{$.pipeline_job_name}}", "{{$.pipeline_task_uuid}}")
 _STEP = re.compile(r"nashflow\.components\.(\w+)")
 
+# libyaml's loader is many times faster, where it is there.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 Json = Mapping[str, Any]
 
 
@@ -75,7 +78,7 @@ def read_graph(package: Path) -> Graph:
         UserError: the file cannot be read, or holds no compiled pipeline.
     """
     try:
-        documents = [document for document in yaml.safe_load_all(package.read_text()) if document]
+        documents = [document for document in yaml.load_all(package.read_text(), _Loader) if document]
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{package}: cannot be read: {' '.join(str(error).split())}") from None
     if not documents or not isinstance(documents[0], dict) or "deploymentSpec" not in documents[0]:

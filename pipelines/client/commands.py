@@ -8,6 +8,8 @@ import typer
 
 from nashflow.components.shared.errors import UserError
 
+from ..options import Overrides, RecipeArgument
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,12 +19,7 @@ app = typer.Typer(no_args_is_help=True)
 
 _ANY_WIDTH = 10_000
 
-Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's YAML file, or a shipped recipe's name.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id or name.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set a recipe's value; may be given several times."),
-]
 Host = Annotated[
     str,
     typer.Option(
@@ -56,7 +53,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end, a
 
 @app.command()
 def submit(
-    recipe: Recipe,
+    recipe: RecipeArgument,
     overrides: Overrides = None,
     run_root: Annotated[
         str, typer.Option(help="s3://bucket/prefix that the run lives under. Default: the recipe's cluster.run_root.")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .connection import Connection
-from .failures import FAILURES, status, timed_out, transient
+from .failures import FAILURES, status, timed_out, transient, unsent
 
 _ATTEMPTS = 4
 _SETTLE_SECONDS = 15.0
@@ -37,18 +37,25 @@ def create_once(
             return created
         except FAILURES as error:
             failure: Exception = error
-        if status(failure) != 409 and not transient(failure):
+        if unsent(failure) or (status(failure) != 409 and not transient(failure)):
             raise connection.translated(failure)
-        found = find() if status(failure) == 409 else _appearing(find)
+        try:
+            found = find() if status(failure) == 409 else _appearing(find)
+        except ConnectionError as away:
+            raise ConnectionError(f"{away}; {_doubt(connection, what)}") from None
         if found is not None:
             return found
         if status(failure) in (409, 500):
             raise connection.translated(failure)
         if timed_out(failure):
             break
-    raise ConnectionError(
-        f"{connection.access}: no answer to the request for {what}, and the server does not list it: before you try "
-        f"again, see that it has not appeared since (`nashflow runs {connection.access.flags}`)"
+    raise ConnectionError(f"{connection.access}: does not list it; {_doubt(connection, what)}")
+
+
+def _doubt(connection: Connection, what: str) -> str:
+    return (
+        f"no answer to the request for {what}, so before you try again, see that it has not appeared since: "
+        f"`nashflow runs {connection.access.flags}`"
     )
 
 

@@ -9,7 +9,9 @@ app = typer.Typer(
     help="Solve preference games exactly: every method's own update, no model and no sampling.", no_args_is_help=True
 )
 
-_METHODS = "inpo, onpo, egpo, nash_mp, mnpo, nash_md, nash_md_pg, sppo, dno, dno_exact, online_ipo, ipo or iterative_dpo"
+_METHODS = (
+    "inpo, onpo, egpo, nash_mp, mnpo, nash_md, nash_md_pg, sppo, dno, dno_exact, online_ipo, ipo or iterative_dpo"
+)
 _FAMILIES = "rock_paper_scissors, cyclic, uniform, tie_heavy or bradley_terry"
 _MATRIX = "CSV without a heading, JSON (a list of rows) or NPY; row i, column j is P(i beats j)."
 

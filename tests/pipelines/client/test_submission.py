@@ -124,6 +124,15 @@ def test_the_looking_survives_a_restart(submit: Call, kfp: KfpServer) -> None:
     assert (submit().code, len(kfp.runs)) == (0, 1)
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_server_that_breaks_and_stays_away_leaves_no_doubt_unsaid(submit: Call, kfp: KfpServer, when: str) -> None:
+    kfp.faults = [Fault(CREATE, "reset", when), Fault("GET .*/runs", "503", times=999)]
+    done = submit()
+    assert (done.code, len(kfp.runs)) == (75, int(when == "after"))
+    assert re.search(r"try again later \(503\).*; no answer to the request for the run quickstart-", done.line)
+
+
 def test_a_server_that_keeps_breaking_is_given_up(submit: Call, kfp: KfpServer) -> None:
     kfp.faults = [Fault(CREATE, "502", times=99)]
     assert (submit().code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (75, 0, 4)

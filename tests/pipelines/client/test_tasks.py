@@ -39,7 +39,8 @@ def test_a_steps_node_says_where_it_belongs(name: str, place: tuple[str, int | N
     "name",
     [
         "preparation-driver", "evaluation-000-driver", "training-012-half-driver", "iteration-001", "for-loop-2",
-        "iteration-item(3:3)", "condition-2", "exit-handler-1", "root", "executor", "executor(1)", "quickstart-x7k2p", "",
+        "iteration-item(3:3)", "condition-2", "exit-handler-1", "root", "executor", "executor(1)", "quickstart-x7k2p",
+        "",
     ],
 )  # fmt: skip
 def test_what_is_no_step_is_left_out(name: str) -> None:
