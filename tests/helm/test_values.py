@@ -351,6 +351,14 @@ def placed(values: Values, key: str, value: Any) -> Values:
 
 def test_every_value_makes_a_difference() -> None:
     """An option that nobody reads would be one that a user sets in vain."""
+    files: dict[str, dict[str, str]] = {}
+
+    def without_notes(values: Values) -> dict[str, str]:
+        text = json.dumps(values)
+        if text not in files:
+            files[text] = chart().render(values, name="nf", namespace="team") | {"nashflow/templates/NOTES.txt": ""}
+        return files[text]
+
     unread = []
     for key in LEAVES:
         needed = [values for start, values in MEANWHILE.items() if f"{key}.".startswith(f"{start}.")]
@@ -358,9 +366,7 @@ def test_every_value_makes_a_difference() -> None:
         default: Any = base
         for part in key.split("."):
             default = default.get(part, {})
-        changed = placed(base, key, another(key, default))
-        before, after = (chart().render(values, name="nf", namespace="team") for values in (base, changed))
-        notes = "nashflow/templates/NOTES.txt"
-        if {**before, notes: ""} == {**after, notes: ""}:
+        if without_notes(base) == without_notes(placed(base, key, another(key, default))):
             unread.append(key)
+    assert len(LEAVES) > 120
     assert unread == []

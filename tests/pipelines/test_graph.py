@@ -16,8 +16,9 @@ import yaml
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import parser
 from nashflow.pipelines.graph import compile_graph
+from nashflow.pipelines.lint import read_graph
 from nashflow.pipelines.plan import tasks_of
-from nashflow.pipelines.recipe import load_recipe
+from nashflow.pipelines.recipe import SHIPPED, load_recipe
 
 RECIPES = {
     "quickstart": ("quickstart", ()),
@@ -265,3 +266,25 @@ def test_a_chained_graph_unrolls_the_later_iterations_alone(tmp_path: Path) -> N
     assert numbers == {"004", "005"}
     with pytest.raises(UserError, match="--first-iteration 6: the recipe's iterations are 1 to 5"):
         compile_graph(recipe, tmp_path / "p.yaml", first=6)
+
+
+# --- the paper's recipe ----------------------------------------------------------------------------------------------
+
+GOLDEN = Path(__file__).parent / "golden" / "inpo-llama3-8b.yaml"
+
+
+def test_the_papers_recipe_compiles_to_its_golden_ir(tmp_path: Path) -> None:
+    """After a change that is meant: `nashflow compile inpo-llama3-8b -o …`, without the line of the SDK's version."""
+    compile_graph(load_recipe("inpo-llama3-8b"), tmp_path / "p.yaml")
+    made, golden = (list(yaml.safe_load_all(path.read_text())) for path in (tmp_path / "p.yaml", GOLDEN))
+    made[0].pop("sdkVersion")
+    assert made == golden
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*llama3-8b*.yaml")))
+def test_recipes_of_the_paper_fit_at_eight_shards_and_at_ten_iterations(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, ["run.iterations=10"])
+    assert recipe.prompts.shards == 8
+    compile_graph(recipe, tmp_path / "p.yaml")  # which holds the lint's rules against it, the size budget among them
+    graph = read_graph(tmp_path / "p.yaml")
+    assert len(graph.executors) == 4 + 10 * 5
