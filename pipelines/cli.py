@@ -11,7 +11,7 @@ from nashflow.components.shared.errors import UserError
 
 from .client.commands import app as client_app
 from .game.commands import app as game_app
-from .options import Overrides, RecipeArgument
+from .options import FirstIteration, Overrides, RecipeArgument
 
 app = typer.Typer(
     name="nashflow",
@@ -44,9 +44,7 @@ def run(
 def compile(
     recipe: RecipeArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("pipeline.yaml"),
-    first_iteration: Annotated[
-        int, typer.Option(help="Unroll from this iteration on; those before it are finished under the same run root.")
-    ] = 1,
+    first_iteration: FirstIteration = 1,
     overrides: Overrides = None,
 ) -> None:
     """Compile a recipe to a Kubeflow pipeline (IR YAML): the graph that `run` executes; linted."""

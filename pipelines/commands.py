@@ -1,17 +1,19 @@
 """The commands before and after runs: plan, doctor, gc. Heavy imports stand inside the commands."""
 
+import sys
 from typing import Annotated
 
 import typer
 
-from .client.commands import CaCert, Host, KubeContext, Namespace, Overrides, Recipe, Token, TokenFile
+from .client.commands import CaCert, Host, KubeContext, Namespace, Token, TokenFile
+from .options import Overrides, RecipeArgument
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
 def plan(
-    recipe: Recipe,
+    recipe: RecipeArgument,
     overrides: Overrides = None,
     parameters: Annotated[
         float | None, typer.Option(min=1, help="Parameters of the policy, such as 8e9. Default: by its config.json.")
@@ -73,3 +75,45 @@ def gc(
     from .gc.collect import collect
 
     collect(prefix, older_than, keep_last, delete)
+
+
+@app.command()
+def doctor(
+    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe, to see that it can run.")] = "",
+    overrides: Overrides = None,
+    run_root: Annotated[
+        str, typer.Option(help="s3://bucket/prefix to try instead of the recipe's cluster.run_root.")
+    ] = "",
+    judge_url: Annotated[
+        str, typer.Option(metavar="URL", envvar="NASHFLOW_JUDGE_URL", help="Address of a judge server.")
+    ] = "",
+    skip: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="Leave out a check, such as nodes; several times.")
+    ] = None,
+    itself: Annotated[
+        bool, typer.Option("--self", help="Only this container or machine, without any network.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    host: Host = "",
+    namespace: Namespace = "",
+    token: Token = "",
+    token_file: TokenFile = "",
+    kube_context: KubeContext = "",
+    ca_cert: CaCert = "",
+) -> None:
+    """Is everything that a recipe needs there, reachable and allowed? Exit code: 0 nothing failed, 1 something did."""
+    from .doctor.show import show_json, show_table
+
+    show = show_json if as_json else show_table
+    if itself:
+        from .doctor.itself import itself as examine_itself
+
+        sys.exit(0 if show(examine_itself()) else 1)
+    from .client.connection import Access
+    from .doctor.case import Case
+    from .doctor.examination import examine
+    from .recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or []) if recipe else None
+    access = Access(host, namespace, token, token_file, kube_context, ca_cert)
+    sys.exit(0 if show(examine(Case(loaded, access, run_root, judge_url), tuple(skip or ()))) else 1)

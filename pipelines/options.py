@@ -11,3 +11,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set a recipe's value; may be given several times."),
 ]
+FirstIteration = Annotated[
+    int, typer.Option(help="Unroll from this iteration on; those before it are finished under the same run root.")
+]

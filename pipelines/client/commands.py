@@ -8,7 +8,7 @@ import typer
 
 from nashflow.components.shared.errors import UserError
 
-from ..options import Overrides, RecipeArgument
+from ..options import FirstIteration, Overrides, RecipeArgument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +47,9 @@ CaCert = Annotated[str, typer.Option(metavar="FILE", help="Certificates of the a
 Experiment = Annotated[
     str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="The KFP experiment that the runs are of.")
 ]
-ServiceAccount = Annotated[str, typer.Option(help="Kubernetes service account of the runs. Default: the cluster's.")]
+ServiceAccount = Annotated[
+    str, typer.Option(help="Kubernetes service account of the runs. Default: the recipe's, or the cluster's.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end, and exit with its result.")]
 
 
@@ -58,6 +60,7 @@ def submit(
     run_root: Annotated[
         str, typer.Option(help="s3://bucket/prefix that the run lives under. Default: the recipe's cluster.run_root.")
     ] = "",
+    first_iteration: FirstIteration = 1,
     experiment: Experiment = "nashflow",
     service_account: ServiceAccount = "",
     wait: Wait = False,
@@ -77,7 +80,7 @@ def submit(
 
     loaded = load_recipe(recipe, overrides or [])
     connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
-    _go_on(connection, start(connection, loaded, run_root, experiment, service_account, package), wait)
+    _go_on(connection, start(connection, loaded, run_root, experiment, service_account, package, first_iteration), wait)
 
 
 @app.command()

@@ -27,15 +27,17 @@ class Package:
     """A digest of the graph: the same recipe has the same version."""
     defaults: Mapping[str, Any]
     """Default by parameter."""
+    service_account: str
+    """The recipe's `cluster.service_account`."""
 
 
-def compile_package(recipe: Recipe, file: Path) -> Package:
-    """Compile a recipe into `file`, a YAML file.
+def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
+    """Compile a recipe into `file`, a YAML file, from iteration `first` on.
 
     Raises:
         UserError: the recipe breaks a rule of the compiler.
     """
-    compile_graph(recipe, file)
+    compile_graph(recipe, file, first)
     # The parser in C, where there is one, is ten times as fast.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     documents = list(yaml.load_all(file.read_text(), Loader=loader))
@@ -43,7 +45,7 @@ def compile_package(recipe: Recipe, file: Path) -> Package:
     digest = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
     declared = documents[0]["root"].get("inputDefinitions", {}).get("parameters", {})
     defaults = {name: parameter.get("defaultValue") for name, parameter in declared.items()}
-    return Package(file, documents[0]["pipelineInfo"]["name"], digest[:16], defaults)
+    return Package(file, documents[0]["pipelineInfo"]["name"], digest[:16], defaults, recipe.cluster.service_account)
 
 
 def run_root_of(package: Package, given: str) -> str:

@@ -47,7 +47,7 @@ class Schedule(Settings):
     experiment: str = "nashflow"
     """The experiment of its runs."""
     service_account: str = ""
-    """The Kubernetes service account of its runs; empty: the cluster's default."""
+    """The Kubernetes service account of its runs; empty: the recipe's, or else the cluster's default."""
 
 
 class ScheduleFile(Settings):
@@ -181,7 +181,7 @@ def _body(connection: Connection, schedule: Schedule, package: Package, paramete
         trigger=kfp_server_api.V2beta1Trigger(cron_schedule=kfp_server_api.V2beta1CronSchedule(cron=schedule.cron)),
         max_concurrency=str(schedule.concurrency),
         no_catchup=not schedule.catchup,
-        service_account=schedule.service_account or None,
+        service_account=schedule.service_account or package.service_account or None,
         mode=mode.DISABLE if schedule.paused else mode.ENABLE,
     )
 

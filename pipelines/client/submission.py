@@ -36,14 +36,15 @@ def submit(
     experiment: str = "nashflow",
     service_account: str = "",
     package: Path | None = None,
+    first: int = 1,
 ) -> Any:
-    """Start a run of a recipe; the run. `package` is where the compiled pipeline is kept.
+    """Start a run of a recipe, from iteration `first` on; the run. `package` is where the compiled pipeline is kept.
 
     Raises:
         UserError: the recipe, the run root or a right is missing. ConnectionError: the server stays away.
     """
     with TemporaryDirectory(prefix="nashflow-submit-") as folder:
-        compiled = compile_package(recipe, package or Path(folder, "pipeline.yaml"))
+        compiled = compile_package(recipe, package or Path(folder, "pipeline.yaml"), first)
         root = run_root_of(compiled, run_root)
         uploaded = upload(connection, compiled)
     return start_run(
@@ -53,7 +54,7 @@ def submit(
             experiment_id=experiment_id(connection, experiment),
             pipeline_version_reference=uploaded.reference,
             runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"run_root": root}),
-            service_account=service_account or None,
+            service_account=service_account or compiled.service_account or None,
         ),
     )
 

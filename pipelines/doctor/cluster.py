@@ -102,7 +102,7 @@ def open_cluster(access: Access) -> Cluster:
     """Connect to the Kubernetes API: of the given context, or of the pod that this is, or of the current context.
 
     Raises:
-        NotTried: there is no such way, or the API does not answer.
+        NotTried: there is no such way. ConnectionError: the API does not answer.
     """
     configuration, namespace = _configuration(access.kube_context)
     configuration.retries = False
@@ -110,11 +110,10 @@ def open_cluster(access: Access) -> Cluster:
     try:
         version = client.VersionApi(api).get_code(_request_timeout=_SECONDS).git_version
     except client.ApiException as error:
-        said = explain(error)
-        raise NotTried(f"Kubernetes at {configuration.host} refuses: {said}", "sign in to the cluster again") from None
+        raise ConnectionError(f"{configuration.host} refuses: {explain(error)}: sign in to the cluster again") from None
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        why = f"Kubernetes at {configuration.host} does not answer: {explain(error)}"
-        raise NotTried(why, "check the kube context and the network") from None
+        why = f"{configuration.host} does not answer: {explain(error)}"
+        raise ConnectionError(f"{why}: check the kube context and the network") from None
     return Cluster(api, access.namespace or namespace or "kubeflow", version)
 
 

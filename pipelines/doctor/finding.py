@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from .case import Case
+if TYPE_CHECKING:
+    from .case import Case
 
 State = Literal["ok", "failed", "not needed", "not tried"]
 
@@ -20,5 +21,5 @@ class Finding:
     advice: str = ""
 
 
-Check = Callable[[Case], Iterator[Finding]]
+Check = Callable[["Case"], Iterator[Finding]]
 """Raises NotTried where it lacks what it needs. Whatever else it raises is a failure of what it looks at."""

@@ -7,7 +7,9 @@ from .finding import Finding
 
 
 def kubernetes_api(case: Case) -> Iterator[Finding]:
-    """Ask for its version, which everybody may."""
-    cluster = case.cluster
+    """Its version, which everybody may see."""
+    cluster = case.opened_cluster
+    if isinstance(cluster, Exception):
+        raise cluster
     found = f"{cluster.version}; looking at the namespace {cluster.namespace}"
     yield Finding("Kubernetes", "ok", f"version of {cluster.api.configuration.host}", found)

@@ -4,7 +4,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nashflow.components.shared.mlflow_store import connect, environment, failures, one_line, quiet
 from nashflow.components.shared.redaction import redact
@@ -22,7 +22,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 
 def mlflow_server(case: Case) -> Iterator[Finding]:
-    """Try what runs do, with a probe run that is deleted again."""
+    """The experiment, and a probe run that is deleted again."""
     uri, _ = environment()
     if not uri:
         if _VARIABLE in case.variables():
@@ -87,7 +87,8 @@ def _artifact(client: "MlflowClient", run_id: str, location: str) -> Finding:
     tried = f"an artifact at {redact(location)}"
     try:
         client.log_text(run_id, "NashFlow", "probe.txt")
-        get_artifact_repository(location, tracking_uri=client.tracking_uri).delete_artifacts("probe.txt")
+        repository: Any = get_artifact_repository(location, tracking_uri=client.tracking_uri)
+        repository.delete_artifacts("probe.txt")
     except failures() as error:
         advice = "let the server pass artifacts on (--serve-artifacts), or give who asks the right to write there"
         return Finding(_NAME, "failed", tried, one_line(error), advice)

@@ -3,11 +3,9 @@
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store
 from nashflow.components.shared.store_s3 import S3Store
 
@@ -29,7 +27,7 @@ _CONDITIONS = (
 
 
 def object_store(case: Case) -> Iterator[Finding]:
-    """Try everything that runs do, with probe objects that are removed again."""
+    """Write, read, write on conditions, in parts, and delete probe objects."""
     root = case.run_root or case.needs.cluster.run_root
     if not root:
         raise NotTried("no run root is known", "set cluster.run_root to s3://bucket/prefix/{job}, or give --run-root")
@@ -39,17 +37,18 @@ def object_store(case: Case) -> Iterator[Finding]:
         return
     name = f"nashflow-doctor-{uuid.uuid4().hex}"
     store = _open(root.replace("{job}", name) if "{job}" in root else f"{root.rstrip('/')}/{name}")
+    written, left = False, ""
     try:
-        yield from _written(store)
-        yield from _conditional(store)
-        yield from _in_parts(store)
-    except (UserError, OSError) as error:
-        yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", str(error), _RIGHTS)
+        for check in (_written, _conditional, _in_parts):
+            yield check(store)
+            written = True
+    except Exception as error:  # boto3 raises what the store's own errors do not cover
+        yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", _line(error), _RIGHTS)
     finally:
         left = _clean(store)
     if left:
         yield Finding(_NAME, "failed", f"deleting below {store.uri}", left, f"{_RIGHTS}; then delete {store.uri}")
-    else:
+    elif written:
         yield Finding(_NAME, "ok", "deleting the probe objects", "nothing is left")
 
 
@@ -63,20 +62,22 @@ def _connect() -> "S3Client":
     import boto3
     from botocore.config import Config
 
-    retries = {"mode": "standard", "total_max_attempts": 2}
-    return boto3.session.Session().client("s3", config=Config(connect_timeout=5, read_timeout=30, retries=retries))  # type: ignore[arg-type]
+    session = boto3.session.Session()
+    if session.get_credentials() is None:
+        raise NotTried("no credentials here", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+    waits = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 2})
+    return session.client("s3", config=waits)
 
 
-def _written(store: Store) -> Iterator[Finding]:
+def _written(store: Store) -> Finding:
     store.write("probe", b"NashFlow")
-    read = store.read("probe")
-    listed = store.list()
+    read, listed = store.read("probe"), store.list()
     right = read == b"NashFlow" and listed == ["probe"]
     found = "as written" if right else f"read {read[:20]!r}, listed {listed}"
-    yield Finding(_NAME, "ok" if right else "failed", f"write, read and list below {store.uri}", found)
+    return Finding(_NAME, "ok" if right else "failed", f"write, read and list below {store.uri}", found)
 
 
-def _conditional(store: Store) -> Iterator[Finding]:
+def _conditional(store: Store) -> Finding:
     current = store.read_version("probe")
     version = current[1] if current else None
     created = store.swap("probe", b"again", None)
@@ -84,30 +85,34 @@ def _conditional(store: Store) -> Iterator[Finding]:
     stale = store.swap("probe", b"stale", version)
     tried = "conditional writes (If-None-Match, If-Match)"
     if (created, changed, stale) == (False, True, False):
-        yield Finding(_NAME, "ok", tried, "of two writers one wins")
-    else:
-        wrong = {"If-None-Match overwrites": created, "If-Match refuses": not changed, "If-Match overwrites": stale}
-        said = ", ".join(what for what, happened in wrong.items() if happened)
-        yield Finding(_NAME, "failed", tried, said, _CONDITIONS)
+        return Finding(_NAME, "ok", tried, "of two writers one wins")
+    wrong = {"If-None-Match overwrites": created, "If-Match refuses": not changed, "If-Match overwrites": stale}
+    said = ", ".join(what for what, happened in wrong.items() if happened)
+    return Finding(_NAME, "failed", tried, said, _CONDITIONS)
 
 
-def _in_parts(store: Store) -> Iterator[Finding]:
+def _in_parts(store: Store) -> Finding:
     with tempfile.TemporaryDirectory(prefix="nashflow-doctor-") as folder:
         path = Path(folder, "file")
         path.write_bytes(bytes(_FILE_BYTES))
         store.upload(path, "file")
         store.download("file", Path(folder, "back"))
-    yield Finding(_NAME, "ok", f"a file of {_FILE_BYTES >> 20} MiB, in parts", "came back as it went")
+    return Finding(_NAME, "ok", f"a file of {_FILE_BYTES >> 20} MiB, in parts", "came back as it went")
 
 
 def _clean(store: Store) -> str:
-    """Delete the probe objects, whatever happened; what went wrong, empty if nothing did."""
-    said = ""
+    """Delete the probe objects, whatever happened; what went wrong, if any of them is still there."""
+    said = "they are still listed"
     for key in ("probe", "file"):
         try:
             store.delete(key)
         except Exception as error:
-            said = " ".join(str(error).split())
-    with suppress(Exception):  # a store that may not be listed has said so before
+            said = _line(error)
+    try:
         return said if store.list() else ""
-    return said
+    except Exception:  # what may not be listed has been told before
+        return ""
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -191,3 +191,19 @@ def test_the_recipes_run_root_is_taken_where_none_is_given(call: Call, kfp: KfpS
     assert call("submit", "quickstart", *sets, "--host", kfp.url).code == 0
     (run,) = kfp.runs.values()
     assert run.runtime_config.parameters["run_root"] == "s3://bucket/{job}"
+
+
+def test_the_recipes_service_account_counts_unless_another_is_given(submit: Call, kfp: KfpServer) -> None:
+    submit("--set", "cluster.service_account=nashflow-runner")
+    submit("--set", "cluster.service_account=nashflow-runner", "--service-account", "other")
+    assert [run.service_account for run in kfp.runs.values()] == ["nashflow-runner", "other"]
+
+
+def test_a_chained_run_unrolls_the_later_iterations_alone(submit: Call, kfp: KfpServer, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    assert submit("--first-iteration", "3", "--package", str(file)).code == 0
+    ir = next(yaml.safe_load_all(file.read_text()))
+    assert {name.split("-")[1] for name in ir["components"] if name.startswith("comp-iteration")} == {"iteration"}
+    rollouts = {name for name in ir["deploymentSpec"]["executors"] if "rollout" in name}
+    assert rollouts == {"exec-rollout-003-main"}
+    assert submit("--first-iteration", "4").err == "nashflow: --first-iteration 4: the recipe's iterations are 1 to 3\n"

@@ -1,0 +1,78 @@
+"""The service account of the steps, and the rights that a run takes: of who submits it, and of its pods."""
+
+from collections.abc import Iterator, Sequence
+
+from .case import Case
+from .cluster import NotTried, Right
+from .finding import Finding
+from .trainer import needs_trainer
+
+_KFP = "pipelines.kubeflow.org"
+SUBMITTING = (
+    *(Right(_KFP, kind, verb) for kind in ("pipelines", "experiments") for verb in ("create", "get", "list")),
+    *(Right(_KFP, "runs", verb) for verb in ("create", "get", "list", "terminate")),
+    *(Right(_KFP, "jobs", verb) for verb in ("create", "get", "list", "enable", "disable", "delete")),
+)
+"""What `submit`, `runs`, `cancel` and `schedule` do, as Kubeflow asks Kubernetes where it has several users."""
+RUNNING = (
+    Right("argoproj.io", "workflowtaskresults", "create"),
+    Right("argoproj.io", "workflowtaskresults", "patch"),
+    Right("", "pods", "get"),
+    Right("", "configmaps", "get", "kfp-launcher"),
+)
+"""What KFP's driver and launcher and Argo's executor do in the pods of a run."""
+TRAINING = (
+    *(Right("trainer.kubeflow.org", "trainjobs", verb) for verb in ("create", "get", "list", "patch", "delete")),
+    Right("", "pods", "list"),
+)
+"""What training on several nodes does besides."""
+
+
+def submitter(case: Case) -> Iterator[Finding]:
+    """Rights to submit and schedule runs."""
+    if not case.kubeflow.several_users:
+        yield Finding("submitting", "not needed", "rights to submit", "Kubeflow is installed for one user")
+        return
+    missing = [right for right in SUBMITTING if not case.cluster.may(right)]
+    advice = f"bind the role kubeflow-edit, or the chart's client role, to who asks in {case.cluster.namespace}"
+    yield _rights("submitting", f"own rights in {case.cluster.namespace} on {_KFP}", missing, advice)
+
+
+def runner(case: Case) -> Iterator[Finding]:
+    """The steps' service account and its rights."""
+    cluster, name = case.cluster, _account(case)
+    tried = f"service account {name} in {cluster.namespace}"
+    account = cluster.read(tried, cluster.core.read_namespaced_service_account, name, cluster.namespace)
+    if account is None:
+        advice = f"install the chart helm/nashflow in {cluster.namespace}, or set cluster.service_account"
+        yield Finding("service account", "failed", tried, "there is no such account, so no pod would start", advice)
+        return
+    yield Finding("service account", "ok", tried, "is there")
+    wanted = RUNNING + (TRAINING if case.recipe and needs_trainer(case.recipe) else ())
+    user = f"system:serviceaccount:{cluster.namespace}:{name}"
+    try:
+        missing = [right for right in wanted if not cluster.may(right, user)]
+    except NotTried as reason:
+        command = f"kubectl auth can-i --list -n {cluster.namespace} --as {user}"
+        yield Finding("service account", "not tried", f"rights of {user}", str(reason), f"an administrator: {command}")
+        return
+    advice = f"bind the chart's runner role to {name}, or the role of Kubeflow's own pipeline-runner"
+    yield _rights("service account", f"rights of {user}", missing, advice)
+
+
+def _account(case: Case) -> str:
+    """The recipe's, else Kubeflow's default for its kind of installation."""
+    if case.recipe and case.recipe.cluster.service_account:
+        return case.recipe.cluster.service_account
+    try:
+        several = case.kubeflow.several_users
+    except NotTried as reason:
+        why = "the recipe names none, and Kubeflow, which has a default, cannot be asked"
+        raise NotTried(why, f"set cluster.service_account, or {reason.advice}") from None
+    return "default-editor" if several else "pipeline-runner"
+
+
+def _rights(check: str, tried: str, missing: Sequence[Right], advice: str) -> Finding:
+    if missing:
+        return Finding(check, "failed", tried, f"may not {', '.join(map(str, missing))}", advice)
+    return Finding(check, "ok", tried, "all there")

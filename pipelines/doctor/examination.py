@@ -1,0 +1,63 @@
+"""`nashflow doctor`: every check in its order, whatever becomes of the others."""
+
+from collections.abc import Iterator, Mapping
+
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.redaction import redact
+from nashflow.components.shared.settings import nearest
+
+from .accounts import runner, submitter
+from .case import Case
+from .cluster import NotTried
+from .environment import config_maps, secrets
+from .finding import Check, Finding
+from .images import images
+from .judge import judge
+from .kubeflow import kubeflow
+from .kubernetes_api import kubernetes_api
+from .mlflow_server import mlflow_server
+from .nodes import nodes
+from .object_store import object_store
+from .trainer import trainer
+from .volume import model_cache
+
+CHECKS: Mapping[str, Check] = {
+    "Kubeflow": kubeflow,
+    "Kubernetes": kubernetes_api,
+    "submitting": submitter,
+    "service account": runner,
+    "secrets": secrets,
+    "config maps": config_maps,
+    "object store": object_store,
+    "MLflow": mlflow_server,
+    "images": images,
+    "nodes": nodes,
+    "model cache": model_cache,
+    "Trainer": trainer,
+    "judge": judge,
+}
+
+
+def examine(case: Case, skipped: tuple[str, ...] = ()) -> Iterator[Finding]:
+    """Run the checks, all but the skipped ones.
+
+    Raises:
+        UserError: there is no such check to skip.
+    """
+    for name in skipped:
+        if name not in CHECKS:
+            raise UserError(f"--skip {name}: no such check{nearest(name, CHECKS)}")
+    return (found for name, check in CHECKS.items() if name not in skipped for found in _whole(name, check, case))
+
+
+def _whole(name: str, check: Check, case: Case) -> Iterator[Finding]:
+    """What a check finds, and how it ended."""
+    tried = (check.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    try:
+        yield from check(case)
+    except NotTried as reason:
+        yield Finding(name, "not tried", tried, str(reason), reason.advice)
+    except Exception as error:  # a check may fail in any way; the others go on
+        said = redact(" ".join(str(error).split())) or type(error).__name__
+        expected = isinstance(error, UserError | OSError)
+        yield Finding(name, "failed", tried, said if expected else f"{type(error).__name__}: {said}")

@@ -1,0 +1,92 @@
+"""`nashflow doctor --self`: the container or machine that this runs in, without any network."""
+
+import getpass
+import os
+import time
+import zoneinfo
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from nashflow.components.shared import health
+from nashflow.components.shared.errors import UserError
+
+from .finding import Finding
+
+_EVERYWHERE = ("boto3", "numpy", "psutil", "pyarrow", "pydantic", "rich", "typer", "yaml")
+_CLIENT = (
+    "croniter",
+    "jinja2",
+    "kfp",
+    "kfp.kubernetes",
+    "kfp_server_api",
+    "kubernetes",
+    "matplotlib",
+    "mlflow",
+    "tenacity",
+)
+_ENGINES = ("vllm", "deepspeed")
+
+
+def itself() -> Iterator[Finding]:
+    """Versions, imports, the temporary folder, the user, the clock and the time zone."""
+    found = health.check(())
+    yield Finding("versions", "ok", "NashFlow and Python", f"NashFlow {version('nashflow')}, Python {found['python']}")
+    for module in _modules():
+        yield _import(module)
+    yield _temporary()
+    yield _user()
+    yield _clock()
+    yield _time_zone()
+
+
+def _modules() -> Sequence[str]:
+    """What has to be importable: the client's modules, or the steps' where their image is this one, or both."""
+    steps = find_spec("torch") is not None
+    client = find_spec("kfp") is not None or not steps
+    engines = [name for name in _ENGINES if find_spec(name)]
+    wanted = [*_EVERYWHERE, *(_CLIENT if client else ()), *(health.EVERY_STEP if steps else ()), *engines]
+    return list(dict.fromkeys(wanted))
+
+
+def _import(module: str) -> Finding:
+    try:
+        return Finding("imports", "ok", module, health.check((module,))[module])
+    except UserError as error:
+        return Finding("imports", "failed", module, str(error), "build the image anew, or install nashflow again")
+
+
+def _temporary() -> Finding:
+    return Finding("temporary folder", "ok", "writing a file", health.check(())["temporary"])
+
+
+def _user() -> Finding:
+    """Libraries ask for the user's name, which an arbitrary UID does not have."""
+    tried = f"name of user {os.getuid()}"
+    try:
+        return Finding("user", "ok", tried, getpass.getuser())
+    except (KeyError, OSError):
+        return Finding("user", "failed", tried, "no name", "set the environment variable USER, to any name")
+
+
+def _clock() -> Finding:
+    now, made = time.time(), Path(__file__).stat().st_mtime
+    found = datetime.fromtimestamp(now).astimezone().isoformat(timespec="seconds")
+    if now < made:
+        advice = "set the clock, which S3 and tokens depend on: run NTP on the node"
+        return Finding("clock", "failed", "time of day", f"{found}, before this program was installed", advice)
+    return Finding("clock", "ok", "time of day", found)
+
+
+def _time_zone() -> Finding:
+    """A TZ that is not known is taken for UTC without a word."""
+    name = os.environ.get("TZ", "")
+    try:
+        if name and not name.startswith((":", "/")):
+            zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        advice = "set TZ to a name such as Europe/Berlin, install tzdata, or unset it for UTC"
+        return Finding("time zone", "failed", f"TZ={name}", "unknown here, so taken for UTC", advice)
+    return Finding("time zone", "ok", f"TZ={name}" if name else "local time", time.strftime("%Z, UTC%z"))

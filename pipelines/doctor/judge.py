@@ -1,0 +1,61 @@
+"""A judge server, where there is one: vLLM's OpenAI-compatible API."""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+from .case import Case
+from .finding import Finding
+
+_SECONDS = 10.0
+_KEY = "NASHFLOW_JUDGE_API_KEY"
+
+
+def judge(case: Case) -> Iterator[Finding]:
+    """The server's health, and the models that it serves."""
+    if not case.judge_url:
+        yield Finding(
+            "judge", "not needed", "NASHFLOW_JUDGE_URL, --judge-url", "not set: steps load the oracle themselves"
+        )
+        return
+    url = case.judge_url.rstrip("/").removesuffix("/v1")
+    for path in ("/health", "/v1/models"):
+        finding = _asked(url, path)
+        yield finding
+        if finding.state == "failed":
+            return
+
+
+def _asked(url: str, path: str) -> Finding:
+    tried = f"GET {url}{path}"
+    try:
+        body = _get(f"{url}{path}")
+        models = [str(model["id"]) for model in json.loads(body)["data"]] if path == "/v1/models" else []
+    except urllib.error.HTTPError as error:
+        return Finding("judge", "failed", tried, f"answers {error.code} {error.reason}", _advice(error.code))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = getattr(error, "reason", error)
+        return Finding("judge", "failed", tried, f"{type(error).__name__}: {said}", _advice(0))
+    if path == "/v1/models" and not models:
+        return Finding("judge", "failed", tried, "serves no model", "set judge.model in the chart's values")
+    return Finding("judge", "ok", tried, f"serves {', '.join(models)}" if models else "healthy")
+
+
+def _get(url: str) -> bytes:
+    key = os.environ.get(_KEY, "")
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def _advice(status: int) -> str:
+    if status in (401, 403):
+        return f"set {_KEY} to the server's key"
+    if status == 503:
+        return "the model is still being loaded, or the server is overloaded: try again later"
+    return (
+        "give the server's address with --judge-url, such as http://nashflow-judge:8000, and see that its pod is ready"
+    )
