@@ -81,12 +81,12 @@ def compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
     cache = tmp_path_factory.getbasetemp() / "compiled"
     cache.mkdir(exist_ok=True)
 
-    def compile_graph(recipe: Recipe, file: Path) -> None:
-        kept = cache / f"{abs(hash(recipe.model_dump_json()))}.yaml"
+    def compile_graph(recipe: Recipe, file: Path, first: int) -> None:
+        kept = cache / f"{abs(hash((recipe.model_dump_json(), first)))}.yaml"
         if not kept.exists():
             # KFP looks at every frame of the stack for every resource: those of pytest are many, a thread has few.
             with ThreadPoolExecutor(1) as thread:
-                thread.submit(graph.compile_graph, recipe, kept).result()
+                thread.submit(graph.compile_graph, recipe, kept, first).result()
         shutil.copy(kept, file)
 
     monkeypatch.setattr(package, "compile_graph", compile_graph)
