@@ -38,7 +38,7 @@ slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, 
 real: $(READY)  ## run the pipeline on real prompts and models (NASHFLOW_DATA, NASHFLOW_MODELS)
 	$(BIN)/pytest -m real -s tests/real
 
-methods: $(READY)  ## run every method on the sandbox, two at a time, and compare them (an hour; goes on where it was)
+methods: $(READY)  ## run every method on the sandbox, two at a time, and compare them (under an hour; goes on where it was)
 	@$(MAKE) --jobs=2 --keep-going --no-print-directory $(RUNS)
 	$(BIN)/nashflow report $(firstword $(RUNS)) $(addprefix --with ,$(wordlist 2,99,$(RUNS))) --output $(METHODS_FIGURE)
 

@@ -135,7 +135,7 @@ def _line(record: dict[str, Any]) -> str:
     shown = ((key, record["metrics"].get(key)) for key in _SHOWN[record["step"]])
     figures = ", ".join(f"{key} {_number(value)}" for key, value in shown if value is not None)
     state = "finished before" if record["skipped"] else f"{record['seconds']:.1f} s"
-    return f"{place:<13}{record['phase']:<6}{record['step']:<12}{state:>15}  {figures}"
+    return f"{place:<13}{record['phase']:<10}{record['step']:<12}{state:>15}  {figures}"
 
 
 def _number(value: float) -> str:
