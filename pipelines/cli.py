@@ -10,6 +10,7 @@ import typer
 from nashflow.components.shared.errors import UserError
 
 from .client.commands import app as client_app
+from .commands import app as upkeep_app
 from .game.commands import app as game_app
 from .options import FirstIteration, Overrides, RecipeArgument
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(upkeep_app)
 app.add_typer(client_app)
 app.add_typer(game_app, name="game")
 
@@ -62,15 +64,6 @@ def lint(package: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A com
 
     steps = check_graph(package)
     print(f"{package}: {sum(steps.values())} executors, no complaint ({', '.join(map(str, sorted(steps)))})")
-
-
-@app.command()
-def plan(recipe: RecipeArgument, overrides: Overrides = None) -> None:
-    """Show what a recipe would do: its steps, what they generate, compare and train, before anything starts."""
-    from .plan import print_plan
-    from .recipe import load_recipe
-
-    print_plan(load_recipe(recipe, overrides or []))
 
 
 @app.command()

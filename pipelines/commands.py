@@ -79,7 +79,7 @@ def gc(
 
 @app.command()
 def doctor(
-    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe, to see that it can run.")] = "",
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, to see that it can run.")] = "",
     overrides: Overrides = None,
     run_root: Annotated[
         str, typer.Option(help="s3://bucket/prefix to try instead of the recipe's cluster.run_root.")

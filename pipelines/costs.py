@@ -109,12 +109,14 @@ def _readings(recipe: Recipe, phase: Phase) -> int:
 
     A pair preference model reads each new pair in both orders, a reward model every response of a round once.
     """
-    rounds, _ = rounds_of(phase)
-    if recipe.oracle.kind == "pair_preference":
-        return 2 * len({frozenset(match) for matches in rounds for match in matches})
-    if recipe.oracle.kind == "reward_model":
-        return sum(len({sample for match in matches for sample in match}) for matches in rounds)
-    return 0
+    met: set[frozenset[int]] = set()
+    readings = {"pair_preference": 0, "reward_model": 0}
+    for matches in rounds_of(phase)[0]:
+        new = {frozenset(match) for match in matches} - met
+        met |= new
+        readings["pair_preference"] += 2 * len(new)
+        readings["reward_model"] += len(frozenset().union(*new))
+    return readings.get(recipe.oracle.kind, 0)
 
 
 @dataclass(frozen=True)

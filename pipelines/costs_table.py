@@ -35,7 +35,7 @@ def _table(costs: Sequence[Cost]) -> Table:
 def _cells(costs: Sequence[Cost]) -> list[str]:
     by_step = [sum(cost.hours.get(step, 0.0) for cost in costs) for step in STEPS]
     return [
-        *("–" if math.isnan(hours) else f"{hours:,.1f}" for hours in (*by_step, sum(by_step))),
+        *("–" if math.isnan(hours) else _figure(hours) for hours in (*by_step, sum(by_step))),
         f"{sum(cost.forwards for cost in costs):,}",
         amount(sum(cost.stored for cost in costs)),
     ]
@@ -65,6 +65,10 @@ def _short(number: float | None) -> str:
     return "–" if number is None else f"{number:.3g}".replace("e+0", "e").replace("e+", "e")
 
 
+def _figure(number: float) -> str:
+    return f"{number:,.1f}" if number < 100 else f"{number:,.0f}"
+
+
 def amount(size: float) -> str:
     """Bytes for people: 16.1 GB, 1.2 MB, 0 B."""
     if math.isnan(size):
@@ -74,4 +78,4 @@ def amount(size: float) -> str:
         size /= 1000
         units.pop(0)
     unit = units[0] if units else "TB"
-    return f"{size:.0f} B" if unit == "B" else f"{size:,.1f} {unit}"
+    return f"{size:.0f} B" if unit == "B" else f"{_figure(size)} {unit}"

@@ -52,7 +52,7 @@ def examine(case: Case, skipped: tuple[str, ...] = ()) -> Iterator[Finding]:
 
 def _whole(name: str, check: Check, case: Case) -> Iterator[Finding]:
     """What a check finds, and how it ended."""
-    tried = (check.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    tried = (check.__doc__ or name).splitlines()[0].rstrip(".")
     try:
         yield from check(case)
     except NotTried as reason:

@@ -39,7 +39,9 @@ def _fixed(name: str, image: str) -> Finding:
     if "@sha256:" in image:
         return Finding("images", "ok", tried, "fixed by its digest")
     if tag in ("", "latest"):
-        advice = f"set cluster.images.{name} to a digest or a tag of its own, such as {image.partition(':')[0]}:0.1.0"
+        advice = (
+            f"set cluster.images.{name} to a digest or a tag of its own, such as {image.removesuffix(':latest')}:0.1.0"
+        )
         return Finding("images", "failed", tried, "its content may change between two steps of a run", advice)
     return Finding("images", "ok", tried, f"fixed by the tag {tag}; pulled from {_registry(image)}")
 

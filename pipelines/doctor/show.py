@@ -17,7 +17,9 @@ _COLOURS = {"ok": "green", "failed": "bold red", "not needed": "dim", "not tried
 
 def show_table(findings: Iterable[Finding]) -> bool:
     """Print the findings; whether nothing failed."""
-    console, found = Console(), list(findings)
+    console = Console()
+    with console.status("looking"):
+        found = list(findings)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
     table.add_column("check", no_wrap=True)
     table.add_column("result", no_wrap=True)

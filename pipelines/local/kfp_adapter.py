@@ -89,9 +89,7 @@ def run(
 
 
 @contextlib.contextmanager
-def _swapped(
-    runner: Runner, sleep: Callable[[float], None], failures: list[Exception], retry: bool
-) -> Iterator[None]:
+def _swapped(runner: Runner, sleep: Callable[[float], None], failures: list[Exception], retry: bool) -> Iterator[None]:
     evaluator = enhanced_dag_orchestrator.ConditionEvaluator
     resolve = staticmethod(functools.partial(_channel_value, evaluator._resolve_pipeline_channel))
     execute = functools.partial(_execute_task, task_executor.execute_single_task, failures, retry)

@@ -142,7 +142,7 @@ def test_a_runtimes_own_lock_differs_from_the_projects_where_it_has_to_alone() -
     project = pins(ROOT / "constraints.txt")
     both = {
         (runtime, name)
-        for runtime in ("vllm", "training")
+        for runtime in ("steps", "vllm", "training")
         for name in pins(ROOT / "images" / runtime / "constraints.txt").keys() & project.keys()
     }
     assert both == {("vllm", "fastapi")}

@@ -92,7 +92,7 @@ def test_an_iteration_takes_what_the_papers_say(recipe: str) -> None:
 
 def test_online_ipo_says_after_how_many_updates_it_samples_anew() -> None:
     row = rows(1)["sandbox-online-ipo"]
-    assert (row["responses"], row["comparisons"], row["trainings"]) == ("8", "11 (bracket)", "1 of 8 updates")
+    assert (row["responses"], row["comparisons"], row["trainings"]) == ("8", "11 (bracket)", "1 of 16 updates")
 
 
 # With η = 0.5 and τ = 0.1 INPO's τ/η is 0.2 and its 1/(2η) is 1; EGPO's ηβ is 1.25 · 0.1; Nash-MP's s = 1/(0.1 + 0.5);

@@ -1,9 +1,27 @@
-"""What a recipe would do, counted by hand and against what the methods say."""
+"""What a recipe would do and what it would cost, counted by hand and against what the methods and the oracles say."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
+from nashflow.components.oracles.base import Oracle, Query, Verdict
+from nashflow.pipelines import cli
+from nashflow.pipelines.commands import app
+from nashflow.pipelines.costs import SANDBOX_PARAMETERS, STEPS, Assumptions, checkpoint_bytes, cost_of
+from nashflow.pipelines.costs_table import amount
+from nashflow.pipelines.model_size import parameters_of
 from nashflow.pipelines.plan import tasks_of, work_of
 from nashflow.pipelines.recipe import load_recipe
+from tests.fixtures.runs import SandboxRun
 
 
 def test_the_tasks_of_a_run_in_their_order() -> None:
@@ -52,6 +70,291 @@ def test_a_phase_is_described_by_what_it_regresses_on() -> None:
     )
     assert "001/main → 002/main by squared regression on 0.2 of 000/main + 0.8 of 001/main" in second
     (dpo,) = work_of(load_recipe("quickstart-iterative-dpo"), 2).phases
-    assert dpo == (
-        "main: 2 of 001/main, iid; 001/main → 002/main by logistic regression on 1 of 001/main, beta 0.5"
+    assert dpo == ("main: 2 of 001/main, iid; 001/main → 002/main by logistic regression on 1 of 001/main, beta 0.5")
+
+
+# --- costs: the paper's recipe by hand -------------------------------------------------------------------------------
+
+# 20,000 prompts an iteration, 8 responses each, brackets of 11 comparisons, 2 epochs; 256 prompts held out.
+KNOWN = Assumptions(parameters=8e9, prompt_tokens=200.0, response_tokens=400.0, gpu_flops=1e15, utilisation=0.5)
+HOUR = 3600 * 1e15 * 0.5
+"""Operations of a GPU hour; a fifth of them in generation, at 0.1."""
+
+
+def test_the_hours_of_an_iteration_of_the_paper_by_hand() -> None:
+    recipe = load_recipe("inpo-llama3-8b")
+    hours = cost_of(recipe, 2, KNOWN).hours
+    assert hours.keys() == set(STEPS)
+    assert hours["rollout"] == pytest.approx(5 * 2 * 8e9 * (20_000 * 200 + 160_000 * 400) / HOUR)
+    assert hours["judging"] == pytest.approx(2 * 8e9 * 440_000 * (200 + 2 * 400) / HOUR)
+    assert hours["logprobs"] == pytest.approx(2 * 8e9 * 80_000 * 600 / HOUR)
+    assert hours["training"] == pytest.approx(6 * 8e9 * 2 * 20_000 * 2 * 600 / HOUR)
+    answers, judged, kl = 256 * 200 + 256 * 400, 512 * 1000, 512 * 600
+    assert hours["evaluation"] == pytest.approx(2 * 8e9 * (5 * answers + judged + kl) / HOUR)
+
+
+def test_the_oracle_reads_each_new_pair_twice_or_each_response_once() -> None:
+    pairs, rewards = (load_recipe(name) for name in ("inpo-llama3-8b", "inpo-llama3-8b-rm"))
+    assert [cost_of(pairs, t, KNOWN).forwards for t in (0, 1, 3)] == [512, 20_000 * 22 + 512, 20_000 * 22 + 512]
+    assert [cost_of(rewards, t, KNOWN).forwards for t in (0, 1, 3)] == [512, 20_000 * 8 + 512, 20_000 * 8 + 512]
+    reading = cost_of(rewards, 1, KNOWN).hours["judging"]
+    assert reading == pytest.approx(2 * 8e9 * 160_000 * 600 / HOUR)
+
+
+def test_the_reference_is_evaluated_and_nothing_else_at_zero() -> None:
+    recipe = load_recipe("inpo-llama3-8b")
+    cost = cost_of(recipe, 0, KNOWN)
+    assert {step for step, hours in cost.hours.items() if hours} == {"evaluation"}
+    made, judged = 2 * (256 * 200 + 256 * 400), 512 * 1000
+    assert cost.hours["evaluation"] == pytest.approx(2 * 8e9 * (5 * made + judged) / HOUR)
+    assert cost.stored < 10e6, "the reference stays where it is"
+    copied = load_recipe("inpo-llama3-8b", ["policy.copy_files=true"])
+    assert cost_of(copied, 0, KNOWN).stored - cost.stored == pytest.approx(2 * 8e9)
+
+
+def test_storage_is_policies_and_records() -> None:
+    recipe = load_recipe("inpo-llama3-8b")
+    stored = cost_of(recipe, 2, KNOWN).stored
+    policy, rollouts, pairs = 2 * 8e9, 160_256 * (600 * 4 + 400 * 4), 20_000 * 1000 * 4
+    assert stored > policy + rollouts + pairs
+    assert stored == pytest.approx(policy + rollouts + pairs, rel=2e-3)
+    whole = load_recipe("inpo-llama3-8b", ["training.save_dtype=float32"])
+    assert cost_of(whole, 2, KNOWN).stored - stored == pytest.approx(2 * 8e9)
+    assert checkpoint_bytes(recipe, KNOWN) == 96e9
+
+
+def test_a_mixture_runs_each_of_its_policies() -> None:
+    mixed, plain = (load_recipe(name, ["run.iterations=2"]) for name in ("sandbox-nash-md", "sandbox-inpo"))
+    assert work_of(mixed, 2).responses == work_of(plain, 2).responses
+    ratio = cost_of(mixed, 2, KNOWN).hours["rollout"] / cost_of(plain, 2, KNOWN).hours["rollout"]
+    (phase,) = mixed.method.phases(2)
+    per_prompt = [(len(sampling.weights), sampling.count) for sampling in phase.samples]
+    expected = sum(policies * (200 + count * 400) for policies, count in per_prompt)
+    (other,) = plain.method.phases(2)
+    assert ratio == pytest.approx(expected / sum(200 + sampling.count * 400 for sampling in other.samples))
+    assert ratio > 1
+
+
+def test_both_phases_of_a_method_cost() -> None:
+    """ONPO trains and scores twice on pairs that are made once."""
+    onpo, inpo = (load_recipe(name) for name in ("sandbox-onpo", "sandbox-inpo"))
+    changed = load_recipe("sandbox-inpo", ["method.samples=" + str(onpo.method.phases(1)[0].samples[0].count)])
+    assert work_of(onpo, 1).responses == work_of(changed, 1).responses
+    assert cost_of(onpo, 1, KNOWN).hours["rollout"] == pytest.approx(cost_of(changed, 1, KNOWN).hours["rollout"])
+    updates = onpo.training.epochs / inpo.training.epochs
+    assert cost_of(onpo, 1, KNOWN).hours["training"] == pytest.approx(
+        2 * updates * cost_of(changed, 1, KNOWN).hours["training"]
     )
+
+
+def test_updates_count_where_a_method_says_how_many() -> None:
+    recipe = load_recipe(
+        "sandbox-online-ipo", ["method.updates=3", "training.batch_size=64", "training.micro_batch_size=64"]
+    )
+    expected = len(recipe.method.phases(1)) * 6 * 8e9 * 2 * 3 * 64 * 600 / HOUR
+    assert cost_of(recipe, 1, KNOWN).hours["training"] == pytest.approx(expected)
+
+
+@settings(max_examples=30)
+@given(
+    size=st.floats(1e6, 1e12), flops=st.floats(1e12, 1e16), use=st.floats(0.01, 1.0), generation=st.floats(0.01, 1.0)
+)
+def test_hours_grow_with_the_model_and_shrink_with_the_gpu(
+    size: float, flops: float, use: float, generation: float
+) -> None:
+    recipe = load_recipe("inpo-llama3-8b")
+    other = Assumptions(size, None, 200.0, 400.0, flops, use, generation)
+    ours, theirs = cost_of(recipe, 1, KNOWN).hours, cost_of(recipe, 1, other).hours
+    scale = size / 8e9 * 1e15 / flops
+    for step in ("judging", "logprobs", "training"):
+        assert theirs[step] == pytest.approx(ours[step] * scale * 0.5 / use)
+    assert theirs["rollout"] == pytest.approx(ours["rollout"] * scale * 0.1 / generation)
+
+
+# --- the oracle's work, against the oracles themselves ---------------------------------------------------------------
+
+
+class Reader(Oracle):
+    """Prefers the longer text; counts what a pair preference model and a reward model would read."""
+
+    def __init__(self) -> None:
+        self.pairs = self.responses = 0
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        self.pairs += 2 * len(queries)
+        self.responses += len({text for query in queries for text in (query.first, query.second)})
+        return [Verdict.of(*[float(len(query.first) > len(query.second))] * 2) for query in queries]
+
+
+@pytest.mark.parametrize(("comparisons", "samples"), [("iid", 6), ("bracket", 8), ("bracket", 2), ("max_min", 5)])
+def test_what_the_oracle_reads_is_what_it_is_asked(comparisons: str, samples: int) -> None:
+    """A reward model reads a response again in each round of a bracket."""
+    reader = Reader()
+    texts = [Sample("x" * (index + 1), [index]) for index in range(samples)]
+    judge([PromptSamples(0, [], [], texts)], comparisons, Rules("binary", 0, True), reader)  # type: ignore[arg-type]
+    sets = [f"method.samples={samples}", f"method.comparisons={comparisons}", "evaluation.benchmarks=[]"]
+    for name, read in (("inpo-llama3-8b", reader.pairs), ("inpo-llama3-8b-rm", reader.responses)):
+        recipe = load_recipe(name, [*sets, "prompts.per_iteration=10"])
+        assert cost_of(recipe, 1, KNOWN).forwards == 10 * read
+
+
+def test_a_sandbox_oracle_reads_nothing() -> None:
+    recipe = load_recipe("quickstart")
+    costs = [cost_of(recipe, iteration, Assumptions()) for iteration in range(4)]
+    assert sum(cost.forwards for cost in costs) == 0
+    assert 0 < sum(sum(cost.hours.values()) for cost in costs) < 1e-4
+
+
+# --- how large a model is --------------------------------------------------------------------------------------------
+
+LLAMA3_8B = {
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+}
+
+
+def configured(folder: Path, **changes: Any) -> Path:
+    (folder / "config.json").write_text(json.dumps({**LLAMA3_8B, **changes}))
+    return folder
+
+
+def test_llama_3_8b_has_the_published_number_of_parameters(tmp_path: Path) -> None:
+    assert parameters_of(configured(tmp_path)) == 8_030_261_248
+
+
+def test_the_output_matrix_counts_where_there_is_one(tmp_path: Path) -> None:
+    matrix = 128256 * 4096
+    assert parameters_of(configured(tmp_path, tie_word_embeddings=True)) == 8_030_261_248 - matrix
+    reward_model = {"architectures": ["LlamaForSequenceClassification"]}
+    assert parameters_of(configured(tmp_path, **reward_model)) == 8_030_261_248 - matrix
+
+
+def weights_in(folder: Path) -> int:
+    """The numbers in a folder's safetensors, by their headers."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total
+
+
+def test_the_sandboxs_policy_is_as_large_as_its_weights(prepared_root: SandboxRun) -> None:
+    folder = prepared_root.folder("000/main")
+    assert parameters_of(folder) == weights_in(folder) == SANDBOX_PARAMETERS
+
+
+@pytest.mark.parametrize(
+    "config", ["{}", "[]", "no json", '{"hidden_size": "x"}', json.dumps({**LLAMA3_8B, "num_local_experts": 8})]
+)
+def test_what_cannot_be_read_has_no_size(tmp_path: Path, config: str) -> None:
+    assert parameters_of(tmp_path) is None
+    (tmp_path / "config.json").write_text(config)
+    assert parameters_of(tmp_path) is None
+
+
+def test_sizes_come_from_the_folders_unless_given(tmp_path: Path) -> None:
+    (tmp_path / "oracle").mkdir()
+    oracle = configured(tmp_path / "oracle", architectures=["LlamaForSequenceClassification"])
+    recipe = load_recipe("inpo-llama3-8b-rm", [f"policy.model={configured(tmp_path)}", f"oracle.model={oracle}"])
+    found = Assumptions().of(recipe)
+    assert (found.parameters, found.oracle_parameters) == (8_030_261_248, 8_030_261_248 - 128256 * 4096)
+    assert (found.prompt_tokens, found.response_tokens) == (250, 512), "a quarter of the longest"
+    told = Assumptions(parameters=7e9, oracle_parameters=1e9, prompt_tokens=10.0, response_tokens=20.0).of(recipe)
+    assert (told.parameters, told.oracle_parameters, told.prompt_tokens, told.response_tokens) == (7e9, 1e9, 10, 20)
+    assert Assumptions(parameters=7e9).of(load_recipe("inpo-llama3-8b")).oracle_parameters == 7e9
+
+
+# --- what the command prints -----------------------------------------------------------------------------------------
+
+Call = Callable[..., list[str]]
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The lines of `nashflow plan`."""
+    main = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    main.add_typer(app)
+    monkeypatch.setattr(cli, "app", main)
+
+    def run(*arguments: str, width: int = 160) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr("sys.argv", ["nashflow", "plan", *arguments])
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        assert not exit.value.code
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def cells(lines: list[str], first: str) -> list[list[str]]:
+    """The cells of the cost table's rows that begin so."""
+    start = next(index for index, line in enumerate(lines) if line.startswith("estimates:"))
+    return [line.split() for line in lines[start:] if line.split()[:1] == [first]]
+
+
+def test_the_papers_costs_add_up(plan: Call) -> None:
+    lines = plan("inpo-llama3-8b", "--parameters", "8e9")
+    rows = [cells(lines, str(iteration))[0] for iteration in range(4)]
+    (total,) = cells(lines, "all")
+    columns = list(zip(*(map(float, row[1:7]) for row in rows), strict=True))
+    for column, value in zip(columns, map(float, total[1:7]), strict=True):
+        assert sum(column) == pytest.approx(value, abs=0.21)
+    assert float(total[6]) == pytest.approx(sum(map(float, total[1:6])), abs=0.31)
+    assert total[7] == "1,322,048"
+    assert total[8:] == ["50.8", "GB"]
+    text = " ".join(" ".join(lines).split())
+    assert "Estimates, not measurements. Parameters: 8e9 of the policy (--parameters), 8e9 of the oracle" in text
+    assert "250 of a prompt (--prompt-tokens), 512 of a response (--response-tokens); where not given, 25%" in text
+    assert "9.89e14 FLOP/s (--gpu-flops), of which 40.0% are used (--utilisation), in generation 10.0%" in text
+    assert "its checkpoint takes 96.0 GB more" in text
+
+
+def test_every_assumption_can_be_changed(plan: Call) -> None:
+    usual = plan("inpo-llama3-8b", "--parameters", "8e9")
+    for option, value in {
+        "--oracle-parameters": "16e9",
+        "--prompt-tokens": "500",
+        "--response-tokens": "1000",
+        "--gpu-flops": "312e12",
+        "--utilisation": "0.2",
+        "--generation-utilisation": "0.05",
+    }.items():
+        changed = plan("inpo-llama3-8b", "--parameters", "8e9", option, value)
+        assert float(cells(changed, "all")[0][6]) > float(cells(usual, "all")[0][6]), option
+
+
+def test_without_a_size_what_does_not_depend_on_it_is_said(plan: Call) -> None:
+    lines = plan("inpo-llama3-8b")
+    (total,) = cells(lines, "all")
+    assert total == ["all", *["–"] * 6, "1,322,048", "–"]
+    assert "give it with --parameters, such as --parameters 8e9" in " ".join(" ".join(lines).split())
+
+
+def test_the_sandbox_costs_nothing(plan: Call) -> None:
+    lines = plan("quickstart", width=80)
+    (total,) = cells(lines, "all")
+    assert total[:8] == ["all", *["0.0"] * 6, "0"]
+    assert "MB" in total
+    assert max(map(len, lines[lines.index("") :])) <= 80
+
+
+@pytest.mark.parametrize("name", ["inpo-llama3-8b", "quickstart"])
+def test_the_costs_fit_on_eighty_columns(plan: Call, name: str) -> None:
+    lines = plan(name, "--parameters", "70e9", width=80)
+    shown = list(itertools.dropwhile(lambda line: not line.startswith("estimates:"), lines))
+    assert not any("…" in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (16.1e9, "16.1 GB"), (2.5e12, "2.5 TB"), (4e15, "4,000 TB")],
+)
+def test_amounts(size: float, text: str) -> None:
+    assert amount(size) == text

@@ -52,7 +52,5 @@ def test_on_cycles_it_runs_away() -> None:
 def test_a_policy_too_extreme_for_float64_is_said_and_not_shown() -> None:
     """Two groups that only responses of mass 1e-17 connect: their rewards' difference is below rounding."""
     game = family_games("tie_heavy", 0.0)
-    with pytest.raises(
-        UserError, match=r"dno: iteration \d+ is beyond float64 .*set --iterations to at most \d+$"
-    ):
+    with pytest.raises(UserError, match=r"dno: iteration \d+ is beyond float64 .*set --iterations to at most \d+$"):
         solve(make_solver("dno", {"margin": 0.6}), game, 300, 0.0)

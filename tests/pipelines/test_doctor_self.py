@@ -1,0 +1,122 @@
+"""`nashflow doctor --self`: the container that it runs in, without any network."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nashflow.pipelines.doctor import itself as module
+from nashflow.pipelines.doctor.finding import Finding
+from nashflow.pipelines.doctor.itself import itself
+
+
+def found(check: str) -> list[Finding]:
+    return [finding for finding in itself() if finding.check == check]
+
+
+def test_here_all_is_well_and_no_connection_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    findings = list(itself())
+    assert {finding.state for finding in findings} == {"ok"}
+    assert {finding.check for finding in findings} == {
+        *("versions", "imports", "temporary folder", "user", "clock", "time zone"),
+    }
+    modules = [finding.tried for finding in findings if finding.check == "imports"]
+    assert len(modules) == len(set(modules))
+    assert {"kfp", "kubernetes", "mlflow", "torch", "yaml"} <= set(modules)
+
+
+@pytest.mark.parametrize(
+    ("absent", "needed", "spared"),
+    [
+        ({"torch"}, {"kfp", "mlflow", "boto3"}, {"torch", "transformers"}),
+        ({"kfp"}, {"torch", "transformers", "boto3"}, {"kfp", "kubernetes"}),
+        ({"kfp", "torch"}, {"kfp", "kubernetes"}, {"torch"}),
+    ],
+)
+def test_an_image_needs_what_its_kind_needs(
+    monkeypatch: pytest.MonkeyPatch, absent: set[str], needed: set[str], spared: set[str]
+) -> None:
+    """The client's image has no torch, that of the steps no kfp; one without either is a broken client."""
+    there = module.find_spec
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name in absent else there(name))
+    modules = set(module._modules())
+    assert needed <= modules
+    assert not spared & modules
+
+
+def test_a_module_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    failed = [finding for finding in found("imports") if finding.state == "failed"]
+    assert [finding.tried for finding in failed] == ["pyarrow"]
+    assert "build the image anew" in failed[0].advice
+
+
+def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    (failure,) = found("temporary folder")
+    assert failure.state == "failed"
+    assert "Read-only file system" in failure.found
+    assert "/tmp" in failure.advice
+
+
+def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*arguments: Any) -> str:
+        raise KeyError("getpwuid(): uid not found: 1000640000")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    (failure,) = found("user")
+    assert failure.state == "failed"
+    assert "set the environment variable USER" in failure.advice
+
+
+def test_a_clock_that_stands_before_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "time", lambda: 86_400.0)
+    (failure,) = found("clock")
+    assert failure.state == "failed"
+    assert "1970-01-02" in failure.found
+    assert "NTP" in failure.advice
+
+
+@pytest.mark.parametrize(
+    ("zone", "state"), [("Europe/Brelin", "failed"), ("Europe/Berlin", "ok"), ("UTC", "ok"), ("", "ok")]
+)
+def test_time_zones(monkeypatch: pytest.MonkeyPatch, zone: str, state: str) -> None:
+    """A TZ that the C library does not know counts as UTC without a word."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        (finding,) = found("time zone")
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
+    assert finding.state == state
+    assert bool(finding.advice) is (state == "failed")
+
+
+def test_the_health_command_of_an_image(tmp_path: Path) -> None:
+    """A process of its own, as any user, without a home, a cluster or a network; JSON is for programs."""
+    code = (
+        "import sys, typer\n"
+        "from nashflow.pipelines.commands import app\n"
+        "sys.argv = ['nashflow', 'doctor', '--self', '--json']\n"
+        "app()"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "USER": "anybody", "TZ": "Nowhere/Land"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["ok"]) == (1, False)
+    assert [each["check"] for each in told["findings"] if each["state"] == "failed"] == ["time zone"]
+    assert "Traceback" not in done.stderr
