@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,9 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
         raise UserError(f"--output {package}: a pipeline is a YAML file: give a name that ends in .yaml")
     if not 1 <= first <= recipe.run.iterations:
         raise UserError(f"--first-iteration {first}: the recipe's iterations are 1 to {recipe.run.iterations}")
-    compiler.Compiler().compile(_graph(recipe, first), str(package))
+    # KFP looks at every frame of the stack for each setting of a task: a thread of its own has few.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(package))).result()
     check_graph(package)
 
 

@@ -131,7 +131,7 @@ def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
 
 
 def _line(record: dict[str, Any]) -> str:
-    place = f"iteration {record['iteration']}" if record["step"] not in ("preparation", "reporting") else ""
+    place = f"iteration {record['iteration']}" if record["step"] not in ("preparation", "reporting", "closing") else ""
     shown = ((key, record["metrics"].get(key)) for key in _SHOWN[record["step"]])
     figures = ", ".join(f"{key} {_number(value)}" for key, value in shown if value is not None)
     state = "finished before" if record["skipped"] else f"{record['seconds']:.1f} s"

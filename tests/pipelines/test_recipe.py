@@ -52,9 +52,7 @@ def test_a_file_goes_before_a_shipped_recipe_of_its_name(tmp_path: Path, monkeyp
 
 def test_an_unknown_name_lists_the_shipped_ones() -> None:
     line = refusal("quikstart")
-    assert line.startswith(
-        "quikstart: no such recipe; give a YAML file or one of quickstart, quickstart-iterative-dpo, "
-    )
+    assert line.startswith("quikstart: no such recipe; give a YAML file or one of ")
     assert line.split("one of ")[1].split(", ") == sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 

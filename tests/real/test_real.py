@@ -152,7 +152,7 @@ def check_tournaments(run: RealRun, iteration: int) -> None:
     for pair in pairs:
         assert {pair["chosen"], pair["rejected"]} == {final[pair["row_id"]][side] for side in ("first", "second")}
         assert pair["probability"] >= 0.5
-        assert pair["label"] == 1.0
+        assert (pair["chosen_label"], pair["rejected_label"]) == (1.0, -1.0)
 
 
 def check_first_update(run: RealRun, iteration: int) -> None:

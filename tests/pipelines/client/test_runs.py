@@ -229,7 +229,7 @@ def test_logs_without_the_right_to_read_pods(logs: Call, kfp: KfpServer) -> None
     assert "executor-logs" in done.line
 
 
-def test_logs_without_a_cluster_at_hand(logs: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nonexistent")
+def test_logs_without_a_cluster_at_hand(logs: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     done = logs()
     assert (done.code, "logs are read from pods: name a --kube-context" in done.line) == (2, True)

@@ -47,7 +47,7 @@ def test_a_version_says_nothing_of_the_compiler(
     kept = tmp_path / "kept.yaml"
     assert "sdkVersion: kfp-2" in kept.read_text()
 
-    def newer(recipe: object, file: Path) -> None:
+    def newer(recipe: object, file: Path, first: int) -> None:
         file.write_text(kept.read_text().replace("sdkVersion: kfp-2", "sdkVersion: kfp-9"))
 
     monkeypatch.setattr("nashflow.pipelines.client.package.compile_graph", newer)
