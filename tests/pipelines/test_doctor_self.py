@@ -114,7 +114,7 @@ def test_the_health_command_of_an_image(tmp_path: Path) -> None:
         "sys.argv = ['nashflow', 'doctor', '--self', '--json']\n"
         "app()"
     )
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "USER": "anybody", "TZ": "Nowhere/Land"}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "none"), "USER": "anybody", "TZ": "Nowhere/Land"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
     told = json.loads(done.stdout)
     assert (done.returncode, told["ok"]) == (1, False)
