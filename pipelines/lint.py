@@ -249,7 +249,10 @@ def it_is_small(graph: Graph) -> Iterator[str]:
     """The API server makes one Argo workflow of it, which has to fit into one object of etcd."""
     size = len(json.dumps(graph.ir)) + len(json.dumps(graph.platform))
     count = sum("executorLabel" in graph.component(task) for _, _, task in graph.tasks())
-    way_out = "chain runs under one run root: first with a smaller run.iterations, then with --first-iteration after it"
+    way_out = (
+        "chain runs of fewer iterations under one run root: `nashflow submit --iterations-per-run`, or compile with a "
+        "smaller run.iterations, then with --first-iteration after it"
+    )
     if size > LARGEST_IR:
         yield f"{size:,} bytes of IR, above {LARGEST_IR:,}; {way_out}"
     if count > MOST_TASKS:

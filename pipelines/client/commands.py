@@ -61,6 +61,14 @@ def submit(
         str, typer.Option(help="s3://bucket/prefix that the run lives under. Default: the recipe's cluster.run_root.")
     ] = "",
     first_iteration: FirstIteration = 1,
+    iterations_per_run: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Chain runs of so many iterations under one run root, each started when the one before has succeeded: "
+            "for recipes too long for one workflow. 0: one run.",
+        ),
+    ] = 0,
     experiment: Experiment = "nashflow",
     service_account: ServiceAccount = "",
     wait: Wait = False,
@@ -76,11 +84,15 @@ def submit(
 ) -> None:
     """Start a run of a recipe on Kubeflow Pipelines. Exit code with --wait: 0 succeeded, 1 did not, 75 server away."""
     from ..recipe import load_recipe
+    from .submission import chained
     from .submission import submit as start
 
     loaded = load_recipe(recipe, overrides or [])
+    parts = list(chained(loaded, iterations_per_run, run_root)) if iterations_per_run else [(loaded, first_iteration)]
     connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
-    _go_on(connection, start(connection, loaded, run_root, experiment, service_account, package, first_iteration), wait)
+    for part, first in parts:
+        run = start(connection, part, run_root, experiment, service_account, package, first)
+        _go_on(connection, run, wait or len(parts) > 1)
 
 
 @app.command()
@@ -278,9 +290,10 @@ def _console() -> "Console":
 
 
 def _go_on(connection: "Connection", run: Any, wait: bool) -> None:
-    """Say where a run is to be seen; follow it if that is wanted, and exit with its result."""
+    """Say where a run is to be seen; follow it if that is wanted, and exit with its result unless it succeeded."""
     print(f"{run.display_name} ({run.run_id}): {connection.link(run.run_id)}", flush=True)
     if wait:
         from .waiting import follow
 
-        sys.exit(follow(connection, run.run_id, _console()))
+        if code := follow(connection, run.run_id, _console()):
+            sys.exit(code)

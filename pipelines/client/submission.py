@@ -2,12 +2,16 @@
 
 import secrets
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import kfp_server_api
+
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.protocol import JOB
 
 from ..recipe import Recipe
 from .connection import Connection
@@ -57,6 +61,22 @@ def submit(
             service_account=service_account or compiled.service_account or None,
         ),
     )
+
+
+def chained(recipe: Recipe, size: int, run_root: str) -> Iterator[tuple[Recipe, int]]:
+    """The recipe in parts of `size` iterations, each with its first one; every part resumes where the one before ended.
+
+    Raises:
+        UserError: the run root is not one and the same for all parts.
+    """
+    if JOB in (root := run_root or recipe.cluster.run_root):
+        raise UserError(
+            f"--run-root {root}: chained runs go on under one run root, and {JOB} is another one in each: give one "
+            "without it"
+        )
+    for first in range(1, recipe.run.iterations + 1, size):
+        last = min(first + size - 1, recipe.run.iterations)
+        yield recipe.model_copy(update={"run": recipe.run.model_copy(update={"iterations": last})}), first
 
 
 def upload(connection: Connection, package: Package) -> Uploaded:

@@ -175,7 +175,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("steps_are_retried", never_retry, "is not retried; set cluster.steps.training.retries"),
     ("steps_are_retried", retry_the_users_mistakes, "task preparation is retried"),
     ("arguments_are_short", pass_a_book, "bytes of parameters, above 100,000"),
-    ("it_is_small", grow, "bytes of IR, above 400,000; chain runs under one run root"),
+    ("it_is_small", grow, "bytes of IR, above 400,000; chain runs of fewer iterations"),
     ("it_is_small", start_many, "tasks, above 100; chain runs"),
     ("names_are_short", label_with_blanks, "label nashflow/run cannot be 'my run'"),
 ]
