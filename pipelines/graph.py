@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from kfp import compiler, dsl
@@ -25,6 +26,7 @@ from nashflow.components.reporting.component import reporting
 from nashflow.components.reporting.settings import Step as ReportingStep
 from nashflow.components.rollout.component import rollout
 from nashflow.components.rollout.settings import Step as RolloutStep
+from nashflow.components.shared.atomic_file import replacing
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import StepSettings
 from nashflow.components.training.component import training
@@ -52,9 +54,12 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
     if not 1 <= first <= recipe.run.iterations:
         raise UserError(f"--first-iteration {first}: the recipe's iterations are 1 to {recipe.run.iterations}")
     # KFP looks at every frame of the stack for each setting of a task: a thread of its own has few.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(package))).result()
-    check_graph(package)
+    with TemporaryDirectory(prefix="nashflow-compile-") as folder, ThreadPoolExecutor(1) as thread:
+        made = Path(folder, package.name)
+        thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(made))).result()
+        check_graph(made, package)
+        with replacing(package) as file:
+            file.write(made.read_bytes())
 
 
 def _graph(recipe: Recipe, first: int) -> Any:

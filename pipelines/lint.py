@@ -286,13 +286,13 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check_graph(package: Path) -> Counter[str]:
-    """Hold every rule against a compiled file; how many containers of each step it has.
+def check_graph(package: Path, shown: Path | None = None) -> Counter[str]:
+    """Hold every rule against a compiled file, `shown` as another one; how many containers of each step it has.
 
     Raises:
         UserError: what breaks a rule.
     """
     graph = read_graph(package)
     if complaints := lint(graph):
-        raise UserError(f"{package}: a cluster would refuse or break this graph: {'; '.join(complaints)}")
+        raise UserError(f"{shown or package}: a cluster would refuse or break this graph: {'; '.join(complaints)}")
     return Counter(container["command"][-1].rpartition(".")[2] for container in graph.executors.values())

@@ -202,6 +202,7 @@ def test_what_breaks_a_rule_is_one_line(tmp_path: Path) -> None:
     assert line.splitlines() == [line]
     assert "bytes of IR, above 400,000" in line
     assert "--first-iteration" in line
+    assert not (tmp_path / "p.yaml").exists()
 
 
 @pytest.mark.parametrize("content", ["", "x: 1", "[1", "- 1"])
