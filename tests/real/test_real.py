@@ -197,7 +197,8 @@ def check_again(run: RealRun) -> None:
     """The same command again redoes nothing and says the same."""
     before, summary = cli.records(run.root), cli.summary(run.root)
     printed = run.run()
-    assert printed.count("finished before") == len(tasks_of(run.recipe)) - 2  # preparation always looks, closing always closes
+    again = len(tasks_of(run.recipe)) - 2  # preparation always looks, and closing closes
+    assert printed.count("finished before") == again
     assert cli.records(run.root) == before
     assert cli.summary(run.root) == summary
 
