@@ -26,7 +26,6 @@ from nashflow.components.reporting.component import reporting
 from nashflow.components.reporting.settings import Step as ReportingStep
 from nashflow.components.rollout.component import rollout
 from nashflow.components.rollout.settings import Step as RolloutStep
-from nashflow.components.shared.atomic_file import replacing
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import StepSettings
 from nashflow.components.training.component import training
@@ -58,8 +57,7 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
         made = Path(folder, package.name)
         thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(made))).result()
         check_graph(made, package)
-        with replacing(package) as file:
-            file.write(made.read_bytes())
+        package.write_bytes(made.read_bytes())
 
 
 def _graph(recipe: Recipe, first: int) -> Any:
