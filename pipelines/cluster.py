@@ -118,6 +118,12 @@ at once, and time to bring in a large model."""
 _SHARDS_AT_ONCE = {"cpu": 0, "one-node": 8, "many-nodes": 0}
 
 
+def is_fixed(image: str) -> bool:
+    """Whether an image's name has a digest, or a tag other than latest: its content does not change."""
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return "@sha256:" in image or tag not in ("", "latest")
+
+
 class ClusterSettings(Settings):
     """The recipe's `cluster` section: where and with what the steps of a submitted run run."""
 
@@ -150,8 +156,7 @@ class ClusterSettings(Settings):
     def _images_are_fixed(self) -> Self:
         if self.production:
             for name, image in self.images.model_dump().items():
-                tag = image.rpartition("/")[2].partition(":")[2]
-                if "@sha256:" not in image and tag in ("", "latest"):
+                if not is_fixed(image):
                     raise ValueError(
                         f"images.{name} is {image!r}, whose content may change: production needs a digest or a tag "
                         "other than latest"

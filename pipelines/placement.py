@@ -17,7 +17,7 @@ class Images(NamedTuple):
 
 
 def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images, iteration: int | None = None) -> None:
-    """Give a task everything that its step's pods need on a cluster; a local run reads the retries alone.
+    """Give a task everything that its step's pods need on a cluster; a local run reads none of it.
 
     KFP's cache is off: a hit would skip verification and ignore code changes. The pods fit the restricted Pod Security
     Standard with the images' own user, whatever UID the cluster gives it.

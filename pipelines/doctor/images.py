@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..cluster import is_fixed
 from ..recipe import Recipe
 from .case import Case
 from .finding import Finding
 
-_DEFAULT = "docker.io"
+_DEFAULT = "the default registry"
+"""Of images whose name has no host; its secrets name it by a host that begins with index."""
 _KIND = "kubernetes.io/dockerconfigjson"
 
 
@@ -34,16 +36,17 @@ def _used(recipe: Recipe) -> Mapping[str, str]:
 
 
 def _fixed(name: str, image: str) -> Finding:
-    tag = image.rpartition("/")[2].partition(":")[2]
     tried = f"cluster.images.{name}: {image}"
     if "@sha256:" in image:
         return Finding("images", "ok", tried, "fixed by its digest")
-    if tag in ("", "latest"):
+    if not is_fixed(image):
         advice = (
             f"set cluster.images.{name} to a digest or a tag of its own, such as {image.removesuffix(':latest')}:0.1.0"
         )
         return Finding("images", "failed", tried, "its content may change between two steps of a run", advice)
-    return Finding("images", "ok", tried, f"fixed by the tag {tag}; pulled from {_registry(image)}")
+    return Finding(
+        "images", "ok", tried, f"fixed by the tag {image.rpartition(':')[2]}; pulled from {_registry(image)}"
+    )
 
 
 def _registry(image: str) -> str:
@@ -74,6 +77,6 @@ def _hosts(secret: Any) -> set[str]:
     try:
         auths = json.loads(base64.b64decode((secret.data or {})[".dockerconfigjson"]))["auths"]
         hosts = {host.partition("://")[2] or host for host in auths}
-        return {_DEFAULT if host.startswith("index.docker.io") else host.partition("/")[0] for host in hosts}
+        return {_DEFAULT if host.startswith("index.") else host.partition("/")[0] for host in hosts}
     except (KeyError, ValueError, TypeError):
         return set()

@@ -59,7 +59,8 @@ def test_every_phase_trains_a_policy_of_its_own_from_where_it_should(run: Sandbo
             # The start policy's log-probs, cached and live, wherever it is an anchor.
             assert made.metrics.get("cache_mismatch", 0.0) < 1e-5
             assert ("cache_mismatch" in made.metrics) == (str(phase.start_from) in phase.weights)
-            assert made.metrics["updates"] == (phase.updates or made.metrics["updates"])
+            if phase.updates:
+                assert made.metrics["updates"] == phase.updates
     assert set(weights.values()) == {1}
 
 

@@ -211,7 +211,7 @@ FAILURES: dict[str, tuple[str, tuple[str, ...], Any, str, str]] = {
     "pull secret of another registry": (
         *("images", ("cluster.image_pull_secrets=[registry]",)),
         has("secrets", "registry", type="kubernetes.io/dockerconfigjson", data={".dockerconfigjson": PULL}),
-        *("for registry.example.com, and the images are from docker.io", "--docker-server"),
+        *("for registry.example.com, and the images are from the default registry", "--docker-server"),
     ),
     "no nodes": ("nodes", SAME, nodes(), "there are no nodes", "autoscaler"),
     "no accelerators": (
