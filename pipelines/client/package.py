@@ -1,18 +1,16 @@
 """A recipe compiled for the server: its file, the name of its version, the parameters that it takes."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from nashflow.components.shared.digests import digest_json
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import JOB
 
 from ..graph import compile_graph
+from ..lint import read_graph
 from ..recipe import Recipe
 
 
@@ -38,14 +36,17 @@ def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
         UserError: the recipe breaks a rule of the compiler.
     """
     compile_graph(recipe, file, first)
-    # The parser in C, where there is one, is ten times as fast.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    documents = list(yaml.load_all(file.read_text(), Loader=loader))
-    del documents[0]["sdkVersion"]
-    digest = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
-    declared = documents[0]["root"].get("inputDefinitions", {}).get("parameters", {})
+    graph = read_graph(file)
+    ir = {name: part for name, part in graph.ir.items() if name != "sdkVersion"}
+    declared = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     defaults = {name: parameter.get("defaultValue") for name, parameter in declared.items()}
-    return Package(file, documents[0]["pipelineInfo"]["name"], digest[:16], defaults, recipe.cluster.service_account)
+    return Package(
+        file,
+        ir["pipelineInfo"]["name"],
+        digest_json([ir, graph.platform])[:16],
+        defaults,
+        recipe.cluster.service_account,
+    )
 
 
 def run_root_of(package: Package, given: str) -> str:
