@@ -8,7 +8,17 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from nashflow.components.shared.settings import Settings
 
-StepName = Literal["preparation", "rollout", "judging", "logprobs", "training", "evaluation", "reporting", "closing"]
+StepName = Literal[
+    "preparation",
+    "rollout",
+    "judging",
+    "logprobs",
+    "training",
+    "evaluation",
+    "reporting",
+    "continuation",
+    "closing",
+]
 STEPS: tuple[str, ...] = get_args(StepName)
 
 
@@ -92,6 +102,8 @@ class ImageSettings(Settings):
     """Of rollouts by vLLM, and of judging and evaluation beside it."""
     training: str = "nashflow-training:0.1.0"
     """Of training by DeepSpeed."""
+    client: str = "nashflow-client:0.1.0"
+    """Of the task that submits the next run of a chain."""
 
 
 _CPU = StepResources(cpu=2, memory="8Gi")
@@ -99,7 +111,11 @@ _SMALL = StepResources(cpu=1, memory="4Gi", retries=0)
 _GPU = StepResources(cpu=8, memory="96Gi", accelerators=1, shared_memory="16Gi", timeout_seconds=6 * 3600)
 _NODE = StepResources(cpu=64, memory="640Gi", accelerators=8, shared_memory="64Gi", timeout_seconds=24 * 3600)
 _TAINTED = {"tolerations": (Toleration(key="nvidia.com/gpu"),)}
-_EVERYWHERE = {"preparation": _SMALL, "reporting": _SMALL.model_copy(update={"retries": 3}), "closing": _SMALL}
+_EVERYWHERE = {
+    "preparation": _SMALL,
+    **dict.fromkeys(("reporting", "continuation"), _SMALL.model_copy(update={"retries": 3})),
+    "closing": _SMALL,
+}
 _ON_GPUS = {
     **dict.fromkeys(("rollout", "judging", "logprobs", "evaluation"), _GPU.model_copy(update=_TAINTED)),
     "training": _NODE.model_copy(update=_TAINTED),
@@ -149,6 +165,9 @@ class ClusterSettings(Settings):
     """A volume of model folders."""
     shards_at_once: int | None = Field(None, ge=0)
     """Shards that run at the same time; 0: all; unset: the profile's."""
+    iterations_per_run: int = Field(0, ge=0)
+    """Iterations of one workflow. A longer recipe becomes a chain: each run submits the next, which goes on from its
+    last policy under the same run root; 0: one run."""
     ttl_seconds: int = Field(7 * 24 * 3600, ge=0)
     """How long the workflow of a finished run stays; its results stay anyway. 0: for ever."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .client.commands import CaCert, Host, KubeContext, Namespace, Token, TokenFile
+from .client.access import Access, with_access
 from .options import Overrides, RecipeArgument
 
 app = typer.Typer(no_args_is_help=True)
@@ -78,7 +78,9 @@ def gc(
 
 
 @app.command()
+@with_access
 def doctor(
+    access: Access,
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, to see that it can run.")] = "",
     overrides: Overrides = None,
     run_root: Annotated[
@@ -94,12 +96,6 @@ def doctor(
         bool, typer.Option("--self", help="Only this container or machine, without any network.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-    host: Host = "",
-    namespace: Namespace = "",
-    token: Token = "",
-    token_file: TokenFile = "",
-    kube_context: KubeContext = "",
-    ca_cert: CaCert = "",
 ) -> None:
     """Is everything that a recipe needs there, reachable and allowed? Exit code: 0 nothing failed, 1 something did."""
     from .doctor.show import show_json, show_table
@@ -109,11 +105,9 @@ def doctor(
         from .doctor.itself import itself as examine_itself
 
         sys.exit(0 if show(examine_itself()) else 1)
-    from .client.connection import Access
     from .doctor.case import Case
     from .doctor.examination import examine
     from .recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or []) if recipe else None
-    access = Access(host, namespace, token, token_file, kube_context, ca_cert)
     sys.exit(0 if show(examine(Case(loaded, access, run_root, judge_url), tuple(skip or ()))) else 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from kfp import compiler, dsl
+from kfp import compiler, dsl, kubernetes
 
 from nashflow.components.closing.component import closing
 from nashflow.components.closing.settings import Step as ClosingStep
@@ -31,6 +31,7 @@ from nashflow.components.shared.protocol import StepSettings
 from nashflow.components.training.component import training
 from nashflow.components.training.settings import Step as TrainingStep
 
+from .continuation.component import continuation
 from .lint import check_graph
 from .placement import Images, place
 from .recipe import Recipe
@@ -42,7 +43,7 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
     """Write the recipe's graph as KFP IR (YAML); the same recipe gives the same bytes.
 
     `first` is the first iteration that the graph unrolls: those before it have to be finished under the run root, by a
-    graph of their own. Runs too large for one workflow are chained so.
+    graph of their own. By `cluster.iterations_per_run` the graph ends before the recipe does, and submits the next one.
 
     Raises:
         UserError: settings that cannot travel through KFP: `{{` in a text, more than 64 kB; a graph that breaks a rule
@@ -52,17 +53,28 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
         raise UserError(f"--output {package}: a pipeline is a YAML file: give a name that ends in .yaml")
     if not 1 <= first <= recipe.run.iterations:
         raise UserError(f"--first-iteration {first}: the recipe's iterations are 1 to {recipe.run.iterations}")
-    # KFP looks at every frame of the stack for each setting of a task: a thread of its own has few.
-    with TemporaryDirectory(prefix="nashflow-compile-") as folder, ThreadPoolExecutor(1) as thread:
+    with TemporaryDirectory(prefix="nashflow-compile-") as folder:
         made = Path(folder, package.name)
-        thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(made))).result()
+        _write(recipe.part(first), made, first, recipe)
         check_graph(made, package)
         package.write_bytes(made.read_bytes())
 
 
-def _graph(recipe: Recipe, first: int) -> Any:
+def write_local_graph(recipe: Recipe, package: Path) -> None:
+    """Write the graph of all of the recipe's iterations, which need not be small enough for a cluster."""
+    _write(recipe, package, 1, recipe)
+
+
+def _write(recipe: Recipe, package: Path, first: int, whole: Recipe) -> None:
+    # KFP looks at every frame of the stack for each setting of a task: a thread of its own has few.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first, whole), str(package))).result()
+
+
+def _graph(recipe: Recipe, first: int, whole: Recipe) -> Any:
+    """The recipe's iterations from `first` on; and the next run of the `whole` recipe, where that has more of them."""
     # KFP allows no pipeline to be defined while another one is.
-    iterations = {number: _iteration(recipe, number) for number in range(first, recipe.run.iterations + 1)}
+    unrolled = {number: _iteration(recipe, number) for number in range(first, recipe.run.iterations + 1)}
     cluster = recipe.cluster
 
     @dsl.pipeline(
@@ -83,7 +95,10 @@ def _graph(recipe: Recipe, first: int) -> Any:
     ) -> None:
         images = Images(image, vllm_image, training_image)
         job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "owner": owner}
-        closed = closing(settings=_settings(recipe, ClosingStep), run_root=run_root, **job)
+        continues = recipe.run.iterations < whole.run.iterations
+        closed = closing(
+            settings=_settings(recipe, ClosingStep), run_root=run_root, continues=str(continues).lower(), **job
+        )
         place(closed, recipe, "closing", images)
         with dsl.ExitHandler(closed, name="run"):
             prepared = preparation(
@@ -97,13 +112,15 @@ def _graph(recipe: Recipe, first: int) -> Any:
             )
             place(prepared, recipe, "preparation", images)
             with dsl.If(prepared.outputs["go"] == "true"):
-                _unroll(recipe, iterations, prepared, images)
+                reported = _unroll(recipe, unrolled, prepared, images)
+                if continues:
+                    _go_on(whole, recipe.run.iterations + 1, prepared, reported, images)
 
     return graph
 
 
-def _unroll(recipe: Recipe, iterations: dict[int, Callable[..., Any]], prepared: Any, images: Images) -> None:
-    """The reference's evaluation, the iterations one after the other, the report."""
+def _unroll(recipe: Recipe, iterations: dict[int, Callable[..., Any]], prepared: Any, images: Images) -> Any:
+    """The reference's evaluation, the iterations one after the other, the report; the last task."""
     root = prepared.outputs["resolved_run_root"]
     reference = _named(evaluation, 0)(
         settings=_settings(recipe, EvaluationStep),
@@ -121,6 +138,20 @@ def _unroll(recipe: Recipe, iterations: dict[int, Callable[..., Any]], prepared:
         current = done.outputs["policy"]
     reported = reporting(settings=_settings(recipe, ReportingStep), run_root=root, iteration=recipe.run.iterations)
     place(reported.after(done), recipe, "reporting", images)
+    return reported
+
+
+def _go_on(whole: Recipe, first: int, prepared: Any, after: Any, images: Images) -> None:
+    """Submit the run of the iterations from `first` on."""
+    continued = _named(continuation, first)(
+        settings=_settings(whole, Recipe),
+        run_root=prepared.outputs["resolved_run_root"],
+        iteration=first,
+        job_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    )
+    place(continued.after(after), whole, "continuation", images, first)
+    # Where Kubeflow has several users, its PodDefault of this name gives the pod a token for the API server.
+    kubernetes.add_pod_label(continued, "access-ml-pipeline", "true")
 
 
 class _Made(NamedTuple):

@@ -19,13 +19,15 @@ LARGEST_IR = 400_000
 """Bytes of IR, as JSON: Argo's workflow is up to three times as large, and etcd takes 1.5 MB."""
 MOST_TASKS = 100
 """Tasks in the graph, each shard's loop counted once: each is two pods and their status in the workflow."""
+MOST_PODS = 2_000
+"""Pods, every shard's counted: each has several nodes in the workflow's status, of which 1 MiB, compressed, is kept."""
 LONGEST_ARGUMENT = 100_000
 """Bytes of one argument: Linux takes 128 KiB, and the launcher adds to it."""
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([\w-]+)'\]\}\}")
 _EXECUTOR_INPUT = "{{$}}"
 _WHOLE_ARGUMENTS = ("{{$.pipeline_job_uuid}}", "{{$.pipeline_job_name}}", "{{$.pipeline_task_uuid}}")
-_STEP = re.compile(r"nashflow\.components\.(\w+)")
+_STEP = re.compile(r"nashflow\.(?:components|pipelines)\.(\w+)")
 
 # libyaml's loader is many times faster, where it is there.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -249,14 +251,24 @@ def it_is_small(graph: Graph) -> Iterator[str]:
     """The API server makes one Argo workflow of it, which has to fit into one object of etcd."""
     size = len(json.dumps(graph.ir)) + len(json.dumps(graph.platform))
     count = sum("executorLabel" in graph.component(task) for _, _, task in graph.tasks())
-    way_out = (
-        "chain runs of fewer iterations under one run root: `nashflow submit --iterations-per-run`, or compile with a "
-        "smaller run.iterations, then with --first-iteration after it"
-    )
+    pods = _pods(graph, graph.ir["root"])
+    way_out = "set cluster.iterations_per_run, which chains runs of so many iterations under one run root"
     if size > LARGEST_IR:
         yield f"{size:,} bytes of IR, above {LARGEST_IR:,}; {way_out}"
     if count > MOST_TASKS:
         yield f"{count} tasks, above {MOST_TASKS}; {way_out}"
+    if pods > MOST_PODS:
+        yield f"{pods:,} pods, above {MOST_PODS:,}; lower prompts.shards, or {way_out}"
+
+
+def _pods(graph: Graph, part: Json) -> int:
+    """Pods of a graph: a task is a driver and an executor, a graph nested in it a driver besides its own tasks."""
+    total = 0
+    for task in part["dag"]["tasks"].values():
+        inner = graph.component(task)
+        items = task.get("parameterIterator", {}).get("items", {}).get("raw", "[0]")
+        total += len(json.loads(items)) * (1 + (_pods(graph, inner) if "dag" in inner else 1))
+    return total
 
 
 def names_are_short(graph: Graph) -> Iterator[str]:

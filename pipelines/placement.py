@@ -38,6 +38,8 @@ def _image(recipe: Recipe, step: StepName, images: Images) -> Any:
         return images.training_image
     if step in ("rollout", "evaluation") and recipe.rollout.engine == "vllm":
         return images.vllm_image
+    if step == "continuation":
+        return recipe.cluster.images.client
     return images.image
 
 

@@ -23,7 +23,7 @@ from nashflow.components.preparation.settings import (
     check_sampling,
 )
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.settings import Settings
+from nashflow.components.shared.protocol import StepSettings
 from nashflow.components.training.settings import TrainingSettings
 
 from .cluster import ClusterSettings
@@ -33,7 +33,7 @@ _WHOLES = {"method", "policy", "oracle"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-class Recipe(Settings):
+class Recipe(StepSettings):
     """Everything about a run. Each section is the settings of the step or part that owns it."""
 
     run: RunSettings
@@ -54,6 +54,12 @@ class Recipe(Settings):
         check_given(self.method, self.prompts)
         check_sampling(self.method, self.rollout.engine)
         return self
+
+    def part(self, first: int) -> Self:
+        """The recipe of the run that begins with iteration `first`, and ends by `cluster.iterations_per_run`."""
+        last = first - 1 + (self.cluster.iterations_per_run or self.run.iterations)
+        run = self.run.model_copy(update={"iterations": min(last, self.run.iterations)})
+        return self.model_copy(update={"run": run})
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

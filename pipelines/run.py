@@ -25,7 +25,7 @@ from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.tracker import End, Tracker
 from nashflow.components.shared.tracking import Tracking
 
-from .graph import compile_graph
+from .graph import write_local_graph
 from .local import Event, Interrupted, StepFailed, execute
 from .plan import tasks_of
 from .recipe import Recipe, load_recipe
@@ -78,7 +78,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
                 console.print(f"iteration {iteration}, {phase.name}: {phase.note}", highlight=False, markup=False)
     tracking = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
     with _locked(store) as owner, _scratch() as scratch, _progress(console, recipe) as show:
-        compile_graph(recipe, scratch / "pipeline.yaml")
+        write_local_graph(recipe, scratch / "pipeline.yaml")
         arguments = {"run_root": store.uri, "owner": owner}
         environment = {**_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking}
         try:

@@ -1,4 +1,4 @@
-"""Record how a run ended: in its store, in the tracker, and by giving its lock back."""
+"""Record how a run ended: in its store, in the tracker, and by giving its lock back or leaving it to the next run."""
 
 import json
 import time
@@ -13,8 +13,9 @@ from ..shared.units import Manifest
 from .settings import Step
 
 VERSION = 1
-FLAGS = ("job-id", "owner", "status")
-"""`--job-id`: KFP's; `--owner`: the lock's owner where it is not the job; `--status`: KFP's word on the run, JSON."""
+FLAGS = ("job-id", "owner", "continues", "status")
+"""`--job-id`: KFP's; `--owner`: the lock's owner where it is not the job; `--continues`: true where a run that succeeds
+has submitted another one, which has its lock by now; `--status`: KFP's word on the run, JSON."""
 
 _SUCCEEDED = ("SUCCEEDED", "SUCCESS")  # a cluster's word, and the local orchestrator's
 
@@ -28,7 +29,8 @@ def run(call: Call[Step]) -> Result:
         call.store.write(layout.OUTCOME, json.dumps(outcome, indent=1).encode())
         if not succeeded and known.tracking:
             Tracker(Tracking.from_json(dict(known.tracking))).close("FAILED")
-    lock.release(call.store, call.flags["owner"] or call.flags["job-id"] or "by hand")
+    if not succeeded or call.flags["continues"] != "true":
+        lock.release(call.store, call.flags["owner"] or call.flags["job-id"] or "by hand")
     now = int(time.time() * 1000)
     return Result(Manifest("closing", VERSION, "", "", {}, {}, {"succeeded": int(succeeded)}, 0.0, now))
 

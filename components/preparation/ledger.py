@@ -21,9 +21,11 @@ class Ledger:
         self._run = run_root.uri
 
     def new(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """The prompts that no other run has taken: what this run took itself, before a restart, is still its own."""
+        """The prompts that no run has taken; after a restart, those that this run has taken itself, and no more."""
         taken, _ = self._read()
-        return [prompt for prompt in prompts if taken.get(_digest(prompt), self._run) == self._run]
+        holders = [taken.get(_digest(prompt)) for prompt in prompts]
+        mine = self._run if self._run in holders else None
+        return [prompt for prompt, holder in zip(prompts, holders, strict=True) if holder == mine]
 
     def take(self, prompts: Sequence[Prompt]) -> None:
         """Write down that this run takes prompts."""

@@ -9,6 +9,7 @@ import typer
 from nashflow.components.shared.errors import UserError
 
 from ..options import FirstIteration, Overrides, RecipeArgument
+from .access import Access, with_access
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,30 +21,6 @@ app = typer.Typer(no_args_is_help=True)
 _ANY_WIDTH = 10_000
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id or name.")]
-Host = Annotated[
-    str,
-    typer.Option(
-        metavar="URL",
-        envvar="KF_PIPELINES_ENDPOINT",
-        help="The API server, such as https://kubeflow.example.com/pipeline. Default in a pod: the cluster's own.",
-    ),
-]
-Namespace = Annotated[
-    str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the runs, where Kubeflow has several users.")
-]
-Token = Annotated[str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="Bearer token.", show_envvar=True)]
-TokenFile = Annotated[
-    str,
-    typer.Option(
-        metavar="FILE",
-        envvar="KF_PIPELINES_SA_TOKEN_PATH",
-        help="A projected service account token, read again at every call. Default: where Kubeflow projects it.",
-    ),
-]
-KubeContext = Annotated[
-    str, typer.Option(help="Reach the API server through Kubernetes, with this context of the kubeconfig.")
-]
-CaCert = Annotated[str, typer.Option(metavar="FILE", help="Certificates of the authority that the server's is from.")]
 Experiment = Annotated[
     str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="The KFP experiment that the runs are of.")
 ]
@@ -54,137 +31,103 @@ Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end, a
 
 
 @app.command()
+@with_access
 def submit(
+    access: Access,
     recipe: RecipeArgument,
     overrides: Overrides = None,
     run_root: Annotated[
         str, typer.Option(help="s3://bucket/prefix that the run lives under. Default: the recipe's cluster.run_root.")
     ] = "",
     first_iteration: FirstIteration = 1,
-    iterations_per_run: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Chain runs of so many iterations under one run root, each started when the one before has succeeded: "
-            "for recipes too long for one workflow. 0: one run.",
-        ),
-    ] = 0,
     experiment: Experiment = "nashflow",
     service_account: ServiceAccount = "",
     wait: Wait = False,
     package: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the compiled pipeline in this YAML file.")
     ] = None,
-    host: Host = "",
-    namespace: Namespace = "",
-    token: Token = "",
-    token_file: TokenFile = "",
-    kube_context: KubeContext = "",
-    ca_cert: CaCert = "",
 ) -> None:
     """Start a run of a recipe on Kubeflow Pipelines. Exit code with --wait: 0 succeeded, 1 did not, 75 server away."""
     from ..recipe import load_recipe
-    from .submission import chained
     from .submission import submit as start
 
     loaded = load_recipe(recipe, overrides or [])
-    parts = list(chained(loaded, iterations_per_run, run_root)) if iterations_per_run else [(loaded, first_iteration)]
-    connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
-    for part, first in parts:
-        run = start(connection, part, run_root, experiment, service_account, package, first)
-        _go_on(connection, run, wait or len(parts) > 1)
+    connection = _connect(access)
+    _go_on(connection, start(connection, loaded, run_root, experiment, service_account, package, first_iteration), wait)
 
 
 @app.command()
+@with_access
 def wait(
+    access: Access,
     run: Run,
-    host: Host = "",
-    namespace: Namespace = "",
-    token: Token = "",
-    token_file: TokenFile = "",
-    kube_context: KubeContext = "",
-    ca_cert: CaCert = "",
 ) -> None:
     """Follow a run to its end, as `submit --wait` does."""
     from .runs import find_run
 
-    connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
+    connection = _connect(access)
     _go_on(connection, find_run(connection, run), wait=True)
 
 
 @app.command()
+@with_access
 def retry(
+    access: Access,
     run: Run,
     wait: Wait = False,
-    host: Host = "",
-    namespace: Namespace = "",
-    token: Token = "",
-    token_file: TokenFile = "",
-    kube_context: KubeContext = "",
-    ca_cert: CaCert = "",
 ) -> None:
     """Submit a run that failed or was cancelled again: it goes on from its last finished unit."""
     from .runs import retry as resubmit
 
-    connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
+    connection = _connect(access)
     _go_on(connection, resubmit(connection, run), wait)
 
 
 @app.command()
+@with_access
 def cancel(
+    access: Access,
     run: Run,
-    host: Host = "",
-    namespace: Namespace = "",
-    token: Token = "",
-    token_file: TokenFile = "",
-    kube_context: KubeContext = "",
-    ca_cert: CaCert = "",
 ) -> None:
     """Stop a run. `retry` lets it go on later."""
     from .runs import cancel as stop
 
-    stopped = stop(_connect(host, namespace, token, token_file, kube_context, ca_cert), run)
+    stopped = stop(_connect(access), run)
     print(f"{stopped.display_name} ({stopped.run_id}): being cancelled")
 
 
 @app.command()
+@with_access
 def runs(
+    access: Access,
     experiment: Annotated[str, typer.Option(help="Only runs of this experiment.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 20,
-    host: Host = "",
-    namespace: Namespace = "",
-    token: Token = "",
-    token_file: TokenFile = "",
-    kube_context: KubeContext = "",
-    ca_cert: CaCert = "",
 ) -> None:
     """List the newest runs on Kubeflow Pipelines."""
     from .runs import print_runs
 
-    print_runs(_connect(host, namespace, token, token_file, kube_context, ca_cert), experiment, limit, _console())
+    print_runs(_connect(access), experiment, limit, _console())
 
 
 @app.command()
+@with_access
 def logs(
+    access: Access,
     run: Run,
     step: Annotated[
         str, typer.Option(help="Only this step, such as training, or this task, such as training-001-main.")
     ] = "",
-    host: Host = "",
-    namespace: Namespace = "",
-    token: Token = "",
-    token_file: TokenFile = "",
-    kube_context: KubeContext = "",
-    ca_cert: CaCert = "",
 ) -> None:
     """Print what a run's pods have written, through the Kubernetes API (the current kube context, unless named)."""
     from .logs import print_logs
 
-    print_logs(_connect(host, namespace, token, token_file, kube_context, ca_cert), run, step, _console())
+    print_logs(_connect(access), run, step, _console())
 
 
 @app.command()
+@with_access
 def schedule(
+    access: Access,
     recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe, to be run again and again.")] = "",
     cron: Annotated[str, typer.Option(help="When: six fields, seconds first, such as '0 0 3 * * 1'.")] = "",
     name: Annotated[str, typer.Option(help="The schedule's name. Default: the recipe's run.name.")] = "",
@@ -211,12 +154,6 @@ def schedule(
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Make all schedules of an owner what this YAML file declares.")
     ] = None,
-    host: Host = "",
-    namespace: Namespace = "",
-    token: Token = "",
-    token_file: TokenFile = "",
-    kube_context: KubeContext = "",
-    ca_cert: CaCert = "",
 ) -> None:
     """Run a recipe again and again, each time under a run root of its own; the schedule is found again by its name."""
     from ..recipe import load_recipe
@@ -251,7 +188,7 @@ def schedule(
             "service_account": service_account,
         }
         declared = schedules.ScheduleFile(owner=owner, schedules=(schedules.Schedule.parse(one, "schedule"),))
-    connection = _connect(host, namespace, token, token_file, kube_context, ca_cert)
+    connection = _connect(access)
     if declared.schedules or file:
         done = schedules.reconcile(connection, declared.owner, declared.schedules, only_these=bool(file))
         print_done(done, declared.schedules)
@@ -276,10 +213,10 @@ def _check_mode(modes: dict[str, Any], name: str) -> None:
         raise UserError(f"schedule: {given[0]}: say which one with --name; --list shows them")
 
 
-def _connect(host: str, namespace: str, token: str, token_file: str, kube_context: str, ca_cert: str) -> "Connection":
-    from .connection import Access, connect
+def _connect(access: Access) -> "Connection":
+    from .connection import connect
 
-    return connect(Access(host, namespace, token, token_file, kube_context, ca_cert))
+    return connect(access)
 
 
 def _console() -> "Console":

@@ -17,6 +17,7 @@ from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.redaction import redact
 from nashflow.components.shared.settings import nearest
 
+from .access import Access
 from .failures import FAILURES, explain, status, transient, unsent
 
 _IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
@@ -25,27 +26,6 @@ _PAGE = 100
 _PATIENCE_SECONDS = 20.0
 _REFUSALS = 3
 _WAIT = tenacity.wait_exponential_jitter(initial=0.5, max=10.0, jitter=0.5)
-
-
-@dataclass(frozen=True)
-class Access:
-    """Where the API server is, and who asks; as text, without secrets."""
-
-    host: str = ""
-    namespace: str = ""
-    token: str = ""
-    token_file: str = ""
-    kube_context: str = ""
-    ca_cert: str = ""
-
-    def __str__(self) -> str:
-        return f"kube context {self.kube_context}" if self.kube_context else redact(self.host)
-
-    @property
-    def flags(self) -> str:
-        """The options that lead to the same server, for a command line to be shown; never the token."""
-        where = f"--kube-context {self.kube_context}" if self.kube_context else f"--host {self}"
-        return where + (f" --namespace {self.namespace}" if self.namespace else "")
 
 
 class NotFound(UserError):

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from nashflow.components.shared.errors import UserError
 
-from .connection import Access, Connection
+from .access import Access
+from .connection import Connection
 from .failures import explain
 from .runs import find_run
 

@@ -3,7 +3,6 @@
 import itertools
 from typing import Any
 
-import kfp_server_api
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +10,7 @@ from rich.table import Table
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import JOB
 
+from .chain import pipeline_name, resumed
 from .clock import in_words, known, seconds_between
 from .connection import Connection, NotFound
 from .submission import start_run, unique_name
@@ -89,33 +89,11 @@ def retry(connection: Connection, name: str) -> Any:
         raise UserError(
             f"{run.display_name}: is {(run.state or 'unknown').lower()}; wait for its end, or `nashflow cancel` it"
         )
-    given = dict(run.runtime_config.parameters or {}) if run.runtime_config else {}
+    given = (run.runtime_config.parameters or {}) if run.runtime_config else {}
     if not given.get("run_root"):
         raise UserError(f"{run.display_name}: has no parameter run_root, so it was not submitted by nashflow")
-    # The run root of the job that failed; and its lock, which has not run out yet.
-    given["run_root"] = given["run_root"].replace(JOB, run.run_id)
-    given["owner"] = given.get("owner") or run.run_id
-    return start_run(
-        connection,
-        kfp_server_api.V2beta1Run(
-            display_name=unique_name(_pipeline_name(connection, run)),
-            description=f"goes on with {run.display_name} ({run.run_id})",
-            experiment_id=run.experiment_id,
-            pipeline_version_reference=run.pipeline_version_reference,
-            pipeline_spec=run.pipeline_spec,
-            runtime_config=kfp_server_api.V2beta1RuntimeConfig(
-                parameters=given, pipeline_root=run.runtime_config.pipeline_root
-            ),
-            service_account=run.service_account,
-        ),
-    )
-
-
-def _pipeline_name(connection: Connection, run: Any) -> str:
-    if not run.pipeline_version_reference:
-        return str(run.display_name)
-    method = connection.client.pipelines.pipeline_service_get_pipeline
-    return str(connection.call(method, pipeline_id=run.pipeline_version_reference.pipeline_id).display_name)
+    run_root = given["run_root"].replace(JOB, run.run_id)
+    return start_run(connection, resumed(run, unique_name(pipeline_name(connection, run)), run_root))
 
 
 def _in_namespace(connection: Connection) -> dict[str, str]:

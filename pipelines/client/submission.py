@@ -2,16 +2,12 @@
 
 import secrets
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import kfp_server_api
-
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import JOB
 
 from ..recipe import Recipe
 from .connection import Connection
@@ -61,22 +57,6 @@ def submit(
             service_account=service_account or compiled.service_account or None,
         ),
     )
-
-
-def chained(recipe: Recipe, size: int, run_root: str) -> Iterator[tuple[Recipe, int]]:
-    """The recipe in parts of `size` iterations, each with its first one; every part resumes where the one before ended.
-
-    Raises:
-        UserError: the run root is not one and the same for all parts.
-    """
-    if JOB in (root := run_root or recipe.cluster.run_root):
-        raise UserError(
-            f"--run-root {root}: chained runs go on under one run root, and {JOB} is another one in each: give one "
-            "without it"
-        )
-    for first in range(1, recipe.run.iterations + 1, size):
-        last = min(first + size - 1, recipe.run.iterations)
-        yield recipe.model_copy(update={"run": recipe.run.model_copy(update={"iterations": last})}), first
 
 
 def upload(connection: Connection, package: Package) -> Uploaded:
@@ -131,11 +111,15 @@ def unique_name(pipeline: str) -> str:
 
 
 def start_run(connection: Connection, body: Any) -> Any:
-    """Start one run, whatever becomes of the request; its display name has to be its own."""
+    """Start one run, whatever becomes of the request; its display name has to be its own.
+
+    A run of this name that is there already is the one: an earlier attempt has made it.
+    """
     runs = connection.client.runs
 
     def find() -> Any | None:
         options = {"experiment_id": body.experiment_id}
         return next(iter(connection.find(runs.run_service_list_runs, "runs", body.display_name, **options)), None)
 
-    return create_once(connection, f"the run {body.display_name}", find, runs.run_service_create_run, body)
+    what = f"the run {body.display_name}"
+    return find() or create_once(connection, what, find, runs.run_service_create_run, body)

@@ -11,10 +11,13 @@ from rich.status import Status
 
 from nashflow.components.shared.errors import UserError
 
+from .chain import next_run
 from .clock import in_words, seconds_between
 from .connection import Connection, NotFound
 from .tasks import FINISHED, Task, tasks_of
 
+_INTERRUPTED = 130
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
 _POLL_SECONDS = 5.0
 _PATIENCE_SECONDS = 600.0
 _ABSENCES = 5
@@ -22,24 +25,37 @@ _ABSENCES = 5
 
 
 def follow(connection: Connection, run_id: str, console: Console) -> int:
-    """Show a run's steps until it ends; 0 if it succeeded, 1 if it failed or was cancelled.
+    """Show a run's steps until it ends, and those of the runs chained to it; 0: all succeeded, 1: one did not.
 
     Raises:
         UserError: the server does not know who asks any more, or does not know the run. ConnectionError: it stays away.
     """
     patient = replace(connection, patience=_PATIENCE_SECONDS)
+    while True:
+        run = _to_its_end(patient, run_id, console)
+        if not run:
+            return _INTERRUPTED
+        if code := _conclude(connection, run, console):
+            return code
+        if not (following := next_run(patient, run)):
+            return 0
+        run_id = following.run_id
+        console.print(f"{following.display_name} ({run_id}): {connection.link(run_id)}", **_PLAIN)
+
+
+def _to_its_end(connection: Connection, run_id: str, console: Console) -> Any | None:
+    """The run, once it has ended; None if the user has had enough."""
     how = f"the run goes on: follow it with `nashflow wait {run_id} {connection.access.flags}`"
     try:
         with Status("waiting", console=console) as bar:
-            run = _watch(patient, run_id, _Progress(console, bar))
+            return _watch(connection, run_id, _Progress(console, bar))
     except NotFound:
         raise
     except (UserError, ConnectionError) as error:
         raise type(error)(f"{error}; {how}") from None
     except KeyboardInterrupt:
         print(f"nashflow: {how}, or stop it with `nashflow cancel {run_id}`", file=sys.stderr)
-        return 130
-    return _conclude(connection, run, console)
+        return None
 
 
 def _watch(connection: Connection, run_id: str, progress: "_Progress") -> Any:
@@ -84,7 +100,7 @@ class _Progress:
         self._bar.update(_at_work(run))
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(line, **_PLAIN)
 
 
 def _line(task: Task) -> str:
@@ -102,7 +118,7 @@ def _conclude(connection: Connection, run: Any, console: Console) -> int:
     duration = in_words(seconds_between(run.created_at, run.finished_at))
     link = connection.link(run.run_id)
     if run.state == "SUCCEEDED":
-        console.print(f"succeeded in {duration}: {link}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"succeeded in {duration}: {link}", **_PLAIN)
         return 0
     print(f"nashflow: {run.display_name} {_ending(run)} after {duration}: {link}", file=sys.stderr)
     print(f"nashflow: {_how_to_go_on(run, connection.access.flags)}", file=sys.stderr)

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from nashflow.components.shared.errors import UserError
 
-from ..client.connection import Access, Connection, connect
+from ..client.access import Access
+from ..client.connection import Connection, connect
 from ..recipe import Recipe
 from .cluster import Cluster, NotTried, open_cluster
 

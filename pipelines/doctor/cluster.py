@@ -9,7 +9,7 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 
-from ..client.connection import Access
+from ..client.access import Access
 from ..client.failures import explain
 
 _SECONDS = (5.0, 20.0)  # to connect, and to wait for an answer

@@ -16,7 +16,7 @@ from kubernetes.config import kube_config
 from nashflow.components.shared.errors import UserError
 from nashflow.pipelines import cli
 from nashflow.pipelines.client import connection
-from nashflow.pipelines.client.connection import Access
+from nashflow.pipelines.client.access import Access
 from nashflow.pipelines.cluster import StepResources, Toleration
 from nashflow.pipelines.commands import app
 from nashflow.pipelines.doctor.case import Case

@@ -147,6 +147,12 @@ def start_many(ir: dict[str, Any], platform: dict[str, Any]) -> None:
     ir["root"]["dag"]["tasks"] |= {f"closing-{number}": leaf(ir, "closing") for number in range(101)}
 
 
+def shard_finely(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    iteration = next(part for name, part in ir["components"].items() if name.startswith("comp-iteration-"))
+    loop = next(task for task in iteration["dag"]["tasks"].values() if "parameterIterator" in task)
+    loop["parameterIterator"]["items"]["raw"] = json.dumps(list(range(300)))
+
+
 def label_with_blanks(ir: dict[str, Any], platform: dict[str, Any]) -> None:
     platform["deploymentSpec"]["executors"]["exec-training-001-half"]["podMetadata"]["labels"]["nashflow/run"] = (
         "my run"
@@ -175,8 +181,9 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("steps_are_retried", never_retry, "is not retried; set cluster.steps.training.retries"),
     ("steps_are_retried", retry_the_users_mistakes, "task preparation is retried"),
     ("arguments_are_short", pass_a_book, "bytes of parameters, above 100,000"),
-    ("it_is_small", grow, "bytes of IR, above 400,000; chain runs of fewer iterations"),
-    ("it_is_small", start_many, "tasks, above 100; chain runs"),
+    ("it_is_small", grow, "bytes of IR, above 400,000; set cluster.iterations_per_run"),
+    ("it_is_small", shard_finely, "pods, above 2,000; lower prompts.shards, or set cluster.iterations_per_run"),
+    ("it_is_small", start_many, "tasks, above 100; set cluster.iterations_per_run"),
     ("names_are_short", label_with_blanks, "label nashflow/run cannot be 'my run'"),
 ]
 
@@ -201,7 +208,7 @@ def test_what_breaks_a_rule_is_one_line(tmp_path: Path) -> None:
     line = str(caught.value)
     assert line.splitlines() == [line]
     assert "bytes of IR, above 400,000" in line
-    assert "--first-iteration" in line
+    assert "set cluster.iterations_per_run" in line
     assert not (tmp_path / "p.yaml").exists()
 
 
@@ -212,6 +219,17 @@ def test_what_is_no_graph_is_refused(content: str, tmp_path: Path) -> None:
         check_graph(tmp_path / "p.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         check_graph(tmp_path / "none.yaml")
+
+
+def test_pods_count_every_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_graph(load_recipe("quickstart", ["run.iterations=2", "prompts.shards=5"]), tmp_path / "p.yaml")
+    graph = read_graph(tmp_path / "p.yaml")
+    # A task is a driver and an executor; a shard, an iteration, the exit handler and the condition are drivers.
+    pods = 2 * 4 + 2 + 2 * (1 + 5 * (1 + 2 * 3) + 2 * 2)
+    monkeypatch.setattr(lint, "MOST_PODS", pods)
+    assert list(lint.it_is_small(graph)) == []
+    monkeypatch.setattr(lint, "MOST_PODS", pods - 1)
+    assert [line.partition(",")[0] for line in lint.it_is_small(graph)] == [f"{pods} pods"]
 
 
 def test_the_size_is_that_of_the_json(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,13 @@ FAILURE = {"state": "FAILED", "error": {"code": 9, "message": "task training-001
 
 
 def close(run: SandboxRun, status: dict[str, Any] | None, **flags: str) -> int:
-    flags = {"job_id": "job-1", "owner": "", "status": json.dumps(status) if status else "", **flags}
+    flags = {
+        "job_id": "job-1",
+        "owner": "",
+        "continues": "false",
+        "status": json.dumps(status) if status else "",
+        **flags,
+    }
     return int(run.step("closing", **flags).manifest.metrics["succeeded"])
 
 
@@ -43,6 +49,15 @@ def test_the_lock_is_given_back_by_its_owner_alone(prepared: SandboxRun) -> None
     with pytest.raises(UserError, match="in use by the run job-1"):
         lock.acquire(prepared.store, "job-3")
     close(prepared, FAILURE)
+    lock.acquire(prepared.store, "job-3")
+
+
+def test_the_lock_is_left_to_the_run_that_goes_on_unless_there_is_none(prepared: SandboxRun) -> None:
+    lock.acquire(prepared.store, "job-1")
+    close(prepared, {"state": "SUCCEEDED"}, continues="true")
+    with pytest.raises(UserError, match="in use by the run job-1"):
+        lock.acquire(prepared.store, "job-3")
+    close(prepared, FAILURE, continues="true")
     lock.acquire(prepared.store, "job-3")
 
 

@@ -25,7 +25,7 @@ def test_a_ledger_keeps_what_each_run_took(tmp_path: Path) -> None:
     first, second = (Ledger(open_store(str(tmp_path / name)), "weekly") for name in ("a", "b"))
     assert first.new(prompts("one", "two")) == prompts("one", "two")
     first.take(prompts("one"))
-    assert first.new(prompts("one", "two")) == prompts("one", "two"), "its own, after a restart too"
+    assert first.new(prompts("one", "three")) == prompts("one"), "its own after a restart, and no more"
     assert second.new(prompts("one", "two")) == prompts("two")
     second.take(prompts("two"))
     assert Ledger(open_store(str(tmp_path / "c")), "weekly").new(prompts("one", "two")) == []

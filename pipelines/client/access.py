@@ -1,0 +1,67 @@
+"""Where the API server of Kubeflow Pipelines is, and who asks: options that many commands have."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from nashflow.components.shared.redaction import redact
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the API server is, and who asks; as text, without secrets."""
+
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="KF_PIPELINES_ENDPOINT",
+            help="The API server, such as https://kubeflow.example.com/pipeline. Default in a pod: the cluster's own.",
+        ),
+    ] = ""
+    namespace: Annotated[
+        str, typer.Option(envvar="KFP_NAMESPACE", help="Namespace of the runs, where Kubeflow has several users.")
+    ] = ""
+    token: Annotated[str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="Bearer token.", show_envvar=True)] = ""
+    token_file: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            envvar="KF_PIPELINES_SA_TOKEN_PATH",
+            help="A projected service account token, read again at every call. Default: where Kubeflow projects it.",
+        ),
+    ] = ""
+    kube_context: Annotated[
+        str, typer.Option(help="Reach the API server through Kubernetes, with this context of the kubeconfig.")
+    ] = ""
+    ca_cert: Annotated[
+        str, typer.Option(metavar="FILE", help="Certificates of the authority that the server's is from.")
+    ] = ""
+
+    def __str__(self) -> str:
+        return f"kube context {self.kube_context}" if self.kube_context else redact(self.host)
+
+    @property
+    def flags(self) -> str:
+        """The options that lead to the same server, for a command line to be shown; never the token."""
+        where = f"--kube-context {self.kube_context}" if self.kube_context else f"--host {self}"
+        return where + (f" --namespace {self.namespace}" if self.namespace else "")
+
+
+def with_access(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options above after its own, in the place of its parameter `access`."""
+    options = inspect.signature(Access).parameters
+    own = inspect.signature(command).parameters
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        command(access=Access(**{name: given.pop(name) for name in options}), **given)
+
+    shown = [parameter for name, parameter in own.items() if name != "access"] + list(options.values())
+    wrapped.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return wrapped

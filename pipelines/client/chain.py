@@ -1,0 +1,75 @@
+"""Runs that go on under another one's run root: `retry`, and the chain of a recipe too long for one workflow."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import kfp_server_api
+
+from ..recipe import Recipe
+from .connection import Connection
+from .package import compile_package
+from .submission import start_run, upload
+from .tasks import tasks_of
+
+
+def resumed(run: Any, name: str, run_root: str, version: Any = None) -> Any:
+    """A run, as the API has it, with everything that another one was given; of the same version unless one is given.
+
+    It shares the other's lock, which has not run out yet.
+    """
+    given = dict(run.runtime_config.parameters or {}) | {"run_root": run_root, "owner": _owner(run)}
+    return kfp_server_api.V2beta1Run(
+        display_name=name,
+        description=f"goes on with {run.display_name} ({run.run_id})",
+        experiment_id=run.experiment_id,
+        pipeline_version_reference=version or run.pipeline_version_reference,
+        pipeline_spec=None if version else run.pipeline_spec,
+        runtime_config=kfp_server_api.V2beta1RuntimeConfig(
+            parameters=given, pipeline_root=run.runtime_config.pipeline_root
+        ),
+        service_account=run.service_account,
+    )
+
+
+def submit_next(connection: Connection, recipe: Recipe, first: int, run_id: str, run_root: str) -> Any:
+    """Start the run of a chain that begins with iteration `first`, unless there is one; the run.
+
+    It is given what the run `run_id` was given, whose iterations have made the policy that it begins with.
+
+    Raises:
+        UserError: the server refuses it. ConnectionError: it stays away.
+    """
+    before = connection.call(connection.client.runs.run_service_get_run, run_id=run_id)
+    with TemporaryDirectory(prefix="nashflow-continuation-") as folder:
+        version = upload(connection, compile_package(recipe, Path(folder, "pipeline.yaml"), first)).reference
+    return start_run(connection, resumed(before, _name(recipe.run.name, first, before), run_root, version))
+
+
+def next_run(connection: Connection, run: Any) -> Any | None:
+    """The run that one of a chain has submitted; None where it has submitted none."""
+    submitted = (task.iteration for task in tasks_of(run) if task.step == "continuation" and task.state == "SUCCEEDED")
+    first = next(submitted, None)
+    if first is None:
+        return None
+    name = _name(pipeline_name(connection, run), first, run)
+    method = connection.client.runs.run_service_list_runs
+    return next(iter(connection.find(method, "runs", name, experiment_id=run.experiment_id)), None)
+
+
+def pipeline_name(connection: Connection, run: Any) -> str:
+    """The name of the pipeline that a run is of; its own where it is of none."""
+    if not run.pipeline_version_reference:
+        return str(run.display_name)
+    method = connection.client.pipelines.pipeline_service_get_pipeline
+    return str(connection.call(method, pipeline_id=run.pipeline_version_reference.pipeline_id).display_name)
+
+
+def _name(pipeline: str, first: int, before: Any) -> str:
+    """The same for every attempt to submit this run of this chain, so that it is found instead of made twice."""
+    return f"{pipeline}-{first:03d}-{_owner(before)}"
+
+
+def _owner(run: Any) -> str:
+    """Who holds the lock of the run root: the first run under it."""
+    return str((run.runtime_config.parameters or {}).get("owner") or run.run_id)
