@@ -5,8 +5,10 @@ import time
 from typing import Any
 
 from ..shared import layout, lock
+from ..shared.ledger import Ledger
 from ..shared.protocol import Call, Result
 from ..shared.run import read_run
+from ..shared.store import Store
 from ..shared.tracker import Tracker
 from ..shared.tracking import Tracking
 from ..shared.units import Manifest
@@ -21,18 +23,29 @@ _SUCCEEDED = ("SUCCEEDED", "SUCCESS")  # a cluster's word, and the local orchest
 
 
 def run(call: Call[Step]) -> Result:
-    """Close a run that succeeded or failed. A run that was never prepared leaves nothing behind."""
+    """Close a run that succeeded or failed; one that never held its run root's lock, or lost it, changes nothing."""
     status = json.loads(call.flags["status"] or "{}")
     succeeded = status.get("state") in _SUCCEEDED
-    if known := read_run(call.store):
+    owner = call.flags["owner"] or call.flags["job-id"] or "by hand"
+    if lock.held_by(call.store) == owner:
         outcome = {"succeeded": succeeded, "error": _message(status), "job": call.flags["job-id"], "ended": time.time()}
-        call.store.write(layout.OUTCOME, json.dumps(outcome, indent=1).encode())
-        if not succeeded and known.tracking:
-            Tracker(Tracking.from_json(dict(known.tracking))).close("FAILED")
-    if not succeeded or call.flags["continues"] != "true":
-        lock.release(call.store, call.flags["owner"] or call.flags["job-id"] or "by hand")
+        _record(call.store, outcome)
+        if not succeeded or call.flags["continues"] != "true":
+            lock.release(call.store, owner)
     now = int(time.time() * 1000)
     return Result(Manifest("closing", VERSION, "", "", {}, {}, {"succeeded": int(succeeded)}, 0.0, now))
+
+
+def _record(store: Store, outcome: dict[str, Any]) -> None:
+    """Tell the run root; and where the run failed, the ledger of its prompts and the tracker."""
+    known = read_run(store)
+    if not known:
+        return
+    store.write(layout.OUTCOME, json.dumps(outcome, indent=1).encode())
+    if not outcome["succeeded"]:
+        Ledger(store, known.name).fail()
+        if known.tracking:
+            Tracker(Tracking.from_json(dict(known.tracking))).close("FAILED")
 
 
 def _message(status: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from ..shared import layout, lock, records
 from ..shared.chat import prompt_ids, response_ids
 from ..shared.digests import digest_json
 from ..shared.errors import UserError
+from ..shared.ledger import Ledger
 from ..shared.models import load_tokenizer
 from ..shared.protocol import Call, Result
 from ..shared.run import Run, check_same, flatten, read_run
@@ -22,7 +23,6 @@ from ..shared.tracking import Tracking, open_runs
 from ..shared.units import Manifest, Unit
 from . import prompts as dealing
 from . import reference
-from .ledger import Ledger, NothingNew
 from .settings import FolderPolicy, Step, given_by
 
 VERSION = 2
@@ -32,6 +32,10 @@ lock's owner where it is not the job; `--only-new-prompts`: true leaves out the 
 this one have taken before, and ends the run at once where too few are left."""
 
 _VERSIONED = ("nashflow", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "mlflow")
+
+
+class NothingNew(Exception):
+    """There are too few new prompts to run on."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
     if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
         prompts = _that_fit(prompts, settings, settings.policy)
     if ledger:
-        prompts = ledger.new(prompts)
+        free = ledger.free(map(_digest, prompts))
+        prompts = [prompt for prompt in prompts if _digest(prompt) in free]
         if len(prompts) <= settings.prompts.held_out:
             raise NothingNew
     named = {
@@ -85,17 +90,11 @@ def run(call: Call[Step]) -> Result:
     settings, store = _with_overrides(call), call.store
     ledger = Ledger(store, settings.run.name) if call.flags["only-new-prompts"] == "true" else None
     try:
-        checked = check(settings, store, ledger)
+        checked = _claimed(call, settings, ledger)
     except NothingNew:
         manifest = Unit(store, "preparation", VERSION, None, {}).publish({}, {"prompts": 0}, started)
         return Result(manifest, parameters={"resolved_run_root": store.uri, "go": "false"})
-    lock.acquire(store, call.flags["owner"] or call.flags["job-id"] or "by hand")
-    # Once more: until the lock was taken, another run could make this run root its own.
     known = read_run(store)
-    if known:
-        check_same(store, known, checked.run)
-    if ledger:
-        ledger.take(checked.prompts)
     policy = reference.bring_in(store, settings.policy, checked.run.inputs["policy"])
     dealt = _deal(store, checked.prompts, settings)
     replace(checked.run, tracking=_tracked(store, settings, known, policy, dealt)).write(store)
@@ -103,6 +102,26 @@ def run(call: Call[Step]) -> Result:
     metrics = {"prompts": len(checked.prompts), "iterations": settings.run.iterations}
     manifest = unit.publish({}, metrics, started)
     return Result(manifest, parameters={"resolved_run_root": store.uri, "go": "true"})
+
+
+def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked:
+    """The checked recipe, once the run root's lock and the prompts are this run's.
+
+    Raises:
+        UserError: as `check`, or another live run holds the lock. NothingNew: as `check`.
+    """
+    while True:
+        checked = check(settings, call.store, ledger)
+        lock.acquire(call.store, call.flags["owner"] or call.flags["job-id"] or "by hand")
+        # Once more: until the lock was taken, another run could make this run root its own.
+        if known := read_run(call.store):
+            check_same(call.store, known, checked.run)
+        if not ledger or ledger.take([_digest(prompt) for prompt in checked.prompts]):
+            return checked
+
+
+def _digest(prompt: dealing.Prompt) -> str:
+    return digest_json([prompt.messages, prompt.given])
 
 
 def _with_overrides(call: Call[Step]) -> Step:

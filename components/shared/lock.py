@@ -1,7 +1,8 @@
 """The run lock: one run at a time under a run root.
 
 The lock is a small JSON object in the store with an owner and an expiry. A laptop's runner also records its process, so
-that a killed run's lock is known to be stale at once; a pod's lock is renewed by the steps and lapses by its expiry.
+that a killed run's lock is known to be stale at once. The steps of a cluster's run renew its lock, and between them it
+has to last while pods wait for accelerators: it lapses after a day. The closing step gives it back earlier.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ from . import layout
 from .errors import UserError
 from .store import Store
 
-TTL_SECONDS = 600.0
+PROCESS_TTL_SECONDS, TTL_SECONDS = 600.0, 24 * 3600.0
+"""How long a lock lasts unless it is renewed: a process's, and a cluster's run's."""
 _RENEW_SECONDS = 60.0
 # Linux counts a process's start from a boot time that moves when the clock is set.
 _CLOCK_STEP_SECONDS = 5.0
@@ -46,20 +48,25 @@ def acquire(store: Store, owner: str, *, process: bool = False) -> None:
         if held and not _alive(held):
             held = {}
         if held and not _renewable(held, owner, process):
-            until = time.strftime("%H:%M:%S", time.localtime(held["expires"]))
+            until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held["expires"]))
             raise UserError(
                 f"{store.uri}: in use by the run {held['owner']} on {held['host']} (lock renewed until {until}): "
-                "wait for it to end, or choose another run root"
+                f"wait for it to end, or choose another run root; if it is gone for good, delete {layout.LOCK} there"
             )
         holder = {key: held[key] for key in ("host", "pid", "started")} if held and not process else _holder(process)
         if _write(store, {"owner": owner, **holder}, current[1] if current else None):
             return
 
 
+def held_by(store: Store) -> str:
+    """Who took the lock last and has not given it back, alive or not; empty if nobody."""
+    current = store.read_version(layout.LOCK)
+    return str(_parsed(current[0]).get("owner", "")) if current else ""
+
+
 def release(store: Store, owner: str) -> None:
     """Give the lock back, if `owner` still holds it."""
-    current = store.read_version(layout.LOCK)
-    if current and _parsed(current[0]).get("owner") == owner:
+    if held_by(store) == owner:
         store.delete(layout.LOCK)
 
 
@@ -92,7 +99,8 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 
 def _write(store: Store, lock: dict[str, Any], version: str | None) -> bool:
-    return store.swap(layout.LOCK, json.dumps({**lock, "expires": time.time() + TTL_SECONDS}).encode(), version)
+    seconds = TTL_SECONDS if lock["pid"] is None else PROCESS_TTL_SECONDS
+    return store.swap(layout.LOCK, json.dumps({**lock, "expires": time.time() + seconds}).encode(), version)
 
 
 def _holder(process: bool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def resumed(run: Any, name: str, run_root: str, version: Any = None) -> Any:
 
     It shares the other's lock, which has not run out yet.
     """
-    given = dict(run.runtime_config.parameters or {}) | {"run_root": run_root, "owner": _owner(run)}
+    given = dict(run.runtime_config.parameters or {}) | {"run_root": run_root, "owner": owner_of(run)}
     return kfp_server_api.V2beta1Run(
         display_name=name,
         description=f"goes on with {run.display_name} ({run.run_id})",
@@ -67,9 +67,10 @@ def pipeline_name(connection: Connection, run: Any) -> str:
 
 def _name(pipeline: str, first: int, before: Any) -> str:
     """The same for every attempt to submit this run of this chain, so that it is found instead of made twice."""
-    return f"{pipeline}-{first:03d}-{_owner(before)}"
+    return f"{pipeline}-{first:03d}-{owner_of(before)}"
 
 
-def _owner(run: Any) -> str:
-    """Who holds the lock of the run root: the first run under it."""
-    return str((run.runtime_config.parameters or {}).get("owner") or run.run_id)
+def owner_of(run: Any) -> str:
+    """Who holds the lock of a run's run root: the first of the runs that go on under it."""
+    given = (run.runtime_config.parameters or {}) if run.runtime_config else {}
+    return str(given.get("owner") or run.run_id)

@@ -40,6 +40,9 @@ def submit(
         str, typer.Option(help="s3://bucket/prefix that the run lives under. Default: the recipe's cluster.run_root.")
     ] = "",
     first_iteration: FirstIteration = 1,
+    name: Annotated[
+        str, typer.Option(help="The run's name: the same command again finds it instead of starting it again.")
+    ] = "",
     experiment: Experiment = "nashflow",
     service_account: ServiceAccount = "",
     wait: Wait = False,
@@ -53,7 +56,8 @@ def submit(
 
     loaded = load_recipe(recipe, overrides or [])
     connection = _connect(access)
-    _go_on(connection, start(connection, loaded, run_root, experiment, service_account, package, first_iteration), wait)
+    run = start(connection, loaded, run_root, experiment, service_account, package, first_iteration, name)
+    _go_on(connection, run, wait)
 
 
 @app.command()

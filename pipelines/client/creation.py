@@ -20,18 +20,19 @@ def create_once(
     find: Callable[[], T | None],
     method: Callable[..., T],
     *arguments: Any,
+    attempts: int = _ATTEMPTS,
     **options: Any,
 ) -> T:
     """Call the API's `method`, which creates `what`, or take what an earlier attempt or somebody else has made.
 
     After a request that broke, nobody knows whether it had its effect: then `find` looks for the thing by its name, for
     as long as a request that is still under way may need, before it is tried again. A request that the server may still
-    be at work on is not tried again at all.
+    be at work on is not tried again at all. `attempts` is 1 where the server would make two things of one name.
 
     Raises:
         UserError: the server refuses it. ConnectionError: it stays away, or it is not known what became of the request.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(attempts):
         try:
             created: T = connection.send(method, *arguments, **options)
             return created

@@ -1,6 +1,7 @@
 """`nashflow runs`, `cancel` and `retry`: the runs that the server knows."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.table import Table
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import JOB
 
-from .chain import pipeline_name, resumed
+from .chain import owner_of, pipeline_name, resumed
 from .clock import in_words, known, seconds_between
 from .connection import Connection, NotFound
 from .submission import start_run, unique_name
@@ -92,8 +93,23 @@ def retry(connection: Connection, name: str) -> Any:
     given = (run.runtime_config.parameters or {}) if run.runtime_config else {}
     if not given.get("run_root"):
         raise UserError(f"{run.display_name}: has no parameter run_root, so it was not submitted by nashflow")
+    for other in _since(connection, run):
+        if other.state not in FINISHED and owner_of(other) == owner_of(run):
+            state, how = (other.state or "at work").lower(), f"`nashflow wait {other.run_id} {connection.access.flags}`"
+            raise UserError(f"{run.display_name}: {other.display_name} goes on with it already, and is {state}: {how}")
     run_root = given["run_root"].replace(JOB, run.run_id)
     return start_run(connection, resumed(run, unique_name(pipeline_name(connection, run)), run_root))
+
+
+def _since(connection: Connection, run: Any) -> Iterator[Any]:
+    """The runs of a run's experiment that were submitted after it, the newest first."""
+    newest = connection.every(
+        connection.client.runs.run_service_list_runs,
+        "runs",
+        sort_by="created_at desc",
+        experiment_id=run.experiment_id,
+    )
+    return itertools.takewhile(lambda other: other.run_id != run.run_id, newest)
 
 
 def _in_namespace(connection: Connection) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import kfp_server_api
 
+from nashflow.components.shared.errors import UserError
+
 from ..recipe import Recipe
 from .connection import Connection
 from .creation import create_once
@@ -37,26 +39,33 @@ def submit(
     service_account: str = "",
     package: Path | None = None,
     first: int = 1,
+    name: str = "",
 ) -> Any:
     """Start a run of a recipe, from iteration `first` on; the run. `package` is where the compiled pipeline is kept.
 
+    A run of this `name` that there is already is the one.
+
     Raises:
-        UserError: the recipe, the run root or a right is missing. ConnectionError: the server stays away.
+        UserError: the recipe, the run root or a right is missing; the name is another recipe's run's.
+        ConnectionError: the server stays away.
     """
     with TemporaryDirectory(prefix="nashflow-submit-") as folder:
         compiled = compile_package(recipe, package or Path(folder, "pipeline.yaml"), first)
         root = run_root_of(compiled, run_root)
         uploaded = upload(connection, compiled)
-    return start_run(
+    run = start_run(
         connection,
         kfp_server_api.V2beta1Run(
-            display_name=unique_name(compiled.name),
+            display_name=name or unique_name(compiled.name),
             experiment_id=experiment_id(connection, experiment),
             pipeline_version_reference=uploaded.reference,
             runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"run_root": root}),
             service_account=service_account or compiled.service_account or None,
         ),
     )
+    if not run.pipeline_version_reference or run.pipeline_version_reference.pipeline_version_id != uploaded.version_id:
+        raise UserError(f"--name {name}: is a run of another recipe, or of other settings: choose another name")
+    return run
 
 
 def upload(connection: Connection, package: Package) -> Uploaded:
@@ -113,7 +122,10 @@ def unique_name(pipeline: str) -> str:
 def start_run(connection: Connection, body: Any) -> Any:
     """Start one run, whatever becomes of the request; its display name has to be its own.
 
-    A run of this name that is there already is the one: an earlier attempt has made it.
+    A run of this name that is there already is the one: an earlier attempt has made it. No request is sent twice.
+
+    Raises:
+        UserError: the server refuses it. ConnectionError: it stays away, or it is not known what became of the request.
     """
     runs = connection.client.runs
 
@@ -122,4 +134,4 @@ def start_run(connection: Connection, body: Any) -> Any:
         return next(iter(connection.find(runs.run_service_list_runs, "runs", body.display_name, **options)), None)
 
     what = f"the run {body.display_name}"
-    return find() or create_once(connection, what, find, runs.run_service_create_run, body)
+    return find() or create_once(connection, what, find, runs.run_service_create_run, body, attempts=1)

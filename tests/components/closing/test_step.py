@@ -29,6 +29,12 @@ def outcome(run: SandboxRun) -> dict[str, Any]:
     return dict(json.loads(run.store.read(layout.OUTCOME)))
 
 
+@pytest.fixture(autouse=True)
+def held(prepared: SandboxRun) -> None:
+    lock.release(prepared.store, lock.held_by(prepared.store))
+    lock.acquire(prepared.store, "job-1")
+
+
 @pytest.mark.parametrize("state", ["SUCCEEDED", "SUCCESS"])
 def test_a_run_that_succeeded(state: str, prepared: SandboxRun) -> None:
     assert close(prepared, {"state": state}) == 1
@@ -40,11 +46,14 @@ def test_a_run_that_failed_says_what_kfp_says(prepared: SandboxRun) -> None:
     assert close(prepared, FAILURE) == 0
     assert outcome(prepared)["error"] == "task training-001-main failed"
     assert not outcome(prepared)["succeeded"]
-    assert close(prepared, None) == 0, "no word is no success"
+
+
+def test_no_word_is_no_success(prepared: SandboxRun) -> None:
+    assert close(prepared, None) == 0
+    assert not outcome(prepared)["succeeded"]
 
 
 def test_the_lock_is_given_back_by_its_owner_alone(prepared: SandboxRun) -> None:
-    lock.acquire(prepared.store, "job-1")
     close(prepared, FAILURE, job_id="job-2")
     with pytest.raises(UserError, match="in use by the run job-1"):
         lock.acquire(prepared.store, "job-3")
@@ -52,8 +61,15 @@ def test_the_lock_is_given_back_by_its_owner_alone(prepared: SandboxRun) -> None
     lock.acquire(prepared.store, "job-3")
 
 
+def test_a_run_that_was_refused_changes_nothing_of_the_one_at_work(prepared: SandboxRun) -> None:
+    before = snapshot(prepared.root)
+    assert close(prepared, FAILURE, job_id="job-2") == 0
+    assert snapshot(prepared.root) == before
+    close(prepared, {"state": "SUCCEEDED"})
+    assert outcome(prepared)["job"] == "job-1"
+
+
 def test_the_lock_is_left_to_the_run_that_goes_on_unless_there_is_none(prepared: SandboxRun) -> None:
-    lock.acquire(prepared.store, "job-1")
     close(prepared, {"state": "SUCCEEDED"}, continues="true")
     with pytest.raises(UserError, match="in use by the run job-1"):
         lock.acquire(prepared.store, "job-3")

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -63,10 +64,10 @@ def test_a_live_run_is_not_disturbed(run_store: Store) -> None:
     before = held(run_store)
     with pytest.raises(UserError) as caught:
         lock.acquire(run_store, "second")
-    until = time.strftime("%H:%M:%S", time.localtime(before["expires"]))
+    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(before["expires"]))
     assert str(caught.value) == (
         f"{run_store.uri}: in use by the run first on {socket.gethostname()} (lock renewed until {until}): "
-        "wait for it to end, or choose another run root"
+        "wait for it to end, or choose another run root; if it is gone for good, delete lock.json there"
     )
     assert held(run_store) == before
     assert before["expires"] == pytest.approx(time.time() + lock.TTL_SECONDS, abs=30)
@@ -87,6 +88,20 @@ def test_a_run_renews_its_own(local_store: Store) -> None:
     written(local_store, expires=time.time() + 5)
     lock.acquire(local_store, "first")
     assert held(local_store)["expires"] > time.time() + lock.TTL_SECONDS - 30
+
+
+def test_a_process_holds_it_for_minutes_and_a_clusters_run_for_a_day(local_store: Store, tmp_path: Path) -> None:
+    lock.acquire(local_store, "first")
+    assert held(local_store)["expires"] == pytest.approx(time.time() + 24 * 3600, abs=30)
+    other = open_store(str(tmp_path / "other"))
+    lock.acquire(other, "first", process=True)
+    assert held(other)["expires"] == pytest.approx(time.time() + 600, abs=30)
+
+
+def test_it_says_who_held_it_last(local_store: Store) -> None:
+    assert lock.held_by(local_store) == ""
+    written(local_store, expires=time.time() - 1)
+    assert lock.held_by(local_store) == "first"
 
 
 def test_a_lapsed_lock_is_free(run_store: Store) -> None:

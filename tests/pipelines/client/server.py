@@ -99,7 +99,7 @@ class KfpServer:
         self.multi_user = False
         self.seen: list[str] = []
         self.on_poll: Callable[[int], None] = lambda polls: None
-        self.slow_seconds = 0.6
+        self.slow_seconds, self.later_seconds = 0.6, 0.1
         self._polls: dict[str, int] = {}
         self._lock = threading.RLock()
         self._clock = 0
@@ -436,7 +436,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.when == "after":
             effect()
         elif fault.when == "later":
-            threading.Timer(0.1, effect).start()
+            threading.Timer(self.kfp.later_seconds, effect).start()
         if fault.kind == "reset":
             # Closed without an answer, and with no time to linger.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

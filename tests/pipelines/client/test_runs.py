@@ -102,13 +102,35 @@ def test_retry_of_a_firing_keeps_its_run_root(call: Call, kfp: KfpServer) -> Non
         }
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_retry_starts_one_run_through_a_broken_request(submit: Call, call: Call, kfp: KfpServer, when: str) -> None:
+@pytest.mark.parametrize(("when", "code", "runs"), [("before", 75, 1), ("after", 0, 2)])
+def test_retry_starts_one_run_at_most_through_a_broken_request(
+    submit: Call, call: Call, kfp: KfpServer, when: str, code: int, runs: int
+) -> None:
     submit()
     (run,) = kfp.runs.values()
     at(kfp, run, "FAILED")
     kfp.faults = [Fault("POST .*/runs", "reset", when)]
-    assert (call("retry", run.run_id, "--host", kfp.url).code, len(kfp.runs)) == (0, 2)
+    assert (call("retry", run.run_id, "--host", kfp.url).code, len(kfp.runs)) == (code, runs)
+
+
+def test_what_is_retried_already_is_not_retried_again(submit: Call, call: Call, kfp: KfpServer) -> None:
+    submit()
+    (run,) = kfp.runs.values()
+    at(kfp, run, "FAILED")
+    assert call("retry", run.run_id, "--host", kfp.url).code == 0
+    *_, second = kfp.runs.values()
+    at(kfp, second, "RUNNING")
+    refused = call("retry", run.run_id, "--host", kfp.url)
+    assert (refused.code, len(kfp.runs)) == (2, 2)
+    assert (
+        f"{second.display_name} goes on with it already, and is running: `nashflow wait {second.run_id}" in refused.line
+    )
+    at(kfp, second, "FAILED")
+    assert call("retry", run.run_id, "--host", kfp.url).code == 0
+    *_, third = kfp.runs.values()
+    at(kfp, third, "RUNNING")
+    refused = call("retry", second.run_id, "--host", kfp.url)
+    assert (refused.code, third.display_name in refused.line) == (2, True)
 
 
 def test_retry_waits_if_that_is_wanted(submit: Call, call: Call, kfp: KfpServer) -> None:

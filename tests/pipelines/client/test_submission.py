@@ -1,6 +1,7 @@
 """`nashflow submit`: what it makes, what it uses again, and that a run is never started twice."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,30 @@ def test_the_namespace_goes_with_every_call(submit: Call, kfp: KfpServer) -> Non
 
 
 @pytest.mark.parametrize("kind", ["502", "503", "reset"])
-def test_a_request_that_broke_before_its_effect_is_sent_again(submit: Call, kfp: KfpServer, kind: str) -> None:
+def test_a_request_that_broke_before_its_effect_is_not_sent_again(submit: Call, kfp: KfpServer, kind: str) -> None:
+    """Nobody can know that it will have none: the user hears what to look for."""
     kfp.faults = [Fault(CREATE, kind)]
-    assert (submit().code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (0, 1, 2)
+    done = submit()
+    assert (done.code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (75, 0, 1)
+    assert f"before you try again, see that it has not appeared since: `nashflow runs --host {kfp.url}`" in done.line
+
+
+def test_a_request_that_has_its_effect_long_after_it_broke_makes_no_second_run(submit: Call, kfp: KfpServer) -> None:
+    kfp.faults = [Fault(CREATE, "502", "later")]
+    kfp.later_seconds = 0.8
+    assert submit().code == 75
+    time.sleep(1.5)
+    assert len(kfp.runs) == 1
+
+
+def test_a_name_makes_the_same_command_the_same_run(submit: Call, kfp: KfpServer) -> None:
+    kfp.faults = [Fault(CREATE, "502")]
+    assert submit("--name", "nightly-7").code == 75
+    assert [submit("--name", "nightly-7").code for _ in range(2)] == [0, 0]
+    assert [run.display_name for run in kfp.runs.values()] == ["nightly-7"]
+    refused = submit("--name", "nightly-7", "--set", "training.learning_rate=0.5")
+    assert (refused.code, len(kfp.runs)) == (2, 1)
+    assert "--name nightly-7: is a run of another recipe, or of other settings" in refused.line
 
 
 @pytest.mark.usefixtures("settling")
@@ -135,7 +157,7 @@ def test_a_server_that_breaks_and_stays_away_leaves_no_doubt_unsaid(submit: Call
 
 def test_a_server_that_keeps_breaking_is_given_up(submit: Call, kfp: KfpServer) -> None:
     kfp.faults = [Fault(CREATE, "502", times=99)]
-    assert (submit().code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (75, 0, 4)
+    assert (submit().code, len(kfp.runs), kfp.seen.count("POST /apis/v2beta1/runs")) == (75, 0, 1)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -1,0 +1,61 @@
+"""Which prompts the runs of one name have taken, so that a recurring run can wait for new ones."""
+
+import json
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from .store import Store
+
+
+class _Entries(NamedTuple):
+    """What a ledger says."""
+
+    taken: dict[str, str]
+    """Run root by prompt digest."""
+    failed: list[str]
+    """Run roots of runs that failed: others may take their prompts."""
+
+
+class Ledger:
+    """The ledger `<prefix>/ledgers/<run name>.json` beside the run roots, as the run under one of them sees it."""
+
+    def __init__(self, run_root: Store, name: str) -> None:
+        self._store = run_root.at("..")
+        self._key = f"ledgers/{name}.json"
+        self._run = run_root.uri
+
+    def free(self, prompts: Iterable[str]) -> set[str]:
+        """Those of `prompts` (digests) that this run may take: after a restart its own alone, else the new ones."""
+        entries, _ = self._read()
+        holders = {prompt: entries.taken.get(prompt) for prompt in prompts}
+        own = {prompt for prompt, holder in holders.items() if holder == self._run}
+        return own or {prompt for prompt, holder in holders.items() if not holder or holder in entries.failed}
+
+    def take(self, prompts: Collection[str]) -> bool:
+        """Write down that this run takes `prompts` (digests); False, and nothing is written, if another was faster."""
+        while True:
+            entries, version = self._read()
+            open_to_me = {None, self._run, *entries.failed}
+            if any(entries.taken.get(prompt) not in open_to_me for prompt in prompts):
+                return False
+            taken = entries.taken | dict.fromkeys(prompts, self._run)
+            if self._write(taken, [run for run in entries.failed if run != self._run], version):
+                return True
+
+    def fail(self) -> None:
+        """Leave the prompts of this run, which failed, to others; it keeps those that nobody takes until it goes on."""
+        while True:
+            entries, version = self._read()
+            if self._run not in entries.taken.values() or self._run in entries.failed:
+                return
+            if self._write(entries.taken, [*entries.failed, self._run], version):
+                return
+
+    def _read(self) -> tuple[_Entries, str | None]:
+        current = self._store.read_version(self._key)
+        return (_Entries(**json.loads(current[0])), current[1]) if current else (_Entries({}, []), None)
+
+    def _write(self, taken: dict[str, str], failed: list[str], version: str | None) -> bool:
+        # A run without prompts of its own, all taken by others since, need not be remembered.
+        entries = _Entries(taken, sorted(set(failed) & set(taken.values())))
+        return self._store.swap(self._key, json.dumps(entries._asdict(), sort_keys=True).encode(), version)
