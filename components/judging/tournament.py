@@ -89,6 +89,16 @@ def win_rates(count: int) -> Tournament:
     ]
 
 
+def extremes(count: int) -> Tournament:
+    """Every sample meets every other one; the highest mean win rate makes a pair with the lowest, either side measured
+    against all (SPPO's published code). Of equals the first is best and the last worst.
+    """
+    everybody = tuple(range(count))
+    matches = list(combinations(everybody, 2))
+    best, worst = _best_and_worst(_scores(count, matches, (yield matches)))
+    return [Candidate(best, worst, best != worst, everybody)]
+
+
 def max_min(count: int) -> Tournament:
     """Every sample meets every other one; the highest mean win rate makes a pair with the lowest; of equals the
     first is best and the last worst.
@@ -98,7 +108,7 @@ def max_min(count: int) -> Tournament:
     """
     matches = list(combinations(range(count), 2))
     scores = _scores(count, matches, (yield matches))
-    best, worst = max(range(count), key=scores.__getitem__), min(reversed(range(count)), key=scores.__getitem__)
+    best, worst = _best_and_worst(scores)
     return [Candidate(best, worst, scores[best] > scores[worst])]
 
 
@@ -132,6 +142,7 @@ TOURNAMENTS: Mapping[Comparisons, Callable[[int], Tournament]] = {
     "iid": iid_pairs,
     "all_pairs": all_pairs,
     "win_rates": win_rates,
+    "extremes": extremes,
     "max_min": max_min,
     "versus_opponent": versus_opponent,
     "given": given,
@@ -152,6 +163,11 @@ def _scores(count: int, matches: Sequence[Match], outcomes: Sequence[Outcome]) -
         scores[first] += outcome
         scores[second] -= outcome
     return scores
+
+
+def _best_and_worst(scores: Sequence[float]) -> Match:
+    """The first of the highest scores, the last of the lowest."""
+    return max(range(len(scores)), key=scores.__getitem__), min(reversed(range(len(scores))), key=scores.__getitem__)
 
 
 def _neighbours(samples: Sequence[int]) -> list[Match]:

@@ -25,9 +25,9 @@ class SPPO(SelfPlayMethod):
     """η, the learning rate of multiplicative weights."""
     samples: int = Field(8, ge=2)
     """K, the number of responses sampled per prompt."""
-    comparisons: Literal["win_rates", "max_min"] = "win_rates"
-    """win_rates: every response regresses on its mean win rate among the K; max_min: the best and the worst of them, on
-    their own comparison (with binary labels the published hard variant, targets ±η/2)."""
+    comparisons: Literal["win_rates", "extremes", "max_min"] = "win_rates"
+    """win_rates: every response regresses on its mean win rate among the K; extremes: the best and the worst alone, as
+    the published code does; max_min: these two on their own comparison (with binary labels, the hard variant: ±η/2)."""
     labels: Labels = "soft"
     """soft: the oracle's probabilities; binary: their side of 1/2; sampled: a coin with them."""
 

@@ -69,7 +69,7 @@ def _minimiser(phase: Phase, source: Phase, policies: Mapping[str, Array], matri
     if log_sampler is None or phase.reduction != "sum" or phase.updates is not None:
         return None
     log_base = _mixture(phase.weights, policies)
-    chosen_from_many = source.comparisons in ("bracket", "max_min")
+    chosen_from_many = source.comparisons in ("bracket", "extremes", "max_min")
     if source.labels == "binary" and not chosen_from_many and not source.given:
         matrix = np.where(matrix == 0.5, 0.5, matrix > 0.5)
     if phase.link == "squared":

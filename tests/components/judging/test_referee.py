@@ -98,6 +98,7 @@ MATCHES: dict[Comparisons, Callable[[int], int]] = {
     "iid": lambda count: count // 2,
     "all_pairs": lambda count: count * (count - 1) // 2,
     "win_rates": lambda count: count * (count - 1) // 2,
+    "extremes": lambda count: count * (count - 1) // 2,
     "max_min": lambda count: count * (count - 1) // 2,
     "versus_opponent": lambda count: count - 1,
 }
@@ -107,10 +108,11 @@ CANDIDATES: dict[Comparisons, Callable[[int], int]] = {
     "iid": lambda count: count // 2,
     "all_pairs": lambda count: count * (count - 1) // 2,
     "win_rates": lambda count: count // 2,
+    "extremes": lambda count: 1,
     "max_min": lambda count: 1,
     "versus_opponent": lambda count: (count - 1) // 2,
 }
-APART: tuple[Comparisons, ...] = ("win_rates", "versus_opponent")
+APART: tuple[Comparisons, ...] = ("win_rates", "extremes", "versus_opponent")
 """Where each side of a pair has a label of its own."""
 
 
@@ -250,7 +252,7 @@ def test_sides_measured_against_others_have_their_mean_label_and_win_rate(case: 
 
     for row in result.pairs:
         row_id, count = row["row_id"], len(case.prompts[0].samples)
-        others = range(count) if case.comparisons == "win_rates" else [count - 1]
+        others = range(count) if case.comparisons in ("win_rates", "extremes") else [count - 1]
         rates = []
         for side in ("chosen", "rejected"):
             assert row[f"{side}_label"] == pytest.approx(
@@ -430,6 +432,15 @@ def test_win_rates_by_hand() -> None:
     assert [row["probability"] for row in result.pairs] == pytest.approx(
         [0.5 + (rate["a"] - rate["b"]) / 4, 0.5 + (rate["d"] - rate["c"]) / 4]
     )
+    assert (result.counts["comparisons"], result.counts["oracle_calls"]) == (6, 6)
+
+
+def test_extremes_by_hand() -> None:
+    """Among a, b, c, d the best is a, at 1.4 in sum, and the worst c, at -1.6; both are measured against all four."""
+    wins = preferring(ab=0.6, ac=0.7, ad=0.9, bc=0.8, bd=0.5, cd=0.2)
+    result = judged([prompt(0, *"abcd")], wins, "extremes", "soft")
+    worst = (-0.4 - 0.6 - 0.6) / 4
+    assert labelled(result) == [pytest.approx((0, 2, (0.2 + 0.4 + 0.8) / 4, worst))]
     assert (result.counts["comparisons"], result.counts["oracle_calls"]) == (6, 6)
 
 

@@ -15,6 +15,7 @@ from nashflow.components.judging.tournament import (
     Tournament,
     all_pairs,
     bracket,
+    extremes,
     iid_pairs,
     max_min,
     versus_opponent,
@@ -270,6 +271,17 @@ def test_win_rates_pair_neighbours_and_measure_both_against_all(game: tuple[int,
         assert (candidate.stands, candidate.against) == (True, tuple(range(count)))
         assert rates[candidate.chosen] >= rates[candidate.rejected]
         assert rates[candidate.chosen] > rates[candidate.rejected] or candidate.chosen < candidate.rejected
+
+
+@properties
+@given(labels())
+def test_extremes_are_best_and_worst_measured_against_all(game: tuple[int, Signs]) -> None:
+    count, signs = game
+    rounds, [candidate] = played(extremes(count), signs)
+    rates = scores(count, signs)
+    assert [len(matches) for matches in rounds] == [count * (count - 1) // 2]
+    assert (rates[candidate.chosen], rates[candidate.rejected]) == (max(rates), min(rates))
+    assert (candidate.stands, candidate.against) == (candidate.chosen != candidate.rejected, tuple(range(count)))
 
 
 # --- others than the samples themselves ------------------------------------------------------------------------------

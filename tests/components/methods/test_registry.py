@@ -124,7 +124,11 @@ LINES = [
     ),
     ("onpo", {"eta": 0}, "method.eta: Input should be greater than 0, not 0"),
     ("onpo", {"tau": 0.1}, "method.tau: unknown key; did you mean method.eta?"),
-    ("sppo", {"comparisons": "iid"}, "method.comparisons: Input should be 'win_rates' or 'max_min', not 'iid'"),
+    (
+        "sppo",
+        {"comparisons": "iid"},
+        "method.comparisons: Input should be 'win_rates', 'extremes' or 'max_min', not 'iid'",
+    ),
     (
         "sppo",
         {"samples": 5},
