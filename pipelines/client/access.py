@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -48,20 +49,47 @@ class Access:
     @property
     def flags(self) -> str:
         """The options that lead to the same server, for a command line to be shown; never the token."""
-        where = f"--kube-context {self.kube_context}" if self.kube_context else f"--host {self}"
-        return where + (f" --namespace {self.namespace}" if self.namespace else "")
+        options = {
+            "--kube-context": self.kube_context,
+            "--host": "" if self.kube_context else str(self),
+            "--namespace": self.namespace,
+            "--token-file": self.token_file,
+            "--ca-cert": self.ca_cert,
+        }
+        return shlex.join(part for option, value in options.items() if value for part in (option, value))
+
+
+_OVERRULED = {"host": "kube_context", "token": "token_file"}
+"""What counts from the environment only while the other is not on the command line."""
+
+
+def on_command_line(context: typer.Context, name: str) -> bool:
+    """Whether the parameter `name` of a command was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def with_access(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options above after its own, in the place of its parameter `access`."""
+    """A command with the options above after its own, in the place of its parameter `access`.
+
+    It may also have a parameter `context`, which is typer's.
+    """
     options = inspect.signature(Access).parameters
-    own = inspect.signature(command).parameters
+    own = dict(inspect.signature(command).parameters)
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 
     @functools.wraps(command)
-    def wrapped(**given: Any) -> None:
-        command(access=Access(**{name: given.pop(name) for name in options}), **given)
+    def wrapped(context: typer.Context, **given: Any) -> None:
+        values = {name: given.pop(name) for name in options}
+        for name, rival in _OVERRULED.items():
+            if on_command_line(context, rival) and not on_command_line(context, name):
+                values[name] = ""
+        if "context" in own:
+            given["context"] = context
+        command(access=Access(**values), **given)
 
-    shown = [parameter for name, parameter in own.items() if name != "access"] + list(options.values())
+    others = [parameter for name, parameter in own.items() if name not in ("access", "context")]
+    shown = [context, *others, *options.values()]
     wrapped.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return wrapped

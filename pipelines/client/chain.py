@@ -29,6 +29,7 @@ def resumed(run: Any, name: str, run_root: str, version: Any = None) -> Any:
             parameters=given, pipeline_root=run.runtime_config.pipeline_root
         ),
         service_account=run.service_account,
+        plugins_input=run.plugins_input,
     )
 
 

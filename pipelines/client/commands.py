@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nashflow.components.shared.errors import UserError
-
 from ..options import FirstIteration, Overrides, RecipeArgument
 from .access import Access, with_access
 
@@ -131,6 +129,7 @@ def logs(
 @app.command()
 @with_access
 def schedule(
+    context: typer.Context,
     access: Access,
     recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe, to be run again and again.")] = "",
     cron: Annotated[str, typer.Option(help="When: six fields, seconds first, such as '0 0 3 * * 1'.")] = "",
@@ -151,7 +150,8 @@ def schedule(
     service_account: ServiceAccount = "",
     owner: Annotated[str, typer.Option(help="Whose schedule it is; others' are not touched.")] = "command-line",
     paused: Annotated[
-        bool | None, typer.Option("--pause/--resume", help="Without RECIPE: stop the schedule of this name, or go on.")
+        bool | None,
+        typer.Option("--pause/--resume", help="Stop the RECIPE's schedule, or that of --name; or let it go on."),
     ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the schedule of this name.")] = False,
     show: Annotated[bool, typer.Option("--list", help="List the schedules.")] = False,
@@ -161,23 +161,15 @@ def schedule(
 ) -> None:
     """Run a recipe again and again, each time under a run root of its own; the schedule is found again by its name."""
     from ..recipe import load_recipe
-    from . import schedules
+    from . import recurring, schedules
     from .listing import print_done, print_schedules
+    from .mode import mode_of
 
-    _check_mode(
-        {
-            "RECIPE": recipe,
-            "--file": file,
-            "--list": show,
-            "--delete": delete,
-            "--pause or --resume": paused is not None,
-        },
-        name,
-    )
+    mode = mode_of(context, name)
     declared = schedules.ScheduleFile(owner=owner)
     if file:
         declared = schedules.read_schedules(file)
-    elif recipe:
+    elif mode == "recipe":
         one = {
             "name": name or load_recipe(recipe, overrides or []).run.name,
             "recipe": recipe,
@@ -185,7 +177,7 @@ def schedule(
             "cron": cron,
             "concurrency": concurrency,
             "catchup": catchup,
-            "paused": bool(paused),
+            "paused": paused,
             "only_new_prompts": only_new_prompts,
             "run_root": run_root,
             "experiment": experiment,
@@ -193,28 +185,17 @@ def schedule(
         }
         declared = schedules.ScheduleFile(owner=owner, schedules=(schedules.Schedule.parse(one, "schedule"),))
     connection = _connect(access)
-    if declared.schedules or file:
-        done = schedules.reconcile(connection, declared.owner, declared.schedules, only_these=bool(file))
+    if mode in ("recipe", "file"):
+        done = schedules.reconcile(connection, declared.owner, declared.schedules, only_these=mode == "file")
         print_done(done, declared.schedules)
     elif show:
-        print_schedules(schedules.list_schedules(connection), _console())
+        print_schedules(recurring.list_recurring(connection), _console())
     elif delete:
         schedules.delete(connection, name, owner)
         print_done({name: "deleted"})
     else:
         schedules.pause(connection, name, owner, bool(paused))
         print_done({name: "paused" if paused else "resumed"})
-
-
-def _check_mode(modes: dict[str, Any], name: str) -> None:
-    """One thing at a time: declare a recipe's schedule, or do something about schedules that there are."""
-    given = [mode for mode, value in modes.items() if value]
-    if given == ["RECIPE", "--pause or --resume"]:
-        return
-    if len(given) != 1:
-        raise UserError(f"schedule: give one of {', '.join(modes)}" + (f", not {' and '.join(given)}" if given else ""))
-    if given[0] in ("--delete", "--pause or --resume") and not name:
-        raise UserError(f"schedule: {given[0]}: say which one with --name; --list shows them")
 
 
 def _connect(access: Access) -> "Connection":

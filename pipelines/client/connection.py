@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import kfp.client
 import tenacity
@@ -35,8 +35,13 @@ class NotFound(UserError):
 class _Client(kfp.client.Client):  # type: ignore[misc]
     """KFP's client without its own loops: repeating is ours, and a read-only home is fine."""
 
-    def _load_config(self, *arguments: Any, **options: Any) -> Any:
-        config = super()._load_config(*arguments, **options)
+    def __init__(self, host: str, **options: Any) -> None:
+        self._given = host
+        super().__init__(host=host or None, **options)
+
+    def _load_config(self, _host: Any, *arguments: Any, **options: Any) -> Any:
+        # `_host` may be the environment's, which a kube context has overruled.
+        config = super()._load_config(self._given, *arguments, **options)
         config.retries = False  # redirects too: they lead to a login page
         if (refresh := config.refresh_api_key_hook) and self._KUBE_PROXY_PATH.partition("{")[0] in config.host:
             host = config.host.rstrip("/")
@@ -111,8 +116,11 @@ class Connection:
 
     def link(self, run_id: str) -> str:
         """The run's page in the user interface, or how to find it."""
-        interface = os.environ.get("KF_PIPELINES_UI_ENDPOINT") or self.access.host
-        return f"{interface.rstrip('/')}/#/runs/details/{run_id}" if interface else f"run {run_id}"
+        # Inside the cluster the host is the API server itself, which has no pages.
+        served = urlsplit(self.access.host).hostname or ""
+        host = "" if served.partition(".")[0] == "ml-pipeline" else self.access.host
+        interface = os.environ.get("KF_PIPELINES_UI_ENDPOINT") or host
+        return f"{redact(interface).rstrip('/')}/#/runs/details/{run_id}" if interface else f"run {run_id}"
 
     def translated(self, error: Exception) -> Exception:
         """The error as the user's to mend, or as a server that is away: one line."""
@@ -165,7 +173,7 @@ def connect(access: Access) -> Connection:
         warnings.simplefilter("ignore")
         try:
             client = _Client(
-                host=access.host or None,
+                access.host,
                 # Beside a kube context this would name the namespace of the API server.
                 namespace="kubeflow" if access.kube_context else access.namespace or "kubeflow",
                 existing_token=access.token or None,

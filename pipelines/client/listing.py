@@ -11,15 +11,16 @@ from rich.table import Table
 from nashflow.components.shared.errors import UserError
 
 from .cron import check_cron, cron_in_words, next_firings
-from .schedules import Schedule, is_enabled, owner_of
+from .recurring import is_enabled, owner_of
+from .schedules import Schedule
 
 
 def print_done(done: Mapping[str, str], declared: Iterable[Schedule] = ()) -> None:
     """What was done to each schedule; for those that are there, when they fire next."""
-    crons = {schedule.name: schedule.cron for schedule in declared if not schedule.paused}
+    crons = {schedule.name: schedule.cron for schedule in declared}
     for name, action in done.items():
         print(f"{name}: {action}")
-        if name in crons:
+        if name in crons and not action.endswith("paused"):
             print(f"  {cron_in_words(crons[name])}; next:")
             for time in next_firings(crons[name], datetime.now(UTC)):
                 print(f"  {time:%a %Y-%m-%d %H:%M:%S}")

@@ -20,13 +20,15 @@ _SECONDS = (10.0, 60.0)
 
 
 def print_logs(connection: Connection, name: str, step: str, console: Console) -> None:
-    """Print the logs of a run's pods, in the order of their beginning; `step` is a step's or a task's name.
+    """Print the logs of a run's pods, in the order of their beginning, or why there is none.
+
+    `step` is a step's or a task's name.
 
     Raises:
         UserError: no such run, no pods of it any more (says where their logs lie), or no right to read them.
     """
     run = find_run(connection, name)
-    namespace = connection.access.namespace or "kubeflow"
+    namespace = connection.namespace or "kubeflow"
     try:
         core = _core(connection.access)
         pods = core.list_namespaced_pod(namespace, label_selector=f"{_RUN}={run.run_id}", _request_timeout=_SECONDS)
@@ -34,8 +36,8 @@ def print_logs(connection: Connection, name: str, step: str, console: Console) -
         if not found:
             raise UserError(_gone(run, step, namespace, bool(pods.items)))
         for pod in found:
-            console.rule(f"{_task(pod)}, pod {pod.metadata.name}, {pod.status.phase}", align="left")
-            console.print(_log(core, pod), highlight=False, markup=False, soft_wrap=True, end="")
+            header = f"==> {_task(pod)}, pod {pod.metadata.name}, {pod.status.phase} <==\n"
+            console.print(header + _log(core, pod), highlight=False, markup=False, soft_wrap=True, end="")
     except client.ApiException as error:
         said = explain(error)
         raise UserError(f"pods of {run.run_id} in the namespace {namespace}: {said}: {_where(run)}") from None
@@ -70,10 +72,16 @@ def _task(pod: Any) -> str:
 
 
 def _log(core: Any, pod: Any) -> str:
+    """What a pod has written; why it cannot be read, where that is the matter of this pod alone."""
     name, namespace = pod.metadata.name, pod.metadata.namespace
-    answer = core.read_namespaced_pod_log(
-        name, namespace, container=_CONTAINER, _preload_content=False, _request_timeout=_SECONDS
-    )
+    try:
+        answer = core.read_namespaced_pod_log(
+            name, namespace, container=_CONTAINER, _preload_content=False, _request_timeout=_SECONDS
+        )
+    except client.ApiException as error:
+        if error.status in (401, 403):
+            raise
+        return f"no log: {explain(error)}\n"
     text = str(answer.data.decode(errors="replace"))
     return text if text.endswith("\n") or not text else text + "\n"
 

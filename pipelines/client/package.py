@@ -1,8 +1,9 @@
 """A recipe compiled for the server: its file, the name of its version, the parameters that it takes."""
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nashflow.components.shared.digests import digest_json
@@ -27,14 +28,18 @@ class Package:
     """Default by parameter."""
     service_account: str
     """The recipe's `cluster.service_account`."""
+    volume: str
+    """Where every pod has the volume of `cluster.models`; empty: there is none."""
 
 
 def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
     """Compile a recipe into `file`, a YAML file, from iteration `first` on.
 
     Raises:
-        UserError: the recipe breaks a rule of the compiler.
+        UserError: the recipe breaks a rule of the compiler; or the file name, which is the user's.
     """
+    if file.suffix != ".yaml":
+        raise UserError(f"--package {file}: a pipeline is a YAML file: give a name that ends in .yaml")
     compile_graph(recipe, file, first)
     graph = read_graph(file)
     ir = {name: part for name, part in graph.ir.items() if name != "sdkVersion"}
@@ -46,6 +51,7 @@ def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
         digest_json([ir, graph.platform])[:16],
         defaults,
         recipe.cluster.service_account,
+        recipe.cluster.models.path if recipe.cluster.models else "",
     )
 
 
@@ -53,26 +59,48 @@ def run_root_of(package: Package, given: str) -> str:
     """The run root of a submitted run: the one given, or the recipe's.
 
     Raises:
-        UserError: there is none, or it is a path that no pod knows.
+        UserError: there is none, pods cannot reach it, or it has braces that mean nothing.
     """
     root = given or str(package.defaults.get("run_root") or "")
     if not root:
         raise UserError("no run root: give --run-root s3://bucket/prefix, or set cluster.run_root in the recipe")
-    if "://" not in root and not root.startswith("/"):
-        raise UserError(f"--run-root {root}: a pod knows no relative path: give s3://bucket/prefix")
+    if set("{}") & set(root.replace(JOB, "")):
+        raise UserError(f"run root {root}: nothing but {JOB}, for the job's id, may stand in braces")
+    if not (_is_prefix(root) or _is_on_volume(root, package.volume)):
+        folder = (
+            f"a folder below {package.volume}, where the recipe's volume is mounted"
+            if package.volume
+            else "set cluster.models and give a folder below its path"
+        )
+        raise UserError(f"run root {root}: pods reach no such place: give s3://bucket/prefix, or {folder}")
     return root
+
+
+def _is_prefix(root: str) -> bool:
+    """Whether it is s3://bucket/prefix."""
+    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    return root.startswith("s3://") and bool(bucket and prefix.strip("/")) and JOB not in bucket
+
+
+def _is_on_volume(root: str, volume: str) -> bool:
+    """Whether it is a folder below the one where the volume is mounted."""
+    folder = PurePosixPath(posixpath.normpath(root))
+    return bool(volume) and PurePosixPath(volume) in folder.parents
 
 
 def firing_root_of(package: Package, given: str) -> str:
     """The run root of a recurring run: the same for all firings but for the job's id.
 
     Raises:
-        UserError: as `run_root_of`, or every firing would have the same run root.
+        UserError: as `run_root_of`; or firings would share a run root, or not lie beside each other, where the ledger
+            says which prompts earlier ones have taken.
     """
     root = run_root_of(package, given)
-    if JOB not in root:
+    folder, _, last = root.rstrip("/").rpartition("/")
+    if JOB not in last or JOB in folder:
+        example = "s3://bucket/prefix" if JOB in root else root.rstrip("/")
         raise UserError(
-            f"--run-root {root}: every firing needs a run root of its own: put {JOB} where its id shall stand, "
-            f"such as {root.rstrip('/')}/{JOB}"
+            f"run root {root}: every firing needs a run root of its own beside the others', to see which prompts they "
+            f"have taken: put {JOB} into the last part and nowhere else, such as {example}/{JOB}"
         )
     return root

@@ -1,9 +1,7 @@
 """`nashflow schedule`: recurring runs, reconciled by name with what is declared."""
 
 import contextlib
-import copy
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -17,10 +15,22 @@ from nashflow.components.shared.settings import Settings
 
 from ..recipe import load_recipe
 from .connection import Connection, NotFound
-from .creation import create_once
 from .cron import check_cron
 from .package import Package, compile_package, firing_root_of
-from .submission import experiment_id, upload
+from .recurring import (
+    alike,
+    check_owner,
+    create,
+    describe,
+    enable,
+    is_enabled,
+    list_recurring,
+    named,
+    owner_of,
+    shall_fire,
+)
+from .recurring import delete as delete_recurring
+from .submission import experiment_id, tracked_in, upload
 
 
 class Schedule(Settings):
@@ -35,15 +45,16 @@ class Schedule(Settings):
     cron: Annotated[str, AfterValidator(check_cron)]
     """When it fires: six fields, seconds first, such as 0 0 3 * * 1."""
     concurrency: int = Field(1, ge=1, le=10)
-    """Runs of it that may be at work at once."""
+    """Runs of it that may be at work at once; where cluster.iterations_per_run makes chains of runs, the first run of
+    each chain alone is counted."""
     catchup: bool = False
     """Whether firings that were missed are made up for, one by one."""
-    paused: bool = False
-    """Whether it fires at all."""
+    paused: bool | None = None
+    """Whether it does not fire; unset: as it is, and a new one fires."""
     only_new_prompts: bool = True
     """Whether a firing takes only prompts that no earlier one has taken, and ends at once where there are none."""
     run_root: str = ""
-    """Run root of its runs, with {job} in it; empty: the recipe's cluster.run_root."""
+    """Run root of its runs, with {job} in its last part; empty: the recipe's cluster.run_root."""
     experiment: str = "nashflow"
     """The experiment of its runs."""
     service_account: str = ""
@@ -85,9 +96,9 @@ def reconcile(
     Raises:
         UserError: a schedule that cannot be, or a name that somebody else holds.
     """
-    known = list_schedules(connection)
+    known = list_recurring(connection)
     for schedule in schedules:
-        _check_owner(_named(known, schedule.name), owner)
+        check_owner(named(known, schedule.name), owner)
     with TemporaryDirectory(prefix="nashflow-schedule-") as folder:
         packages = [
             compile_package(load_recipe(schedule.recipe, schedule.set), Path(folder, f"{number}.yaml"))
@@ -96,22 +107,18 @@ def reconcile(
         wanted = list(zip(schedules, packages, map(_parameters, schedules, packages), strict=True))
         done = {
             schedule.name: _make(
-                connection, _body(connection, schedule, package, parameters, owner), _named(known, schedule.name)
+                connection,
+                _body(connection, schedule, package, parameters, owner),
+                schedule.paused,
+                named(known, schedule.name),
             )
             for schedule, package, parameters in wanted
         }
     for run in known:
         if only_these and owner_of(run) == owner and run.display_name not in done:
-            _delete(connection, run)
+            delete_recurring(connection, run)
             done[run.display_name] = "deleted"
     return done
-
-
-def list_schedules(connection: Connection) -> list[Any]:
-    """All recurring runs of the namespace."""
-    options = {"namespace": connection.namespace} if connection.namespace else {}
-    method = connection.client.recurring_runs.recurring_run_service_list_recurring_runs
-    return list(connection.every(method, "recurring_runs", **options))
 
 
 def pause(connection: Connection, name: str, owner: str, paused: bool) -> None:
@@ -121,7 +128,7 @@ def pause(connection: Connection, name: str, owner: str, paused: bool) -> None:
         UserError: there is none of this name, or it is somebody else's.
     """
     for run in _existing(connection, name, owner):
-        _enable(connection, run, not paused)
+        enable(connection, run, not paused)
 
 
 def delete(connection: Connection, name: str, owner: str) -> None:
@@ -131,35 +138,15 @@ def delete(connection: Connection, name: str, owner: str) -> None:
         UserError: there is none of this name, or it is somebody else's.
     """
     for run in _existing(connection, name, owner):
-        _delete(connection, run)
-
-
-def owner_of(run: Any) -> str | None:
-    """Who declared a recurring run, as its description says; None if nobody did."""
-    try:
-        description = json.loads(run.description or "")
-    except ValueError:
-        return None
-    return description.get("nashflow-owner") if isinstance(description, dict) else None
-
-
-def _named(runs: Iterable[Any], name: str) -> list[Any]:
-    return [run for run in runs if run.display_name == name]
+        delete_recurring(connection, run)
 
 
 def _existing(connection: Connection, name: str, owner: str) -> list[Any]:
-    found = _named(list_schedules(connection), name)
+    found = list_recurring(connection, name)
     if not found:
         raise UserError(f"--name {name}: {connection.access} knows no such schedule; --list shows those there are")
-    _check_owner(found, owner)
+    check_owner(found, owner)
     return found
-
-
-def _check_owner(runs: Iterable[Any], owner: str) -> None:
-    for run in runs:
-        if (holder := owner_of(run)) != owner:
-            whose = f"is held by the owner {holder}" if holder else "was made by somebody else"
-            raise UserError(f"the schedule {run.display_name} {whose}, not by {owner}: choose another name")
 
 
 def _parameters(schedule: Schedule, package: Package) -> dict[str, str]:
@@ -170,11 +157,10 @@ def _parameters(schedule: Schedule, package: Package) -> dict[str, str]:
 
 
 def _body(connection: Connection, schedule: Schedule, package: Package, parameters: dict[str, str], owner: str) -> Any:
-    """The recurring run, as the API has it."""
-    mode = kfp_server_api.RecurringRunMode
+    """The recurring run, as the API has it; it does not fire yet."""
     return kfp_server_api.V2beta1RecurringRun(
         display_name=schedule.name,
-        description=json.dumps({"nashflow-owner": owner}),
+        description=describe(owner),
         experiment_id=experiment_id(connection, schedule.experiment),
         pipeline_version_reference=upload(connection, package).reference,
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=parameters),
@@ -182,78 +168,49 @@ def _body(connection: Connection, schedule: Schedule, package: Package, paramete
         max_concurrency=str(schedule.concurrency),
         no_catchup=not schedule.catchup,
         service_account=schedule.service_account or package.service_account or None,
-        mode=mode.DISABLE if schedule.paused else mode.ENABLE,
+        plugins_input=tracked_in(schedule.experiment),
+        mode=kfp_server_api.RecurringRunMode.DISABLE,
     )
 
 
-def _make(connection: Connection, body: Any, existing: Sequence[Any]) -> str:
+def _make(connection: Connection, body: Any, paused: bool | None, existing: Sequence[Any]) -> str:
     """Make one recurring run what it shall be; KFP cannot change one, so a new one takes the place of the old.
 
-    The new one is made before the old one goes, and fires only then: what the server refuses leaves the old one as it
-    is, and an interrupted change is completed by the next call.
+    The new one is made before the old one goes, and fires only when that does not any more: what the server refuses
+    leaves the old one as it is, and an interrupted change is completed by the next call.
     """
-    same = next((run for run in existing if _meaning(run) == _meaning(body, run)), None)
-    if not same:
-        new = _create(connection, body, existing)
-    keep = same or new
-    for run in existing:
-        if run.recurring_run_id != keep.recurring_run_id:
-            _delete(connection, run)
-    wanted, is_so = is_enabled(body), is_enabled(keep)
-    if wanted != is_so:
-        _enable(connection, keep, wanted)
-    if not same:
-        return "changed" if existing else "created"
-    return "unchanged" if wanted == is_so else "resumed" if wanted else "paused"
+    fires = not paused if paused is not None else not existing or shall_fire(existing)
+    same = alike(existing, body)
+    made = not same
+    if made:
+        same = _replace(connection, body, fires, existing)
+    # Whoever declares the same at the same time keeps the same one.
+    keep = min(same, key=lambda run: (run.created_at, run.recurring_run_id))
+    others = {run.recurring_run_id: run for run in (*existing, *same) if run.recurring_run_id != keep.recurring_run_id}
+    switched = is_enabled(keep) != fires
+    if switched:
+        _switch(connection, keep, fires, [run for run in others.values() if is_enabled(run)])
+    for run in others.values():
+        delete_recurring(connection, run)
+    state = "" if fires else ", paused"
+    if made:
+        return ("changed" if existing else "created") + state
+    return f"unchanged{state}" if not switched else "resumed" if fires else "paused"
 
 
-def _create(connection: Connection, body: Any, existing: Sequence[Any]) -> Any:
-    """A new recurring run; it does not fire yet where there is one that it replaces."""
-    method = connection.client.recurring_runs.recurring_run_service_create_recurring_run
-    old = {run.recurring_run_id for run in existing}
-    if existing:
-        body = copy.copy(body)
-        body.mode = kfp_server_api.RecurringRunMode.DISABLE
-
-    def find() -> Any | None:
-        named = _named(list_schedules(connection), body.display_name)
-        return next((run for run in named if run.recurring_run_id not in old), None)
-
-    return create_once(connection, f"the schedule {body.display_name}", find, method, body)
+def _replace(connection: Connection, body: Any, fires: bool, existing: Sequence[Any]) -> list[Any]:
+    """Create a recurring run; it, and those of the same meaning that somebody else has made meanwhile."""
+    if fires and existing:
+        body.description = describe(owner_of(body) or "", existing)
+    elif fires:
+        body.mode = kfp_server_api.RecurringRunMode.ENABLE
+    new = create(connection, body)
+    return alike(list_recurring(connection, body.display_name), body) or [new]
 
 
-def is_enabled(run: Any) -> bool:
-    """Whether a recurring run fires."""
-    return bool(run.mode == kfp_server_api.RecurringRunMode.ENABLE)
-
-
-def _enable(connection: Connection, run: Any, enabled: bool) -> None:
-    recurring = connection.client.recurring_runs
-    method = (
-        recurring.recurring_run_service_enable_recurring_run
-        if enabled
-        else recurring.recurring_run_service_disable_recurring_run
-    )
-    connection.call(method, recurring_run_id=run.recurring_run_id)
-
-
-def _delete(connection: Connection, run: Any) -> None:
-    method = connection.client.recurring_runs.recurring_run_service_delete_recurring_run
-    with contextlib.suppress(NotFound):  # an answer may have been lost
-        connection.call(method, recurring_run_id=run.recurring_run_id)
-
-
-def _meaning(run: Any, other: Any = None) -> tuple[Any, ...]:
-    """All that makes a recurring run what it is, but whether it fires; unset fields are left to the server."""
-    version, config = run.pipeline_version_reference, run.runtime_config
-    cron = run.trigger.cron_schedule if run.trigger else None
-    return (
-        cron.cron if cron else None,
-        (version.pipeline_id, version.pipeline_version_id) if version else None,
-        dict(config.parameters or {}) if config else {},
-        int(run.max_concurrency or 1),
-        bool(run.no_catchup),
-        run.experiment_id,
-        owner_of(run),
-        run.service_account or (other.service_account if other else None),
-    )
+def _switch(connection: Connection, run: Any, fires: bool, others: Sequence[Any]) -> None:
+    """Let a recurring run fire in place of `others`, which fire now; or let none of them fire."""
+    for other in others:
+        with contextlib.suppress(NotFound):
+            enable(connection, other, False)
+    enable(connection, run, fires)

@@ -12,9 +12,13 @@ import kfp_server_api
 from nashflow.components.shared.errors import UserError
 
 from ..recipe import Recipe
+from .clock import known
 from .connection import Connection
 from .creation import create_once
 from .package import Package, compile_package, run_root_of
+
+_MARK = "Made by nashflow"
+_DESCRIPTION = f"{_MARK}: one version for each recipe and its settings."
 
 
 class Uploaded(NamedTuple):
@@ -61,6 +65,7 @@ def submit(
             pipeline_version_reference=uploaded.reference,
             runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"run_root": root}),
             service_account=service_account or compiled.service_account or None,
+            plugins_input=tracked_in(experiment),
         ),
     )
     if not run.pipeline_version_reference or run.pipeline_version_reference.pipeline_version_id != uploaded.version_id:
@@ -69,9 +74,15 @@ def submit(
 
 
 def upload(connection: Connection, package: Package) -> Uploaded:
-    """The pipeline and its version of this digest, made where they are missing."""
+    """The pipeline and its version of this digest, made where they are missing.
+
+    Raises:
+        UserError: the server refuses it, or knows a pipeline of this name that is not nashflow's.
+    """
     pipelines = connection.client.pipelines
-    body = kfp_server_api.V2beta1Pipeline(name=package.name, display_name=package.name, namespace=connection.namespace)
+    body = kfp_server_api.V2beta1Pipeline(
+        name=package.name, display_name=package.name, description=_DESCRIPTION, namespace=connection.namespace
+    )
     find = partial(_pipeline, connection, package.name)
     pipeline = find() or create_once(
         connection, f"the pipeline {package.name}", find, pipelines.pipeline_service_create_pipeline, body
@@ -90,9 +101,18 @@ def upload(connection: Connection, package: Package) -> Uploaded:
 
 
 def _pipeline(connection: Connection, name: str) -> Any | None:
+    """The pipeline of this name, if there is one and nashflow has made it."""
     method = connection.client.pipelines.pipeline_service_list_pipelines
     options = {"namespace": connection.namespace} if connection.namespace else {}
-    return next(iter(connection.find(method, "pipelines", name, **options)), None)
+    found = next(iter(connection.find(method, "pipelines", name, **options)), None)
+    if found is None or (found.description or "").startswith(_MARK):
+        return found
+    said = " ".join((found.description or "").split())
+    made = f", made {found.created_at:%Y-%m-%d}" if known(found.created_at) else ""
+    raise UserError(
+        f"the pipeline {name} is somebody else's ({repr(said) if said else 'without a description'}{made}): "
+        "set another run.name in the recipe"
+    )
 
 
 def _version(connection: Connection, pipeline_id: str, name: str) -> Any | None:
@@ -112,6 +132,11 @@ def experiment_id(connection: Connection, name: str) -> str:
     body = kfp_server_api.V2beta1Experiment(display_name=name, namespace=connection.namespace)
     create = experiments.experiment_service_create_experiment
     return str((find() or create_once(connection, f"the experiment {name}", find, create, body)).experiment_id)
+
+
+def tracked_in(experiment: str) -> dict[str, Any]:
+    """What KFP's own MLflow plugin is told, where the server has it: to use the experiment of the same name."""
+    return {"mlflow": {"experiment_name": experiment}}
 
 
 def unique_name(pipeline: str) -> str:

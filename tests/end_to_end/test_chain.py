@@ -44,7 +44,7 @@ def work(kfp: KfpServer, run: Any, folder: Path) -> list[str]:
 
 def test_a_chain_of_runs_makes_what_one_run_makes(kfp: KfpServer, tmp_path: Path) -> None:
     run_root = tmp_path / "runs/chained"
-    chained = (*SETS, "cluster.iterations_per_run=1")
+    chained = (*SETS, "cluster.iterations_per_run=1", f"cluster.models={{claim: c, path: {tmp_path}}}")
     cli.call("submit", "quickstart", "--host", kfp.url, "--run-root", str(run_root), sets=chained)
     (first,) = kfp.runs.values()
     steps = work(kfp, first, tmp_path / "first")

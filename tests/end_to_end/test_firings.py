@@ -13,10 +13,12 @@ from tests.fixtures import cli
 
 
 def fire(package: Path, folder: Path, job: str) -> list[str]:
-    """The steps of one firing, as they ended."""
+    """The steps of one firing, as they ended: the same graph and arguments, and the job's id, which KFP fills in."""
     ended: list[Event] = []
-    arguments = {"run_root": str(folder / "runs" / job), "owner": job, "only_new_prompts": "true"}
-    execute(package, arguments, folder / job, ("torch",), {"OMP_NUM_THREADS": "1"}, ended.append)
+    fired = folder / f"{job}.yaml"
+    fired.write_text(package.read_text().replace("{{$.pipeline_job_uuid}}", job))
+    arguments = {"run_root": str(folder / "runs/{job}"), "only_new_prompts": "true"}
+    execute(fired, arguments, folder / job, ("torch",), {"OMP_NUM_THREADS": "1"}, ended.append)
     assert {event.state for event in ended if event.state != "started"} == {"succeeded"}
     return [event.records[-1]["step"] for event in ended if event.state == "succeeded"]
 

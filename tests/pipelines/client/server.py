@@ -98,6 +98,7 @@ class KfpServer:
         self.tokens: set[str] | None = None
         self.multi_user = False
         self.seen: list[str] = []
+        self.on_request: Callable[[], object] = lambda: None
         self.on_poll: Callable[[int], None] = lambda polls: None
         self.slow_seconds, self.later_seconds = 0.6, 0.1
         self._polls: dict[str, int] = {}
@@ -372,8 +373,19 @@ class KfpServer:
             return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}
         if match := re.fullmatch(r"/api/v1/namespaces/[^/]+/pods/([^/]+)/log", path):
             assert query["container"] == "main"
-            return self.logs[match[1]]
+            return self._log(match[1])
         raise Refused(404, "the server could not find the requested resource")
+
+    def _log(self, name: str) -> str:
+        """A container's log, if it has begun; a pod may have gone since it was listed."""
+        if name not in self.logs:
+            raise Refused(404, f'pods "{name}" not found')
+        (status,) = (pod["status"] for pod in self.pods if pod["metadata"]["name"] == name)
+        for container in status.get("containerStatuses", []):
+            if waiting := container["state"].get("waiting"):
+                said = f'container "{container["name"]}" in pod "{name}" is waiting to start: {waiting["reason"]}'
+                raise Refused(400, said)
+        return self.logs[name]
 
 
 def parsed(body: bytes, model: str) -> Any:
@@ -411,6 +423,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         request = f"{self.command} {url.path}"
         self.kfp.seen.append(request)
+        self.kfp.on_request()
         fault = self.kfp.fault_for(request)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         kind = self.headers.get("Content-Type", "")

@@ -58,6 +58,7 @@ def test_each_run_submits_the_next_with_what_it_was_given(submit: Call, kfp: Kfp
             "only_new_prompts": "true",
         }
         assert (run.service_account, run.experiment_id) == ("nashflow-runner", first.experiment_id)
+        assert run.plugins_input == first.plugins_input == {"mlflow": {"experiment_name": "mine"}}
     assert len({run.pipeline_version_reference.pipeline_id for run in kfp.runs.values()}) == 1
 
 

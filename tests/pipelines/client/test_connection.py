@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.client.connection import Connection
+
 from .conftest import Call
 from .server import Fault, KfpServer
 
@@ -74,12 +77,53 @@ def test_a_kube_context_leads_through_the_kubernetes_api(call: Call, kfp: KfpSer
     assert refused(call, "--kube-context", "test")[1].endswith("sign in to the kube context test again")
 
 
+def test_the_command_line_wins_over_a_rival_in_the_environment(
+    call: Call, kfp: KfpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kfp.tokens = {"fresh"}
+    (tmp_path / "token").write_text("fresh\n")
+    monkeypatch.setenv("KFP_EXISTING_TOKEN", "stale")
+    assert refused(call, "--host", kfp.url)[0] == 2
+    assert call("runs", "--host", kfp.url, "--token-file", tmp_path / "token").code == 0
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    assert refused(call, "--host", kfp.url, "--token", "stale")[0] == 2
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_a_kube_context_wins_over_an_endpoint_in_the_environment(
+    call: Call, kfp: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://elsewhere.invalid")
+    assert call("runs", "--kube-context", "test", "--namespace", "team").code == 0
+    assert "give one of them" in refused(call, "--kube-context", "test", "--host", "http://a")[1]
+
+
 def test_the_context_that_kfp_keeps_is_read_and_not_written(call: Call, kfp: KfpServer, tmp_path: Path) -> None:
     kfp.multi_user = True
     assert refused(call, "--host", kfp.url)[0] == 2
     assert not (tmp_path / "context.json").exists()
     (tmp_path / "context.json").write_text(json.dumps({"namespace": "team"}))
     assert call("runs", "--host", kfp.url).code == 0
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["http://ml-pipeline:8888", "http://ml-pipeline.kubeflow.svc.cluster.local:8888"])
+def test_in_the_cluster_there_is_no_link_to_the_api_server_which_has_no_pages(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Connection(Access(host), None, 0.0)
+    assert here.link("1") == "run 1"
+    monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://kubeflow.example.com/pipeline/")
+    assert here.link("1") == "https://kubeflow.example.com/pipeline/#/runs/details/1"
+
+
+def test_suggested_options_lead_to_the_same_server_without_the_token() -> None:
+    access = Access("https://me:hidden@a", "team", "secret", "/my tokens/a", ca_cert="/ca.pem")
+    assert access.flags == "--host https://a --namespace team --token-file '/my tokens/a' --ca-cert /ca.pem"
+    assert Connection(access, None, 0.0).link("1") == "https://a/#/runs/details/1"
+    assert Access(kube_context="test").flags == "--kube-context test"
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------

@@ -216,13 +216,40 @@ def add_pod(kfp: KfpServer, run_id: str, node: str, step: str, second: int, name
 def test_logs_are_those_of_the_steps_in_their_order(logs: Call) -> None:
     done = logs()
     assert (done.code, done.err) == (0, "")
-    lines = [line.strip("─ ") for line in done.out.splitlines()]
-    assert lines == [
-        "rollout-001-main, pod a, Succeeded",
+    assert done.out.splitlines() == [
+        "==> rollout-001-main, pod a, Succeeded <==",
         "log of a [50%]",
-        "training-001-main, pod b, Succeeded",
+        "==> training-001-main, pod b, Succeeded <==",
         "log of b [50%]",
     ]
+
+
+def test_a_pod_without_a_log_does_not_hide_those_of_others(logs: Call, kfp: KfpServer) -> None:
+    waiting = {"name": "main", "ready": False, "restartCount": 0, "image": "a", "imageID": "", "state": {}}
+    kfp.pods[1]["status"] = {
+        "phase": "Pending",
+        "containerStatuses": [waiting | {"state": {"waiting": {"reason": "ContainerCreating"}}}],
+    }
+    run_id = kfp.pods[0]["metadata"]["labels"]["pipeline/runid"]
+    add_pod(kfp, run_id, "judging-001-main.executor", "judging", 15, "gone")
+    del kfp.logs["gone"]
+    done = logs()
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "==> rollout-001-main, pod a, Pending <==",
+        'no log: container "main" in pod "a" is waiting to start: ContainerCreating (400)',
+        "==> judging-001-main, pod gone, Succeeded <==",
+        'no log: pods "gone" not found (404)',
+        "==> training-001-main, pod b, Succeeded <==",
+        "log of b [50%]",
+    ]
+
+
+def test_logs_are_sought_in_the_namespace_that_the_run_was_found_in(logs: Call, kfp: KfpServer, tmp_path: Path) -> None:
+    (tmp_path / "context.json").write_text('{"namespace": "team"}')
+    for pod in kfp.pods:
+        pod["metadata"]["namespace"] = "team"
+    assert "log of a" in logs().out
 
 
 @pytest.mark.parametrize("step", ["training", "training-001-main"])
@@ -249,6 +276,8 @@ def test_logs_without_the_right_to_read_pods(logs: Call, kfp: KfpServer) -> None
     done = logs()
     assert (done.code, "in the namespace kubeflow: try again later (403)" in done.line) == (2, True)
     assert "executor-logs" in done.line
+    kfp.faults = [Fault("GET .*/log", "403")]
+    assert logs().code == 2
 
 
 def test_logs_without_a_cluster_at_hand(logs: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

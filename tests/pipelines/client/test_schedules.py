@@ -1,13 +1,19 @@
 """`nashflow schedule`: recurring runs become what is declared, whatever was there before."""
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from nashflow.pipelines.client import schedules
+from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.client.connection import connect
+
 from .conftest import Call, Done
-from .server import Fault, KfpServer
+from .server import BEGINNING, Fault, KfpServer
 
 ROOT = "s3://bucket/runs/{job}"
 CRON = "0 0 3 * * 1"
@@ -42,6 +48,7 @@ def test_a_schedule_is_created_as_declared(schedule: Call, kfp: KfpServer) -> No
     assert done(answer) == "created"
     assert (job.display_name, job.trigger.cron_schedule.cron, job.mode) == ("weekly", CRON, "ENABLE")
     assert (job.max_concurrency, job.no_catchup, job.service_account) == ("2", True, "trainer")
+    assert job.plugins_input == {"mlflow": {"experiment_name": "nashflow"}}
     assert job.runtime_config.parameters == {"run_root": ROOT, "only_new_prompts": "true"}
     assert job.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
 
@@ -56,13 +63,6 @@ def test_what_it_means_is_shown(schedule: Call) -> None:
 def test_the_name_is_the_recipes_where_none_is_given(call: Call, kfp: KfpServer) -> None:
     assert call("schedule", "quickstart", *BASE, "--cron", CRON, "--host", kfp.url).code == 0
     assert only(kfp).display_name == "quickstart"
-
-
-def test_two_firings_are_two_runs_with_two_run_roots(schedule: Call, kfp: KfpServer) -> None:
-    schedule()
-    first, second = kfp.fire("weekly"), kfp.fire("weekly")
-    roots = {run.runtime_config.parameters["run_root"].replace("{job}", run.run_id) for run in (first, second)}
-    assert len(roots) == len({first.run_id, second.run_id}) == 2
 
 
 # --- again -----------------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_a_second_declaration_changes_what_differs(schedule: Call, kfp: KfpServe
     job = only(kfp)
     assert (job.recurring_run_id == before) == (what != "changed")
     assert job.mode == ("DISABLE" if what == "paused" else "ENABLE")
-    assert done(schedule(*options)) == "unchanged"
+    assert done(schedule(*options)) == ("unchanged, paused" if what == "paused" else "unchanged")
 
 
 def test_pausing_and_resuming(schedule: Call, call: Call, kfp: KfpServer) -> None:
@@ -103,8 +103,19 @@ def test_pausing_and_resuming(schedule: Call, call: Call, kfp: KfpServer) -> Non
     assert only(kfp).mode == "DISABLE"
     assert call("schedule", "--resume", *about).out == "weekly: resumed\n"
     call("schedule", "--pause", *about)
-    assert done(schedule()) == "resumed"
+    assert done(schedule("--resume")) == "resumed"
     assert (only(kfp).mode, only(kfp).recurring_run_id) == ("ENABLE", before)
+
+
+def test_a_declaration_that_says_nothing_of_it_leaves_a_schedule_paused(
+    schedule: Call, call: Call, kfp: KfpServer
+) -> None:
+    schedule()
+    call("schedule", "--pause", "--name", "weekly", "--host", kfp.url)
+    assert schedule().out == "weekly: unchanged, paused\n"
+    assert schedule("--concurrency", 2).out == "weekly: changed, paused\n"
+    assert (only(kfp).mode, only(kfp).max_concurrency) == ("DISABLE", "2")
+    assert done(schedule("--resume", "--concurrency", 2)) == "resumed"
 
 
 def test_deleting(schedule: Call, call: Call, kfp: KfpServer) -> None:
@@ -149,15 +160,62 @@ def test_a_change_that_is_refused_leaves_the_old_schedule(schedule: Call, kfp: K
     assert (only(kfp).recurring_run_id, only(kfp).mode) == (before.recurring_run_id, "ENABLE")
 
 
-@pytest.mark.parametrize("request_", ["DELETE .*", "POST .*:enable"])
-def test_a_change_that_was_interrupted_is_completed(schedule: Call, kfp: KfpServer, request_: str) -> None:
-    schedule()
+@pytest.mark.parametrize("request_", ["DELETE .*", "POST .*:disable", "POST .*:enable"])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_change_that_was_interrupted_is_completed(
+    schedule: Call, kfp: KfpServer, request_: str, paused: bool
+) -> None:
+    """As it was begun: what had fired fires again, what an operator had paused stays paused."""
+    schedule(*(["--pause"] if paused else []))
     kfp.faults = [Fault(request_, "403")]
-    assert schedule(cron="0 0 4 * * 1").code == 2
+    assert schedule(cron="0 0 4 * * 1").code == (0 if paused and "able" in request_ else 2)
     firing = [job for job in kfp.recurring.values() if job.mode == "ENABLE"]
     assert len(firing) <= 1
+    kfp.faults = []
     assert schedule(cron="0 0 4 * * 1").code == 0
-    assert (only(kfp).trigger.cron_schedule.cron, only(kfp).mode) == ("0 0 4 * * 1", "ENABLE")
+    assert (only(kfp).trigger.cron_schedule.cron, only(kfp).mode) == ("0 0 4 * * 1", "DISABLE" if paused else "ENABLE")
+
+
+def test_of_two_that_mean_the_same_the_elder_stays(schedule: Call, kfp: KfpServer) -> None:
+    """Another one declares it between the look at what there is and the creation."""
+    schedule()
+    first = only(kfp)
+    kfp.faults = [Fault("GET .*/recurringruns", "empty")]
+    assert done(schedule()) == "created"
+    assert kfp.recurring == {first.recurring_run_id: first}
+
+
+@pytest.mark.parametrize("old", [None, "0 0 4 * * 1"])
+@pytest.mark.parametrize("same_second", [False, True])
+def test_two_that_declare_at_once_leave_one_schedule(
+    kfp: KfpServer, old: str | None, same_second: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in one's work the other one does all of its own."""
+
+    def declare(cron: str = CRON) -> None:
+        here = connect(Access(kfp.url))
+        schedules.reconcile(here, "team", [schedules.Schedule.parse(entry("weekly", cron=cron), "")], only_these=True)
+
+    if same_second:
+        monkeypatch.setattr(kfp, "now", lambda: BEGINNING)
+    declare()
+    for before in range(1, 99):
+        kfp.recurring.clear()
+        if old:
+            declare(old)
+        requests = itertools.count(1)
+
+        def interrupt(requests: Iterator[int] = requests, before: int = before) -> None:
+            if next(requests) == before:
+                declare()
+
+        kfp.on_request = interrupt
+        declare()
+        kfp.on_request = lambda: None
+        assert (only(kfp).trigger.cron_schedule.cron, only(kfp).mode) == (CRON, "ENABLE")
+        if next(requests) <= before:
+            break
+    assert before > 5
 
 
 # --- a file ----------------------------------------------------------------------------------------------------------
@@ -186,8 +244,9 @@ def actions(answer: Done) -> list[str]:
 
 def test_a_file_is_all_that_its_owner_has(declare: Call, schedule: Call, kfp: KfpServer) -> None:
     schedule(name="mine")
-    assert actions(declare(entry("a"), entry("b", paused=True))) == ["a: created", "b: created"]
-    assert actions(declare(entry("a"), entry("b"), entry("c"))) == ["a: unchanged", "b: resumed", "c: created"]
+    assert actions(declare(entry("a"), entry("b", paused=True))) == ["a: created", "b: created, paused"]
+    b = entry("b", paused=False)
+    assert actions(declare(entry("a"), b, entry("c"))) == ["a: unchanged", "b: resumed", "c: created"]
     assert actions(declare(entry("b", cron="0 0 4 * * *"))) == ["b: changed", "a: deleted", "c: deleted"]
     assert actions(declare()) == ["b: deleted"]
     assert [job.display_name for job in kfp.recurring.values()] == ["mine"]
@@ -268,6 +327,33 @@ def test_the_list_shows_everybodys(declare: Call, schedule: Call, call: Call, kf
     assert theirs[:3] == ["theirs", "other", CRON]
     assert theirs[-4:] == ["paused", "1", "yes", ROOT]
     assert (mine[0], mine[1], mine[-2:]) == ("mine", CRON, ["no", ROOT])
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--file", "x.yaml", "--owner", "me"], "--file takes no --owner: the file says it"),
+        (
+            ["--file", "x.yaml", "--cron", CRON, "--set", "a.b=1", "--run-root", "s3://b/{job}", "--concurrency", "2"],
+            "--file takes no --cron, --set, --run-root, --concurrency: the file says it",
+        ),
+        (
+            ["--file", "x.yaml", "--all-prompts", "--name", "a"],
+            "--file takes no --name, --only-new-prompts/--all-prompts",
+        ),
+        (["--list", "--cron", CRON], "--list takes no --cron: leave it out"),
+        (["--delete", "--name", "a", "--catchup"], "--delete takes no --catchup: leave it out"),
+        (["--pause", "--name", "a", "--experiment", "b"], "--pause or --resume takes no --experiment: leave it out"),
+        (["--resume", "--name", "a", "--owner", "b", "--catchup"], "--pause or --resume takes no --catchup: leave"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(
+    call: Call, kfp: KfpServer, options: list[str], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", "alignment")
+    answer = call("schedule", *options, "--host", kfp.url, "--namespace", "team")
+    assert (answer.code, f"schedule: {line}" in answer.line) == (2, True), answer.err
+    assert kfp.seen == []
 
 
 @pytest.mark.parametrize(

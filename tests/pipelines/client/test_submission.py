@@ -25,6 +25,7 @@ def test_a_run_has_a_pipeline_a_version_and_an_experiment(submit: Call, kfp: Kfp
     assert run.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
     assert run.runtime_config.parameters == {"run_root": ROOT}
     assert run.service_account == "trainer"
+    assert run.plugins_input == {"mlflow": {"experiment_name": "alignment"}}
 
 
 def test_the_same_recipe_is_used_again(submit: Call, kfp: KfpServer) -> None:
@@ -81,6 +82,37 @@ def test_the_namespace_goes_with_every_call(submit: Call, kfp: KfpServer) -> Non
     assert submit("--namespace", "team").code == 0
     (pipeline,), (experiment,) = kfp.pipelines.values(), kfp.experiments.values()
     assert (pipeline.namespace, experiment.namespace) == ("team", "team")
+
+
+def test_a_pipeline_is_marked_as_nashflows(submit: Call, kfp: KfpServer) -> None:
+    submit()
+    (pipeline,) = kfp.pipelines.values()
+    assert pipeline.description == "Made by nashflow: one version for each recipe and its settings."
+
+
+@pytest.mark.parametrize(
+    ("description", "whose"),
+    [
+        ("Churn model of the credit team.\nAsk Ann.", "'Churn model of the credit team. Ask Ann.', made 2026-08-21"),
+        (None, "without a description, made 2026-08-21"),
+        ("Not made by nashflow", "'Not made by nashflow', made 2026-08-21"),
+    ],
+)
+@pytest.mark.parametrize("unseen", [False, True])
+def test_a_pipeline_of_somebody_else_is_not_taken_over(
+    submit: Call, kfp: KfpServer, description: str | None, whose: str, unseen: bool
+) -> None:
+    submit()
+    (pipeline,) = kfp.pipelines.values()
+    pipeline.description = description
+    kfp.versions, kfp.runs = {}, {}
+    kfp.faults = [Fault("GET .*/pipelines", "empty")] if unseen else []
+    done = submit()
+    assert (done.code, done.line) == (
+        2,
+        f"nashflow: the pipeline quickstart is somebody else's ({whose}): set another run.name in the recipe",
+    )
+    assert (kfp.versions, kfp.runs) == ({}, {})
 
 
 # --- never twice -----------------------------------------------------------------------------------------------------
@@ -196,7 +228,7 @@ def test_what_the_server_refuses_is_said_and_not_sent_again(submit: Call, kfp: K
     ("options", "words"),
     [
         (["--run-root", ""], "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root"),
-        (["--run-root", "runs/x"], "--run-root runs/x: a pod knows no relative path"),
+        (["--run-root", "runs/x"], "run root runs/x: pods reach no such place: give s3://bucket/prefix"),
         (["--set", "trainin.x=1"], "trainin: unknown key; did you mean training?"),
     ],
 )

@@ -216,7 +216,8 @@ def test_a_token_that_stays_refused_says_what_to_do(submit: Call, kfp: KfpServer
     assert done.code == 2
     advice = "give a new one with --token" if option == "--token" else f"{file} was read again and is refused as well"
     assert advice in done.line
-    assert done.line.endswith(f"the run goes on: follow it with `nashflow wait {run} --host {kfp.url}`")
+    given = "" if option == "--token" else f" --token-file {file}"
+    assert done.line.endswith(f"the run goes on: follow it with `nashflow wait {run} --host {kfp.url}{given}`")
     refusals = [request for request in kfp.seen if request.startswith("GET /apis/v2beta1/runs/")][2:]
     assert len(refusals) == (1 if option == "--token" else 3)
 
