@@ -8,6 +8,19 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from nashflow.components.shared.settings import Settings
 
+from .names import (
+    IMAGE,
+    DataKey,
+    ImageName,
+    LabelKey,
+    LabelValue,
+    MountPath,
+    ObjectName,
+    ObjectNameOrNone,
+    ResourceName,
+    VariableName,
+)
+
 StepName = Literal[
     "preparation",
     "rollout",
@@ -22,51 +35,67 @@ StepName = Literal[
 STEPS: tuple[str, ...] = get_args(StepName)
 
 
-def _quantity(value: Any) -> Any:
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(Mi|Gi|Ti)?")
+_BYTES = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def _amount(value: Any) -> Any:
     """Kubernetes reads a bare number as bytes, which nobody means."""
-    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\d.]+", value)):
-        raise ValueError(f"{value} has no unit: set {value}Gi, or another of Mi, Gi, Ti")
-    if isinstance(value, str) and value and not re.fullmatch(r"\d+(\.\d+)?(Mi|Gi|Ti)", value):
+    found = _AMOUNT.fullmatch(str(value))
+    if isinstance(value, bool) or not found or not float(found[1]):
         raise ValueError(f"{value!r} is no amount of memory: set a number with Mi, Gi or Ti, such as 16Gi")
+    if not found[2]:
+        raise ValueError(f"{value} has no unit: set {value}Gi, or another of Mi, Gi, Ti")
     return value
 
 
-Memory = Annotated[str, BeforeValidator(_quantity)]
+def _bytes(amount: str) -> float:
+    return float(amount[:-2]) * _BYTES[amount[-2:]] if amount else 0.0
+
+
+Memory = Annotated[str, BeforeValidator(_amount)]
+MemoryOrNone = Annotated[str, BeforeValidator(lambda value: value and _amount(value))]
 
 
 class Toleration(Settings):
     """A node's taint that pods put up with."""
 
-    key: str
+    key: LabelKey
     """The taint's key."""
     operator: Literal["Exists", "Equal"] = "Exists"
     """Whether the taint's value has to be `value`."""
-    value: str = ""
+    value: LabelValue = ""
     """The taint's value, for Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
     """The taint's effect."""
+
+    @model_validator(mode="after")
+    def _value_is_compared(self) -> Self:
+        if self.operator == "Exists" and self.value:
+            raise ValueError("Exists takes no value: set operator: Equal, or leave the value out")
+        return self
 
 
 class StepResources(Settings):
     """What the pods of one step ask for, each."""
 
-    cpu: float = Field(1.0, gt=0.0)
-    """CPU cores, requested and at most."""
+    cpu: float = Field(1.0, ge=0.001, le=10_000, multiple_of=0.001)
+    """CPU cores, requested and at most, in thousandths."""
     memory: Memory = "4Gi"
     """Memory, requested and at most, such as 16Gi."""
-    accelerators: int = Field(0, ge=0)
+    accelerators: int = Field(0, ge=0, le=10_000)
     """Number of accelerators."""
-    accelerator_type: str = "nvidia.com/gpu"
+    accelerator_type: ResourceName = "nvidia.com/gpu"
     """The accelerators' resource name."""
-    shared_memory: Memory = ""
-    """Size of /dev/shm, in memory, which vLLM's workers and NCCL need; empty: the runtime's 64 MB."""
-    node_selector: dict[str, str] = Field(default_factory=dict)
+    shared_memory: MemoryOrNone = ""
+    """Size of /dev/shm, a part of `memory` that vLLM's workers and NCCL need; empty: the runtime's 64 MB."""
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels that the node must have."""
     tolerations: tuple[Toleration, ...] = ()
     """Taints of the node that are no hindrance."""
-    timeout_seconds: int = Field(3600, ge=1)
+    timeout_seconds: int = Field(3600, ge=1, le=366 * 24 * 3600)
     """Longest time of one attempt."""
-    retries: int = Field(3, ge=0)
+    retries: int = Field(3, ge=0, le=100)
     """Further attempts after one that failed, a minute later and then twice as long after each; preparation gets none,
     because what it refuses is the user's to mend."""
 
@@ -78,32 +107,32 @@ class StepOverrides(StepResources):
 class EnvironmentSource(Settings):
     """A Secret or ConfigMap whose entries become environment variables of every step."""
 
-    name: str
+    name: ObjectName
     """Its name, in the namespace of the run."""
-    keys: dict[str, str] = Field(min_length=1)
+    keys: dict[DataKey, VariableName] = Field(min_length=1)
     """Environment variable by key."""
 
 
 class ModelCache(Settings):
-    """A volume of model folders that every step sees."""
+    """A volume of model folders, for the steps that read models; run roots may lie on it too."""
 
-    claim: str
+    claim: ObjectName
     """The PersistentVolumeClaim's name; ReadWriteMany or ReadOnlyMany where steps run on several nodes."""
-    path: str = "/models"
+    path: MountPath = "/models"
     """Where it is mounted; recipes name model folders below it."""
 
 
 class ImageSettings(Settings):
     """The image of each runtime."""
 
-    steps: str = "nashflow-steps:0.1.0"
-    """Of every step that has no other."""
-    vllm: str = "nashflow-vllm:0.1.0"
-    """Of rollouts by vLLM, and of judging and evaluation beside it."""
-    training: str = "nashflow-training:0.1.0"
-    """Of training by DeepSpeed."""
-    client: str = "nashflow-client:0.1.0"
-    """Of the task that submits the next run of a chain."""
+    steps: ImageName = "nashflow-steps:0.1.0"
+    """Of every step that has no other of these; its torch is for CPUs."""
+    vllm: ImageName = "nashflow-vllm:0.1.0"
+    """Of every step but training that asks for accelerators; without them, of rollout and evaluation by vLLM."""
+    training: ImageName = "nashflow-training:0.1.0"
+    """Of training that asks for accelerators; without them, of training by DeepSpeed."""
+    client: ImageName = "nashflow-client:0.1.0"
+    """Of the task that submits the next run of a chain, whatever it asks for."""
 
 
 _CPU = StepResources(cpu=2, memory="8Gi")
@@ -113,8 +142,7 @@ _NODE = StepResources(cpu=64, memory="640Gi", accelerators=8, shared_memory="64G
 _TAINTED = {"tolerations": (Toleration(key="nvidia.com/gpu"),)}
 _EVERYWHERE = {
     "preparation": _SMALL,
-    **dict.fromkeys(("reporting", "continuation"), _SMALL.model_copy(update={"retries": 3})),
-    "closing": _SMALL,
+    **dict.fromkeys(("reporting", "continuation", "closing"), _SMALL.model_copy(update={"retries": 3})),
 }
 _ON_GPUS = {
     **dict.fromkeys(("rollout", "judging", "logprobs", "evaluation"), _GPU.model_copy(update=_TAINTED)),
@@ -136,8 +164,8 @@ _SHARDS_AT_ONCE = {"cpu": 0, "one-node": 8, "many-nodes": 0}
 
 def is_fixed(image: str) -> bool:
     """Whether an image's name has a digest, or a tag other than latest: its content does not change."""
-    tag = image.rpartition("/")[2].partition(":")[2]
-    return "@sha256:" in image or tag not in ("", "latest")
+    name = re.fullmatch(IMAGE, image)
+    return name is not None and bool(name["digest"] or name["tag"] not in (None, "latest"))
 
 
 class ClusterSettings(Settings):
@@ -153,22 +181,22 @@ class ClusterSettings(Settings):
     """Refuse images that have neither a tag other than latest nor a digest: they could change between two steps."""
     run_root: str = ""
     """Run root of submitted runs, such as s3://bucket/runs/{job}, where {job} becomes the KFP job id."""
-    service_account: str = ""
+    service_account: ObjectNameOrNone = ""
     """The pods' service account; empty: Kubeflow's default."""
     secrets: tuple[EnvironmentSource, ...] = ()
     """Secrets whose entries become environment variables, such as the store's credentials."""
     config_maps: tuple[EnvironmentSource, ...] = ()
     """ConfigMaps whose entries become environment variables, such as the tracker's address."""
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_secrets: tuple[ObjectName, ...] = ()
     """Names of Secrets with registry credentials."""
     models: ModelCache | None = None
     """A volume of model folders."""
-    shards_at_once: int | None = Field(None, ge=0)
+    shards_at_once: int | None = Field(None, ge=0, le=100_000)
     """Shards that run at the same time; 0: all; unset: the profile's."""
     iterations_per_run: int = Field(0, ge=0)
     """Iterations of one workflow. A longer recipe becomes a chain: each run submits the next, which goes on from its
     last policy under the same run root; 0: one run."""
-    ttl_seconds: int = Field(7 * 24 * 3600, ge=0)
+    ttl_seconds: int = Field(7 * 24 * 3600, ge=0, le=10 * 366 * 24 * 3600)
     """How long the workflow of a finished run stays; its results stay anyway. 0: for ever."""
 
     @model_validator(mode="after")
@@ -180,6 +208,24 @@ class ClusterSettings(Settings):
                         f"images.{name} is {image!r}, whose content may change: production needs a digest or a tag "
                         "other than latest"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_can_run(self) -> Self:
+        for step in STEPS:
+            asked = self.resources(step)
+            where = f"steps.{step}"
+            if step == "preparation" and asked.retries:
+                raise ValueError(
+                    f"{where}.retries is {asked.retries}, and what preparation refuses is the user's to mend: set 0"
+                )
+            if step != "preparation" and not asked.retries:
+                raise ValueError(f"{where}.retries is 0, and pods die with their nodes: set 1 or more")
+            if _bytes(asked.shared_memory) >= _bytes(asked.memory):
+                raise ValueError(
+                    f"{where}.shared_memory is {asked.shared_memory}, of a memory of {asked.memory}: lower it, or set "
+                    f"a larger {where}.memory"
+                )
         return self
 
     @property

@@ -44,7 +44,7 @@ def plan(
     from .recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
-    given = {
+    options = {
         "parameters": parameters,
         "oracle_parameters": oracle_parameters,
         "prompt_tokens": prompt_tokens,
@@ -53,8 +53,14 @@ def plan(
         "utilisation": utilisation,
         "generation_utilisation": generation_utilisation,
     }
+    given = {name: value for name, value in options.items() if value is not None}
+    command = ["nashflow", "plan", recipe]
+    for override in overrides or []:
+        command += ["--set", override]
+    for name, value in given.items():
+        command += [f"--{name.replace('_', '-')}", f"{value:.12g}"]
     print_plan(loaded)
-    print_costs(loaded, Assumptions(**{name: value for name, value in given.items() if value is not None}))
+    print_costs(loaded, Assumptions(**given), command)
 
 
 @app.command()
@@ -66,15 +72,22 @@ def gc(
         str, typer.Option(metavar="AGE", help="Keep runs that were written to within this age: 12h, 30d, 4w.")
     ] = "30d",
     keep_last: Annotated[int, typer.Option(min=0, help="Keep so many of the newest finished runs of each name.")] = 0,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Delete the ledger of the prompts that runs of this name have taken; several times."
+        ),
+    ] = None,
     delete: Annotated[bool, typer.Option("--yes/--dry-run", help="Delete, or only say what would be deleted.")] = False,
 ) -> None:
     """Delete old runs, and what of the shared cache nobody needs then.
 
-    Kept are runs in use, runs that hold a registered model (by MLFLOW_TRACKING_URI), and what kept runs read.
+    Kept are runs in use, runs that have not ended, for a week at least, runs that hold a registered model (by
+    MLFLOW_TRACKING_URI), and what kept runs read. Of what recurring runs have taken nothing is forgotten unasked.
     """
     from .gc.collect import collect
 
-    collect(prefix, older_than, keep_last, delete)
+    collect(prefix, older_than, keep_last, delete, forget or [])
 
 
 @app.command()
@@ -95,19 +108,24 @@ def doctor(
     itself: Annotated[
         bool, typer.Option("--self", help="Only this container or machine, without any network.")
     ] = False,
+    strict: Annotated[bool, typer.Option(help="Count what could not be tried as a failure, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Is everything that a recipe needs there, reachable and allowed? Exit code: 0 nothing failed, 1 something did."""
+    """Is everything that a recipe needs there, reachable and allowed? Exit code: 0 nothing failed, 1 something did.
+
+    With --strict, 1 also where something could not be tried.
+    """
     from .doctor.show import show_json, show_table
 
     show = show_json if as_json else show_table
     if itself:
         from .doctor.itself import itself as examine_itself
 
-        sys.exit(0 if show(examine_itself()) else 1)
+        sys.exit(0 if show(examine_itself(), strict) else 1)
     from .doctor.case import Case
     from .doctor.examination import examine
     from .recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or []) if recipe else None
-    sys.exit(0 if show(examine(Case(loaded, access, run_root, judge_url), tuple(skip or ()))) else 1)
+    found = examine(Case(loaded, access, run_root, judge_url), tuple(skip or ()))
+    sys.exit(0 if show(found, strict) else 1)

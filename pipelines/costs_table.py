@@ -1,6 +1,7 @@
 """The second half of `nashflow plan`: the estimated costs as a table, and what they rest on."""
 
 import math
+import shlex
 from collections.abc import Sequence
 
 from rich import box
@@ -11,13 +12,18 @@ from .costs import STEPS, TYPICAL_LENGTH, Assumptions, Cost, checkpoint_bytes, c
 from .recipe import Recipe
 
 
-def print_costs(recipe: Recipe, assumptions: Assumptions) -> None:
-    """Show GPU hours by step, the oracle's forward passes and storage, by iteration and in all."""
+def print_costs(recipe: Recipe, assumptions: Assumptions, command: Sequence[str]) -> None:
+    """Show GPU hours by step, the oracle's forward passes and storage, by iteration and in all.
+
+    `command`: what the user typed, which is shown with what it lacks.
+    """
     console, known = Console(), assumptions.of(recipe)
     console.print()
     console.print(_table([cost_of(recipe, iteration, known) for iteration in range(recipe.run.iterations + 1)]))
     for line in _basis(recipe, known):
         console.print(line, highlight=False)
+    if known.parameters is None:
+        console.print(shlex.join([*command, "--parameters", "8e9"]), highlight=False, soft_wrap=True, markup=False)
 
 
 def _table(costs: Sequence[Cost]) -> Table:
@@ -45,8 +51,8 @@ def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
     """What the estimate rests on, and how to change it."""
     if known.parameters is None:
         return [
-            f"The size of the policy is not known: {recipe.policy.model}/config.json cannot be read here, or is not of "  # type: ignore[union-attr]
-            "the Llama family: give it with --parameters, such as --parameters 8e9"
+            f"The dashes need the policy's size: {recipe.policy.model}/config.json cannot be read here, or is not of "  # type: ignore[union-attr]
+            "the Llama family. For a policy of 8 billion parameters (and an oracle of as many, or --oracle-parameters):"
         ]
     share = "" if recipe.oracle.kind == "sandbox" else f"; where not given, {TYPICAL_LENGTH:.0%} of the longest"
     return [

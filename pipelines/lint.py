@@ -3,17 +3,18 @@
 import argparse
 import importlib
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import parser
+
+from .compiled import Graph, Json, read_graph, tasks_of
+from .names import LABEL_KEY, LABEL_VALUE
 
 LARGEST_IR = 400_000
 """Bytes of IR, as JSON: Argo's workflow is up to three times as large, and etcd takes 1.5 MB."""
@@ -23,70 +24,15 @@ MOST_PODS = 2_000
 """Pods, every shard's counted: each has several nodes in the workflow's status, of which 1 MiB, compressed, is kept."""
 LONGEST_ARGUMENT = 100_000
 """Bytes of one argument: Linux takes 128 KiB, and the launcher adds to it."""
+ARTIFACT = 450
+"""Bytes of one artifact in the argument that holds them all: its URI, its type, its metadata."""
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([\w-]+)'\]\}\}")
 _EXECUTOR_INPUT = "{{$}}"
 _WHOLE_ARGUMENTS = ("{{$.pipeline_job_uuid}}", "{{$.pipeline_job_name}}", "{{$.pipeline_task_uuid}}")
+_CONDITIONAL = ('{"Concat":', '{"IfPresent":')
+_MEMORY_LIMITS = ("resourceMemoryLimit", "memoryLimit")
 _STEP = re.compile(r"nashflow\.(?:components|pipelines)\.(\w+)")
-
-# libyaml's loader is many times faster, where it is there.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A compiled pipeline: its IR, and what kfp-kubernetes says of its executors."""
-
-    ir: Json
-    platform: Json
-
-    @property
-    def executors(self) -> Mapping[str, Json]:
-        """Container by executor."""
-        return {name: made["container"] for name, made in self.ir["deploymentSpec"]["executors"].items()}
-
-    def placed(self, executor: str) -> Json:
-        """What kfp-kubernetes says of an executor."""
-        found: Json = self.platform.get("deploymentSpec", {}).get("executors", {}).get(executor, {})
-        return found
-
-    def component(self, task: Json) -> Json:
-        """What a task is an instance of."""
-        found: Json = self.ir["components"][task["componentRef"]["name"]]
-        return found
-
-    def graphs(self) -> Iterator[Json]:
-        """The root and every graph nested in it."""
-        yield from (part for part in (self.ir["root"], *self.ir["components"].values()) if "dag" in part)
-
-    def tasks(self) -> Iterator[tuple[Json, str, Json]]:
-        """Every task: the graph that it stands in, its name, itself."""
-        for part in self.graphs():
-            yield from ((part, name, task) for name, task in part["dag"]["tasks"].items())
-
-    def users(self) -> Iterator[tuple[str, Json]]:
-        """Every executor with the component that it runs for."""
-        for part in self.ir["components"].values():
-            if "executorLabel" in part:
-                yield part["executorLabel"], part
-
-
-def read_graph(package: Path) -> Graph:
-    """The graph in a compiled YAML file.
-
-    Raises:
-        UserError: the file cannot be read, or holds no compiled pipeline.
-    """
-    try:
-        documents = [document for document in yaml.load_all(package.read_text(), _Loader) if document]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{package}: cannot be read: {' '.join(str(error).split())}") from None
-    if not documents or not isinstance(documents[0], dict) or "deploymentSpec" not in documents[0]:
-        raise UserError(f"{package}: no compiled pipeline; make one by `nashflow compile`")
-    platforms = documents[1].get("platforms", {}) if len(documents) > 1 else {}
-    return Graph(documents[0], platforms.get("kubernetes", {}))
 
 
 def lint(graph: Graph) -> list[str]:
@@ -99,6 +45,31 @@ class _Strict(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
+
+    def print_help(self, file: Any = None) -> None:
+        self.error("asks for help")
+
+
+def _module(container: Json) -> str:
+    """The Python module that a container runs, empty if it runs none."""
+    command = container.get("command", [])
+    return str(command[2]) if command[:2] == ["python3", "-m"] and len(command) == 3 else ""
+
+
+def _step(container: Json) -> str:
+    """The step that a container runs, empty if it runs none."""
+    return _module(container).rpartition(".")[2]
+
+
+def _times(task: Json) -> int | None:
+    """How often a task runs: once, or for every item of its loop; None where no list of them is written out."""
+    if "parameterIterator" not in task:
+        return 1
+    try:
+        items = json.loads(task["parameterIterator"].get("items", {}).get("raw", ""))
+    except ValueError:
+        return None
+    return len(items) if isinstance(items, list) else None
 
 
 def inputs_are_passed(graph: Graph) -> Iterator[str]:
@@ -116,17 +87,22 @@ def inputs_are_passed(graph: Graph) -> Iterator[str]:
 
 
 def references_are_declared(graph: Graph) -> Iterator[str]:
-    """A task may read what a task of its own graph, on which it depends, declares as an output."""
+    """A task is of a component, which is a graph or has an executor, and reads what tasks before it declare."""
     for part, name, task in graph.tasks():
+        component = graph.component(task)
+        if not component:
+            yield f"task {name} is of {task.get('componentRef', {}).get('name', 'nothing')}, which is not there"
+        elif "dag" not in component and component.get("executorLabel") not in graph.executors:
+            yield f"task {name} runs {component.get('executorLabel', 'nothing')}, which is not there"
         for kind, key in (("parameters", "Parameter"), ("artifacts", "Artifact")):
             for source in task.get("inputs", {}).get(kind, {}).values():
                 output = source.get(f"taskOutput{key}")
                 if not output:
                     continue
-                producer = part["dag"]["tasks"].get(output["producerTask"])
-                outputs = graph.component(producer).get("outputDefinitions", {}).get(kind, {}) if producer else {}
-                if output[f"output{key}Key"] not in outputs or output["producerTask"] not in task["dependentTasks"]:
-                    yield f"task {name} reads {output['producerTask']}.{output[f'output{key}Key']}, which it cannot"
+                producer, read = output.get("producerTask", ""), output.get(f"output{key}Key", "")
+                made = graph.component(tasks_of(part).get(producer, {})).get("outputDefinitions", {}).get(kind, {})
+                if read not in made or producer not in task.get("dependentTasks", []):
+                    yield f"task {name} reads {producer}.{read}, which it cannot"
 
 
 def placeholders_are_resolved(graph: Graph) -> Iterator[str]:
@@ -138,9 +114,7 @@ def placeholders_are_resolved(graph: Graph) -> Iterator[str]:
         declared = set(part.get("inputDefinitions", {}).get("parameters", {}))
         container = graph.executors[label]
         for text in (*container.get("command", []), *container.get("args", [])):
-            if not isinstance(text, str):
-                yield f"{label}: an argument that is no text: {json.dumps(text)[:80]}"
-            elif "{{" in _PARAMETER.sub("", text).replace(_EXECUTOR_INPUT, ""):
+            if text.startswith(_CONDITIONAL) or "{{" in _PARAMETER.sub("", text).replace(_EXECUTOR_INPUT, ""):
                 yield f"{label}: {text[:80]!r} holds a placeholder that a cluster leaves as it is"
             elif unknown := set(_PARAMETER.findall(text)) - declared:
                 yield f"{label}: {', '.join(sorted(unknown))} is no input of its component"
@@ -151,6 +125,17 @@ def placeholders_are_resolved(graph: Graph) -> Iterator[str]:
                 yield f"task {name}: {given} holds {{{{, which KFP takes for a placeholder"
 
 
+def texts_are_left_alone(graph: Graph) -> Iterator[str]:
+    """Argo replaces {{…}} in parameters' defaults and in the environment too, or stumbles over it."""
+    for name, parameter in graph.ir["root"].get("inputDefinitions", {}).get("parameters", {}).items():
+        if "{{" in json.dumps(parameter.get("defaultValue")):
+            yield f"the default of {name} holds {{{{, which a cluster takes for a placeholder"
+    for label, container in graph.executors.items():
+        for variable in container.get("env", []):
+            if "{{" in variable.get("value", ""):
+                yield f"{label}: {variable.get('name')} holds {{{{, which a cluster takes for a placeholder"
+
+
 def executors_are_distinct(graph: Graph) -> Iterator[str]:
     """Components whose containers are equal become one in the workflow, and the other's interface is lost."""
     interfaces: dict[str, list[str]] = {}
@@ -159,7 +144,7 @@ def executors_are_distinct(graph: Graph) -> Iterator[str]:
         interfaces.setdefault(json.dumps(graph.executors[label], sort_keys=True), []).append(interface)
     for container, found in interfaces.items():
         if len(set(found)) > 1:
-            command = " ".join(json.loads(container)["command"])
+            command = " ".join(json.loads(container).get("command", []))
             yield f"{len(set(found))} components with different inputs or outputs have the same container, {command}"
 
 
@@ -167,21 +152,32 @@ def steps_take_their_arguments(graph: Graph) -> Iterator[str]:
     """Every container runs a step by its own module, with flags that its parser knows."""
     for label, part in graph.users():
         container = graph.executors[label]
-        step = _STEP.fullmatch(container["command"][-1])
-        if container["command"][:2] != ["python3", "-m"] or not step:
-            yield f"{label}: {' '.join(container['command'])} is no step"
+        step, command = _STEP.fullmatch(_module(container)), " ".join(container.get("command", []))[:80]
+        own = _flags(step[0]) if step else None
+        if not step or own is None:
+            yield f"{label}: runs {f'{command}, which is no step' if command else 'no container'}"
             continue
-        if not all(isinstance(text, str) for text in container["args"]):
-            continue  # which placeholders_are_resolved tells
         kinds = {"NUMBER_INTEGER": "1", "NUMBER_DOUBLE": "1.0"}
-        declared = part["inputDefinitions"].get("parameters", {})
-        values = {name: kinds.get(spec["parameterType"], "text") for name, spec in declared.items()}
-        arguments = [_PARAMETER.sub(lambda match, v=values: v.get(match[1], ""), text) for text in container["args"]]  # type: ignore[misc]
-        own = getattr(importlib.import_module(f"{container['command'][-1]}.step"), "FLAGS", ())
+        declared = part.get("inputDefinitions", {}).get("parameters", {})
+        values = {name: kinds.get(spec.get("parameterType"), "text") for name, spec in declared.items()}
+        texts = container.get("args", [])
+        arguments = [_PARAMETER.sub(lambda match, v=values: v.get(match[1], ""), text) for text in texts]  # type: ignore[misc]
         try:
             parser(step[1], own, _Strict).parse_args(arguments)
         except ValueError as error:
             yield f"{label}: its entry point refuses its arguments: {error}"
+
+
+def _flags(module: str) -> Sequence[str] | None:
+    """A step's own flags; None where there is no such step."""
+    try:
+        step = importlib.import_module(f"{module}.step")
+    except ModuleNotFoundError as error:
+        if module in (error.name or ""):
+            return None
+        raise
+    flags: Sequence[str] = getattr(step, "FLAGS", ())
+    return flags
 
 
 def outputs_are_written(graph: Graph) -> Iterator[str]:
@@ -190,9 +186,8 @@ def outputs_are_written(graph: Graph) -> Iterator[str]:
     own = {"preparation": {"resolved_run_root", "go"}, "reporting": {"report"}}
     for label, part in graph.users():
         outputs = part.get("outputDefinitions", {})
-        step = graph.executors[label]["command"][-1].rpartition(".")[2]
         declared = {*outputs.get("artifacts", {}), *outputs.get("parameters", {})}
-        for name in sorted(declared - written - own.get(step, set())):
+        for name in sorted(declared - written - own.get(_step(graph.executors[label]), set())):
             yield f"{label}: nothing writes its output {name}"
 
 
@@ -201,8 +196,8 @@ def loops_are_static(graph: Graph) -> Iterator[str]:
     for _, name, task in graph.tasks():
         if "artifactIterator" in task:
             yield f"task {name} loops over artifacts"
-        if "parameterIterator" in task and "raw" not in task["parameterIterator"]["items"]:
-            yield f"task {name} loops over what another task says"
+        if _times(task) is None:
+            yield f"task {name} loops over no list that is written out"
 
 
 def nothing_is_cached(graph: Graph) -> Iterator[str]:
@@ -213,69 +208,122 @@ def nothing_is_cached(graph: Graph) -> Iterator[str]:
 
 
 def accelerators_have_what_they_need(graph: Graph) -> Iterator[str]:
-    """vLLM's workers and NCCL need more shared memory than a pod has, and a pod that hangs holds its accelerators."""
+    """The steps' own image has torch for CPUs; vLLM's workers and NCCL need more shared memory than a pod has."""
     for label, container in graph.executors.items():
         if "accelerator" not in container.get("resources", {}):
             continue
-        placed = graph.placed(label)
-        volumes = {mount.get("mountPath") for mount in placed.get("emptyDirMounts", [])}
-        if "/dev/shm" not in volumes:
+        image = _PARAMETER.fullmatch(container.get("image", ""))
+        if image and image[1].removeprefix("pipelinechannel--") == "image":
+            yield f"{label}: asks for accelerators in the image of the steps on CPUs; take vllm_image or training_image"
+        mounts = graph.placed(label).get("emptyDirMounts", [])
+        if ("/dev/shm", "Memory") not in ((mount.get("mountPath"), mount.get("medium")) for mount in mounts):
             yield f"{label}: no /dev/shm in memory; set cluster.steps.<step>.shared_memory"
-        if "activeDeadlineSeconds" not in placed:
-            yield f"{label}: no timeout; set cluster.steps.<step>.timeout_seconds"
+
+
+def pods_are_bounded(graph: Graph) -> Iterator[str]:
+    """A pod that hangs holds its node until its deadline; one without limits harms others, and quotas refuse it."""
+    for label, container in graph.executors.items():
+        settings = f"cluster.steps.{_step(container) or '<step>'}"
+        if not int(graph.placed(label).get("activeDeadlineSeconds", 0)):
+            yield f"{label}: no timeout; set {settings}.timeout_seconds"
+        resources = container.get("resources", {})
+        for key, limits in (("cpu", ("resourceCpuLimit", "cpuLimit")), ("memory", _MEMORY_LIMITS)):
+            if not any(resources.get(limit) for limit in limits):
+                yield f"{label}: no limit of {key}; set {settings}.{key}"
+
+
+def pods_are_restricted(graph: Graph) -> Iterator[str]:
+    """A namespace under the restricted Pod Security Standard admits no pod that may run as root."""
+    for label in graph.executors:
+        context = graph.placed(label).get("securityContext", {})
+        if not context.get("runAsNonRoot") or context.get("runAsUser") == "0":
+            yield f"{label}: may run as root; its security context has to say runAsNonRoot, and no user 0"
+
+
+def runs_are_closed(graph: Graph) -> Iterator[str]:
+    """Nothing but an exit task runs after a failure: without it no outcome is recorded and no lock given back."""
+    last = [
+        graph.executors.get(graph.component(task).get("executorLabel", ""), {})
+        for task in tasks_of(graph.ir["root"]).values()
+        if task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
+    ]
+    if "closing" not in map(_step, last):
+        yield "no closing whatever happens: the root has no exit task that runs it"
 
 
 def steps_are_retried(graph: Graph) -> Iterator[str]:
-    """Pods die with their nodes; preparation alone refuses the user's mistakes, and closing ends the run anyway."""
+    """Pods die with their nodes, and stores stay away for minutes; what preparation refuses is the user's mistake."""
     for _, name, task in graph.tasks():
         part = graph.component(task)
-        if "executorLabel" not in part:
+        if part.get("executorLabel") not in graph.executors:
             continue
-        step = graph.executors[part["executorLabel"]]["command"][-1].rpartition(".")[2]
-        if "retryPolicy" not in task and step not in ("preparation", "closing"):
-            yield f"task {name} is not retried; set cluster.steps.{step}.retries"
-        if "retryPolicy" in task and step == "preparation":
+        step = _step(graph.executors[part["executorLabel"]])
+        retries = task.get("retryPolicy", {}).get("maxRetryCount", 0)
+        if not retries and step != "preparation":
+            yield f"task {name} is not retried; set cluster.steps.{step or '<step>'}.retries"
+        if retries and step == "preparation":
             yield f"task {name} is retried, though what it refuses is the user's to mend"
 
 
 def arguments_are_short(graph: Graph) -> Iterator[str]:
-    """One argument is limited to 128 KiB, and the launcher passes all parameters as one: long texts belong in files."""
-    for _, name, task in graph.tasks():
-        parameters = task.get("inputs", {}).get("parameters", {})
-        total = sum(len(json.dumps(source.get("runtimeValue", {}))) for source in parameters.values())
+    """One argument is limited to 128 KiB, and the launcher passes all inputs as one: long texts belong in files."""
+    for part, name, task in graph.tasks():
+        inputs = task.get("inputs", {})
+        total = sum(len(json.dumps(source.get("runtimeValue", {}))) for source in inputs.get("parameters", {}).values())
+        read = sum(_collected(part, source) for source in inputs.get("artifacts", {}).values())
         if total > LONGEST_ARGUMENT:
             yield f"task {name} has {total:,} bytes of parameters, above {LONGEST_ARGUMENT:,}"
+        elif total + read * ARTIFACT > LONGEST_ARGUMENT:
+            yield (
+                f"task {name} reads {read} artifacts, each about {ARTIFACT} bytes of an argument, besides {total:,} of "
+                f"parameters: above {LONGEST_ARGUMENT:,}; lower prompts.shards"
+            )
+
+
+def _collected(part: Json, source: Json) -> int:
+    """Artifacts in one input: as many as the loop runs that they come from."""
+    return _times(tasks_of(part).get(source.get("taskOutputArtifact", {}).get("producerTask", ""), {})) or 1
 
 
 def it_is_small(graph: Graph) -> Iterator[str]:
     """The API server makes one Argo workflow of it, which has to fit into one object of etcd."""
     size = len(json.dumps(graph.ir)) + len(json.dumps(graph.platform))
     count = sum("executorLabel" in graph.component(task) for _, _, task in graph.tasks())
-    pods = _pods(graph, graph.ir["root"])
+    pods = _pods(graph, graph.ir["root"], {})
     way_out = "set cluster.iterations_per_run, which chains runs of so many iterations under one run root"
     if size > LARGEST_IR:
         yield f"{size:,} bytes of IR, above {LARGEST_IR:,}; {way_out}"
     if count > MOST_TASKS:
         yield f"{count} tasks, above {MOST_TASKS}; {way_out}"
     if pods > MOST_PODS:
-        yield f"{pods:,} pods, above {MOST_PODS:,}; lower prompts.shards, or {way_out}"
+        yield f"{pods:,.0f} pods, above {MOST_PODS:,}; lower prompts.shards, or {way_out}"
 
 
-def _pods(graph: Graph, part: Json) -> int:
-    """Pods of a graph: a task is a driver and an executor, a graph nested in it a driver besides its own tasks."""
-    total = 0
-    for task in part["dag"]["tasks"].values():
-        inner = graph.component(task)
-        items = task.get("parameterIterator", {}).get("items", {}).get("raw", "[0]")
-        total += len(json.loads(items)) * (1 + (_pods(graph, inner) if "dag" in inner else 1))
+def _pods(graph: Graph, part: Json, known: dict[str, float]) -> float:
+    """Pods of a graph: a task is a driver and an executor, a graph nested in it a driver besides its own tasks.
+
+    `known` are those of components, by name; of one that contains itself they have no end.
+    """
+    total = 0.0
+    for task in tasks_of(part).values():
+        name, inner = task.get("componentRef", {}).get("name", ""), graph.component(task)
+        if name not in known:
+            known[name] = math.inf
+            known[name] = _pods(graph, inner, known) if "dag" in inner else 1
+        total += (_times(task) or 1) * (1 + known[name])
     return total
 
 
-def names_are_short(graph: Graph) -> Iterator[str]:
-    """Labels of pods take 63 characters: letters, digits, dots, dashes and underscores."""
+def names_are_allowed(graph: Graph) -> Iterator[str]:
+    """Kubernetes has an alphabet and a length for labels, KFP for pipelines: 63 and 128 characters."""
+    pipeline = graph.ir.get("pipelineInfo", {}).get("name", "")
+    if not re.fullmatch("[a-z0-9][a-z0-9-]{0,127}", pipeline):
+        yield f"{pipeline!r} is no name of a pipeline: lower-case letters, digits and dashes, at most 128"
     for label in graph.executors:
         for key, value in graph.placed(label).get("podMetadata", {}).get("labels", {}).items():
-            if not re.fullmatch(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?", value):
+            if not re.fullmatch(LABEL_KEY, key):
+                yield f"{label}: no label can be called {key!r}"
+            if not re.fullmatch(LABEL_VALUE, value):
                 yield f"{label}: label {key} cannot be {value!r}"
 
 
@@ -285,16 +333,20 @@ RULES: tuple[Rule, ...] = (
     inputs_are_passed,
     references_are_declared,
     placeholders_are_resolved,
+    texts_are_left_alone,
     executors_are_distinct,
     steps_take_their_arguments,
     outputs_are_written,
     loops_are_static,
     nothing_is_cached,
     accelerators_have_what_they_need,
+    pods_are_bounded,
+    pods_are_restricted,
+    runs_are_closed,
     steps_are_retried,
     arguments_are_short,
     it_is_small,
-    names_are_short,
+    names_are_allowed,
 )
 
 
@@ -307,4 +359,4 @@ def check_graph(package: Path, shown: Path | None = None) -> Counter[str]:
     graph = read_graph(package)
     if complaints := lint(graph):
         raise UserError(f"{shown or package}: a cluster would refuse or break this graph: {'; '.join(complaints)}")
-    return Counter(container["command"][-1].rpartition(".")[2] for container in graph.executors.values())
+    return Counter(map(_step, graph.executors.values()))

@@ -1,11 +1,14 @@
 """What a task of the graph asks of the cluster: image, resources, volumes, environment, retries, labels."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from kfp import dsl, kubernetes
 
 from .cluster import StepName, StepResources
 from .recipe import Recipe
+
+# A volume that cannot be mounted keeps a pod from starting: it must not keep a run from being closed.
+_WITHOUT_MODELS = ("closing", "continuation", "reporting")
 
 
 class Images(NamedTuple):
@@ -30,21 +33,27 @@ def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images
     kubernetes.set_timeout(task, resources.timeout_seconds)
     kubernetes.set_security_context(task, run_as_non_root=True)
     _label(task, recipe, step, iteration)
-    _environment(task, recipe)
+    _environment(task, recipe, step)
+
+
+def runtime(recipe: Recipe, step: StepName) -> Literal["steps", "vllm", "training", "client"]:
+    """Whose image a step runs in, as `cluster.images` names it: where it asks for accelerators, one that knows them."""
+    if step == "continuation":
+        return "client"
+    accelerated = recipe.cluster.resources(step).accelerators > 0
+    if step == "training":
+        return "training" if accelerated or recipe.training.engine == "deepspeed" else "steps"
+    by_vllm = step in ("rollout", "evaluation") and recipe.rollout.engine == "vllm"
+    return "vllm" if accelerated or by_vllm else "steps"
 
 
 def _image(recipe: Recipe, step: StepName, images: Images) -> Any:
-    if step == "training" and recipe.training.engine == "deepspeed":
-        return images.training_image
-    if step in ("rollout", "evaluation") and recipe.rollout.engine == "vllm":
-        return images.vllm_image
-    if step == "continuation":
-        return recipe.cluster.images.client
-    return images.image
+    runtimes = {"steps": images.image, "vllm": images.vllm_image, "training": images.training_image}
+    return runtimes.get(runtime(recipe, step), recipe.cluster.images.client)
 
 
 def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:
-    cpu = f"{resources.cpu:g}"
+    cpu = f"{resources.cpu:.8g}"
     task.set_cpu_request(cpu).set_cpu_limit(cpu)
     task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
     if resources.accelerators:
@@ -65,7 +74,7 @@ def _label(task: dsl.PipelineTask, recipe: Recipe, step: StepName, iteration: in
         kubernetes.add_pod_label(task, f"nashflow/{key}", value)
 
 
-def _environment(task: dsl.PipelineTask, recipe: Recipe) -> None:
+def _environment(task: dsl.PipelineTask, recipe: Recipe, step: StepName) -> None:
     cluster = recipe.cluster
     for source in cluster.secrets:
         kubernetes.use_secret_as_env(task, source.name, source.keys)
@@ -73,5 +82,5 @@ def _environment(task: dsl.PipelineTask, recipe: Recipe) -> None:
         kubernetes.use_config_map_as_env(task, source.name, source.keys)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(cluster.image_pull_secrets))
-    if cluster.models:
+    if cluster.models and step not in _WITHOUT_MODELS:
         kubernetes.mount_pvc(task, cluster.models.claim, cluster.models.path)

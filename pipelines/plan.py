@@ -1,11 +1,13 @@
 """`nashflow plan`: what a recipe would do, before anything starts."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from nashflow.components.judging.tournament import TOURNAMENTS, Match
 from nashflow.components.methods.phases import Phase
 from nashflow.components.methods.units import units_of
 
+from .cluster import StepName
 from .recipe import Recipe
 
 
@@ -34,6 +36,19 @@ def tasks_of(recipe: Recipe) -> list[str]:
         for step, keys in units_of(recipe.method, iteration, recipe.prompts.shards).items():
             tasks += [f"{iteration}/{step}"] * len(keys)
     return [*tasks, "reporting", "closing"]
+
+
+def runs_of(recipe: Recipe) -> list[int]:
+    """The iterations of each run on a cluster: of one run, or of those of a chain."""
+    wanted = recipe.run.iterations
+    each = recipe.cluster.iterations_per_run or wanted
+    return [min(each, wanted - before) for before in range(0, wanted, each)]
+
+
+def steps_of(recipe: Recipe) -> list[StepName]:
+    """The steps of a recipe on a cluster: only a chain has continuations."""
+    chained = len(runs_of(recipe)) > 1
+    return [step for step in get_args(StepName) if chained or step != "continuation"]
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:
@@ -118,4 +133,7 @@ def print_plan(recipe: Recipe) -> None:
     evaluated = recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
     console.print(f"{len(tasks_of(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
     console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations", highlight=False)
+    if len(runs := runs_of(recipe)) > 1:
+        console.print(f"on a cluster a chain of {len(runs)} runs, of {' + '.join(map(str, runs))} iterations", end=" ")
+        console.print("(cluster.iterations_per_run): each submits the next one", highlight=False)
     console.print(f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}")

@@ -10,8 +10,8 @@ from nashflow.components.shared.digests import digest_json
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import JOB
 
+from ..compiled import read_graph
 from ..graph import compile_graph
-from ..lint import read_graph
 from ..recipe import Recipe
 
 

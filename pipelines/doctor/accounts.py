@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from .case import Case
+from ..plan import runs_of
+from .case import Case, Kubeflow
 from .cluster import NotTried, Right
 from .finding import Finding
+from .launcher import CONFIG_MAP, launcher_rights
 from .trainer import needs_trainer
 
 _KFP = "pipelines.kubeflow.org"
+_RUNNER = "service account"
 SUBMITTING = (
     *(Right(_KFP, kind, verb) for kind in ("pipelines", "experiments") for verb in ("create", "get", "list")),
     *(Right(_KFP, "runs", verb) for verb in ("create", "get", "list", "terminate")),
@@ -18,7 +21,7 @@ RUNNING = (
     Right("argoproj.io", "workflowtaskresults", "create"),
     Right("argoproj.io", "workflowtaskresults", "patch"),
     Right("", "pods", "get"),
-    Right("", "configmaps", "get", "kfp-launcher"),
+    Right("", "configmaps", "get", CONFIG_MAP),
 )
 """What KFP's driver and launcher and Argo's executor do in the pods of a run."""
 TRAINING = (
@@ -26,6 +29,8 @@ TRAINING = (
     Right("", "pods", "list"),
 )
 """What training on several nodes does besides."""
+CHAINING = tuple(right for right in SUBMITTING if right.resource != "jobs" and right.verb in ("create", "get", "list"))
+"""What a run of a chain does to submit the next one, where Kubeflow has several users."""
 
 
 def submitter(case: Case) -> Iterator[Finding]:
@@ -40,24 +45,39 @@ def submitter(case: Case) -> Iterator[Finding]:
 
 def runner(case: Case) -> Iterator[Finding]:
     """The steps' service account and its rights."""
-    cluster, name = case.cluster, _account(case)
-    tried = f"service account {name} in {cluster.namespace}"
-    account = cluster.read(tried, cluster.core.read_namespaced_service_account, name, cluster.namespace)
-    if account is None:
+    cluster, name = case.home, _account(case)
+    tried, user = f"service account {name} in {cluster.namespace}", f"system:serviceaccount:{cluster.namespace}:{name}"
+    itself = cluster.user == user
+    read = cluster.core.read_namespaced_service_account
+    if not itself and cluster.read(tried, read, name, cluster.namespace) is None:
         advice = f"install the chart helm/nashflow in {cluster.namespace}, or set cluster.service_account"
-        yield Finding("service account", "failed", tried, "there is no such account, so no pod would start", advice)
+        yield Finding(_RUNNER, "failed", tried, "there is no such account, so no pod would start", advice)
         return
-    yield Finding("service account", "ok", tried, "is there")
-    wanted = RUNNING + (TRAINING if case.recipe and needs_trainer(case.recipe) else ())
-    user = f"system:serviceaccount:{cluster.namespace}:{name}"
+    yield Finding(_RUNNER, "ok", tried, "it is this one that asks" if itself else "is there")
+    wanted = _wanted(case)
     try:
-        missing = [right for right in wanted if not cluster.may(right, user)]
+        wanted += launcher_rights(case)
+    except NotTried as reason:
+        yield Finding(_RUNNER, "not tried", "the Secret of KFP's launcher", str(reason), reason.advice)
+    except ValueError as error:
+        advice = "correct it, by the chart's values or by the manual of Kubeflow Pipelines"
+        yield Finding(_RUNNER, "failed", "the Secret of KFP's launcher", str(error), advice)
+    try:
+        missing = [right for right in wanted if not cluster.may(right, "" if itself else user)]
     except NotTried as reason:
         command = f"kubectl auth can-i --list -n {cluster.namespace} --as {user}"
-        yield Finding("service account", "not tried", f"rights of {user}", str(reason), f"an administrator: {command}")
+        yield Finding(_RUNNER, "not tried", f"rights of {user}", str(reason), f"an administrator: {command}")
         return
     advice = f"bind the chart's runner role to {name}, or the role of Kubeflow's own pipeline-runner"
-    yield _rights("service account", f"rights of {user}", missing, advice)
+    yield _rights(_RUNNER, f"rights of {user}", missing, advice)
+
+
+def _wanted(case: Case) -> tuple[Right, ...]:
+    """What the pods of the recipe's runs do, besides reading the launcher's Secret."""
+    recipe, kubeflow = case.recipe, case.opened_kubeflow
+    training = TRAINING if recipe and needs_trainer(recipe) else ()
+    asked = not isinstance(kubeflow, Kubeflow) or kubeflow.several_users
+    return RUNNING + training + (CHAINING if recipe and len(runs_of(recipe)) > 1 and asked else ())
 
 
 def _account(case: Case) -> str:

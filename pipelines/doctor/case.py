@@ -1,9 +1,11 @@
 """What is examined: a recipe, if there is one, and how its cluster is reached."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from nashflow.components.shared.errors import UserError
 
@@ -12,6 +14,9 @@ from ..client.connection import Connection, connect
 from ..recipe import Recipe
 from .cluster import Cluster, NotTried, open_cluster
 
+SERVICE = "ml-pipeline"
+"""The name of Kubeflow Pipelines' API server in its namespace."""
+
 
 @dataclass(frozen=True)
 class Kubeflow:
@@ -19,6 +24,16 @@ class Kubeflow:
 
     connection: Connection
     several_users: bool
+
+    @property
+    def namespace(self) -> str:
+        """Its own namespace, by the way to it; empty where that does not tell."""
+        access = self.connection.access
+        if access.kube_context:
+            return "kubeflow"
+        host = urlsplit(access.host).hostname or ""
+        found = re.fullmatch(rf"{SERVICE}\.([a-z0-9-]+)(\.svc(\..*)?)?", host)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,40 @@ class Case:
         if isinstance(self.opened_cluster, Cluster):
             return self.opened_cluster
         raise NotTried("Kubernetes cannot be asked", "see what is said of Kubernetes")
+
+    @property
+    def home(self) -> Cluster:
+        """The Kubernetes API, for checks of what the pods of a run find in their namespace.
+
+        Raises:
+            NotTried: it could not be opened, or they are in another namespace.
+        """
+        if self.stray:
+            raise NotTried(f"{self.stray}, so nothing in it counts", "see what is said of Kubeflow")
+        return self.cluster
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that is looked at; empty where none is given or to be seen."""
+        opened = self.opened_cluster
+        return opened.namespace if isinstance(opened, Cluster) else self.access.namespace
+
+    @cached_property
+    def stray(self) -> str:
+        """Why no pod of a run is in the namespace that is looked at; empty where they are, or where nobody can tell."""
+        kubeflow, namespace = self.opened_kubeflow, self.namespace
+        if not isinstance(kubeflow, Kubeflow) or kubeflow.several_users or not namespace:
+            return ""
+        if kubeflow.namespace:
+            return "" if kubeflow.namespace == namespace else f"pods run in {kubeflow.namespace}, not in {namespace}"
+        opened = self.opened_cluster
+        if not isinstance(opened, Cluster):
+            return ""
+        try:
+            service = opened.read("its services", opened.core.read_namespaced_service, SERVICE, namespace)
+        except NotTried:
+            return ""
+        return "" if service else f"pods run in Kubeflow's own namespace, which {namespace} is not"
 
     @cached_property
     def opened_cluster(self) -> Cluster | Exception:

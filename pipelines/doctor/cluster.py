@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ class Cluster:
     def core(self) -> Any:
         """The API of pods, secrets, nodes and the like."""
         return client.CoreV1Api(self.api)
+
+    @cached_property
+    def user(self) -> str:
+        """Who asks; empty where the API does not say, before Kubernetes 1.28."""
+        api = client.AuthenticationV1Api(self.api)
+        try:
+            answer = self.read("its own name", api.create_self_subject_review, client.V1SelfSubjectReview())
+        except NotTried:
+            return ""
+        return str(answer.status.user_info.username) if answer else ""
 
     def read(self, what: str, method: Callable[..., Any], *arguments: Any) -> Any | None:
         """What a method of the API answers; None if there is no such thing.

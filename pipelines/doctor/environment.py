@@ -15,7 +15,7 @@ def secrets(case: Case) -> Iterator[Finding]:
         yield Finding("secrets", "not needed", "cluster.secrets", "the recipe names none")
     for source in sources:
         create = f"kubectl create secret generic {source.name}"
-        yield _found(case, "secret", source, create, case.cluster.core.read_namespaced_secret)
+        yield _found(case, "secret", source, create, case.home.core.read_namespaced_secret)
 
 
 def config_maps(case: Case) -> Iterator[Finding]:
@@ -25,11 +25,11 @@ def config_maps(case: Case) -> Iterator[Finding]:
         yield Finding("config maps", "not needed", "cluster.config_maps", "the recipe names none")
     for source in sources:
         create = f"kubectl create configmap {source.name}"
-        yield _found(case, "config map", source, create, case.cluster.core.read_namespaced_config_map)
+        yield _found(case, "config map", source, create, case.home.core.read_namespaced_config_map)
 
 
 def _found(case: Case, kind: str, source: EnvironmentSource, create: str, method: Callable[..., Any]) -> Finding:
-    cluster, name = case.cluster, f"{kind} {source.name}"
+    cluster, name = case.home, f"{kind} {source.name}"
     tried = f"{name} in {cluster.namespace}, with {', '.join(sorted(source.keys))}"
     there = cluster.read(name, method, source.name, cluster.namespace)
     if there is None:

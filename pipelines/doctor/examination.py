@@ -21,6 +21,9 @@ from .object_store import object_store
 from .trainer import trainer
 from .volume import model_cache
 
+_MEND = "mend what the line says, and ask again"
+_OURS = "this check has a mistake: report it with this line"
+
 CHECKS: Mapping[str, Check] = {
     "Kubeflow": kubeflow,
     "Kubernetes": kubernetes_api,
@@ -60,4 +63,6 @@ def _whole(name: str, check: Check, case: Case) -> Iterator[Finding]:
     except Exception as error:  # a check may fail in any way; the others go on
         said = redact(" ".join(str(error).split())) or type(error).__name__
         expected = isinstance(error, UserError | OSError)
-        yield Finding(name, "failed", tried, said if expected else f"{type(error).__name__}: {said}")
+        advice = _MEND if expected else _OURS
+        found = said if expected else f"{type(error).__name__}: {said}"
+        yield Finding(name, "failed", tried, found, f"{advice}; to leave the check out: --skip '{name}'")

@@ -1,82 +1,96 @@
-"""The images: what they name does not change, and what is needed to pull them is there."""
+"""The images: what they name does not change, is there, and may be pulled."""
 
-import base64
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import NamedTuple
 
 from ..cluster import is_fixed
+from ..placement import runtime
+from ..plan import steps_of
 from ..recipe import Recipe
 from .case import Case
 from .finding import Finding
+from .pull_secrets import Logins, pull_secret
+from .registry import Image, look_up
 
-_DEFAULT = "the default registry"
-"""Of images whose name has no host; its secrets name it by a host that begins with index."""
-_KIND = "kubernetes.io/dockerconfigjson"
+_NODES = "no trouble where the nodes have credentials of their own"
+
+
+class _Secrets(NamedTuple):
+    """The recipe's pull secrets."""
+
+    names: tuple[str, ...]
+    logins: Logins
+    readable: bool
+    """Whether all of them could be looked at."""
 
 
 def images(case: Case) -> Iterator[Finding]:
-    """Digests or fixed tags of the recipe's images, and their pull secrets."""
-    used = _used(case.needs)
-    for name, image in used.items():
-        yield _fixed(name, image)
+    """Digests or fixed tags of the recipe's images, whether they are there, and their pull secrets."""
     names = case.needs.cluster.image_pull_secrets
     if not names:
         yield Finding("pull secrets", "not needed", "cluster.image_pull_secrets", "the recipe names none")
-    registries = {_registry(image) for image in used.values()}
-    for name in names:
-        yield _pull_secret(case, name, registries)
+    read = [pull_secret(case, name) for name in names]
+    yield from (finding for finding, _ in read)
+    logins = {registry: login for _, found in read for registry, login in (found or {}).items()}
+    secrets = _Secrets(names, logins, all(found is not None for _, found in read))
+    unseen = set()
+    for name, image in _used(case.needs).items():
+        yield _fixed(name, image)
+        there = _there(name, image, secrets)
+        yield there
+        if there.state == "not tried":
+            unseen.add(Image.parse(image).registry)
+    yield from _uncovered(unseen - {""}, secrets, [finding.state for finding, _ in read])
 
 
 def _used(recipe: Recipe) -> Mapping[str, str]:
     """The images of the recipe's steps by their setting."""
-    images = recipe.cluster.images
-    needed = {"steps": True, "vllm": recipe.rollout.engine == "vllm", "training": recipe.training.engine == "deepspeed"}
-    return {name: getattr(images, name) for name, wanted in needed.items() if wanted}
+    named = dict.fromkeys(runtime(recipe, step) for step in steps_of(recipe))
+    return {name: getattr(recipe.cluster.images, name) for name in named}
 
 
 def _fixed(name: str, image: str) -> Finding:
     tried = f"cluster.images.{name}: {image}"
-    if "@sha256:" in image:
-        return Finding("images", "ok", tried, "fixed by its digest")
-    if not is_fixed(image):
-        advice = (
-            f"set cluster.images.{name} to a digest or a tag of its own, such as {image.removesuffix(':latest')}:0.1.0"
-        )
-        return Finding("images", "failed", tried, "its content may change between two steps of a run", advice)
-    return Finding(
-        "images", "ok", tried, f"fixed by the tag {image.rpartition(':')[2]}; pulled from {_registry(image)}"
-    )
+    if is_fixed(image):
+        how = "by its digest" if "@sha256:" in image else f"by the tag {Image.parse(image).reference}"
+        return Finding("images", "ok", tried, f"fixed {how}")
+    advice = f"set cluster.images.{name} to a digest or a tag of its own, such as {image.removesuffix(':latest')}:0.1.0"
+    return Finding("images", "failed", tried, "its content may change between two steps of a run", advice)
 
 
-def _registry(image: str) -> str:
-    """The registry's host, as container runtimes read an image's name."""
-    first, slash, _ = image.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else _DEFAULT
-
-
-def _pull_secret(case: Case, name: str, registries: set[str]) -> Finding:
-    cluster, tried = case.cluster, f"secret {name} in {case.cluster.namespace}"
-    create = f"kubectl create secret docker-registry {name} -n {cluster.namespace} --docker-server=…"
-    secret = cluster.read(tried, cluster.core.read_namespaced_secret, name, cluster.namespace)
-    if secret is None:
-        return Finding("pull secrets", "failed", tried, "there is no such secret", create)
-    if secret.type != _KIND:
-        return Finding("pull secrets", "failed", tried, f"its type is {secret.type}, not {_KIND}", create)
-    known = _hosts(secret)
-    if not registries & known:
+def _there(name: str, image: str, secrets: _Secrets) -> Finding:
+    """Whether an image's registry has it, for the pull secret's user where there is one."""
+    tried, parsed = f"manifest of {image}", Image.parse(image)
+    if not parsed.registry:
         found = (
-            f"for {', '.join(sorted(known)) or 'no registry'}, and the images are from {', '.join(sorted(registries))}"
+            f"{image} names no registry, so each node that lacks it decides: containerd asks Docker Hub, CRI-O the "
+            "registries of its configuration"
         )
-        return Finding("pull secrets", "failed", tried, found, create)
-    return Finding("pull secrets", "ok", tried, f"for {', '.join(sorted(registries & known))}")
-
-
-def _hosts(secret: Any) -> set[str]:
-    """The registries that a pull secret has credentials for."""
+        return Finding("images", "not tried", tried, found, f"set cluster.images.{name} to REGISTRY/{image}")
+    login = secrets.logins.get(parsed.registry)
     try:
-        auths = json.loads(base64.b64decode((secret.data or {})[".dockerconfigjson"]))["auths"]
-        hosts = {host.partition("://")[2] or host for host in auths}
-        return {_DEFAULT if host.startswith("index.") else host.partition("/")[0] for host in hosts}
-    except (KeyError, ValueError, TypeError):
-        return set()
+        answer = look_up(parsed, login)
+    except ConnectionError as error:
+        return Finding("images", "not tried", tried, f"{image}: {error}", "no trouble where the nodes reach it")
+    if answer == "there":
+        return Finding("images", "ok", tried, "is there")
+    if answer == "absent":
+        advice = f"push it, or correct cluster.images.{name}"
+        return Finding("images", "failed", tried, f"{parsed.registry} has no such image", advice)
+    if login:
+        advice = f"correct the pull secret of {parsed.registry}, or the rights of its user {login.user}"
+        return Finding("images", "failed", tried, "not allowed with the pull secret's credentials", advice)
+    if not secrets.readable or parsed.registry in secrets.logins:
+        found = f"{image}: not allowed without the pull secret's credentials, which cannot be used here"
+        return Finding("images", "not tried", tried, found, _NODES)
+    advice = f"name a Secret for {parsed.registry} in cluster.image_pull_secrets; {_NODES}"
+    return Finding("images", "failed", tried, "not allowed without credentials, or not there", advice)
+
+
+def _uncovered(registries: set[str], secrets: _Secrets, states: list[str]) -> Iterator[Finding]:
+    """Registries that could not be asked, and that no pull secret is for."""
+    left = registries - secrets.logins.keys()
+    if left and secrets.logins and set(states) == {"ok"}:
+        found = f"for {', '.join(sorted(secrets.logins))}, and images are from {', '.join(sorted(left))}"
+        create = f"kubectl create secret docker-registry {secrets.names[0]} --docker-server={min(left)} …; {_NODES}"
+        yield Finding("pull secrets", "failed", ", ".join(secrets.names), found, create)

@@ -1,10 +1,14 @@
 """A judge server, where there is one: vLLM's OpenAI-compatible API."""
 
+import base64
 import json
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+
+from nashflow.components.shared.redaction import redact
 
 from .case import Case
 from .finding import Finding
@@ -20,32 +24,40 @@ def judge(case: Case) -> Iterator[Finding]:
             "judge", "not needed", "NASHFLOW_JUDGE_URL, --judge-url", "not set: steps load the oracle themselves"
         )
         return
-    url = case.judge_url.rstrip("/").removesuffix("/v1")
+    url, authorization = _apart(case.judge_url.rstrip("/").removesuffix("/v1"))
     for path in ("/health", "/v1/models"):
-        finding = _asked(url, path)
+        finding = _asked(f"{url}{path}", authorization)
         yield finding
         if finding.state == "failed":
             return
 
 
-def _asked(url: str, path: str) -> Finding:
-    tried = f"GET {url}{path}"
+def _apart(url: str) -> tuple[str, str]:
+    """The address without credentials, and the header that carries them: those in it, or else the key."""
+    key = os.environ.get(_KEY, "")
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    given = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+    return parts._replace(netloc=host).geturl(), f"Basic {given}" if at else f"Bearer {key}" if key else ""
+
+
+def _asked(url: str, authorization: str) -> Finding:
+    tried, lists = f"GET {redact(url)}", url.endswith("/models")
     try:
-        body = _get(f"{url}{path}")
-        models = [str(model["id"]) for model in json.loads(body)["data"]] if path == "/v1/models" else []
+        body = _get(url, authorization)
+        models = [str(model["id"]) for model in json.loads(body)["data"]] if lists else []
     except urllib.error.HTTPError as error:
         return Finding("judge", "failed", tried, f"answers {error.code} {error.reason}", _advice(error.code))
     except (OSError, ValueError, KeyError, TypeError) as error:
         said = getattr(error, "reason", error)
-        return Finding("judge", "failed", tried, f"{type(error).__name__}: {said}", _advice(0))
-    if path == "/v1/models" and not models:
+        return Finding("judge", "failed", tried, redact(f"{type(error).__name__}: {said}"), _advice(0))
+    if lists and not models:
         return Finding("judge", "failed", tried, "serves no model", "set judge.model in the chart's values")
     return Finding("judge", "ok", tried, f"serves {', '.join(models)}" if models else "healthy")
 
 
-def _get(url: str) -> bytes:
-    key = os.environ.get(_KEY, "")
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+def _get(url: str, authorization: str) -> bytes:
+    request = urllib.request.Request(url, headers={"Authorization": authorization} if authorization else {})
     with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
         body: bytes = answer.read()
     return body
@@ -53,7 +65,7 @@ def _get(url: str) -> bytes:
 
 def _advice(status: int) -> str:
     if status in (401, 403):
-        return f"set {_KEY} to the server's key"
+        return f"set {_KEY} to the server's key, or give user and password in --judge-url"
     if status == 503:
         return "the model is still being loaded, or the server is overloaded: try again later"
     return (

@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines: does its API answer, and may who asks list what is in the namespace?"""
+"""Kubeflow Pipelines: does its API answer, may who asks list what there is, and do pods run in the namespace?"""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from .finding import Finding
 
 
 def kubeflow(case: Case) -> Iterator[Finding]:
-    """Its health, and a list of experiments."""
+    """Its health, a list of experiments, and the namespace of the pods."""
     opened = case.opened_kubeflow
     if isinstance(opened, Exception):
         raise opened
@@ -22,3 +22,10 @@ def kubeflow(case: Case) -> Iterator[Finding]:
     options = {"namespace": connection.namespace} if connection.namespace else {}
     connection.call(connection.client.experiments.experiment_service_list_experiments, page_size=1, **options)
     yield Finding("Kubeflow", "ok", tried, "allowed")
+    if case.stray:
+        where = f"--namespace {opened.namespace}" if opened.namespace else "its own with --namespace"
+        advice = (
+            f"give {where} and install the chart there, for Kubeflow, installed for one user, has no other "
+            "namespace; or use one for several users, with a profile for each namespace"
+        )
+        yield Finding("Kubeflow", "failed", f"the namespace {case.namespace}", case.stray, advice)

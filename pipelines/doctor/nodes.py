@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from kubernetes.utils import parse_quantity
 
-from ..cluster import STEPS, StepName, StepResources
+from ..cluster import StepName, StepResources
+from ..plan import steps_of
 from .case import Case
 from .finding import Finding
 
@@ -26,9 +27,9 @@ class Misfit(NamedTuple):
 def nodes(case: Case) -> Iterator[Finding]:
     """Nodes that would take each step's pods, were they empty."""
     groups: dict[str, list[StepName]] = {}
-    for step in STEPS:
+    for step in steps_of(case.needs):
         asked = case.needs.cluster.resources(step).model_dump(mode="json", include=_ASKED)
-        groups.setdefault(json.dumps(asked, sort_keys=True), []).append(step)  # type: ignore[arg-type]
+        groups.setdefault(json.dumps(asked, sort_keys=True), []).append(step)
     listed = case.cluster.read("nodes of the cluster", case.cluster.core.list_node)
     there = listed.items if listed else []
     for steps in groups.values():

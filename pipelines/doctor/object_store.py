@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nashflow.components.shared.store import Store
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.store_s3 import S3Store
 
 from .case import Case
@@ -34,6 +35,13 @@ def object_store(case: Case) -> Iterator[Finding]:
     if not root.startswith("s3://"):
         advice = "set cluster.run_root to s3://bucket/prefix/{job}"
         yield Finding(_NAME, "failed", root, "pods do not see this machine's folders", advice)
+        return
+    try:
+        open_store(root)
+    except UserError as error:
+        yield Finding(
+            _NAME, "failed", root, str(error), "set cluster.run_root, or --run-root, to s3://bucket/prefix/{job}"
+        )
         return
     name = f"nashflow-doctor-{uuid.uuid4().hex}"
     store = _open(root.replace("{job}", name) if "{job}" in root else f"{root.rstrip('/')}/{name}")
@@ -74,7 +82,8 @@ def _written(store: Store) -> Finding:
     read, listed = store.read("probe"), store.list()
     right = read == b"NashFlow" and listed == ["probe"]
     found = "as written" if right else f"read {read[:20]!r}, listed {listed}"
-    return Finding(_NAME, "ok" if right else "failed", f"write, read and list below {store.uri}", found)
+    advice = "" if right else "see whether a cache or gateway before the store changes what it passes on"
+    return Finding(_NAME, "ok" if right else "failed", f"write, read and list below {store.uri}", found, advice)
 
 
 def _conditional(store: Store) -> Finding:

@@ -15,8 +15,8 @@ from .finding import Finding
 _COLOURS = {"ok": "green", "failed": "bold red", "not needed": "dim", "not tried": "yellow"}
 
 
-def show_table(findings: Iterable[Finding]) -> bool:
-    """Print the findings; whether nothing failed."""
+def show_table(findings: Iterable[Finding], strict: bool) -> bool:
+    """Print the findings; whether nothing failed, and with `strict` nothing was left untried."""
     console = Console()
     with console.status("looking"):
         found = list(findings)
@@ -29,15 +29,19 @@ def show_table(findings: Iterable[Finding]) -> bool:
     console.print(table)
     counts: Counter[str] = Counter(each.state for each in found)
     console.print(", ".join(f"{counts[state]} {state}" for state in _COLOURS if counts[state]), highlight=False)
-    return not counts["failed"]
+    return _fine(found, strict)
 
 
-def show_json(findings: Iterable[Finding]) -> bool:
-    """Print the findings as one JSON object; whether nothing failed."""
+def show_json(findings: Iterable[Finding], strict: bool) -> bool:
+    """Print the findings as one JSON object; whether nothing failed, and with `strict` nothing was left untried."""
     found = list(findings)
-    fine = all(each.state != "failed" for each in found)
+    fine = _fine(found, strict)
     print(json.dumps({"ok": fine, "findings": [asdict(each) for each in found]}, indent=1, ensure_ascii=False))
     return fine
+
+
+def _fine(findings: Iterable[Finding], strict: bool) -> bool:
+    return all(each.state != "failed" and not (strict and each.state == "not tried") for each in findings)
 
 
 def _told(finding: Finding) -> Text:

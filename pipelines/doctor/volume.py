@@ -18,7 +18,8 @@ def model_cache(case: Case) -> Iterator[Finding]:
         found = f"not set; the images have to hold {', '.join(folders)}" if folders else "the recipe names no folders"
         yield Finding("model cache", "not tried" if folders else "not needed", "cluster.models", found)
         return
-    cluster, tried = case.cluster, f"claim {models.claim} in {case.cluster.namespace}"
+    cluster = case.home
+    tried = f"claim {models.claim} in {cluster.namespace}"
     method = cluster.core.read_namespaced_persistent_volume_claim
     claim = cluster.read(tried, method, models.claim, cluster.namespace)
     if claim is None:

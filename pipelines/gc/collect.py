@@ -1,35 +1,53 @@
 """`nashflow gc`: say what goes and what stays, and delete what goes."""
 
 import re
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import open_store
 
 from ..costs_table import amount
-from .inventory import Entry, RunRoot, take
+from .inventory import Entries, Inventory, RunRoot, take
 from .keep import Decision, ago, decide
 from .remove import remove_run, remove_shared
+from .shared import Folders, forgotten, unreferenced
 
 _SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
 
-def collect(prefix: str, older_than: str, keep_last: int, delete: bool) -> None:
+def collect(prefix: str, older_than: str, keep_last: int, delete: bool, forget: Sequence[str] = ()) -> None:
     """Clean the runs below a prefix; without `delete`, only say what would be deleted.
 
+    `forget`: names of runs whose ledger of prompts already taken goes too; the next one finds all of them new.
+
     Raises:
-        UserError: no age, no runs, a registry that does not answer, or runs that could not be deleted.
+        UserError: no age, no runs, no such ledger, a registry that does not answer or is not the one that the runs are
+            tracked in, or runs that could not be deleted.
     """
     limit = seconds(older_than)
     inventory = take(open_store(prefix))
+    ledgers = forgotten(inventory, forget)
+    if not (inventory.runs or ledgers):
+        raise UserError(
+            f"{inventory.prefix.uri}: no runs right below it; give the folder or s3:// prefix that holds run roots"
+        )
     decision = decide(inventory, limit, keep_last)
     for run in inventory.runs:
         if run.uri in decision.kept:
             _say("keep", run.uri, run.size, decision.kept[run.uri])
+    if refused := _clear_runs(decision.removed, delete):
+        raise UserError("; ".join(refused))
+    remaining = [run for run in inventory.runs if run.uri in decision.kept]
+    cached = unreferenced(inventory, remaining, limit) if inventory.runs else {}
+    gone = _clear_shared(inventory, {**cached, **ledgers}, delete)
+    print(_summary(decision, gone, delete))
+
+
+def _clear_runs(runs: Iterable[RunRoot], delete: bool) -> list[str]:
+    """Delete runs; what is said of those that could not be."""
     refused = []
-    for run in decision.removed:
+    for run in runs:
         if delete:
             try:
                 remove_run(run)
@@ -37,14 +55,27 @@ def collect(prefix: str, older_than: str, keep_last: int, delete: bool) -> None:
                 refused.append(str(error))
                 continue
         _say("deleted" if delete else "delete", run.uri, run.size, _described(run))
-    for folder, entries in {} if refused else decision.shared.items():
-        if delete:
-            remove_shared(inventory.prefix, folder, entries)
-        what = f"{len(entries)} files, which no kept run refers to"
-        _say("deleted" if delete else "delete", inventory.prefix.location(folder), _size(entries), what)
-    if refused:
-        raise UserError("; ".join(refused))
-    print(_summary(decision, delete))
+    return refused
+
+
+def _clear_shared(inventory: Inventory, folders: Folders, delete: bool) -> Folders:
+    """Delete folders beside the run roots, all but what has changed since it was looked at; those that are gone."""
+    prefix, gone = inventory.prefix, {}
+    now = take(prefix) if delete and folders else inventory
+    begun = now.folders - inventory.folders
+    for folder, entries in folders.items():
+        ledger = folder.startswith("ledgers/")
+        if any(now.shared.get(key) != entry for key, entry in entries.items()):
+            _say("keep", prefix.location(folder), _size(entries), "changed meanwhile")
+        elif begun and not ledger:
+            _say("keep", prefix.location(folder), _size(entries), f"a run has begun meanwhile: {min(begun)}")
+        else:
+            if delete:
+                remove_shared(prefix, folder, entries)
+            what = "the prompts already taken" if ledger else f"{len(entries)} files, which no kept run refers to"
+            _say("deleted" if delete else "delete", prefix.location(folder), _size(entries), what)
+            gone[folder] = entries
+    return gone
 
 
 def seconds(age: str) -> float:
@@ -60,7 +91,7 @@ def seconds(age: str) -> float:
 
 
 def _say(verb: str, place: str, size: int, why: str) -> None:
-    print(f"{verb:<8}{place}  {amount(size)}  {why}", file=sys.stdout, flush=True)
+    print(f"{verb:<8}{place}  {amount(size)}  {why}", flush=True)
 
 
 def _described(run: RunRoot) -> str:
@@ -84,13 +115,13 @@ def _kind(key: str) -> str:
     return parts[2] if parts[2] in ("prompts", "evaluation") else parts[3]
 
 
-def _size(entries: Mapping[str, Entry]) -> int:
+def _size(entries: Entries) -> int:
     return sum(entry.size for entry in entries.values())
 
 
-def _summary(decision: Decision, delete: bool) -> str:
-    freed = sum(run.size for run in decision.removed) + sum(map(_size, decision.shared.values()))
-    what = f"{len(decision.removed)} runs and {len(decision.shared)} folders beside them, {amount(freed)}"
+def _summary(decision: Decision, shared: Folders, delete: bool) -> str:
+    freed = sum(run.size for run in decision.removed) + sum(map(_size, shared.values()))
+    what = f"{len(decision.removed)} runs and {len(shared)} folders beside them, {amount(freed)}"
     if delete:
         return f"deleted {what}; kept {len(decision.kept)} runs"
     return f"would delete {what}, and keep {len(decision.kept)} runs; nothing has been deleted: add --yes to do it"

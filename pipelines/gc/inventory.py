@@ -7,15 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from nashflow.components.shared import layout
+from nashflow.components.shared import layout, lock
 from nashflow.components.shared.atomic_file import HIDDEN
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.run import Run, read_run
 from nashflow.components.shared.store import Store
+from nashflow.components.shared.units import read_manifest
 
-_MARKS = (layout.RUN, layout.LOCK, "preparation.manifest.json")
-_WRITTEN_BY_RUNS = ("iterations/", "policies/", "report/", *_MARKS)
-_REPORTED = "report/report.manifest.json"
+MANIFEST = ".manifest.json"
+_PREPARATION = "preparation"
+_FOLDERS = ("iterations/", "policies/", "report/")
+_FILES = (layout.RUN, layout.LOCK, _PREPARATION + MANIFEST)
+_SHARED = ("cache", "ledgers")
 
 
 class Entry(NamedTuple):
@@ -30,7 +33,7 @@ Entries = Mapping[str, Entry]
 
 @dataclass(frozen=True)
 class RunRoot:
-    """A run root: its store, and its files by key."""
+    """A folder that may be a run root: its store, and its files by key."""
 
     store: Store
     entries: Entries
@@ -42,7 +45,7 @@ class RunRoot:
 
     @cached_property
     def run(self) -> Run | None:
-        """The run, or None: one that found no new prompts, or whose `run.json` is damaged."""
+        """The run, or None: one that found no new prompts or has just begun, or whose `run.json` is damaged."""
         try:
             return read_run(self.store)
         except UserError:
@@ -54,9 +57,33 @@ class RunRoot:
         return self.run is None and layout.RUN in self.entries
 
     @property
+    def is_one(self) -> bool:
+        """Whether it is one: it has a `run.json`, or what a preparation without new prompts, or one at work, leaves."""
+        if layout.RUN in self.entries:
+            return True
+        if _PREPARATION + MANIFEST in self.entries:
+            manifest = read_manifest(self.store, _PREPARATION)
+            return manifest is not None and manifest.unit == _PREPARATION
+        return layout.LOCK in self.entries and bool(lock.held_by(self.store))
+
+    @cached_property
     def finished(self) -> bool:
-        """Whether the run has written its report."""
-        return _REPORTED in self.entries
+        """Whether the run has reported on its last iteration."""
+        if not self.run:
+            return False
+        last = layout.evaluation(int(self.run.recipe["run"]["iterations"])) + MANIFEST
+        report, evaluation = (self.entries.get(key) for key in (f"report/report{MANIFEST}", last))
+        return bool(report and evaluation and report.modified >= evaluation.modified)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing goes on with the run: it gave its lock back, and is finished or left its outcome last.
+
+        A run whose pods wait for a node may write nothing for days, and its lock lapses meanwhile.
+        """
+        outcome = self.entries.get(layout.OUTCOME)
+        closed = outcome is not None and outcome.modified >= self.written
+        return layout.LOCK not in self.entries and (closed or self.finished)
 
     @property
     def written(self) -> float:
@@ -66,7 +93,7 @@ class RunRoot:
     @cached_property
     def own(self) -> Entries:
         """The files that runs write; others are nobody's to delete."""
-        return {key: entry for key, entry in self.entries.items() if key.startswith(_WRITTEN_BY_RUNS)}
+        return {key: entry for key, entry in self.entries.items() if key in _FILES or key.startswith(_FOLDERS)}
 
     @property
     def size(self) -> int:
@@ -81,26 +108,26 @@ class Inventory:
     prefix: Store
     runs: tuple[RunRoot, ...]
     shared: Entries
+    folders: frozenset[str]
+    """Names of all other folders, run roots or not."""
 
 
 def take(prefix: Store) -> Inventory:
     """List everything below a prefix.
 
     Raises:
-        UserError: the prefix is a run root itself, or has no runs.
+        UserError: the prefix is a run root itself.
     """
     if prefix.exists(layout.RUN):
         raise UserError(f"{prefix.uri} is a run root: give the folder or s3:// prefix that holds it")
     folders: dict[str, dict[str, Entry]] = {}
     for key, entry in entries(prefix):
-        folder, _, name = key.partition("/")
-        folders.setdefault(folder, {})[name] = entry
-    shared = {f"{name}/{key}": entry for name in ("cache", "ledgers") for key, entry in folders.pop(name, {}).items()}
-    runs = (RunRoot(prefix.at(name), found) for name, found in folders.items() if not found.keys().isdisjoint(_MARKS))
-    inventory = Inventory(prefix, tuple(sorted(runs, key=lambda run: run.uri)), shared)
-    if not inventory.runs:
-        raise UserError(f"{prefix.uri}: no runs right below it; give the folder or s3:// prefix that holds run roots")
-    return inventory
+        folder, slash, name = key.partition("/")
+        if slash:
+            folders.setdefault(folder, {})[name] = entry
+    shared = {f"{name}/{key}": entry for name in _SHARED for key, entry in folders.pop(name, {}).items()}
+    roots = (RunRoot(prefix.at(name), found) for name, found in sorted(folders.items()))
+    return Inventory(prefix, tuple(root for root in roots if root.is_one), shared, frozenset(folders))
 
 
 def entries(store: Store) -> Iterator[tuple[str, Entry]]:
@@ -111,7 +138,10 @@ def entries(store: Store) -> Iterator[tuple[str, Entry]]:
 def _files(root: Path) -> Iterator[tuple[str, Entry]]:
     for parent, _, names in os.walk(root):
         for path in (Path(parent, name) for name in names if not name.startswith(HIDDEN)):
-            found = path.stat()
+            try:
+                found = path.lstat()
+            except FileNotFoundError:  # gone since it was listed
+                continue
             yield path.relative_to(root).as_posix(), Entry(found.st_size, found.st_mtime)
 
 
@@ -122,5 +152,6 @@ def _objects(uri: str) -> Iterator[tuple[str, Entry]]:
     root = f"{prefix}/" if prefix else ""
     pages = boto3.session.Session().client("s3").get_paginator("list_objects_v2")
     for page in pages.paginate(Bucket=bucket, Prefix=root):
-        for item in page.get("Contents", []):
+        # some consoles keep an empty object `folder/` for a folder
+        for item in (item for item in page.get("Contents", []) if not item["Key"].endswith("/")):
             yield item["Key"].removeprefix(root), Entry(item["Size"], item["LastModified"].timestamp())

@@ -30,7 +30,7 @@ def registered(runs: Sequence[RunRoot], prefix: Store) -> dict[str, str]:
     """The version that points at a run, by run root, for those of `runs` at which one does.
 
     Raises:
-        UserError: runs are tracked, but no registry is named, or it does not answer.
+        UserError: runs are tracked, but no registry is named, or it does not answer, or it does not know them.
     """
     uri = environment()[0] or _beside(prefix)
     tracked = [run for run in runs if run.run and run.run.tracking]
@@ -43,7 +43,10 @@ def registered(runs: Sequence[RunRoot], prefix: Store) -> dict[str, str]:
         )
     try:
         with quiet():
-            versions = list(_versions(connect(uri)))
+            client = connect(uri)
+            for run in tracked:
+                _check_known(client, run)
+            versions = list(_versions(client))
     except failures() as error:
         raise UserError(
             f"MLflow at {redact(uri)} does not say which models are registered, so nothing is deleted: "
@@ -56,6 +59,23 @@ def _beside(prefix: Store) -> str:
     """The SQLite store that `nashflow run` makes beside the run roots of a folder."""
     file = Path(prefix.uri) / "mlflow.db"
     return f"sqlite:///{file}" if "://" not in prefix.uri and file.exists() else ""
+
+
+def _check_known(client: "MlflowClient", run: RunRoot) -> None:
+    """Refuse a registry in which a run's models would not be, if any were registered."""
+    from mlflow.exceptions import MlflowException
+
+    tracking = dict(run.run.tracking or {}) if run.run else {}
+    try:
+        client.get_run(str(tracking.get("parent")))
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise UserError(
+            f"{run.uri} is tracked as run {tracking.get('parent')} in {tracking.get('uri')}, by its run.json, and "
+            f"{redact(client.tracking_uri)} does not know it, so nothing is deleted: set MLFLOW_TRACKING_URI to the "
+            "server that its runs are in, or delete the run root by hand"
+        ) from None
 
 
 def _versions(client: "MlflowClient") -> Iterator[Version]:

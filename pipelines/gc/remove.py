@@ -1,7 +1,7 @@
 """Deleting a run: under its lock, manifests before the files that they name, `run.json` last."""
 
+import contextlib
 import os
-import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +12,9 @@ from nashflow.components.shared.atomic_file import HIDDEN
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store
 
-from .inventory import RunRoot, entries
+from .inventory import MANIFEST, RunRoot, entries
 
 _AT_ONCE = 16
-_MANIFEST = ".manifest.json"
 
 
 def remove_run(root: RunRoot) -> None:
@@ -29,13 +28,15 @@ def remove_run(root: RunRoot) -> None:
     with lock.renewing(root.store):
         try:
             now = RunRoot(root.store, dict(entries(root.store)))
-            if {**now.own, layout.LOCK: None} != {**root.own, layout.LOCK: None}:
+            written = [key for key in now.own if key != layout.LOCK]
+            if written and {**now.own, layout.LOCK: None} != {**root.own, layout.LOCK: None}:
                 raise UserError(f"{root.uri}: has been written to meanwhile: kept")
-            for keys in _in_order(key for key in now.own if key != layout.LOCK):
+            for keys in _in_order(written):
                 _delete(root.store, keys)
         finally:
             lock.release(root.store, owner)
-    _remove_empty_folders(root.store)
+    if not root.store.exists(layout.LOCK):
+        _remove_empty_folders(root.store)
 
 
 def remove_shared(prefix: Store, folder: str, keys: Iterable[str]) -> None:
@@ -48,9 +49,9 @@ def remove_shared(prefix: Store, folder: str, keys: Iterable[str]) -> None:
 def _in_order(keys: Iterable[str]) -> Iterator[list[str]]:
     """Manifests, those of later iterations first; what they name; what says that this is a run."""
     found = sorted(keys, reverse=True)
-    manifests = [key for key in found if key.endswith(_MANIFEST)]
+    manifests = [key for key in found if key.endswith(MANIFEST)]
     yield from ([key] for key in manifests)
-    yield [key for key in found if not key.endswith(_MANIFEST) and key != layout.RUN]
+    yield [key for key in found if not key.endswith(MANIFEST) and key != layout.RUN]
     yield [key for key in found if key == layout.RUN]
 
 
@@ -60,9 +61,12 @@ def _delete(store: Store, keys: list[str]) -> None:
 
 
 def _remove_empty_folders(store: Store) -> None:
-    """Remove the folders in which only a store's own hidden files are left."""
+    """Remove a store's own hidden files, and the folders that are empty then."""
     if "://" in store.uri:
         return
-    for parent, _, _ in os.walk(store.uri, topdown=False):
-        if all(path.name.startswith(HIDDEN) and path.is_file() for path in Path(parent).iterdir()):
-            shutil.rmtree(parent, ignore_errors=True)
+    for parent, _, names in os.walk(store.uri, topdown=False):
+        for name in names:
+            if name.startswith(HIDDEN):
+                Path(parent, name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # files of others are left in it
+            os.rmdir(parent)

@@ -9,6 +9,7 @@ from nashflow.components.shared.store import open_store
 from nashflow.pipelines.graph import compile_graph
 from nashflow.pipelines.local import Event, execute
 from nashflow.pipelines.recipe import load_recipe
+from nashflow.pipelines.run import _PRELOAD
 from tests.fixtures import cli
 
 
@@ -18,7 +19,7 @@ def fire(package: Path, folder: Path, job: str) -> list[str]:
     fired = folder / f"{job}.yaml"
     fired.write_text(package.read_text().replace("{{$.pipeline_job_uuid}}", job))
     arguments = {"run_root": str(folder / "runs/{job}"), "only_new_prompts": "true"}
-    execute(fired, arguments, folder / job, ("torch",), {"OMP_NUM_THREADS": "1"}, ended.append)
+    execute(fired, arguments, folder / job, _PRELOAD, {"OMP_NUM_THREADS": "1"}, ended.append)
     assert {event.state for event in ended if event.state != "started"} == {"succeeded"}
     return [event.records[-1]["step"] for event in ended if event.state == "succeeded"]
 

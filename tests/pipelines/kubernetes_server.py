@@ -17,6 +17,7 @@ _KINDS = {
     "configmaps": "V1ConfigMap",
     "persistentvolumeclaims": "V1PersistentVolumeClaim",
     "serviceaccounts": "V1ServiceAccount",
+    "services": "V1Service",
 }
 _VERSION = dict.fromkeys(("build_date", "compiler", "git_commit", "git_tree_state", "go_version", "platform"), "") | {
     "git_version": "v1.34.1",
@@ -36,6 +37,8 @@ class KubernetesServer:
         self.served: dict[str, tuple[str, ...]] = {}
         self.denied: dict[str, set[str]] = {}
         """Rights that users lack, such as `create runs.pipelines.kubeflow.org`; the user who asks is ``."""
+        self.me = ""
+        """Who asks; where empty, the server is too old to say."""
         self.forbidden: set[str] = set()
         """Patterns of paths that are forbidden."""
         self.seen: list[str] = []
@@ -79,6 +82,9 @@ class KubernetesServer:
             return (200, there) if there else _refusal(404, "NotFound", f'{found[1]} "{found[2]}" not found')
         if found := re.fullmatch(r"/apis/authorization.k8s.io/v1/(self)?subjectaccessreviews", path):
             return self._review(json.loads(body), bool(found[1]))
+        if path == "/apis/authentication.k8s.io/v1/selfsubjectreviews" and self.me:
+            who = client.V1SelfSubjectReviewStatus(user_info=client.V1UserInfo(username=self.me))
+            return 201, client.V1SelfSubjectReview(status=who)
         if (found := re.fullmatch(r"/apis/([\w.]+/v1\w+)", path)) and found[1] in self.served:
             resources = [
                 client.V1APIResource(kind=name, name=name, namespaced=True, singular_name=name, verbs=["get"])
@@ -93,6 +99,7 @@ class KubernetesServer:
         asked = review.spec.resource_attributes
         assert asked.namespace == self.namespace
         right = f"{asked.verb} {asked.resource}" + (f".{asked.group}" if asked.group else "")
+        right += f"/{asked.name}" if asked.name else ""
         user = "" if self_review else review.spec.user
         assert self_review or "system:authenticated" in review.spec.groups
         review.status = client.V1SubjectAccessReviewStatus(allowed=right not in self.denied.get(user, ()))

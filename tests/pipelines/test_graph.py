@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ import yaml
 
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import parser
+from nashflow.pipelines.compiled import read_graph
 from nashflow.pipelines.graph import compile_graph
-from nashflow.pipelines.lint import read_graph
 from nashflow.pipelines.plan import tasks_of
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
+from tests.fixtures import cli
 
 RECIPES = {
     "quickstart": ("quickstart", ()),
@@ -87,6 +89,15 @@ def test_every_container_runs_a_step_by_its_own_module(ir: dict[str, Any]) -> No
         assert container["command"] == ["python3", "-m", f"nashflow.components.{step[1]}"]
         importlib.import_module(container["command"][2])
     assert {container["command"][2].rpartition(".")[2] for container in executors(ir).values()} == set(STEPS)
+
+
+def test_all_but_preparation_is_tried_again(ir: dict[str, Any]) -> None:
+    """Above all closing: nothing else records how the run ended."""
+    for _, task in tasks(ir):
+        if "executorLabel" in (part := component(ir, task)):
+            assert task.get("retryPolicy", {}).get("maxRetryCount", 0) == (
+                0 if "preparation" in part["executorLabel"] else 3
+            )
 
 
 def test_every_entry_point_accepts_its_arguments(ir: dict[str, Any]) -> None:
@@ -166,6 +177,12 @@ def test_it_is_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.parametrize(("cores", "text"), [(0.001, "0.001"), (1, "1"), (9999.999, "9999.999"), (10_000, "10000")])
+def test_cores_are_written_plainly(cores: float, text: str, tmp_path: Path) -> None:
+    containers, _ = placed(tmp_path, f"cluster.steps.training.cpu={cores}")
+    assert containers["exec-training-001-half"]["resources"]["resourceCpuLimit"] == text
+
+
 # --- what cannot be compiled -----------------------------------------------------------------------------------------
 
 
@@ -186,7 +203,20 @@ def test_what_does_not_travel_through_kfp_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_papers_recipe_compiles_in_three_seconds_of_cpu_time(tmp_path: Path) -> None:
+    """A fresh process, imports and lint included; of the CPU, so that a busy machine changes nothing."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cli.call("compile", "inpo-llama3-8b", "--output", str(tmp_path / "p.yaml"))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) <= 3.0
+    assert len(read_graph(tmp_path / "p.yaml").executors) == 4 + 3 * 5
+
+
 # --- what a cluster is asked for -------------------------------------------------------------------------------------
+
+
+MODEL_STEPS = ("rollout", "judging", "logprobs", "training", "evaluation")
+ON_GPUS = {**dict.fromkeys(MODEL_STEPS, "vllm_image"), "training": "training_image"}
 
 
 def placed(tmp_path: Path, *overrides: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -239,6 +269,7 @@ def test_environment_and_volumes_go_by_name_into_every_pod(tmp_path: Path) -> No
         "cluster.config_maps=[{name: env, keys: {tracking: MLFLOW_TRACKING_URI}}]",
         "cluster.image_pull_secrets=[registry]",
         "cluster.models={claim: models}",
+        "cluster.iterations_per_run=1",
     )
     for label in containers:
         there = settings[label]
@@ -246,16 +277,43 @@ def test_environment_and_volumes_go_by_name_into_every_pod(tmp_path: Path) -> No
         assert there["secretAsEnv"][0]["keyToEnv"] == [{"envVar": "AWS_ACCESS_KEY_ID", "secretKey": "key"}]
         assert there["configMapAsEnv"][0]["configMapName"] == "env"
         assert there["imagePullSecret"][0]["secretName"] == "registry"
-        assert (there["pvcMount"][0]["constant"], there["pvcMount"][0]["mountPath"]) == ("models", "/models")
+        if label.split("-")[1] in ("preparation", *MODEL_STEPS):
+            assert (there["pvcMount"][0]["constant"], there["pvcMount"][0]["mountPath"]) == ("models", "/models")
+        else:
+            assert "pvcMount" not in there
 
 
-def test_images_are_parameters_one_for_each_runtime(tmp_path: Path) -> None:
-    containers, _ = placed(tmp_path, "rollout.engine=vllm", "training.engine=deepspeed")
-    image = {label.split("-")[1]: container["image"] for label, container in containers.items()}
-    assert "vllm_image" in image["rollout"]
-    assert "vllm_image" in image["evaluation"]
-    assert "training_image" in image["training"]
-    assert "['image']" in image["judging"].replace("pipelinechannel--", "")
+IMAGES = {
+    # The image of every step that works on models: without accelerators by its engine, with them one that knows them.
+    ("cpu", "transformers", "torch"): dict.fromkeys(MODEL_STEPS, "image"),
+    ("cpu", "vllm", "deepspeed"): {
+        **dict.fromkeys(("rollout", "evaluation"), "vllm_image"),
+        **dict.fromkeys(("judging", "logprobs"), "image"),
+        "training": "training_image",
+    },
+    ("one-node", "transformers", "torch"): ON_GPUS,
+    ("one-node", "vllm", "deepspeed"): ON_GPUS,
+    ("many-nodes", "vllm", "torch"): ON_GPUS,
+}
+
+
+@pytest.mark.parametrize("case", IMAGES, ids="-".join)
+def test_images_are_parameters_one_for_each_runtime(tmp_path: Path, case: tuple[str, str, str]) -> None:
+    profile, generation, training = case
+    overrides = (f"cluster.profile={profile}", f"rollout.engine={generation}", f"training.engine={training}")
+    containers, _ = placed(tmp_path, *overrides, "cluster.iterations_per_run=1")
+    found = {(label.split("-")[1], PARAMETER.sub(r"\1", container["image"])) for label, container in containers.items()}
+    expected = {**IMAGES[case], **dict.fromkeys(("preparation", "reporting", "closing"), "image")}
+    assert found == {
+        *((step, f"pipelinechannel--{image}") for step, image in expected.items()),
+        ("continuation", "nashflow-client:0.1.0"),
+    }
+
+
+def test_one_steps_accelerators_choose_its_image_alone(tmp_path: Path) -> None:
+    containers, _ = placed(tmp_path, "cluster.steps={judging: {accelerators: 1, shared_memory: 1Gi}}")
+    accelerated = {label for label, container in containers.items() if "vllm_image" in container["image"]}
+    assert accelerated == {label for label in containers if "judging" in label}
 
 
 def test_a_chained_graph_unrolls_the_later_iterations_alone(tmp_path: Path) -> None:

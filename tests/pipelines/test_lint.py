@@ -2,16 +2,19 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nashflow.components.shared.errors import UserError
 from nashflow.pipelines import lint
+from nashflow.pipelines.compiled import Graph, read_graph
 from nashflow.pipelines.graph import compile_graph
-from nashflow.pipelines.lint import Graph, check_graph, read_graph
+from nashflow.pipelines.lint import check_graph
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
 
 Break = Callable[[dict[str, Any], dict[str, Any]], None]
@@ -71,7 +74,7 @@ def use_metadata(ir: dict[str, Any], platform: dict[str, Any]) -> None:
 
 
 def concatenate(ir: dict[str, Any], platform: dict[str, Any]) -> None:
-    container(ir, "judging")["args"][1] = {"Concat": ["a", "b"]}
+    container(ir, "judging")["args"][1] = """{"Concat": ["a", "{{$.inputs.parameters['run_root']}}"]}"""
 
 
 def name_no_input(ir: dict[str, Any], platform: dict[str, Any]) -> None:
@@ -80,6 +83,34 @@ def name_no_input(ir: dict[str, Any], platform: dict[str, Any]) -> None:
 
 def put_the_job_into_a_text(ir: dict[str, Any], platform: dict[str, Any]) -> None:
     leaf(ir, "judging")["inputs"]["parameters"]["phase"]["runtimeValue"]["constant"] = "of {{$.pipeline_job_uuid}}"
+
+
+def put_a_placeholder_into_a_default(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    ir["root"]["inputDefinitions"]["parameters"]["prompts"]["defaultValue"] = "/data/{{workflow.name}}"
+
+
+def put_a_placeholder_into_the_environment(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["env"] = [{"name": "TEMPLATE", "value": "{{ messages }}"}]
+
+
+def run_nothing_that_is_there(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    ir["components"]["comp-judging-001-half"]["executorLabel"] = "exec-jury"
+
+
+def call_nothing_that_is_there(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "judging")["componentRef"]["name"] = "comp-jury"
+
+
+def import_an_artifact(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    ir["deploymentSpec"]["executors"]["exec-judging-001-half"] = {"importer": {"artifactUri": {"constant": "s3://a"}}}
+
+
+def run_a_step_that_is_none(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["command"][-1] = "nashflow.components.jury"
+
+
+def ask_for_help(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["args"] = ["--help"]
 
 
 def share_a_container(ir: dict[str, Any], platform: dict[str, Any]) -> None:
@@ -120,12 +151,50 @@ def take_shared_memory(ir: dict[str, Any], platform: dict[str, Any]) -> None:
     del platform["deploymentSpec"]["executors"]["exec-training-001-half"]["emptyDirMounts"]
 
 
+def share_memory_on_disk(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    (mount,) = platform["deploymentSpec"]["executors"]["exec-training-001-half"]["emptyDirMounts"]
+    mount["medium"] = ""
+
+
+def compute_without_cuda(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    container(ir, "judging")["image"] = "{{$.inputs.parameters['pipelinechannel--image']}}"
+
+
 def take_the_timeout(ir: dict[str, Any], platform: dict[str, Any]) -> None:
-    del platform["deploymentSpec"]["executors"]["exec-training-001-half"]["activeDeadlineSeconds"]
+    del platform["deploymentSpec"]["executors"]["exec-preparation"]["activeDeadlineSeconds"]
+
+
+def take_the_cpu_limit(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del container(ir, "closing")["resources"]["resourceCpuLimit"]
+    del container(ir, "closing")["resources"]["cpuLimit"]
+
+
+def take_the_memory_limit(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del container(ir, "closing")["resources"]
+
+
+def allow_root(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del platform["deploymentSpec"]["executors"]["exec-closing"]["securityContext"]
+
+
+def be_root(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    platform["deploymentSpec"]["executors"]["exec-closing"]["securityContext"]["runAsUser"] = "0"
+
+
+def never_close(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del leaf(ir, "closing")["triggerPolicy"]
+
+
+def report_in_the_end(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "closing")["componentRef"] = leaf(ir, "reporting")["componentRef"]
 
 
 def never_retry(ir: dict[str, Any], platform: dict[str, Any]) -> None:
     del leaf(ir, "training")["retryPolicy"]
+
+
+def give_up_closing(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "closing")["retryPolicy"]["maxRetryCount"] = 0
 
 
 def retry_the_users_mistakes(ir: dict[str, Any], platform: dict[str, Any]) -> None:
@@ -134,6 +203,19 @@ def retry_the_users_mistakes(ir: dict[str, Any], platform: dict[str, Any]) -> No
 
 def pass_a_book(ir: dict[str, Any], platform: dict[str, Any]) -> None:
     leaf(ir, "judging")["inputs"]["parameters"]["phase"]["runtimeValue"]["constant"] = "x" * 120_000
+
+
+def collect_much(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    loop_of_an_iteration(ir)["parameterIterator"]["items"]["raw"] = json.dumps(list(range(223)))
+
+
+def loop_of_an_iteration(ir: dict[str, Any]) -> dict[str, Any]:
+    iteration = next(part for name, part in ir["components"].items() if name.startswith("comp-iteration-"))
+    return next(task for task in iteration["dag"]["tasks"].values() if "parameterIterator" in task)
+
+
+def contain_itself(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    leaf(ir, "reporting")["componentRef"]["name"] = "comp-condition-2"
 
 
 def grow(ir: dict[str, Any], platform: dict[str, Any]) -> None:
@@ -148,15 +230,36 @@ def start_many(ir: dict[str, Any], platform: dict[str, Any]) -> None:
 
 
 def shard_finely(ir: dict[str, Any], platform: dict[str, Any]) -> None:
-    iteration = next(part for name, part in ir["components"].items() if name.startswith("comp-iteration-"))
-    loop = next(task for task in iteration["dag"]["tasks"].values() if "parameterIterator" in task)
-    loop["parameterIterator"]["items"]["raw"] = json.dumps(list(range(300)))
+    loop_of_an_iteration(ir)["parameterIterator"]["items"]["raw"] = json.dumps(list(range(300)))
+
+
+def loop_over_a_word(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    loop_of_an_iteration(ir)["parameterIterator"]["items"]["raw"] = "all"
+
+
+def labels_of_training(platform: dict[str, Any]) -> dict[str, str]:
+    placed = platform["deploymentSpec"]["executors"]["exec-training-001-half"]
+    return placed["podMetadata"]["labels"]  # type: ignore[no-any-return]
 
 
 def label_with_blanks(ir: dict[str, Any], platform: dict[str, Any]) -> None:
-    platform["deploymentSpec"]["executors"]["exec-training-001-half"]["podMetadata"]["labels"]["nashflow/run"] = (
-        "my run"
-    )
+    labels_of_training(platform)["nashflow/run"] = "my run"
+
+
+def label_in_greek(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    labels_of_training(platform)["nashflow/run"] = "η-0.1"
+
+
+def label_under_a_sentence(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    labels_of_training(platform)["my run"] = "a"
+
+
+def name_at_length(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    ir["pipelineInfo"]["name"] = "a" * 129
+
+
+def name_nothing(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    del ir["pipelineInfo"]
 
 
 BROKEN: list[tuple[str, Break, str]] = [
@@ -165,26 +268,49 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("references_are_declared", read_what_is_not_declared, "reads rollout-001-half.texts, which it cannot"),
     ("references_are_declared", read_without_depending, "reads rollout-001-half.manifest, which it cannot"),
     ("placeholders_are_resolved", use_metadata, "holds a placeholder that a cluster leaves as it is"),
-    ("placeholders_are_resolved", concatenate, "an argument that is no text"),
+    ("references_are_declared", run_nothing_that_is_there, "exec-jury, which is not there"),
+    ("references_are_declared", call_nothing_that_is_there, "comp-jury, which is not there"),
+    ("placeholders_are_resolved", concatenate, "holds a placeholder that a cluster leaves as it is"),
     ("placeholders_are_resolved", name_no_input, "somewhere is no input of its component"),
     ("placeholders_are_resolved", put_the_job_into_a_text, "phase holds {{, which KFP takes for a placeholder"),
+    ("texts_are_left_alone", put_a_placeholder_into_a_default, "the default of prompts holds {{"),
+    ("texts_are_left_alone", put_a_placeholder_into_the_environment, "exec-judging-001-half: TEMPLATE holds {{"),
     ("executors_are_distinct", share_a_container, "2 components with different inputs or outputs have the same"),
-    ("steps_take_their_arguments", run_something_else, "sh -c true is no step"),
+    ("steps_take_their_arguments", run_something_else, "exec-judging-001-half: runs sh -c true, which is no step"),
+    ("steps_take_their_arguments", run_a_step_that_is_none, "nashflow.components.jury, which is no step"),
+    ("steps_take_their_arguments", import_an_artifact, "exec-judging-001-half: runs no container"),
+    ("steps_take_their_arguments", ask_for_help, "refuses its arguments"),
     ("steps_take_their_arguments", give_an_unknown_flag, "refuses its arguments: unrecognized arguments: --colour red"),
     ("steps_take_their_arguments", give_a_word_for_a_number, "argument --iteration: invalid int value: 'first'"),
     ("outputs_are_written", declare_what_nothing_writes, "nothing writes its output ranking"),
     ("loops_are_static", loop_over_artifacts, "loops over artifacts"),
-    ("loops_are_static", loop_over_an_output, "loops over what another task says"),
+    ("loops_are_static", loop_over_an_output, "loops over no list that is written out"),
+    ("loops_are_static", loop_over_a_word, "loops over no list that is written out"),
     ("nothing_is_cached", cache, "task judging-001-half is cached"),
     ("accelerators_have_what_they_need", take_shared_memory, "no /dev/shm in memory"),
-    ("accelerators_have_what_they_need", take_the_timeout, "no timeout"),
+    ("accelerators_have_what_they_need", share_memory_on_disk, "no /dev/shm in memory"),
+    ("accelerators_have_what_they_need", compute_without_cuda, "exec-judging-001-half: asks for accelerators in the i"),
+    ("pods_are_bounded", take_the_timeout, "exec-preparation: no timeout; set cluster.steps.preparation.timeout_s"),
+    ("pods_are_bounded", take_the_cpu_limit, "exec-closing: no limit of cpu; set cluster.steps.closing.cpu"),
+    ("pods_are_bounded", take_the_memory_limit, "exec-closing: no limit of memory; set cluster.steps.closing.memory"),
+    ("pods_are_restricted", allow_root, "exec-closing: may run as root"),
+    ("pods_are_restricted", be_root, "exec-closing: may run as root"),
+    ("runs_are_closed", never_close, "no closing"),
+    ("runs_are_closed", report_in_the_end, "no closing"),
     ("steps_are_retried", never_retry, "is not retried; set cluster.steps.training.retries"),
+    ("steps_are_retried", give_up_closing, "task closing is not retried; set cluster.steps.closing.retries"),
     ("steps_are_retried", retry_the_users_mistakes, "task preparation is retried"),
     ("arguments_are_short", pass_a_book, "bytes of parameters, above 100,000"),
+    ("arguments_are_short", collect_much, "reads 223 artifacts, each about 450 bytes of an argument, besides"),
+    ("it_is_small", contain_itself, "inf pods, above 2,000"),
     ("it_is_small", grow, "bytes of IR, above 400,000; set cluster.iterations_per_run"),
     ("it_is_small", shard_finely, "pods, above 2,000; lower prompts.shards, or set cluster.iterations_per_run"),
     ("it_is_small", start_many, "tasks, above 100; set cluster.iterations_per_run"),
-    ("names_are_short", label_with_blanks, "label nashflow/run cannot be 'my run'"),
+    ("names_are_allowed", label_with_blanks, "label nashflow/run cannot be 'my run'"),
+    ("names_are_allowed", label_in_greek, "label nashflow/run cannot be 'η-0.1'"),
+    ("names_are_allowed", label_under_a_sentence, "no label can be called 'my run'"),
+    ("names_are_allowed", name_at_length, "is no name of a pipeline"),
+    ("names_are_allowed", name_nothing, "'' is no name of a pipeline"),
 ]
 
 
@@ -212,13 +338,39 @@ def test_what_breaks_a_rule_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "p.yaml").exists()
 
 
-@pytest.mark.parametrize("content", ["", "x: 1", "[1", "- 1"])
-def test_what_is_no_graph_is_refused(content: str, tmp_path: Path) -> None:
-    (tmp_path / "p.yaml").write_text(content)
-    with pytest.raises(UserError, match=r"p\.yaml: (no compiled pipeline|cannot be read)"):
+def test_a_graph_that_is_somebody_elses_is_complained_about(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("deploymentSpec: {}\nroot: {dag: {tasks: {a: {componentRef: {name: a}}}}}")
+    with pytest.raises(UserError, match=r"a cluster would refuse or break this graph: .*a, which is not there"):
         check_graph(tmp_path / "p.yaml")
-    with pytest.raises(UserError, match="cannot be read"):
-        check_graph(tmp_path / "none.yaml")
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every entry of every object and list: what holds it, and its key or index."""
+    for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from places(inner)
+
+
+@given(data=st.data())
+@settings(max_examples=50)
+def test_whatever_is_spoilt_in_a_graph_gives_complaints_and_no_traceback(
+    data: st.DataObject, graph: Graph, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    documents = [copy.deepcopy(dict(graph.ir)), {"platforms": {"kubernetes": copy.deepcopy(dict(graph.platform))}}]
+    for _ in range(data.draw(st.integers(1, 3))):
+        holder, key = data.draw(st.sampled_from(list(places(documents))))
+        if holder is documents or data.draw(st.booleans()):
+            holder[key] = data.draw(st.sampled_from([None, {}, [], 0, -1.5, True, "", "x", "{{", [None], {"x": {}}]))
+        else:
+            del holder[key]
+    package = tmp_path_factory.mktemp("spoilt") / "p.yaml"
+    package.write_text("\n---\n".join(json.dumps(document) for document in documents))
+    try:
+        found = lint.lint(read_graph(package))
+    except UserError as error:
+        found = [str(error)]
+    assert all(len(line.splitlines()) == 1 for line in found)
 
 
 def test_pods_count_every_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

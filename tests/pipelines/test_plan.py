@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from nashflow.pipelines.commands import app
 from nashflow.pipelines.costs import SANDBOX_PARAMETERS, STEPS, Assumptions, checkpoint_bytes, cost_of
 from nashflow.pipelines.costs_table import amount
 from nashflow.pipelines.model_size import parameters_of
-from nashflow.pipelines.plan import tasks_of, work_of
-from nashflow.pipelines.recipe import load_recipe
+from nashflow.pipelines.plan import runs_of, tasks_of, work_of
+from nashflow.pipelines.recipe import Recipe, load_recipe
 from tests.fixtures.runs import SandboxRun
 
 
@@ -76,13 +77,19 @@ def test_a_phase_is_described_by_what_it_regresses_on() -> None:
 # --- costs: the paper's recipe by hand -------------------------------------------------------------------------------
 
 # 20,000 prompts an iteration, 8 responses each, brackets of 11 comparisons, 2 epochs; 256 prompts held out.
+PROMPTS = "prompts.per_iteration=20000"
 KNOWN = Assumptions(parameters=8e9, prompt_tokens=200.0, response_tokens=400.0, gpu_flops=1e15, utilisation=0.5)
 HOUR = 3600 * 1e15 * 0.5
 """Operations of a GPU hour; a fifth of them in generation, at 0.1."""
 
 
+def paper(*overrides: str) -> Recipe:
+    """The paper's recipe with a round number of prompts."""
+    return load_recipe("inpo-llama3-8b", [PROMPTS, *overrides])
+
+
 def test_the_hours_of_an_iteration_of_the_paper_by_hand() -> None:
-    recipe = load_recipe("inpo-llama3-8b")
+    recipe = paper()
     hours = cost_of(recipe, 2, KNOWN).hours
     assert hours.keys() == set(STEPS)
     assert hours["rollout"] == pytest.approx(5 * 2 * 8e9 * (20_000 * 200 + 160_000 * 400) / HOUR)
@@ -94,7 +101,7 @@ def test_the_hours_of_an_iteration_of_the_paper_by_hand() -> None:
 
 
 def test_the_oracle_reads_each_new_pair_twice_or_each_response_once() -> None:
-    pairs, rewards = (load_recipe(name) for name in ("inpo-llama3-8b", "inpo-llama3-8b-rm"))
+    pairs, rewards = (load_recipe(name, [PROMPTS]) for name in ("inpo-llama3-8b", "inpo-llama3-8b-rm"))
     assert [cost_of(pairs, t, KNOWN).forwards for t in (0, 1, 3)] == [512, 20_000 * 22 + 512, 20_000 * 22 + 512]
     assert [cost_of(rewards, t, KNOWN).forwards for t in (0, 1, 3)] == [512, 20_000 * 8 + 512, 20_000 * 8 + 512]
     reading = cost_of(rewards, 1, KNOWN).hours["judging"]
@@ -102,23 +109,23 @@ def test_the_oracle_reads_each_new_pair_twice_or_each_response_once() -> None:
 
 
 def test_the_reference_is_evaluated_and_nothing_else_at_zero() -> None:
-    recipe = load_recipe("inpo-llama3-8b")
+    recipe = paper()
     cost = cost_of(recipe, 0, KNOWN)
     assert {step for step, hours in cost.hours.items() if hours} == {"evaluation"}
     made, judged = 2 * (256 * 200 + 256 * 400), 512 * 1000
     assert cost.hours["evaluation"] == pytest.approx(2 * 8e9 * (5 * made + judged) / HOUR)
     assert cost.stored < 10e6, "the reference stays where it is"
-    copied = load_recipe("inpo-llama3-8b", ["policy.copy_files=true"])
+    copied = paper("policy.copy_files=true")
     assert cost_of(copied, 0, KNOWN).stored - cost.stored == pytest.approx(2 * 8e9)
 
 
 def test_storage_is_policies_and_records() -> None:
-    recipe = load_recipe("inpo-llama3-8b")
+    recipe = paper()
     stored = cost_of(recipe, 2, KNOWN).stored
     policy, rollouts, pairs = 2 * 8e9, 160_256 * (600 * 4 + 400 * 4), 20_000 * 1000 * 4
     assert stored > policy + rollouts + pairs
     assert stored == pytest.approx(policy + rollouts + pairs, rel=2e-3)
-    whole = load_recipe("inpo-llama3-8b", ["training.save_dtype=float32"])
+    whole = paper("training.save_dtype=float32")
     assert cost_of(whole, 2, KNOWN).stored - stored == pytest.approx(2 * 8e9)
     assert checkpoint_bytes(recipe, KNOWN) == 96e9
 
@@ -162,7 +169,7 @@ def test_updates_count_where_a_method_says_how_many() -> None:
 def test_hours_grow_with_the_model_and_shrink_with_the_gpu(
     size: float, flops: float, use: float, generation: float
 ) -> None:
-    recipe = load_recipe("inpo-llama3-8b")
+    recipe = paper()
     other = Assumptions(size, None, 200.0, 400.0, flops, use, generation)
     ours, theirs = cost_of(recipe, 1, KNOWN).hours, cost_of(recipe, 1, other).hours
     scale = size / 8e9 * 1e15 / flops
@@ -300,7 +307,7 @@ def cells(lines: list[str], first: str) -> list[list[str]]:
 
 
 def test_the_papers_costs_add_up(plan: Call) -> None:
-    lines = plan("inpo-llama3-8b", "--parameters", "8e9")
+    lines = plan("inpo-llama3-8b", "--set", PROMPTS, "--parameters", "8e9")
     rows = [cells(lines, str(iteration))[0] for iteration in range(4)]
     (total,) = cells(lines, "all")
     columns = list(zip(*(map(float, row[1:7]) for row in rows), strict=True))
@@ -331,10 +338,31 @@ def test_every_assumption_can_be_changed(plan: Call) -> None:
 
 
 def test_without_a_size_what_does_not_depend_on_it_is_said(plan: Call) -> None:
-    lines = plan("inpo-llama3-8b")
+    typed = ["inpo-llama3-8b", "--set", PROMPTS, "--prompt-tokens", "300", "--gpu-flops", "312e12"]
+    lines = plan(*typed, width=80)
     (total,) = cells(lines, "all")
     assert total == ["all", *["–"] * 6, "1,322,048", "–"]
-    assert "give it with --parameters, such as --parameters 8e9" in " ".join(" ".join(lines).split())
+    assert "The dashes need the policy's size: /models/RLHFlow/LLaMA3-SFT/config.json" in " ".join(lines)
+    command = shlex.split(lines[-1])
+    assert command == ["nashflow", "plan", *typed[:-1], "3.12e+14", "--parameters", "8e9"]
+    (total,) = cells(plan(*command[2:], width=80), "all")
+    assert "–" not in total
+
+
+@pytest.mark.parametrize(
+    ("iterations", "each", "runs"),
+    [(3, 0, [3]), (3, 3, [3]), (3, 9, [3]), (3, 2, [2, 1]), (10, 4, [4, 4, 2]), (2, 1, [1, 1])],
+)
+def test_a_recipe_too_long_for_one_run_becomes_a_chain(plan: Call, iterations: int, each: int, runs: list[int]) -> None:
+    overrides = [f"run.iterations={iterations}", f"cluster.iterations_per_run={each}"]
+    recipe = load_recipe("quickstart", overrides)
+    assert runs_of(recipe) == runs
+    ends = [recipe.part(1 + sum(runs[:number])).run.iterations for number in range(len(runs))]
+    assert ends == list(itertools.accumulate(runs)), "the graphs of the chain say the same"
+    said = " ".join(plan("quickstart", *(part for each in overrides for part in ("--set", each))))
+    sizes = " + ".join(map(str, runs))
+    chain = f"on a cluster a chain of {len(runs)} runs, of {sizes} iterations (cluster.iterations_per_run)"
+    assert (chain in said) is (len(runs) > 1)
 
 
 def test_the_sandbox_costs_nothing(plan: Call) -> None:

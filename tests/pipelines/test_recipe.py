@@ -127,10 +127,9 @@ def test_an_override_below_a_value_is_refused() -> None:
 def test_variables_are_replaced_in_every_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUCKET", "models")
     monkeypatch.setenv("PART", "gemma")
-    cluster = {"run_root": "s3://${BUCKET}/runs/${PART}-${PART}/{job}", "images": {"steps": "nashflow:$PART"}}
+    cluster = {"run_root": "s3://${BUCKET}/runs/${PART}-${PART}/$PART/{job}"}
     recipe = load_recipe(written(tmp_path, cluster=cluster), ["run.name=${PART}"])
-    assert recipe.cluster.run_root == "s3://models/runs/gemma-gemma/{job}"
-    assert recipe.cluster.images.steps == "nashflow:$PART"
+    assert recipe.cluster.run_root == "s3://models/runs/gemma-gemma/$PART/{job}"
     assert recipe.run.name == "gemma"
 
 

@@ -1,5 +1,6 @@
 """What `nashflow doctor` finds at the services beside the cluster: object store, MLflow, judge."""
 
+import base64
 import json
 import os
 import re
@@ -155,6 +156,8 @@ def test_a_probe_that_is_killed_midway_is_removed(s3_bucket: str, monkeypatch: p
     [
         ("s3://no-such-bucket/runs", "failed", "create it"),
         ("s3://a b/runs", "failed", "bucket"),
+        ("s3://", "failed", "no bucket in 's3://': write s3://bucket/prefix"),
+        ("s3://{job}", "failed", "no bucket in 's3://{job}'"),
         ("/home/me/runs", "failed", "do not see this machine"),
         ("", "not tried", "no run root"),
     ],
@@ -360,6 +363,18 @@ def test_a_judge_that_is_not(judge: Judge, path: str, code: int, body: str, foun
     (failure,) = failures(look("judge", judge_url=judge.url))
     assert found in failure.found
     assert advice in failure.advice
+
+
+def test_a_password_in_the_address_is_sent_and_not_shown(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+    url = judge.url.replace("http://", "http://joe:hunter%402@")
+    judge.key = "Basic " + base64.b64encode(b"joe:hunter@2").decode()
+    found = look("judge", judge_url=f"{url}/v1")
+    assert states(found) == ["ok", "ok"]
+    judge.key = "Basic of somebody else"
+    found += look("judge", judge_url=url) + look("judge", judge_url=f"http://joe:hunter%402@127.0.0.1:{free_port()}")
+    found += look("judge", judge_url="http://joe:hunter%402@[bad")
+    assert states(found)[2:] == ["ok", "failed", "failed", "failed"]
+    assert "hunter" not in str(found)
 
 
 def test_a_judge_with_a_key(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,63 @@
+"""What lies beside the run roots: the cache, of which goes what no kept run needs, and the ledgers of prompts taken."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.settings import nearest
+from nashflow.components.shared.units import read_manifest
+
+from .inventory import MANIFEST, Entries, Entry, Inventory, RunRoot
+
+Folders = Mapping[str, Entries]
+"""Files by folder, `cache/logprobs/<weights>` or `cache/references/<digest>`, or by ledger."""
+
+
+def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) -> Folders:
+    """The folders of the cache that no kept run refers to and nobody wrote to within the last `limit` seconds."""
+    folders: dict[str, dict[str, Entry]] = {}
+    for key, entry in inventory.shared.items():
+        folders.setdefault("/".join(key.split("/")[:3]).removesuffix(MANIFEST), {})[key] = entry
+    weights = {digest for run in kept for digest in _weights(run)}
+    # A run without run.json, such as one that has just begun, does not say what it starts from.
+    everything = any(run.run is None for run in kept)
+    named = {run.run.inputs.get("policy", "") for run in kept if run.run}
+
+    def referred(folder: str) -> bool:
+        *kind, last = folder.split("/")
+        if kind == ["cache", "logprobs"]:
+            return last in weights | named
+        return kind != ["cache", "references"] or everything or last in named
+
+    since = time.time() - limit
+    return {
+        folder: entries
+        for folder, entries in folders.items()
+        if not referred(folder) and all(entry.modified <= since for entry in entries.values())
+    }
+
+
+def _weights(run: RunRoot) -> Iterator[str]:
+    """Digests of the weights of a run's policies."""
+    for key in run.entries:
+        if key.startswith("policies/") and key.endswith(MANIFEST):
+            manifest = read_manifest(run.store, key.removesuffix(MANIFEST))
+            yield str(manifest.metrics.get("weights", "")) if manifest else ""
+
+
+def forgotten(inventory: Inventory, names: Sequence[str]) -> Folders:
+    """The ledgers of the prompts that runs of these names have taken.
+
+    Without its ledger a recurring run finds all prompts new, so that none goes by its age.
+
+    Raises:
+        UserError: there is no such ledger.
+    """
+    there = {key: entry for key, entry in inventory.shared.items() if key.startswith("ledgers/")}
+    keys = {name: f"ledgers/{name}.json" for name in names}
+    for name, key in keys.items():
+        if key not in there:
+            known = [other.removeprefix("ledgers/").removesuffix(".json") for other in there]
+            place = inventory.prefix.location("ledgers")
+            raise UserError(f"--forget {name}: no ledger of that name in {place}{nearest(name, known)}")
+    return {key: {key: there[key]} for key in keys.values()}

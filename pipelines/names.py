@@ -1,0 +1,74 @@
+"""What Kubernetes and container runtimes take as a name: patterns, and types that refuse all else."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+_LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_DOMAIN = rf"(?=.{{1,253}}(/|$)){_LABEL}(\.{_LABEL})*"
+_WORD = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+LABEL_KEY = f"({_DOMAIN}/)?{_WORD}"
+LABEL_VALUE = f"({_WORD})?"
+
+_HOST = r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+"
+_PART = "[a-z0-9]+(([.]|__?|-+)[a-z0-9]+)*"
+IMAGE = (
+    rf"(?=.{{1,456}}$)(({_HOST})/)?{_PART}(/{_PART})*"
+    "(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+
+
+def _matching(pattern: str, wanted: str) -> AfterValidator:
+    """A validator that says of a text that does not match the whole pattern that it is no … ."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is no {wanted}")
+        return value
+
+    return AfterValidator(check)
+
+
+_OBJECT = "name of a Kubernetes object: set lower-case letters, digits, dashes and dots, such as nashflow-s3"
+_QUALIFIED = "letters, digits, dashes, dots and underscores, at most 63"
+ObjectName = Annotated[str, _matching(_DOMAIN, _OBJECT)]
+"""Of a Secret, a ConfigMap, a claim: a subdomain as RFC 1123 has it."""
+ObjectNameOrNone = Annotated[str, _matching(f"({_DOMAIN})?", _OBJECT)]
+"""Likewise, or empty."""
+DataKey = Annotated[
+    str,
+    _matching(
+        r"(?!\.\.?$)[A-Za-z0-9_.-]{1,253}",
+        "key of a Secret or ConfigMap: set letters, digits, dashes, dots and underscores",
+    ),
+]
+"""Of an entry of a Secret or ConfigMap."""
+VariableName = Annotated[
+    str,
+    _matching(
+        "[A-Za-z_][A-Za-z0-9_]*",
+        "name of an environment variable: set letters, digits and underscores, no digit first",
+    ),
+]
+"""Of an environment variable, as every shell reads it."""
+LabelKey = Annotated[str, _matching(LABEL_KEY, f"key of a label or taint: set {_QUALIFIED}, after a domain/ or not")]
+"""Of a label or a taint."""
+LabelValue = Annotated[str, _matching(LABEL_VALUE, f"value of a label or taint: set {_QUALIFIED}, or none")]
+"""Of a label or a taint."""
+ResourceName = Annotated[
+    str, _matching(f"{_DOMAIN}/{_WORD}", "resource of a vendor: set its whole name, such as nvidia.com/gpu")
+]
+"""Of what a device plugin offers."""
+ImageName = Annotated[
+    str, _matching(IMAGE, "image: set [host[:port]/]name:tag or …@sha256: and 64 digits, such as nashflow-steps:0.1.0")
+]
+"""Of a container image."""
+MountPath = Annotated[
+    str,
+    _matching(
+        r"(/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)+/?",
+        "folder to mount at: set an absolute path other than /, such as /models, without blanks and colons",
+    ),
+]
+"""Of a folder in a container, below the root."""

@@ -1,0 +1,117 @@
+"""The steps' service account: which it is, and what its pods may do."""
+
+from collections.abc import Callable
+
+import pytest
+
+from nashflow.pipelines.doctor.case import Case
+from nashflow.pipelines.doctor.launcher import secret_of
+from tests.pipelines.client.server import KfpServer
+from tests.pipelines.doctor.cases import RUNNER, look, states, the_failure
+from tests.pipelines.kubernetes_server import KubernetesServer
+
+
+@pytest.mark.parametrize(("several", "account"), [(True, "default-editor"), (False, "pipeline-runner")])
+def test_without_an_account_it_is_kubeflows_own(
+    case: Callable[..., Case], cluster: KubernetesServer, kfp: KfpServer, several: bool, account: str
+) -> None:
+    kfp.multi_user = several
+    cluster.add("services", "ml-pipeline")
+    bare = case("cluster.service_account=''")
+    assert f"service account {account} in team" in the_failure(bare, "service account").tried
+    cluster.add("serviceaccounts", account)
+    assert states(look(bare, "service account")) == ["ok", "ok"]
+
+
+# --- the launcher's Secret -------------------------------------------------------------------------------------------
+
+CREDENTIALS = "{secretRef: {secretName: %s, accessKeyKey: a, secretKeyKey: b}}"
+BY_SECRET = "s3: {default: {credentials: " + CREDENTIALS % "store" + "}}"
+WITH_OVERRIDE = (
+    "s3: {default: {credentials: {fromEnv: true}}, Overrides: [{bucketName: other, credentials: "
+    + CREDENTIALS % "others"
+    + "}, {bucketName: bucket, keyPrefix: runs/, credentials: "
+    + CREDENTIALS % "runs"
+    + "}]}"
+)
+
+
+@pytest.mark.parametrize(
+    ("root", "providers", "secret"),
+    [
+        ("", "", "mlpipeline-minio-artifact"),
+        ("minio://mlpipeline/v2", BY_SECRET, "mlpipeline-minio-artifact"),
+        ("minio://mlpipeline/v2", BY_SECRET.replace("s3", "minio"), "store"),
+        ("s3://bucket/a", "", ""),
+        ("s3://bucket/a", BY_SECRET, "store"),
+        ("s3://bucket/a?endpoint=x", BY_SECRET, ""),
+        ("s3://bucket/a", "s3: {default: {credentials: {fromEnv: true}}}", ""),
+        ("s3://bucket/a", WITH_OVERRIDE, ""),
+        ("s3://bucket/runs/a", WITH_OVERRIDE, "runs"),
+        ("s3://other", WITH_OVERRIDE, "others"),
+        ("gs://bucket", "gs: {default: {credentials: {secretRef: {secretName: key, tokenKey: t}}}}", "key"),
+    ],
+)
+def test_the_secret_is_that_of_the_pipeline_roots_provider(root: str, providers: str, secret: str) -> None:
+    assert secret_of({"defaultPipelineRoot": root, "providers": providers}) == secret
+
+
+@pytest.mark.parametrize("providers", ["s3: {default: {}}", "s3: [", "- s3", "s3: {default: {credentials: {}}}"])
+def test_what_the_launcher_could_not_read_is_said(
+    case: Callable[..., Case], cluster: KubernetesServer, providers: str
+) -> None:
+    cluster.add("configmaps", "kfp-launcher", data={"defaultPipelineRoot": "s3://bucket", "providers": providers})
+    assert "providers.s3 in config map kfp-launcher" in the_failure(case(), "service account").found
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_the_runner_reads_the_launchers_secret(
+    case: Callable[..., Case], cluster: KubernetesServer, configured: bool
+) -> None:
+    name = "store" if configured else "mlpipeline-minio-artifact"
+    if configured:
+        cluster.add("configmaps", "kfp-launcher", data={"defaultPipelineRoot": "s3://bucket", "providers": BY_SECRET})
+    cluster.denied[RUNNER] = {f"get secrets/{name}"}
+    assert the_failure(case(), "service account").found == f"may not get secrets/{name}"
+    cluster.denied[RUNNER] = {"get secrets/another"}
+    assert states(look(case(), "service account")) == ["ok", "ok"]
+
+
+def test_a_launcher_that_may_not_be_looked_at(case: Callable[..., Case], cluster: KubernetesServer) -> None:
+    cluster.forbidden.add(".*/configmaps/kfp-launcher")
+    found = look(case(), "service account")
+    assert states(found) == ["ok", "not tried", "ok"]
+    assert "config map kfp-launcher" in found[1].found
+
+
+# --- chains, and the account about itself ----------------------------------------------------------------------------
+
+
+def test_the_runs_of_a_chain_submit(case: Callable[..., Case], cluster: KubernetesServer, kfp: KfpServer) -> None:
+    cluster.denied[RUNNER] = {
+        *("create runs.pipelines.kubeflow.org", "list pipelines.pipelines.kubeflow.org"),
+        *("get experiments.pipelines.kubeflow.org", "create jobs.pipelines.kubeflow.org"),
+    }
+    assert states(look(case(), "service account")) == ["ok", "ok"]
+    assert states(look(case("cluster.iterations_per_run=3"), "service account")) == ["ok", "ok"]
+    chain = case("cluster.iterations_per_run=2")
+    assert sorted(the_failure(chain, "service account").found.removeprefix("may not ").split(", ")) == [
+        "create runs.pipelines.kubeflow.org",
+        "get experiments.pipelines.kubeflow.org",
+        "list pipelines.pipelines.kubeflow.org",
+    ]
+    kfp.multi_user = False
+    cluster.add("services", "ml-pipeline")
+    assert states(look(case("cluster.iterations_per_run=2"), "service account")) == ["ok", "ok"]
+
+
+def test_the_account_may_ask_about_itself(case: Callable[..., Case], cluster: KubernetesServer) -> None:
+    """Hardly anybody may ask about others, and an account may not even see that it is there."""
+    cluster.forbidden |= {".*/subjectaccessreviews", ".*/serviceaccounts/.*"}
+    cluster.me = RUNNER
+    found = look(case(), "service account")
+    assert (states(found), found[0].found) == (["ok", "ok"], "it is this one that asks")
+    cluster.denied[""] = {"get pods"}
+    assert the_failure(case(), "service account").found == "may not get pods"
+    cluster.me = RUNNER.replace("runner", "client")
+    assert states(look(case(), "service account")) == ["not tried"]
