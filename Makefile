@@ -74,7 +74,7 @@ images/%: .FORCE
 		--build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD) .
 
-imagestest: $(READY)  ## run the built images, and a whole run in them by KFP's DockerRunner (DOCKER_HOST)
+imagestest: $(READY)  ## run the built images, and a whole run in them by KFP's DockerRunner (DOCKER_HOST, IMAGES)
 	$(BIN)/pytest -m images -s tests/images
 
 clean:  ## remove the virtual environment and caches; runs/ stays

@@ -1,4 +1,7 @@
-"""Write the table of values in the chart's README.md anew from the comments in values.yaml: `python readme.py`.
+"""Write what the chart copies from elsewhere anew: `python readme.py`.
+
+That is the table of values in README.md, from the comments in values.yaml, and recipes.txt, the names of the shipped
+recipes.
 
 A comment that begins with `# --` says what the key below it is; further comment lines go on with it. A mapping whose
 keys are not described is a section, whose keys are; any other value is shown as the default.
@@ -13,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 CHART = Path(__file__).parent
+RECIPES = CHART.parents[1] / "pipelines" / "recipes"
 BEGIN, END = "<!-- values -->\n", "<!-- end of values -->\n"
 
 
@@ -69,6 +73,12 @@ def readme(old: str, source: str) -> str:
     return f"{before}{BEGIN}{table(source)}{END}{after}"
 
 
+def recipes() -> str:
+    """The names of the shipped recipes, one a line."""
+    return "".join(f"{name}\n" for name in sorted(path.stem for path in RECIPES.glob("*.yaml")))
+
+
 if __name__ == "__main__":
+    (CHART / "recipes.txt").write_text(recipes())
     page = CHART / "README.md"
     page.write_text(readme(page.read_text(), (CHART / "values.yaml").read_text()))

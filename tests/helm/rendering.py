@@ -41,6 +41,7 @@ SWITCHES: Mapping[str, Sequence[Values]] = {
         {"rbac": {"create": False}},
         {"client": {"readNodes": True, "readSecrets": False, "serviceAccount": {"create": False}}},
     ],
+    "tokens": [{}, {"kfp": {"podDefault": {"create": True}}}],
     "trainer": [{}, {"trainer": {"enabled": True}}],
     "models": [{}, {"models": {"create": False, "claimName": "shared"}}, {"models": {"storageClassName": "fast"}}],
     "mlflow": [
@@ -61,6 +62,7 @@ SWITCHES: Mapping[str, Sequence[Values]] = {
         {"schedules": {"enabled": True, "onUninstall": "keep", "items": [SCHEDULE]}},
         {"schedules": {"enabled": True, "items": [SCHEDULE | {"recipe": "own"}]}, "recipes": {"own.yaml": "a: 1\n"}},
     ],
+    "doctor": [{}, {"doctor": {"recipe": "quickstart", "runRoot": "s3://b/check", "strict": False, "skip": ["nodes"]}}],
     "network": [
         {},
         {"networkPolicies": {"enabled": False}},

@@ -42,8 +42,11 @@ def all_of(group: str, resource: str, *verbs: str, names: tuple[str, ...] = (ANY
     return {(group, resource, name, verb) for verb in verbs for name in names}
 
 
+SUBMIT = set().union(*(all_of(KFP, kind, "create", "get", "list") for kind in ("pipelines", "experiments", "runs")))
+"""Pipelines are their versions too: KFP 2.17 asks Kubernetes about no resource of that name."""
 RUNNER = (
     all_of("argoproj.io", "workflowtaskresults", "create", "patch")
+    | SUBMIT
     | all_of("", "pods", "get")
     | all_of("", "configmaps", "get", names=("kfp-launcher",))
     | all_of("", "secrets", "get", names=("nashflow-s3", "mlpipeline-minio-artifact"))
@@ -56,18 +59,18 @@ TRAIN = (
     | all_of("", "events", *READ)
 )
 CLIENT = (
-    all_of(KFP, "pipelines", "create", "get", "list")
-    | all_of(KFP, "pipelineversions", "create", "get", "list")
-    | all_of(KFP, "experiments", "create", "get", "list")
-    | all_of(KFP, "runs", "create", "get", "list", "readArtifact", "retry", "terminate")
+    SUBMIT
+    | all_of(KFP, "runs", "readArtifact", "retry", "terminate")
     | all_of(KFP, "jobs", "create", "delete", "disable", "enable", "get", "list")
+    | all_of("", "pods", "get", "list")
+    | all_of("", "pods/log", "get", "list")
     | all_of("", "configmaps", "get", names=("nashflow-env", "kfp-launcher"))
     | all_of("", "serviceaccounts", "get", names=("nashflow-client", "nashflow-runner"))
     | all_of("", "persistentvolumeclaims", "get", names=("nashflow-models",))
 )
 
 
-def test_steps_may_report_and_read_what_kfp_needs() -> None:
+def test_steps_may_report_read_what_kfp_needs_and_submit_the_next_run() -> None:
     assert rights_of(render(), "nashflow-runner") == {"Role": RUNNER, "ClusterRole": set()}
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 import pytest
+import yaml
 
-from tests.helm.rendering import Values, merged, of_kind, pod_specs, render
+from tests.helm.rendering import CHART, Values, merged, of_kind, pod_specs, render
 from tests.helm.traffic import Host, Network, Pod, selects
 
 EVERYTHING: Values = {
@@ -34,11 +35,8 @@ METADATA = Host("169.254.169.254")
 def network(values: Values | None = None) -> tuple[Network, Mapping[str, Pod]]:
     """The policies of a release, and its pods by the ends of their names."""
     objects = render(values)
-    templates = {
-        o["metadata"]["name"]: o["spec"].get("template", o) for o in objects if o["kind"] in ("Deployment", "Job")
-    }
-    doctor = of_kind(objects, "Pod")[0]
-    templates[doctor["metadata"]["name"]] = doctor
+    kinds = ("Deployment", "Job", "Pod")
+    templates = {o["metadata"]["name"]: o["spec"].get("template", o) for o in objects if o["kind"] in kinds}
     pods = {name.rpartition("-")[2]: Pod(found["metadata"]["labels"]) for name, found in templates.items()}
     return Network(of_kind(objects, "NetworkPolicy")), pods
 
@@ -118,14 +116,40 @@ def test_what_is_not_there_opens_no_way() -> None:
 def test_what_the_user_allows() -> None:
     ingress = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "elsewhere"}}}]
     away = [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [8443]}]
-    ours = {"networkPolicies": {"mlflowFrom": ingress, "judgeFrom": ingress, "stepsTo": away}}
-    wires, pods = network(merged(EVERYTHING, ours))
+    ours = {"mlflowFrom": ingress, "judgeFrom": ingress, "stepsTo": away}
+    wires, pods = network(merged(EVERYTHING, {"networkPolicies": ours}))
     assert wires.allows(STRANGER, pods["mlflow"], 5000)
     assert wires.allows(STRANGER, pods["judge"], 8000)
     for source in (STEP, pods["doctor"]):
         assert wires.allows(source, Host("192.0.2.9"), 8443)
     assert not wires.allows(STEP, Host("192.0.2.9"), 8444)
-    assert not wires.allows(pods["mlflow"], Host("192.0.2.9"), 8443)
+    for key in ("mlflow", "judge"):
+        assert not wires.allows(pods[key], Host("192.0.2.9"), 8443)
+        others, _ = network(merged(EVERYTHING, {"networkPolicies": {f"{key}To": away}}))
+        assert others.allows(pods[key], Host("192.0.2.9"), 8443)
+        assert others.allows(pods[key], DNS, 53, "UDP")
+        assert not others.allows(STEP, Host("192.0.2.9"), 8443)
+
+
+@pytest.mark.parametrize(
+    ("example", "target", "port"),
+    [
+        ("openshift", Pod({"dns.operator.openshift.io/daemonset-dns": "default"}, "openshift-dns"), 5353),
+        ("sandbox", Pod({"app": "seaweedfs"}, "kubeflow"), 8333),
+        ("production", Pod({"app": "seaweedfs"}, "kubeflow"), 8333),
+        ("production", Host("203.0.113.5"), 443),
+    ],
+)
+def test_steps_reach_what_the_examples_are_for(example: str, target: Pod | Host, port: int) -> None:
+    wires, _ = network(yaml.safe_load((CHART / f"examples/{example}.yaml").read_text()))
+    assert wires.allows(STEP, target, port)
+    assert network()[0].allows(STEP, target, port) == (target == Host("203.0.113.5"))
+
+
+def test_who_submits_the_next_run_of_a_chain_reaches_kfp() -> None:
+    for where in ("nashflow", "namespace"):
+        wires, _ = network(scope(where))
+        assert wires.allows(Pod(KFP_LABEL | {"nashflow/step": "continuation"}), KFP, 8888)
 
 
 def test_the_default_is_denied_to_every_pod_of_the_release() -> None:

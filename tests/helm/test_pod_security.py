@@ -4,10 +4,11 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.helm import pod_security as rules
 from tests.helm.pod_security import HOUSE, STANDARD, Rule, Spec
-from tests.helm.rendering import Values, pod_specs, releases, render
+from tests.helm.rendering import CHART, JUDGE, SCHEDULE, Values, merged, pod_specs, releases, render
 
 FINE: Spec = {
     "serviceAccountName": "a",
@@ -108,18 +109,43 @@ def test_every_rule_is_shown_to_fire_and_accepts_what_is_fine() -> None:
 @pytest.mark.parametrize("rule", STANDARD + HOUSE, ids=lambda rule: rule.__name__)
 def test_every_pod_keeps_the_rule(rule: Rule) -> None:
     specs = [(name, spec) for release in releases() for name, spec in pod_specs(release)]
-    assert {name.rpartition("-")[2] for name, _ in specs} == {"mlflow", "judge", "doctor", "schedules", "unschedule"}
+    assert {name.partition("nf-nashflow-")[2] for name, _ in specs} == {
+        "mlflow",
+        "judge",
+        "doctor",
+        "doctor-runner",
+        "schedules",
+        "unschedule",
+    }
     assert {f"{name}: {complaint}" for name, spec in specs for complaint in rule(spec)} == set()
+
+
+def test_no_pod_has_a_sidecar_of_istios() -> None:
+    """It would keep Jobs from ending, and the network policies leave it no way to Istio's control plane."""
+    seen = set()
+    for release in (render({"judge": JUDGE, "schedules": {"enabled": True, "items": [SCHEDULE]}}), *releases()):
+        for found in release:
+            if "containers" in found.get("spec", {}) or "template" in found.get("spec", {}):
+                labels = found["spec"].get("template", found)["metadata"]["labels"]
+                assert labels["sidecar.istio.io/inject"] == "false", found["metadata"]["name"]
+                seen.add(found["kind"])
+    assert seen == {"Pod", "Job", "Deployment"}
+
+
+def test_on_openshift_the_project_chooses_users_and_groups() -> None:
+    values = yaml.safe_load((CHART / "examples/openshift.yaml").read_text())
+    for _, spec in pod_specs(render(merged(values, {"judge": JUDGE}))):
+        assert spec["securityContext"].keys() == {"runAsNonRoot", "seccompProfile"}
 
 
 def test_only_the_doctor_has_kubernetes_token() -> None:
     mounted = {
-        name.rpartition("-")[2]
+        name.partition("nf-nashflow-")[2]
         for release in releases()
         for name, spec in pod_specs(release)
         if spec["automountServiceAccountToken"]
     }
-    assert mounted == {"doctor"}
+    assert mounted == {"doctor", "doctor-runner"}
 
 
 @pytest.mark.parametrize(

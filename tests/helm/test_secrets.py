@@ -79,6 +79,7 @@ def test_secrets_are_named_where_kubernetes_and_kfp_look_them_up_and_nowhere_els
             for kind in ("containers", "initContainers")
             for field in ("name", "key")
         ),
+        ".spec.containers.args",
         ".rules.resourceNames",
         ".data.providers",
         ".data.schedules.yaml",

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import yaml
 from helm_python.errors import HelmRenderError
 
+from nashflow.pipelines.recipe import SHIPPED, load_recipe
 from tests.fixtures.tracking import free_port
 from tests.helm.rendering import JUDGE, OVERRIDE, POSTGRESQL, Object, Values, merged, of_kind, only, releases, render
 from tests.helm.traffic import selects
@@ -93,7 +96,7 @@ def test_where_servers_run(part: str, values: Values) -> None:
         "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}},
         "priorityClassName": "high",
     }
-    objects = render(merged(values, {part: place, "client": place}))
+    objects = render(merged({"judge": {"gpus": 0}}, values, {part: place, "client": place}))
     for spec in (only(objects, "Deployment", part)["spec"]["template"]["spec"], only(objects, "Pod")["spec"]):
         assert {key: spec[key] for key in place} == place
 
@@ -130,9 +133,21 @@ def test_the_database_is_upgraded_before_the_server_starts_and_by_one_alone() ->
     objects = render({"mlflow": POSTGRESQL | {"upgradeDatabase": True}})
     server = only(objects, "Deployment", "mlflow")["spec"]
     (first,) = server["template"]["spec"]["initContainers"]
-    assert first["command"] == ["mlflow", "db", "upgrade", "$(MLFLOW_BACKEND_STORE_URI)"]
     assert environment(first) == environment(container(objects, "mlflow"))
     assert server["strategy"] == {"type": "Recreate"}
+    assert "URI)" not in str(first["command"]), "an argument is seen by whoever sees the node's processes"
+
+
+def test_the_upgrade_makes_the_schema_of_the_database_in_its_environment(tmp_path: Path) -> None:
+    (first,) = only(render({"mlflow": {"upgradeDatabase": True}}), "Deployment", "mlflow")["spec"]["template"]["spec"][
+        "initContainers"
+    ]
+    assert first["command"][0] == "python3"
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_BACKEND_STORE_URI": uri}
+    subprocess.run([sys.executable, *first["command"][1:]], env=variables, cwd=tmp_path, check=True)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("select count(*) from alembic_version").fetchone() == (1,)
 
 
 def test_another_store_restarts_the_server_that_uses_it() -> None:
@@ -235,6 +250,33 @@ def test_workers_of_the_judge_share_memory() -> None:
     assert shared["emptyDir"] == {"medium": "Memory", "sizeLimit": "32Gi"}
 
 
+@pytest.mark.parametrize(("gpus", "resource"), [(0, "nvidia.com/gpu"), (1, "nvidia.com/gpu"), (4, "amd.com/gpu")])
+def test_the_judge_goes_where_its_gpus_are_and_compiles_nothing_on_cpus(gpus: int, resource: str) -> None:
+    own = {"key": "team", "operator": "Exists"}
+    objects = render({"judge": JUDGE | {"gpus": gpus, "gpuResource": resource, "tolerations": [own]}})
+    assert ("--enforce-eager" in container(objects, "judge")["args"]) == (gpus == 0)
+    taint = {"key": resource, "operator": "Exists", "effect": "NoSchedule"}
+    spec = only(objects, "Deployment", "judge")["spec"]["template"]["spec"]
+    assert spec["tolerations"] == [own, *([taint] if gpus else [])]
+
+
+@pytest.mark.parametrize(
+    ("judge", "modes", "refused"),
+    [
+        ({"replicas": 2}, ["ReadWriteOnce"], 2),
+        ({"autoscaling": {"enabled": True, "maxReplicas": 3}}, ["ReadWriteOncePod"], 3),
+        ({"replicas": 2}, ["ReadWriteOnce", "ReadOnlyMany"], 0),
+        ({"replicas": 1}, ["ReadWriteOnce"], 0),
+    ],
+)
+def test_replicas_on_several_nodes_need_a_volume_for_several_nodes(judge: Values, modes: list, refused: int) -> None:
+    values = {"judge": JUDGE | judge, "models": {"accessModes": modes}}
+    if refused:
+        with pytest.raises(HelmRenderError, match=rf"models\.accessModes: {modes[0]} is .* {refused} replicas: set"):
+            render(values)
+    assert render(values if not refused else merged(values, {"models": {"create": False}}))
+
+
 @pytest.mark.parametrize("gpus", [0, 1, 4])
 def test_the_model_is_split_over_the_gpus(gpus: int) -> None:
     resources = {"requests": {"cpu": "2", "memory": "8Gi"}, "limits": {"memory": "8Gi"}}
@@ -309,9 +351,34 @@ def test_the_judge_cannot_have_fewer_replicas_at_most_than_at_least() -> None:
         ),
     ],
 )
-def test_the_environment_always_has_its_three_keys(values: Values, expected: tuple[str, str, str]) -> None:
+def test_the_environment_always_has_all_its_keys(values: Values, expected: tuple[str, str, str]) -> None:
     data = only(render(values), "ConfigMap", "nashflow-env")["data"]
-    assert data == dict(zip(("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"), expected, strict=True))
+    three = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+    kfp = {"KF_PIPELINES_ENDPOINT": "http://ml-pipeline.kubeflow.svc:8888"}
+    assert data == dict(zip(three, expected, strict=True)) | kfp
+
+
+def test_shipped_recipes_take_from_the_environment_only_what_is_there() -> None:
+    """A pod that takes a variable from a missing key does not start."""
+    data = {found["metadata"]["name"]: found["data"] for found in of_kind(render(), "ConfigMap")}
+    taken = {
+        (source.name, key)
+        for path in SHIPPED.glob("*.yaml")
+        for source in load_recipe(path.stem).cluster.config_maps
+        for key in source.keys
+    }
+    assert taken
+    assert {(name, key) for name, key in taken if key not in data[name]} == set()
+
+
+def test_an_empty_address_is_none_for_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a")
+    for name, value in {"AWS_ENDPOINT_URL": "", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    assert boto3.session.Session().client("s3").meta.endpoint_url == "https://s3.amazonaws.com"
 
 
 def test_the_tracking_address_is_the_servers() -> None:

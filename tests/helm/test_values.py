@@ -11,7 +11,11 @@ import jsonschema
 import pytest
 import yaml
 from helm_python.errors import HelmValuesError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from nashflow.components.shared.errors import UserError
+from nashflow.pipelines.client.cron import check_cron
 from tests.helm.rendering import CHART, JUDGE, OVERRIDE, PINNED, POSTGRESQL, SCHEDULE, Values, chart, merged, render
 
 SOURCE = (CHART / "values.yaml").read_text()
@@ -30,6 +34,7 @@ def one(**changes: Any) -> Values:
     return {"schedules": {"enabled": True, "items": [SCHEDULE | changes]}}
 
 
+FROM = "/networkPolicies/judgeFrom/0/ipBlock"
 WRONG: list[tuple[Values, str, str]] = [
     # keys that do not exist
     ({"judg": {}}, "", "additional properties 'judg' not allowed"),
@@ -40,11 +45,21 @@ WRONG: list[tuple[Values, str, str]] = [
     (
         one(cron="0 3 * * 1"),
         "/schedules/items/0/cron",
-        "value must be 'six fields, seconds first, such as 0 0 3 * * 1'",
+        "value must be 'six fields, seconds first, such as 0 0 3 * * 1: 0-59 0-59 0-23 1-31 1-12 0-6'",
     ),
     (one(cron="@weekly"), "/schedules/items/0/cron", "value must be 'six fields, seconds first"),
     (one(cron="0 0 0 3 * * 1"), "/schedules/items/0/cron", "value must be 'six fields, seconds first"),
-    (one(runRoot="s3://b/weekly"), "/schedules/items/0/runRoot", "value must be 'a run root with {job} in it"),
+    (one(cron="99 99 99 99 * 9"), "/schedules/items/0/cron", "value must be 'six fields, seconds first"),
+    (one(runRoot="s3://b/weekly"), "/schedules/items/0/runRoot", "value must be 'a run root that ends in {job}"),
+    (one(runRoot="s3://b/{job}/x"), "/schedules/items/0/runRoot", "value must be 'a run root that ends in {job}"),
+    (one(runRoot="s3://b/{job}/{job}"), "/schedules/items/0/runRoot", "value must be 'a run root that ends in {job}"),
+    (one(runRoot="runs/{job}"), "/schedules/items/0/runRoot", "value must be 'a run root that ends in {job}"),
+    (one(runRoot="s3://{job}"), "/schedules/items/0/runRoot", "value must be 'a run root that ends in {job}"),
+    (
+        one(recipe="../mine"),
+        "/schedules/items/0/recipe",
+        "value must be 'a shipped recipe\\'s name, or a key of recipes'",
+    ),
     (one(set=["epochs"]), "/schedules/items/0/set/0", "value must be 'section.key=value"),
     (one(concurrency=0), "/schedules/items/0/concurrency", "minimum: got 0, want 1"),
     (one(concurrency=11), "/schedules/items/0/concurrency", "maximum: got 11, want 10"),
@@ -84,8 +99,18 @@ WRONG: list[tuple[Values, str, str]] = [
         "/images/vllm/tag",
         "value must be 'a tag other than",
     ),
-    ({"images": {"steps": {"digest": "sha256:123"}}}, "/images/steps/digest", "'sha256:123' does not match"),
-    ({"images": {"steps": {"repository": "x@sha256:1"}}}, "/images/steps/repository", "'x@sha256:1' does not match"),
+    ({"images": {"steps": {"digest": "sha256:123"}}}, "/images/steps/digest", "value must be 'sha256: and 64"),
+    (
+        {"images": {"steps": {"repository": "x@sha256:1"}}},
+        "/images/steps/repository",
+        "value must be 'an image\\'s name without tag and digest",
+    ),
+    (
+        {"mlflow": {"image": {"repository": "example.com:5000/mlflow:3", "tag": "3"}}},
+        "/mlflow/image/repository",
+        "value must be 'an image\\'s name without tag and digest",
+    ),
+    ({"images": {"steps": {"tag": "a b"}}}, "/images/steps/tag", "value must be 'a tag, such as 0.1.0"),
     ({"images": {"vllm": {"pullPolicy": "Sometimes"}}}, "/images/vllm/pullPolicy", "value must be one of"),
     ({"mlflow": {"image": {"repository": "mlflow"}}}, "/mlflow/image/tag", "value must be 'a tag, or set the digest"),
     # what needs something else
@@ -115,9 +140,18 @@ WRONG: list[tuple[Values, str, str]] = [
     (
         {"runner": {"serviceAccount": {"name": "My Account"}}},
         "/runner/serviceAccount/name",
-        "'My Account' does not match",
+        "value must be 'a name in Kubernetes: lower-case letters",
     ),
-    ({"judge": {"model": "../etc"}}, "/judge/model", "'../etc' does not match"),
+    ({"fullnameOverride": "Mine"}, "/fullnameOverride", "value must be 'lower-case letters, digits and -, at most 40'"),
+    ({"s3": {"credentials": {"accessKeyIdKey": "a b"}}}, "/s3/credentials/accessKeyIdKey", "value must be 'a key of"),
+    (
+        {"mlflow": {"allowedHosts": ["https://x"]}},
+        "/mlflow/allowedHosts/0",
+        "value must be 'a host name without scheme",
+    ),
+    ({"judge": {"model": "../etc"}}, "/judge/model", "value must be 'a folder below the model cache"),
+    ({"judge": {"model": "a/../../etc"}}, "/judge/model", "value must be 'a folder below the model cache"),
+    ({"doctor": {"runRoot": "/runs"}}, "/doctor/runRoot", "value must be 's3://bucket/prefix'"),
     ({"recipes": {"mine": "x: 1"}}, "/recipes/mine", "value must be 'under the name of a file, such as mine.yaml'"),
     ({"recipes": {"a.yaml": {"x": 1}}}, "/recipes/a.yaml", "got object, want string"),
     ({"mlflow": {"backend": "mysql"}}, "/mlflow/backend", "value must be one of 'sqlite', 'postgresql'"),
@@ -132,6 +166,29 @@ WRONG: list[tuple[Values, str, str]] = [
         "additional properties",
     ),
     ({"networkPolicies": {"judgeFrom": [{}]}}, "/networkPolicies/judgeFrom/0", "minProperties"),
+    *(
+        ({"networkPolicies": {"judgeFrom": [{"ipBlock": {"cidr": cidr}}]}}, f"{FROM}/cidr", "value must be 'a range of")
+        for cidr in ("hello", "10.0.0.1", "10.0.0.0/33", "256.0.0.0/8", "fd00::/129")
+    ),
+    (
+        {"networkPolicies": {"judgeFrom": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["x"]}}]}},
+        f"{FROM}/except/0",
+        "value must be 'a range of",
+    ),
+    # labels
+    ({"commonLabels": {"team": "x y"}}, "/commonLabels/team", "value must be 'a label\\'s value"),
+    ({"commonLabels": {"a b": "x"}}, "", "invalid propertyName 'a b'\n  - at '': value must be 'a label\\'s name"),
+    ({"client": {"nodeSelector": {"pool": "x/y"}}}, "/client/nodeSelector/pool", "value must be 'a label\\'s value"),
+    ({"serviceMonitor": {"labels": {"release": "-"}}}, "/serviceMonitor/labels/release", "value must be 'a label\\'s"),
+    # null takes a default away
+    ({"mlflow": None}, "", "missing property 'mlflow'"),
+    ({"judge": {"resources": None}}, "/judge", "missing property 'resources'"),
+    ({"networkPolicies": {"dns": None}}, "/networkPolicies", "missing property 'dns'"),
+    (
+        {"s3": {"credentials": {"secretAccessKeyKey": None}}},
+        "/s3/credentials",
+        "properties 'secretAccessKeyKey' required",
+    ),
 ]
 
 
@@ -154,6 +211,14 @@ FINE: list[Values] = [
     {"global": {"anything": True}},
     {"mlflow": {"replicas": 0}},
     {"mlflow": {"enabled": False, "backend": "postgresql"}},
+    {"mlflow": {"enabled": False, "replicas": 3, "upgradeDatabase": True}},
+    {"images": {"steps": {"repository": "registry.example.com:5000/team/steps"}}},
+    {"networkPolicies": {"judgeFrom": [{"ipBlock": {"cidr": "2001:db8::/32"}}, {"ipBlock": {"cidr": "0.0.0.0/0"}}]}},
+    {"commonLabels": {"example.com/team": "", "A_b.c": "1"}},
+    {"judge": {"model": "org/llama-3..1_8b"}},
+    {"podSecurity": {"runAsUser": None}},
+    one(runRoot="s3://b/{job}/"),
+    one(runRoot="s3://b/a/run-{job}"),
 ]
 
 
@@ -179,6 +244,29 @@ def accepted(values: Values) -> tuple[str, ...]:
     except HelmValuesError:
         return ()
     return tuple(values)
+
+
+SECONDS = st.integers(0, 65).map(str)
+PARTS = st.one_of(
+    st.sampled_from(["*", "?", "*/2", "*/0", "mon-fri", "JAN", "x", "1-", "007", "1/5", ""]),
+    SECONDS,
+    st.tuples(SECONDS, SECONDS).map("-".join),
+)
+FIELD = st.lists(PARTS, min_size=1, max_size=2).map(",".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(FIELD, min_size=5, max_size=7).map(" ".join))
+def test_a_cron_is_refused_here_where_the_command_refuses_it(cron: str) -> None:
+    """But for what a pattern cannot see: ranges that run backwards, and dates that never come."""
+    schema = SCHEMA["properties"]["schedules"]["properties"]["items"]["items"]["properties"]["cron"]
+    fine = jsonschema.Draft7Validator(schema).is_valid(cron)
+    try:
+        said = check_cron(cron) and ""
+    except UserError as error:
+        said = str(error)
+    assert said or fine
+    assert not said or not fine or "lower end" in said or "no such date" in said
 
 
 # --- the schema ------------------------------------------------------------------------------------------------------
@@ -207,6 +295,22 @@ def test_every_object_says_which_keys_it_takes() -> None:
     for path, found in schemas(SCHEMA):
         if "properties" in found:
             assert found["additionalProperties"] is False, path
+
+
+def test_whatever_has_a_default_has_to_be_there() -> None:
+    """A value of null takes a default away, which templates rely on."""
+
+    def missing(schema: Values, value: Any, path: str) -> Iterator[str]:
+        for key in value.keys() & schema.get("properties", {}).keys():
+            if key not in schema.get("required", ()):
+                yield f"{path}{key}"
+            if isinstance(value[key], dict):
+                yield from missing(resolved(schema["properties"][key]), value[key], f"{path}{key}.")
+
+    nullable = {f"podSecurity.{key}" for key in DEFAULTS["podSecurity"]}
+    credentials = {f"s3.credentials.{key}" for key in DEFAULTS["s3"]["credentials"]}
+    resources = {key for key in missing(SCHEMA, DEFAULTS, "") if ".resources." in key or "Selector." in key}
+    assert set(missing(SCHEMA, DEFAULTS, "")) == nullable | credentials | resources
 
 
 def leaves(value: Any, schema: Values, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -241,6 +345,11 @@ def test_the_readme_is_in_step_with_the_values() -> None:
     page = (CHART / "README.md").read_text()
     assert readme.readme(page, SOURCE) == page, "run python helm/nashflow/readme.py"
     assert readme.readme(page, SOURCE.replace("us-east-1", "eu-west-1")) != page
+
+
+def test_the_chart_knows_the_shipped_recipes() -> None:
+    assert (CHART / "recipes.txt").read_text() == readme.recipes(), "run python helm/nashflow/readme.py"
+    assert "quickstart" in readme.recipes().splitlines()
 
 
 def test_the_readmes_reader_of_comments() -> None:
@@ -288,12 +397,14 @@ ELSE: dict[str, Any] = {
     "schedules.onUninstall": "keep",
     "schedules.items": [],
     "recipes": {"x.yaml": "y: 1"},
-    "doctor.recipe": "x",
+    "doctor.recipe": "sandbox-dno",
+    "doctor.runRoot": "s3://x",
+    "doctor.skip": ["x"],
     "networkPolicies.scope": "nashflow",
     "networkPolicies.mlflowFrom": PLACE,
     "networkPolicies.judgeFrom": PLACE,
     "networkPolicies.monitoringFrom": PLACE,
-    "networkPolicies.stepsTo": [{"to": PLACE, "ports": [1]}],
+    **{f"networkPolicies.{key}To": [{"to": PLACE, "ports": [1]}] for key in ("steps", "mlflow", "judge")},
     "serviceMonitor.interval": "1s",
 }
 """Other values, where no rule makes one from the default."""

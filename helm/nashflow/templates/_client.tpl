@@ -1,15 +1,15 @@
 {{- /*
-The spec of a pod that runs `nashflow` against KFP, under the client's service account. Its token for KFP is a projected
-one, for KFP's audience alone; Kubernetes' own is mounted where the command asks Kubernetes too.
-Argument: (dict "context" . "args" [...] "kubernetes" bool "seconds" int "env" "…" "files" [projected sources]):
-`files` are mounted at /etc/nashflow.
+The spec of a pod that runs `nashflow` against KFP. Its token for KFP is a projected one, for KFP's audience alone;
+Kubernetes' own is mounted where the command asks Kubernetes too.
+Argument: (dict "context" . "account" "…" "args" [...] "kubernetes" bool "seconds" int "env" "…" "files" [projected
+sources]): `files` are mounted at /etc/nashflow.
 */}}
 {{- define "nashflow.clientPod" -}}
 {{- $context := .context -}}
 {{- with $context.Values -}}
 restartPolicy: Never
 activeDeadlineSeconds: {{ int64 $.seconds }}
-serviceAccountName: {{ .client.serviceAccount.name }}
+serviceAccountName: {{ $.account }}
 automountServiceAccountToken: {{ $.kubernetes }}
 enableServiceLinks: false
 {{- with include "nashflow.imagePullSecrets" $context }}
@@ -64,12 +64,6 @@ volumes:
 {{- end }}
 {{- end }}
 
-{{- /* Labels of such a pod; a sidecar of Istio's would keep its Job from ever ending. */}}
-{{- define "nashflow.clientPodLabels" -}}
-{{- include "nashflow.podLabels" (list . "client") }}
-sidecar.istio.io/inject: "false"
-{{- end }}
-
 {{- /* Where the client finds the recipes of the values, as a list of one projected source, or none. */}}
 {{- define "nashflow.recipeFiles" -}}
 {{- if .Values.recipes -}}
@@ -82,17 +76,21 @@ sidecar.istio.io/inject: "false"
 {{- end }}
 {{- end }}
 
-{{- /* What to call a recipe: the file of one in the values, or the name of a shipped one. Argument: (list context name key). */}}
+{{- /*
+What to call a recipe: the file of one in the values, or the name of a shipped one, which recipes.txt lists.
+Argument: (list context name key).
+*/}}
 {{- define "nashflow.recipe" -}}
 {{- $own := (index . 0).Values.recipes -}}
+{{- $shipped := (index . 0).Files.Lines "recipes.txt" | compact -}}
 {{- $name := index . 1 -}}
 {{- if hasKey $own $name -}}
 /etc/nashflow/recipes/{{ $name }}
 {{- else if hasKey $own (printf "%s.yaml" $name) -}}
 /etc/nashflow/recipes/{{ $name }}.yaml
-{{- else if hasSuffix ".yaml" $name -}}
-{{- fail (printf "%s: recipes has no %s: add its text there, or name a shipped recipe without .yaml" (index . 2) $name) }}
-{{- else -}}
+{{- else if has $name $shipped -}}
 {{ $name }}
+{{- else -}}
+{{- fail (printf "%s: recipes has no %s: add its text there, or name a shipped one: %s" (index . 2) $name (join ", " $shipped)) }}
 {{- end }}
 {{- end }}

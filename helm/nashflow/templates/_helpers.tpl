@@ -35,10 +35,14 @@ app.kubernetes.io/component: {{ . }}
 {{- merge $own $context.Values.commonLabels | toYaml }}
 {{- end }}
 
-{{- /* Labels of a pod. Argument: (list context component). */}}
+{{- /*
+Labels of a pod, without a sidecar of Istio's: it would keep a Job from ever ending, the network policies leave it no way
+to Istio, and the steps, which have none either, call in plain text. Argument: (list context component).
+*/}}
 {{- define "nashflow.podLabels" -}}
 {{- $own := include "nashflow.selectorLabels" . | fromYaml -}}
 {{- $_ := set $own "app.kubernetes.io/part-of" "nashflow" -}}
+{{- $_ := set $own "sidecar.istio.io/inject" "false" -}}
 {{- merge $own (index . 0).Values.commonLabels | toYaml }}
 {{- end }}
 
