@@ -3,6 +3,7 @@
 import getpass
 import os
 import platform
+import tempfile
 import time
 import zoneinfo
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,6 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-
-from nashflow.components.shared import health
-from nashflow.components.shared.errors import UserError
 
 from .finding import Finding
 
@@ -29,6 +27,7 @@ _CLIENT = (
     "mlflow",
     "tenacity",
 )
+_STEPS = ("jinja2", "matplotlib", "mlflow", "safetensors", "tokenizers", "torch", "transformers")
 _ENGINES = ("vllm", "deepspeed")
 
 
@@ -49,7 +48,7 @@ def _modules() -> Sequence[str]:
     steps = find_spec("torch") is not None
     client = find_spec("kfp") is not None or not steps
     engines = [name for name in _ENGINES if find_spec(name)]
-    wanted = [*_EVERYWHERE, *(_CLIENT if client else ()), *(health.EVERY_STEP if steps else ()), *engines]
+    wanted = [*_EVERYWHERE, *(_CLIENT if client else ()), *(_STEPS if steps else ()), *engines]
     return list(dict.fromkeys(wanted))
 
 
@@ -63,8 +62,10 @@ def _import(module: str) -> Finding:
 
 def _temporary() -> Finding:
     try:
-        return Finding("temporary folder", "ok", "writing a file", health.check(())["temporary"])
-    except UserError as error:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"0")
+        return Finding("temporary folder", "ok", "writing a file", tempfile.gettempdir())
+    except OSError as error:
         return Finding("temporary folder", "failed", "writing a file", str(error), "mount an emptyDir at /tmp")
 
 

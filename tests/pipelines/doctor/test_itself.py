@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import pytest
 from nashflow.pipelines.doctor import itself as module
 from nashflow.pipelines.doctor.finding import Finding
 from nashflow.pipelines.doctor.itself import itself
+
+PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
 def found(check: str) -> list[Finding]:
@@ -106,17 +111,29 @@ def test_time_zones(monkeypatch: pytest.MonkeyPatch, zone: str, state: str) -> N
     assert bool(finding.advice) is (state == "failed")
 
 
+def health(tmp_path: Path, before: str = "", **environment: str) -> tuple[int, dict[str, Any], str]:
+    """The images' health command, in a process of its own as any user without a home; exit code, JSON, stderr."""
+    code = f"import sys\n{before}\nfrom nashflow.pipelines.cli import main\nsys.argv[1:] = {COMMAND}\nmain()"
+    given = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "none"), "USER": "anybody", **environment}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=given, cwd=tmp_path)
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+COMMAND = ["doctor", "--self", "--json"]
+
+
 def test_the_health_command_of_an_image(tmp_path: Path) -> None:
-    """A process of its own, as any user, without a home, a cluster or a network; JSON is for programs."""
-    code = (
-        "import sys, typer\n"
-        "from nashflow.pipelines.commands import app\n"
-        "sys.argv = ['nashflow', 'doctor', '--self', '--json']\n"
-        "app()"
-    )
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "none"), "USER": "anybody", "TZ": "Nowhere/Land"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["ok"]) == (1, False)
+    code, told, err = health(tmp_path, TZ="Nowhere/Land")
+    assert (code, told["ok"]) == (1, False)
     assert [each["check"] for each in told["findings"] if each["state"] == "failed"] == ["time zone"]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in err
+
+
+def test_the_health_command_where_nothing_of_the_clients_is_installed(tmp_path: Path) -> None:
+    """What an image of the steps has is what pyproject's extra for steps asks for, and that is looked at."""
+    names = {re.split(r"[<>=\[]", each)[0] for each in [*PROJECT["dependencies"], *EXTRAS["steps"]]}
+    client = {re.split(r"[<>=\[]", each)[0].replace("-", "_") for each in EXTRAS["client"]} - names
+    code, told, err = health(tmp_path, f"sys.modules.update(dict.fromkeys({sorted(client)}))")
+    assert (code, err) == (0, "")
+    imported = {each["tried"] for each in told["findings"] if each["check"] == "imports"}
+    assert imported - {"vllm", "deepspeed"} == {{"pyyaml": "yaml"}.get(name, name) for name in names}
