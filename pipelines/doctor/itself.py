@@ -1,8 +1,10 @@
 """`nashflow doctor --self`: the container or machine that this runs in, without any network."""
 
+import contextlib
 import getpass
 import os
 import platform
+import sys
 import tempfile
 import time
 import zoneinfo
@@ -54,7 +56,9 @@ def _modules() -> Sequence[str]:
 
 def _import(module: str) -> Finding:
     try:
-        return Finding("imports", "ok", module, str(getattr(import_module(module), "__version__", "imported")))
+        with contextlib.redirect_stdout(sys.stderr):  # where some tell of themselves
+            imported = import_module(module)
+        return Finding("imports", "ok", module, str(getattr(imported, "__version__", "imported")))
     except Exception as error:  # a broken library raises what it likes
         said = " ".join(str(error).split())
         return Finding("imports", "failed", module, said, "build the image anew, or install nashflow again")

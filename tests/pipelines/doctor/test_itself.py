@@ -129,6 +129,12 @@ def test_the_health_command_of_an_image(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+def test_a_library_that_tells_of_itself_disturbs_no_json(tmp_path: Path) -> None:
+    (tmp_path / "deepspeed.py").write_text("print('Setting accelerator to CPU')")
+    code, told, err = health(tmp_path, "sys.path.insert(0, '')")
+    assert (code, told["ok"], err) == (0, True, "Setting accelerator to CPU\n")
+
+
 def test_the_health_command_where_nothing_of_the_clients_is_installed(tmp_path: Path) -> None:
     """What an image of the steps has is what pyproject's extra for steps asks for, and that is looked at."""
     names = {re.split(r"[<>=\[]", each)[0] for each in [*PROJECT["dependencies"], *EXTRAS["steps"]]}
