@@ -1,5 +1,6 @@
 """The recipe's `cluster` section: what the pods of a submitted run ask for; `run` reads none of it."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
@@ -13,6 +14,7 @@ from .names import (
     DataKey,
     ImageName,
     LabelKey,
+    LabelKeyOrNone,
     LabelValue,
     MountPath,
     ObjectName,
@@ -46,7 +48,8 @@ def _amount(value: Any) -> Any:
         raise ValueError(f"{value!r} is no amount of memory: set a number with Mi, Gi or Ti, such as 16Gi")
     if not found[2]:
         raise ValueError(f"{value} has no unit: set {value}Gi, or another of Mi, Gi, Ti")
-    return value
+    # KFP takes whole numbers alone.
+    return f"{math.ceil(_bytes(value) / _BYTES['Mi'])}Mi" if "." in value else value
 
 
 def _bytes(amount: str) -> float:
@@ -60,19 +63,21 @@ MemoryOrNone = Annotated[str, BeforeValidator(lambda value: value and _amount(va
 class Toleration(Settings):
     """A node's taint that pods put up with."""
 
-    key: LabelKey
-    """The taint's key."""
+    key: LabelKeyOrNone = ""
+    """The taint's key; empty, with Exists: any."""
     operator: Literal["Exists", "Equal"] = "Exists"
     """Whether the taint's value has to be `value`."""
     value: LabelValue = ""
     """The taint's value, for Equal."""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
-    """The taint's effect."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute", ""] = "NoSchedule"
+    """The taint's effect; empty: any."""
 
     @model_validator(mode="after")
     def _value_is_compared(self) -> Self:
         if self.operator == "Exists" and self.value:
             raise ValueError("Exists takes no value: set operator: Equal, or leave the value out")
+        if self.operator == "Equal" and not self.key:
+            raise ValueError("Equal compares a key's value: set key, or operator: Exists")
         return self
 
 
@@ -114,7 +119,7 @@ class EnvironmentSource(Settings):
 
 
 class ModelCache(Settings):
-    """A volume of model folders, for the steps that read models; run roots may lie on it too."""
+    """A volume of model folders, for the steps that read models."""
 
     claim: ObjectName
     """The PersistentVolumeClaim's name; ReadWriteMany or ReadOnlyMany where steps run on several nodes."""

@@ -97,7 +97,11 @@ def _graph(recipe: Recipe, first: int, whole: Recipe) -> Any:
         job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "owner": owner}
         continues = recipe.run.iterations < whole.run.iterations
         closed = closing(
-            settings=_settings(recipe, ClosingStep), run_root=run_root, continues=str(continues).lower(), **job
+            settings=_settings(recipe, ClosingStep),
+            run_root=run_root,
+            run_name=run_name,
+            continues=str(continues).lower(),
+            **job,
         )
         place(closed, recipe, "closing", images)
         with dsl.ExitHandler(closed, name="run"):

@@ -52,8 +52,11 @@ VariableName = Annotated[
     ),
 ]
 """Of an environment variable, as every shell reads it."""
-LabelKey = Annotated[str, _matching(LABEL_KEY, f"key of a label or taint: set {_QUALIFIED}, after a domain/ or not")]
+_KEY = f"key of a label or taint: set {_QUALIFIED}, after a domain/ or not"
+LabelKey = Annotated[str, _matching(LABEL_KEY, _KEY)]
 """Of a label or a taint."""
+LabelKeyOrNone = Annotated[str, _matching(f"({LABEL_KEY})?", _KEY)]
+"""Likewise, or empty."""
 LabelValue = Annotated[str, _matching(LABEL_VALUE, f"value of a label or taint: set {_QUALIFIED}, or none")]
 """Of a label or a taint."""
 ResourceName = Annotated[

@@ -64,7 +64,7 @@ def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:
         kubernetes.add_node_selector(task, key, value)
     for toleration in resources.tolerations:
         kubernetes.add_toleration(
-            task, toleration.key, toleration.operator, toleration.value or None, toleration.effect
+            task, toleration.key or None, toleration.operator, toleration.value or None, toleration.effect or None
         )
 
 

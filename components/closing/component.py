@@ -7,6 +7,7 @@ from kfp import dsl
 def closing(
     settings: str,
     run_root: str,
+    run_name: str,
     job_id: str,
     owner: str,
     continues: str,
@@ -20,6 +21,7 @@ def closing(
         command=["python3", "-m", "nashflow.components.closing"],
         args=[
             *("--run-root", run_root),
+            *("--run-name", run_name),
             *("--job-id", job_id),
             *("--owner", owner),
             *("--continues", continues),

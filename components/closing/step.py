@@ -15,9 +15,10 @@ from ..shared.units import Manifest
 from .settings import Step
 
 VERSION = 1
-FLAGS = ("job-id", "owner", "continues", "status")
-"""`--job-id`: KFP's; `--owner`: the lock's owner where it is not the job; `--continues`: true where a run that succeeds
-has submitted another one, which has its lock by now; `--status`: KFP's word on the run, JSON."""
+FLAGS = ("run-name", "job-id", "owner", "continues", "status")
+"""`--run-name`: instead of the recipe's, where not empty; `--job-id`: KFP's; `--owner`: the lock's owner where not
+the job; `--continues`: true where a run that succeeds has submitted another one, to which it leaves its lock;
+`--status`: KFP's word on the run, JSON."""
 
 _SUCCEEDED = ("SUCCEEDED", "SUCCESS")  # a cluster's word, and the local orchestrator's
 
@@ -26,10 +27,12 @@ def run(call: Call[Step]) -> Result:
     """Close a run that succeeded or failed; one that never held its run root's lock, or lost it, changes nothing."""
     status = json.loads(call.flags["status"] or "{}")
     succeeded = status.get("state") in _SUCCEEDED
-    owner = call.flags["owner"] or call.flags["job-id"] or "by hand"
-    if lock.held_by(call.store) == owner:
-        outcome = {"succeeded": succeeded, "error": _message(status), "job": call.flags["job-id"], "ended": time.time()}
-        _record(call.store, outcome)
+    job = call.flags["job-id"]
+    owner = call.flags["owner"] or job or "by hand"
+    if lock.held_by(call.store) == (owner, job):
+        _record(call.store, {"succeeded": succeeded, "error": _message(status), "job": job, "ended": time.time()})
+        if not succeeded:
+            Ledger(call.store, call.flags["run-name"] or call.settings.run.name).fail()
         if not succeeded or call.flags["continues"] != "true":
             lock.release(call.store, owner)
     now = int(time.time() * 1000)
@@ -37,14 +40,10 @@ def run(call: Call[Step]) -> Result:
 
 
 def _record(store: Store, outcome: dict[str, Any]) -> None:
-    """Tell the run root; and where the run failed, the ledger of its prompts and the tracker."""
-    known = read_run(store)
-    if not known:
-        return
-    store.write(layout.OUTCOME, json.dumps(outcome, indent=1).encode())
-    if not outcome["succeeded"]:
-        Ledger(store, known.name).fail()
-        if known.tracking:
+    """Tell the run root, unless preparation did not get far enough; and where the run failed, the tracker."""
+    if known := read_run(store):
+        store.write(layout.OUTCOME, json.dumps(outcome, indent=1).encode())
+        if not outcome["succeeded"] and known.tracking:
             Tracker(Tracking.from_json(dict(known.tracking))).close("FAILED")
 
 

@@ -60,17 +60,22 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
     prompts = dealing.read_prompts(settings.prompts)
     if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
         prompts = _that_fit(prompts, settings, settings.policy)
+    known = read_run(store)
     if ledger:
         free = ledger.free(map(_digest, prompts))
         prompts = [prompt for prompt in prompts if _digest(prompt) in free]
+        if known and known.inputs["prompts"] != _digest_of_all(prompts):
+            raise UserError(
+                f"{store.uri}: other runs named {settings.run.name} have taken prompts of this one since it failed, or "
+                f"{settings.prompts.path or 'the world'} has changed: it cannot go on; submit a new run"
+            )
         if len(prompts) <= settings.prompts.held_out:
             raise NothingNew
     named = {
-        "prompts": digest_json([[prompt.messages, prompt.given] for prompt in prompts]),
+        "prompts": _digest_of_all(prompts),
         "policy": reference.digest(settings.policy),
         "oracle": settings.oracle.digest(),
     }
-    known = read_run(store)
     run = Run(settings.run.name, settings.model_dump(mode="json"), named, _versions())
     if known:
         check_same(store, known, run)
@@ -110,9 +115,16 @@ def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked
     Raises:
         UserError: as `check`, or another live run holds the lock. NothingNew: as `check`.
     """
+    job = call.flags["job-id"]
+    owner = call.flags["owner"] or job or "by hand"
     while True:
-        checked = check(settings, call.store, ledger)
-        lock.acquire(call.store, call.flags["owner"] or call.flags["job-id"] or "by hand")
+        try:
+            checked = check(settings, call.store, ledger)
+        except NothingNew:
+            if lock.held_by(call.store) == (owner, job):  # since the round before
+                lock.release(call.store, owner)
+            raise
+        lock.acquire(call.store, owner, job=job)
         # Once more: until the lock was taken, another run could make this run root its own.
         if known := read_run(call.store):
             check_same(call.store, known, checked.run)
@@ -122,6 +134,10 @@ def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked
 
 def _digest(prompt: dealing.Prompt) -> str:
     return digest_json([prompt.messages, prompt.given])
+
+
+def _digest_of_all(prompts: list[dealing.Prompt]) -> str:
+    return digest_json([[prompt.messages, prompt.given] for prompt in prompts])
 
 
 def _with_overrides(call: Call[Step]) -> Step:

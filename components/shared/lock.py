@@ -30,14 +30,17 @@ _CLOCK_STEP_SECONDS = 5.0
 
 class _Lock(BaseModel):
     owner: str
+    job: str = ""
     host: str
     pid: int | None
     started: float | None
     expires: float
 
 
-def acquire(store: Store, owner: str, *, process: bool = False) -> None:
+def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -> None:
     """Take the lock of a run root for `owner`, or renew it; with `process`, it dies with the calling process.
+
+    `job` is the one of the owner's that is at work: runs that go on with another one have its owner.
 
     Raises:
         UserError: another live run holds it.
@@ -54,19 +57,20 @@ def acquire(store: Store, owner: str, *, process: bool = False) -> None:
                 f"wait for it to end, or choose another run root; if it is gone for good, delete {layout.LOCK} there"
             )
         holder = {key: held[key] for key in ("host", "pid", "started")} if held and not process else _holder(process)
-        if _write(store, {"owner": owner, **holder}, current[1] if current else None):
+        if _write(store, {"owner": owner, "job": job, **holder}, current[1] if current else None):
             return
 
 
-def held_by(store: Store) -> str:
-    """Who took the lock last and has not given it back, alive or not; empty if nobody."""
+def held_by(store: Store) -> tuple[str, str]:
+    """The owner, and its job, that took the lock last and have not given it back, alive or not; empty if nobody."""
     current = store.read_version(layout.LOCK)
-    return str(_parsed(current[0]).get("owner", "")) if current else ""
+    held = _parsed(current[0]) if current else {}
+    return held.get("owner", ""), held.get("job", "")
 
 
 def release(store: Store, owner: str) -> None:
     """Give the lock back, if `owner` still holds it."""
-    if held_by(store) == owner:
+    if held_by(store)[0] == owner:
         store.delete(layout.LOCK)
 
 

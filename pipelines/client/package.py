@@ -1,9 +1,8 @@
 """A recipe compiled for the server: its file, the name of its version, the parameters that it takes."""
 
-import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from nashflow.components.shared.digests import digest_json
@@ -28,8 +27,6 @@ class Package:
     """Default by parameter."""
     service_account: str
     """The recipe's `cluster.service_account`."""
-    volume: str
-    """Where every pod has the volume of `cluster.models`; empty: there is none."""
 
 
 def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
@@ -51,7 +48,6 @@ def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
         digest_json([ir, graph.platform])[:16],
         defaults,
         recipe.cluster.service_account,
-        recipe.cluster.models.path if recipe.cluster.models else "",
     )
 
 
@@ -66,13 +62,8 @@ def run_root_of(package: Package, given: str) -> str:
         raise UserError("no run root: give --run-root s3://bucket/prefix, or set cluster.run_root in the recipe")
     if set("{}") & set(root.replace(JOB, "")):
         raise UserError(f"run root {root}: nothing but {JOB}, for the job's id, may stand in braces")
-    if not (_is_prefix(root) or _is_on_volume(root, package.volume)):
-        folder = (
-            f"a folder below {package.volume}, where the recipe's volume is mounted"
-            if package.volume
-            else "set cluster.models and give a folder below its path"
-        )
-        raise UserError(f"run root {root}: pods reach no such place: give s3://bucket/prefix, or {folder}")
+    if not _is_prefix(root):
+        raise UserError(f"run root {root}: pods reach no such place: give s3://bucket/prefix")
     return root
 
 
@@ -80,12 +71,6 @@ def _is_prefix(root: str) -> bool:
     """Whether it is s3://bucket/prefix."""
     bucket, _, prefix = root.removeprefix("s3://").partition("/")
     return root.startswith("s3://") and bool(bucket and prefix.strip("/")) and JOB not in bucket
-
-
-def _is_on_volume(root: str, volume: str) -> bool:
-    """Whether it is a folder below the one where the volume is mounted."""
-    folder = PurePosixPath(posixpath.normpath(root))
-    return bool(volume) and PurePosixPath(volume) in folder.parents
 
 
 def firing_root_of(package: Package, given: str) -> str:

@@ -64,7 +64,7 @@ class RunRoot:
         if _PREPARATION + MANIFEST in self.entries:
             manifest = read_manifest(self.store, _PREPARATION)
             return manifest is not None and manifest.unit == _PREPARATION
-        return layout.LOCK in self.entries and bool(lock.held_by(self.store))
+        return layout.LOCK in self.entries and bool(lock.held_by(self.store)[0])
 
     @cached_property
     def finished(self) -> bool:

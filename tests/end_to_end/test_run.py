@@ -147,9 +147,10 @@ def test_a_chain_of_runs_makes_what_one_run_makes(local_run: Path, kfp: KfpServe
     """Two iterations, and one: the graphs that the server was sent, executed one after the other."""
     run_root = tmp_path / "runs/chained"
     cli.give_reference(local_run, run_root)
-    chained = (*TWO_SHARDS, "cluster.iterations_per_run=2", f"cluster.models={{claim: c, path: {tmp_path}}}")
-    cli.call("submit", "quickstart", "--host", kfp.url, "--run-root", str(run_root), sets=chained)
+    chained = (*TWO_SHARDS, "cluster.iterations_per_run=2")
+    cli.call("submit", "quickstart", "--host", kfp.url, "--run-root", "s3://bucket/chained", sets=chained)
     (first,) = kfp.runs.values()
+    first.runtime_config.parameters["run_root"] = str(run_root)
     steps = work(kfp, first, tmp_path / "first")
     assert (steps[0], steps[-2:], steps.count("training")) == ("preparation", ["continuation", "closing"], 2)
     with pytest.raises(UserError, match=f"in use by the run {first.run_id}"):

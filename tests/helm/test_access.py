@@ -67,6 +67,7 @@ CLIENT = (
     | all_of("", "configmaps", "get", names=("nashflow-env", "kfp-launcher"))
     | all_of("", "serviceaccounts", "get", names=("nashflow-client", "nashflow-runner"))
     | all_of("", "persistentvolumeclaims", "get", names=("nashflow-models",))
+    | all_of("kubeflow.org", "poddefaults", "get", names=("access-ml-pipeline",))
 )
 
 

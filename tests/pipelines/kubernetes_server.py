@@ -35,6 +35,7 @@ class KubernetesServer:
         self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
         self.nodes: list[Any] = []
         self.served: dict[str, tuple[str, ...]] = {}
+        self.pod_defaults: set[str] = set()
         self.denied: dict[str, set[str]] = {}
         """Rights that users lack, such as `create runs.pipelines.kubeflow.org`; the user who asks is ``."""
         self.me = ""
@@ -80,6 +81,9 @@ class KubernetesServer:
         if found := re.fullmatch(rf"/api/v1/namespaces/{self.namespace}/(\w+)/([\w.-]+)", path):
             there = self.objects[found[1]].get(found[2])
             return (200, there) if there else _refusal(404, "NotFound", f'{found[1]} "{found[2]}" not found')
+        pod_defaults = f"/apis/kubeflow.org/v1alpha1/namespaces/{self.namespace}/poddefaults/"
+        if path.removeprefix(pod_defaults) in self.pod_defaults:
+            return 200, {"apiVersion": "kubeflow.org/v1alpha1", "kind": "PodDefault"}
         if found := re.fullmatch(r"/apis/authorization.k8s.io/v1/(self)?subjectaccessreviews", path):
             return self._review(json.loads(body), bool(found[1]))
         if path == "/apis/authentication.k8s.io/v1/selfsubjectreviews" and self.me:

@@ -168,6 +168,10 @@ NAMES: list[tuple[dict[str, Any], str]] = [
     (of_a_step(accelerator_type="gpu"), "steps.rollout.accelerator_type: 'gpu' is no resource of a vendor"),
     (of_a_step(tolerations=[{"key": "bad key"}]), "steps.rollout.tolerations.0.key: 'bad key' is no key of a label"),
     (of_a_step(tolerations=[{"key": "a", "operator": "Equal", "value": "b c"}]), "'b c' is no value of a label"),
+    (
+        of_a_step(tolerations=[{"operator": "Equal", "value": "b"}]),
+        "Equal compares a key's value: set key",
+    ),
     (of_a_step(tolerations=[{"key": "a", "value": "b"}]), "tolerations.0: Exists takes no value: set operator: Equal"),
 ]
 
@@ -191,4 +195,5 @@ def test_names_that_a_cluster_takes_are_taken() -> None:
             cpu=95.123,
         ),
     )
+    assert settings.resources("rollout").memory == "1572864Mi", "whole numbers alone are KFP's"
     assert settings.resources("rollout").node_selector == {"nvidia.com/gpu.product": "H100_80", "pool": ""}

@@ -226,6 +226,13 @@ def placed(tmp_path: Path, *overrides: str) -> tuple[dict[str, Any], dict[str, A
     return executors(ir), platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
+def test_what_kubernetes_takes_and_kfp_does_not_is_said_in_kfps_words(tmp_path: Path) -> None:
+    asked = "{memory: 1.5Gi, tolerations: [{effect: ''}]}"
+    containers, settings = placed(tmp_path, f"cluster.steps={{reporting: {asked}}}")
+    assert containers["exec-reporting"]["resources"]["resourceMemoryLimit"] == "1536Mi"
+    assert settings["exec-reporting"]["tolerations"] == [{"operator": "Exists"}]
+
+
 def test_labels_say_run_iteration_and_step(tmp_path: Path) -> None:
     containers, settings = placed(tmp_path)
     assert set(settings) == set(containers)

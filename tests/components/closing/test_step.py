@@ -31,8 +31,8 @@ def outcome(run: SandboxRun) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def held(prepared: SandboxRun) -> None:
-    lock.release(prepared.store, lock.held_by(prepared.store))
-    lock.acquire(prepared.store, "job-1")
+    lock.release(prepared.store, lock.held_by(prepared.store)[0])
+    lock.acquire(prepared.store, "job-1", job="job-1")
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "SUCCESS"])
@@ -67,6 +67,16 @@ def test_a_run_that_was_refused_changes_nothing_of_the_one_at_work(prepared: San
     assert snapshot(prepared.root) == before
     close(prepared, {"state": "SUCCEEDED"})
     assert outcome(prepared)["job"] == "job-1"
+
+
+def test_a_run_that_goes_on_is_not_touched_by_the_closing_of_the_one_before(prepared: SandboxRun) -> None:
+    """Cancelled, say, when it had submitted the next one, which has the same owner."""
+    lock.acquire(prepared.store, "job-1", job="job-2")
+    before = snapshot(prepared.root)
+    close(prepared, FAILURE, continues="true")
+    assert snapshot(prepared.root) == before
+    close(prepared, {"state": "SUCCEEDED"}, job_id="job-2", owner="job-1")
+    assert (outcome(prepared)["job"], lock.held_by(prepared.store)) == ("job-2", ("", ""))
 
 
 def test_the_lock_is_left_to_the_run_that_goes_on_unless_there_is_none(prepared: SandboxRun) -> None:

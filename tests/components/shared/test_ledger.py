@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nashflow.components.preparation import step as preparation
+from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.ledger import Ledger
 from nashflow.components.shared.run import read_run
 from nashflow.components.shared.store import open_store
@@ -108,7 +109,7 @@ def test_without_the_flag_prompts_are_taken_again(fresh: New) -> None:
 
 
 def close(run: SandboxRun, state: str) -> None:
-    run.step("closing", job_id="", owner="", continues="false", status=json.dumps({"state": state}))
+    run.step("closing", run_name="", job_id="", owner="", continues="false", status=json.dumps({"state": state}))
 
 
 def test_a_firing_that_failed_leaves_its_prompts_to_the_next(fresh: New) -> None:
@@ -138,3 +139,50 @@ def test_prompts_taken_while_a_firing_prepares_are_left_out(
     monkeypatch.setattr(Ledger, "take", take_late)
     assert fire(fresh, "one").manifest.metrics["prompts"] == 4
     assert len(looked) == 8
+
+
+def test_a_firing_that_died_while_it_prepared_leaves_its_prompts_to_the_next(
+    fresh: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation.reference, "bring_in", full)
+        with pytest.raises(OSError, match="No space left"):
+            fire(fresh, "one")
+    assert fire(fresh, "two").parameters["go"] == "false"
+    close(fresh({"prompts.held_out": 1}, "one"), "FAILED")
+    assert fire(fresh, "two").manifest.metrics["prompts"] == 8
+
+
+@pytest.mark.parametrize("lost", [3, 8])
+def test_a_firing_cannot_go_on_when_others_have_taken_its_prompts(fresh: New, tmp_path: Path, lost: int) -> None:
+    fire(fresh, "one")
+    one = fresh({"prompts.held_out": 1}, "one")
+    close(one, "FAILED")
+    taken = sorted(json.loads((tmp_path / "ledgers" / f"{one.recipe.run.name}.json").read_text())["taken"])
+    assert Ledger(open_store(str(tmp_path / "two")), one.recipe.run.name).take(taken[:lost])
+    before = (tmp_path / "one/run.json").read_bytes()
+    with pytest.raises(UserError, match=r"have taken prompts of this one since it failed.* submit a new run$"):
+        fire(fresh, "one")
+    assert (tmp_path / "one/run.json").read_bytes() == before
+
+
+def test_a_firing_that_finds_nothing_after_all_holds_no_lock(
+    fresh: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another firing takes everything between this one's look and its claim."""
+    one = fresh({"prompts.held_out": 1}, "one")
+    other = Ledger(open_store(str(tmp_path / "two")), one.recipe.run.name)
+    take, looked = Ledger.take, []
+
+    def take_late(self: Ledger, prompts: Any) -> bool:
+        if not looked:
+            looked.extend(prompts)
+            take(other, looked)
+        return take(self, prompts)
+
+    monkeypatch.setattr(Ledger, "take", take_late)
+    assert fire(fresh, "one").parameters["go"] == "false"
+    assert not (tmp_path / "one/lock.json").exists()

@@ -99,9 +99,11 @@ def test_a_process_holds_it_for_minutes_and_a_clusters_run_for_a_day(local_store
 
 
 def test_it_says_who_held_it_last(local_store: Store) -> None:
-    assert lock.held_by(local_store) == ""
+    assert lock.held_by(local_store) == ("", "")
     written(local_store, expires=time.time() - 1)
-    assert lock.held_by(local_store) == "first"
+    assert lock.held_by(local_store) == ("first", "")
+    lock.acquire(local_store, "first", job="second-job")
+    assert lock.held_by(local_store) == ("first", "second-job")
 
 
 def test_a_lapsed_lock_is_free(run_store: Store) -> None:

@@ -15,7 +15,7 @@ from nashflow.pipelines.client import waiting
 from nashflow.pipelines.continuation import step
 from nashflow.pipelines.recipe import load_recipe
 
-from .conftest import ROOT, Call
+from .conftest import ROOT, Call, Done
 from .server import Fault, KfpServer, Snapshot, node
 
 SETS = ["run.iterations=5", "cluster.iterations_per_run=2"]
@@ -30,6 +30,24 @@ def go_on(kfp: KfpServer, run_id: str, first: int, root: Path) -> Result:
 @pytest.fixture
 def in_pod(kfp: KfpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KF_PIPELINES_ENDPOINT", kfp.url)
+
+
+def submitted(first: int) -> Snapshot:
+    """A run that has succeeded, and has submitted that of the iterations from `first` on."""
+    return Snapshot("SUCCEEDED", [node(f"continuation-{first:03d}", seconds=3)])
+
+
+def retried_in_the_middle(submit: Call, call: Call, kfp: KfpServer, root: Path) -> tuple[Any, Any, Any]:
+    """The first run of a chain, the second, which has failed, and its retry."""
+    submit(*CHAINED)
+    (first,) = kfp.runs.values()
+    go_on(kfp, first.run_id, 3, root)
+    _, second = kfp.runs.values()
+    kfp.script = []
+    kfp.advance(first, submitted(3))
+    kfp.advance(second, Snapshot("FAILED"))
+    assert call("retry", second.run_id, "--host", kfp.url).code == 0
+    return first, second, list(kfp.runs.values())[-1]
 
 
 def iterations(kfp: KfpServer, run: Any) -> set[str]:
@@ -79,8 +97,9 @@ def test_a_repeated_continuation_submits_nothing_twice(
 
 
 @pytest.mark.usefixtures("in_pod")
-def test_a_run_that_was_retried_submits_nothing_that_the_first_attempt_has_submitted(
-    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
+def test_a_run_that_was_retried_goes_on_where_the_next_one_did_not_succeed(
+    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path, state: str
 ) -> None:
     submit(*CHAINED)
     (first,) = kfp.runs.values()
@@ -89,10 +108,29 @@ def test_a_run_that_was_retried_submits_nothing_that_the_first_attempt_has_submi
     first.state = "FAILED"
     refused = call("retry", first.run_id, "--host", kfp.url)
     assert (refused.code, f"{second.display_name} goes on with it already" in refused.line) == (2, True)
-    second.state = "FAILED"
+    second.state = state
     assert call("retry", first.run_id, "--host", kfp.url).code == 0
     *_, again = kfp.runs.values()
+    for _ in range(2):
+        go_on(kfp, again.run_id, 3, tmp_path)
+        *_, third = kfp.runs.values()
+        assert len(kfp.runs) == 4
+        assert third.display_name == f"{second.display_name}-{second.run_id[:8]}"
+        assert third.runtime_config.parameters == second.runtime_config.parameters
+    third.state = state
     go_on(kfp, again.run_id, 3, tmp_path)
+    *_, fourth = kfp.runs.values()
+    assert fourth.display_name == f"{second.display_name}-{third.run_id[:8]}"
+
+
+@pytest.mark.usefixtures("in_pod")
+@pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
+def test_a_next_run_whose_retry_did_better_is_not_submitted_again(
+    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path, state: str
+) -> None:
+    first, _, third = retried_in_the_middle(submit, call, kfp, tmp_path)
+    third.state = state
+    go_on(kfp, first.run_id, 3, tmp_path)
     assert len(kfp.runs) == 3
 
 
@@ -126,6 +164,76 @@ def test_wait_follows_the_chain_to_its_end(
     assert done.out.count("succeeded in") == 3
 
 
+def followed(done: Done) -> list[str]:
+    """The ids of the runs that `wait` has shown."""
+    return re.findall(r"^\S+ \((\S+)\): ", done.out, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("in_pod")
+@pytest.mark.parametrize("deleted", [False, True])
+def test_wait_follows_what_was_retried_in_the_middle(
+    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path, deleted: bool
+) -> None:
+    """Also where the run that failed is there no more."""
+    first, second, third = retried_in_the_middle(submit, call, kfp, tmp_path)
+    kfp.advance(third, submitted(5))
+    go_on(kfp, third.run_id, 5, tmp_path)
+    *_, fourth = kfp.runs.values()
+    kfp.advance(fourth, Snapshot("SUCCEEDED"))
+    if deleted:
+        del kfp.runs[second.run_id]
+    done = call("wait", first.run_id, "--host", kfp.url)
+    assert (done.code, followed(done)) == (0, [first.run_id, third.run_id, fourth.run_id])
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_wait_names_the_newest_that_failed(submit: Call, call: Call, kfp: KfpServer, tmp_path: Path) -> None:
+    """A clone that was made in the user interface counts too: it has the same version."""
+    first, _, third = retried_in_the_middle(submit, call, kfp, tmp_path)
+    third.display_name = "Clone"
+    kfp.advance(third, Snapshot("FAILED"))
+    done = call("wait", first.run_id, "--host", kfp.url)
+    assert (done.code, f"`nashflow retry {third.run_id} " in done.err) == (1, True)
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_a_run_whose_retry_has_succeeded_is_not_retried_again(
+    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
+) -> None:
+    _, second, third = retried_in_the_middle(submit, call, kfp, tmp_path)
+    kfp.advance(third, submitted(5))
+    refused = call("retry", second.run_id, "--host", kfp.url)
+    assert (refused.code, len(kfp.runs)) == (2, 3)
+    assert f"{third.display_name} goes on with it already, and has succeeded" in refused.line
+    assert f"`nashflow wait {third.run_id} --host {kfp.url}`" in refused.line
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_a_chain_that_is_cut_off_is_no_success_and_retry_mends_it(
+    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
+) -> None:
+    submit(*CHAINED)
+    (first,) = kfp.runs.values()
+    go_on(kfp, first.run_id, 3, tmp_path)
+    _, second = kfp.runs.values()
+    kfp.script = []
+    kfp.advance(first, submitted(3))
+    assert call("retry", first.run_id, "--host", kfp.url).code == 2
+    del kfp.runs[second.run_id]
+    done = call("wait", first.run_id, "--host", kfp.url)
+    assert (done.code, second.display_name in done.line) == (1, True)
+    assert f"`nashflow retry {first.run_id} --host {kfp.url}`" in done.line
+    assert call("retry", first.run_id, "--host", kfp.url).code == 0
+    *_, again = kfp.runs.values()
+    assert again.runtime_config.parameters["owner"] == first.run_id
+    go_on(kfp, again.run_id, 3, tmp_path)
+    *_, third = kfp.runs.values()
+    assert (third.display_name, iterations(kfp, third)) == (second.display_name, iterations(kfp, second))
+    kfp.advance(again, submitted(3))
+    kfp.advance(third, Snapshot("SUCCEEDED"))
+    assert call("wait", first.run_id, "--host", kfp.url).code == 0
+
+
 def test_wait_ends_with_the_run_of_a_chain_that_failed(submit: Call, kfp: KfpServer) -> None:
     kfp.script = [Snapshot("RUNNING"), Snapshot("FAILED")]
     assert submit(*CHAINED, "--wait").code == 1
@@ -136,3 +244,15 @@ def test_a_chain_begins_under_the_run_root_of_its_first_job(submit: Call, kfp: K
     assert submit(*CHAINED, "--run-root", "s3://runs/{job}").code == 0
     (run,) = kfp.runs.values()
     assert run.runtime_config.parameters["run_root"] == "s3://runs/{job}" != ROOT
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_cancel_names_the_run_of_the_chain_that_is_at_work(
+    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
+) -> None:
+    submit("--name", "another")
+    first, second, third = retried_in_the_middle(submit, call, kfp, tmp_path)
+    for ended, state in ((first, "succeeded"), (second, "failed")):
+        refused = call("cancel", ended.run_id, "--host", kfp.url)
+        assert (refused.code, f"{ended.display_name}: has ended already ({state}); " in refused.line) == (2, True)
+        assert f"{third.display_name}, is at work: `nashflow cancel {third.run_id} --host {kfp.url}`" in refused.line

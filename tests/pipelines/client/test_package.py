@@ -13,11 +13,11 @@ from .conftest import Call
 from .server import KfpServer
 
 
-def package(default: str = "", volume: str = "") -> Package:
-    return Package(Path("p.yaml"), "a", "0", {"run_root": default}, "", volume)
+def package(default: str = "") -> Package:
+    return Package(Path("p.yaml"), "a", "0", {"run_root": default}, "")
 
 
-GOOD = ["s3://bucket/runs/one", "s3://bucket/{job}", "s3://bucket/runs/{job}/", "s3://b.c/{job}/x", "/models/runs/a"]
+GOOD = ["s3://bucket/runs/one", "s3://bucket/{job}", "s3://bucket/runs/{job}/", "s3://b.c/{job}/x"]
 BAD = {
     "": "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root",
     "runs/x": "run root runs/x: pods reach no such place: give s3://bucket/prefix",
@@ -28,10 +28,10 @@ BAD = {
     "s3://bucket/": "s3://bucket/prefix",
     "s3:///prefix": "s3://bucket/prefix",
     "s3://{job}/prefix": "s3://bucket/prefix",
-    "/elsewhere/x": "or a folder below /models, where the recipe's volume is mounted",
-    "/models": "a folder below /models",
-    "/models/../etc": "a folder below /models",
-    "/models-too/x": "a folder below /models",
+    "/elsewhere/x": "give s3://bucket/prefix",
+    "/models": "give s3://bucket/prefix",
+    "/models/../etc": "give s3://bucket/prefix",
+    "/models-too/x": "give s3://bucket/prefix",
     "s3://bucket/{jobb}": "run root s3://bucket/{jobb}: nothing but {job}, for the job's id, may stand in braces",
     "s3://bucket/{{job}}": "may stand in braces",
     "s3://bucket/{{x": "may stand in braces",
@@ -42,25 +42,16 @@ BAD = {
 
 @pytest.mark.parametrize("root", GOOD)
 def test_a_run_root_that_pods_reach_is_taken_as_it_is(root: str) -> None:
-    assert run_root_of(package(volume="/models"), root) == root
-    assert run_root_of(package(root, "/models/"), "") == root
+    assert run_root_of(package(), root) == root
+    assert run_root_of(package(root), "") == root
 
 
 @pytest.mark.parametrize("root", BAD)
 def test_any_other_is_refused(root: str) -> None:
     for take in (run_root_of, firing_root_of):
         with pytest.raises(UserError) as refusal:
-            take(package(volume="/models"), root)
+            take(package(), root)
         assert BAD[root] in str(refusal.value)
-
-
-def test_without_a_volume_no_path_is_a_run_root() -> None:
-    with pytest.raises(UserError) as refusal:
-        run_root_of(package(), "/models/x")
-    assert str(refusal.value) == (
-        "run root /models/x: pods reach no such place: give s3://bucket/prefix, "
-        "or set cluster.models and give a folder below its path"
-    )
 
 
 @pytest.mark.parametrize("root", ["s3://b/runs", "s3://b/{job}/runs", "s3://b/{job}/{job}", "s3://b/{job}/runs/"])

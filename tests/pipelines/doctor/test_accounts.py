@@ -1,5 +1,6 @@
 """The steps' service account: which it is, and what its pods may do."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -56,6 +57,16 @@ def test_the_secret_is_that_of_the_pipeline_roots_provider(root: str, providers:
     assert secret_of({"defaultPipelineRoot": root, "providers": providers}) == secret
 
 
+@pytest.mark.parametrize("root", ["s3://bucket/a", "s3://bucket/runs/a", "s3://other"])
+@pytest.mark.parametrize("write", [str.lower, str.upper, str.swapcase])
+def test_keys_are_read_without_regard_to_case(root: str, write: Callable[[str], str]) -> None:
+    """KFP reads them with sigs.k8s.io/yaml."""
+    written = re.sub(r"\w+(?=:)", lambda key: write(key[0]), WITH_OVERRIDE)
+    assert written != WITH_OVERRIDE
+    secrets = [secret_of({"defaultPipelineRoot": root, "providers": text}) for text in (WITH_OVERRIDE, written)]
+    assert secrets[0] == secrets[1]
+
+
 @pytest.mark.parametrize("providers", ["s3: {default: {}}", "s3: [", "- s3", "s3: {default: {credentials: {}}}"])
 def test_what_the_launcher_could_not_read_is_said(
     case: Callable[..., Case], cluster: KubernetesServer, providers: str
@@ -103,6 +114,24 @@ def test_the_runs_of_a_chain_submit(case: Callable[..., Case], cluster: Kubernet
     kfp.multi_user = False
     cluster.add("services", "ml-pipeline")
     assert states(look(case("cluster.iterations_per_run=2"), "service account")) == ["ok", "ok"]
+
+
+def test_where_kubeflow_has_several_users_a_chain_needs_a_token(
+    case: Callable[..., Case], cluster: KubernetesServer, kfp: KfpServer
+) -> None:
+    chain = ("cluster.iterations_per_run=2",)
+    assert states(look(case(), "submitting")) == ["ok"]
+    failure = the_failure(case(*chain), "submitting")
+    assert failure.tried == "PodDefault access-ml-pipeline in team"
+    assert "no token" in failure.found
+    assert "kfp.podDefault.create: true" in failure.advice
+    cluster.pod_defaults.add("access-ml-pipeline")
+    assert states(look(case(*chain), "submitting")) == ["ok", "ok"]
+    cluster.forbidden.add(".*/poddefaults/.*")
+    found = look(case(*chain), "submitting")
+    assert (states(found), "PodDefault access-ml-pipeline" in found[1].found) == (["ok", "not tried"], True)
+    kfp.multi_user = False
+    assert states(look(case(*chain), "submitting")) == ["not needed"]
 
 
 def test_the_account_may_ask_about_itself(case: Callable[..., Case], cluster: KubernetesServer) -> None:

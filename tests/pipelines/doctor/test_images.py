@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kubernetes import client
 
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.finding import Finding
+from nashflow.pipelines.doctor.show import show_json
 from tests.fixtures.tracking import free_port
 from tests.pipelines.doctor.cases import look, states, the_failure
 from tests.pipelines.doctor.registry_server import RegistryServer
@@ -99,11 +101,52 @@ def private(registry: RegistryServer, request: pytest.FixtureRequest) -> Registr
     return registry
 
 
-def test_without_credentials_it_is_not_allowed(case: Make, private: RegistryServer) -> None:
-    failure = the_failure(case(), "images")
-    assert failure.found == "not allowed without credentials, or not there"
-    assert f"name a Secret for {private.name} in cluster.image_pull_secrets" in failure.advice
-    assert "nodes have credentials of their own" in failure.advice
+def the_unknown(case: Case) -> Finding:
+    """The one thing that is neither right nor wrong."""
+    (found,) = (each for each in look(case, "images") if each.state not in ("ok", "not needed"))
+    assert found.state == "not known"
+    return found
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_without_credentials_only_the_nodes_can_tell(
+    case: Make, private: RegistryServer, cluster: KubernetesServer, others: bool
+) -> None:
+    """Those of a cloud have a role that opens its registry."""
+    secret(cluster, {"another.invalid": JOE})
+    unknown = the_unknown(case(*([NAMED] if others else [])))
+    assert unknown.found == "not allowed without credentials, or not there; nodes may have credentials of their own"
+    assert f"name a Secret for {private.name} in cluster.image_pull_secrets" in unknown.advice
+    assert show_json([unknown], strict=True)
+
+
+def test_pods_have_the_pull_secrets_of_their_account(
+    case: Make, private: RegistryServer, cluster: KubernetesServer
+) -> None:
+    references = [client.V1LocalObjectReference(name="registry")]
+    cluster.add("serviceaccounts", "nashflow-runner", image_pull_secrets=references)
+    secret(cluster, {private.name: JOE})
+    found = look(case(), "images")
+    assert {*states(found)} == {"ok"}
+    assert found[0].found == f"for {private.name}"
+    secret(cluster, {"another.invalid": JOE}, "named")
+    assert "not allowed without credentials" in the_unknown(case("cluster.image_pull_secrets=[named]")).found, (
+        "Kubernetes takes the account's only where a pod names none"
+    )
+    secret(cluster, {private.name: {**JOE, "password": "swordfish"}})
+    assert the_failure(case(), "images").found == "not allowed with the pull secret's credentials"
+
+
+@pytest.mark.parametrize("kind", ["serviceaccounts", "secrets"])
+def test_what_an_account_brings_may_be_hidden(
+    case: Make, registry: RegistryServer, cluster: KubernetesServer, kind: str
+) -> None:
+    references = [client.V1LocalObjectReference(name="registry")]
+    cluster.add("serviceaccounts", "nashflow-runner", image_pull_secrets=references)
+    cluster.forbidden.add(f".*/{kind}/.*")
+    unknown = the_unknown(case())
+    assert unknown.check == "pull secrets"
+    assert "not allowed to get" in unknown.found
 
 
 @pytest.mark.parametrize("login", [JOE, CODED])
@@ -134,8 +177,7 @@ def test_wrong_credentials_are_said_and_not_shown(
 def test_credentials_that_only_nodes_use(case: Make, private: RegistryServer, cluster: KubernetesServer) -> None:
     """A token of a cloud's own kind."""
     secret(cluster, {private.name: {"identitytoken": "x"}})
-    (left,) = (each for each in look(case(NAMED), "images") if each.state != "ok")
-    assert (left.state, "which cannot be used here" in left.found) == ("not tried", True)
+    assert "which cannot be used here" in the_unknown(case(NAMED)).found
 
 
 def test_a_pull_secret_that_may_not_be_looked_at(
@@ -143,7 +185,7 @@ def test_a_pull_secret_that_may_not_be_looked_at(
 ) -> None:
     cluster.forbidden.add(".*/secrets/.*")
     found = [each for each in look(case(NAMED), "images") if each.state != "ok"]
-    assert [(each.check, each.state) for each in found] == [("pull secrets", "not tried"), ("images", "not tried")]
+    assert [(each.check, each.state) for each in found] == [("pull secrets", "not tried"), ("images", "not known")]
     assert "not allowed to get secret registry" in found[0].found
 
 
@@ -167,15 +209,17 @@ def test_a_pull_secret_that_is_none(case: Make, cluster: KubernetesServer, what:
     assert "kubectl create secret docker-registry registry -n team" in failure.advice
 
 
-def test_every_registry_that_cannot_be_asked_needs_credentials(case: Make, cluster: KubernetesServer) -> None:
-    """One of two is not enough."""
+def test_registries_that_cannot_be_asked_and_have_no_pull_secret_are_named(
+    case: Make, cluster: KubernetesServer
+) -> None:
+    """They may be open to nodes, or to all."""
     first, second = (f"127.0.0.1:{free_port()}" for _ in range(2))
     images = (f"cluster.images.vllm={first}/a:1", f"cluster.images.training={second}/b:1", NAMED)
     secret(cluster, {first: JOE})
-    failure = the_failure(case(*images), "images")
-    assert failure.check == "pull secrets"
-    assert failure.found == f"for {first}, and images are from {second}"
-    assert f"--docker-server={second}" in failure.advice
+    (unknown,) = (each for each in look(case(*images), "images") if each.state == "not known")
+    assert unknown.check == "pull secrets"
+    assert unknown.found == f"for {first}, and images are from {second}"
+    assert f"--docker-server={second}" in unknown.advice
     secret(cluster, {second: JOE}, "other")
     both = case(*images[:2], "cluster.image_pull_secrets=[registry, other]")
-    assert "failed" not in states(look(both, "images"))
+    assert {*states(look(both, "images"))} == {"ok", "not tried"}

@@ -32,8 +32,23 @@ def test_whether_a_pod_fits(cpu: int, memory: int, gpus: int, asked: int, tainte
         (Toleration(key="a", effect="NoExecute"), "a=b:NoExecute", True),
         (Toleration(key="b"), "a=b:NoSchedule", False),
         (Toleration(key="b"), "a=b:PreferNoSchedule", True),
+        (Toleration(key="a", effect=""), "a=b:NoSchedule", True),
+        (Toleration(key="a", effect=""), "a=b:NoExecute", True),
+        (Toleration(key="b", effect=""), "a=b:NoExecute", False),
+        (Toleration(key=""), "a=b:NoSchedule", True),
+        (Toleration(key=""), "a=b:NoExecute", False),
+        (Toleration(key="", effect=""), "a=b:NoExecute", True),
     ],
 )
 def test_taints_are_matched_as_kubernetes_does(toleration: Toleration, taint: str, fits: bool) -> None:
     resources = StepResources(tolerations=(toleration,))
     assert (misfit(node("a", taints=[taint]), resources) is None) is fits
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "fits"),
+    [((), False), ((Toleration(key="nvidia.com/gpu"),), False), ((Toleration(key="", effect=""),), True)],
+)
+def test_what_tolerates_every_taint_goes_to_cordoned_nodes_too(tolerations: tuple[Toleration, ...], fits: bool) -> None:
+    cordoned = node("a", cordoned=True, taints=["node.kubernetes.io/unschedulable=:NoSchedule"])
+    assert (misfit(cordoned, StepResources(tolerations=tolerations)) is None) is fits

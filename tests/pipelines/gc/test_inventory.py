@@ -8,9 +8,19 @@ import pytest
 
 from nashflow.components.shared import layout, lock
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import open_store
+from nashflow.components.shared.store import Store, open_store
+from nashflow.components.shared.units import Unit
 from nashflow.pipelines.gc import inventory
 from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, files, fired, names
+
+
+EARLY = (
+    "policies/000/main.manifest.json",
+    "iterations/000/prompts/held_out.manifest.json",
+    "iterations/002/prompts/00000.manifest.json",
+    "report/outcome.json",
+)
+"""What a preparation that dies before it writes `run.json` may leave."""
 
 
 def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
@@ -25,7 +35,7 @@ def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
     assert (prefix / "archive/old/run.json").exists()
 
 
-@pytest.mark.parametrize("name", ["lock.json", "run.json.bak", "preparation.manifest.json", "lock.json.old"])
+@pytest.mark.parametrize("name", ["lock.json", "run.json.bak", "preparation.manifest.json", "lock.json.old", *EARLY])
 def test_folders_of_others_are_no_runs(prefix: Path, name: str) -> None:
     """Other programs have files of these names."""
     a_run(prefix, "old")
@@ -109,3 +119,40 @@ def test_a_damaged_run_is_for_a_person_to_look_at(prefix: Path, capsys: pytest.C
     clean(prefix)
     assert names(prefix) == {"damaged"}
     assert "cannot be read" in capsys.readouterr().out
+
+
+def an_early_death(prefix: Path) -> Store:
+    """A preparation that died before `run.json`, and whose lock was given back."""
+    store = a_run(prefix, "died", finished=False)
+    for key in store.list():
+        if not key.startswith(("policies/000/", "iterations/")) or (
+            key.startswith("iterations/") and "/prompts/" not in key
+        ):
+            store.delete(key)
+    store.write(layout.OUTCOME, json.dumps({"succeeded": False, "error": "", "job": "j", "ended": 1.0}).encode())
+    aged(prefix, OLD)
+    return store
+
+
+@pytest.mark.parametrize("mark", EARLY)
+def test_what_an_early_death_leaves_goes_by_its_age(prefix: Path, mark: str) -> None:
+    a_run(prefix, "young", YOUNG)
+    store = an_early_death(prefix)
+    aged(prefix / "young", YOUNG)
+    assert set(EARLY) <= set(store.list())
+    for key in set(store.list()) - {mark}:
+        if key.endswith(".json"):
+            store.delete(key)
+    clean(prefix, older_than="50d")
+    assert names(prefix) == {"died", "young"}
+    clean(prefix)
+    assert names(prefix) == {"young"}
+
+
+def test_the_manifest_of_another_unit_is_no_mark(prefix: Path) -> None:
+    a_run(prefix, "young", YOUNG)
+    Unit(open_store(f"{prefix}/other"), "policies/000/other", 1, None, {}).publish({}, {}, 0.0)
+    (prefix / "other/policies/000/other.manifest.json").rename(prefix / "other/policies/000/main.manifest.json")
+    aged(prefix / "other", OLD)
+    clean(prefix)
+    assert names(prefix) == {"young", "other"}
