@@ -1,5 +1,7 @@
 """Runs that go on under another one's run root: `retry`, and the chain of a recipe too long for one workflow."""
 
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,8 +11,8 @@ import kfp_server_api
 from ..recipe import Recipe
 from .connection import Connection
 from .package import compile_package
-from .submission import start_run, upload
-from .tasks import tasks_of
+from .submission import start_run, unique_name, upload
+from .tasks import FINISHED, tasks_of
 
 
 def resumed(run: Any, name: str, run_root: str, version: Any = None) -> Any:
@@ -34,7 +36,7 @@ def resumed(run: Any, name: str, run_root: str, version: Any = None) -> Any:
 
 
 def submit_next(connection: Connection, recipe: Recipe, first: int, run_id: str, run_root: str) -> Any:
-    """Start the run of a chain that begins with iteration `first`, unless there is one; the run.
+    """Start the run of a chain that begins with iteration `first`, unless one is at work or has succeeded; the run.
 
     It is given what the run `run_id` was given, whose iterations have made the policy that it begins with.
 
@@ -44,18 +46,51 @@ def submit_next(connection: Connection, recipe: Recipe, first: int, run_id: str,
     before = connection.call(connection.client.runs.run_service_get_run, run_id=run_id)
     with TemporaryDirectory(prefix="nashflow-continuation-") as folder:
         version = upload(connection, compile_package(recipe, Path(folder, "pipeline.yaml"), first)).reference
-    return start_run(connection, resumed(before, _name(recipe.run.name, first, before), run_root, version))
+    name = _name(recipe.run.name, first, before)
+    known = next_run(connection, before, name)
+    if known and not _went_wrong(known):
+        return known
+    # The same for every attempt, so that it is found instead of made twice.
+    unused = f"{name}-{known.run_id[:8]}" if known else name
+    return start_run(connection, resumed(before, unused, run_root, version))
 
 
-def next_run(connection: Connection, run: Any) -> Any | None:
-    """The run that one of a chain has submitted; None where it has submitted none."""
+def next_name(connection: Connection, run: Any) -> str | None:
+    """The name of the run that one of a chain has submitted; None where it has submitted none."""
     submitted = (task.iteration for task in tasks_of(run) if task.step == "continuation" and task.state == "SUCCEEDED")
     first = next(submitted, None)
-    if first is None:
-        return None
-    name = _name(pipeline_name(connection, run), first, run)
-    method = connection.client.runs.run_service_list_runs
-    return next(iter(connection.find(method, "runs", name, experiment_id=run.experiment_id)), None)
+    return None if first is None else _name(pipeline_name(connection, run), first, run)
+
+
+def next_run(connection: Connection, run: Any, name: str) -> Any | None:
+    """What has become of the run of this name in the chain of `run`: of it and its retries the newest.
+
+    One that went wrong counts only if all did; None where the server knows none of them.
+    """
+    chain = list(chain_of(connection, run))
+    versions = {version_of(other) for other in chain if other.display_name.startswith(name)}
+    return min((other for other in chain if version_of(other) in versions), key=_went_wrong, default=None)
+
+
+def chain_of(connection: Connection, run: Any) -> Iterator[Any]:
+    """The runs of a run's chain, which are those that share its lock: the newest first, retries among them."""
+    owner, method = owner_of(run), connection.client.runs.run_service_list_runs
+    for other in connection.every(method, "runs", sort_by="created_at desc", experiment_id=run.experiment_id):
+        if owner_of(other) == owner:
+            yield other
+        if other.run_id == owner:
+            return
+
+
+def version_of(run: Any) -> str | None:
+    """The id of the pipeline version that a run is of: a retry has that of what it retries, and its iterations."""
+    return run.pipeline_version_reference.pipeline_version_id if run.pipeline_version_reference else None
+
+
+def retry_name(connection: Connection, run: Any) -> str:
+    """A name for a retry of a run that no other run has; inside a chain it says which one's."""
+    pipeline, owner, _ = run.display_name.partition(owner_of(run))
+    return f"{pipeline}{owner}-{secrets.token_hex(4)}" if owner else unique_name(pipeline_name(connection, run))
 
 
 def pipeline_name(connection: Connection, run: Any) -> str:
@@ -69,6 +104,10 @@ def pipeline_name(connection: Connection, run: Any) -> str:
 def _name(pipeline: str, first: int, before: Any) -> str:
     """The same for every attempt to submit this run of this chain, so that it is found instead of made twice."""
     return f"{pipeline}-{first:03d}-{owner_of(before)}"
+
+
+def _went_wrong(run: Any) -> bool:
+    return run.state in FINISHED and run.state != "SUCCEEDED"
 
 
 def owner_of(run: Any) -> str:

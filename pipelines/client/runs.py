@@ -1,7 +1,6 @@
 """`nashflow runs`, `cancel` and `retry`: the runs that the server knows."""
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 from rich import box
@@ -11,10 +10,10 @@ from rich.table import Table
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import JOB
 
-from .chain import owner_of, pipeline_name, resumed
+from .chain import chain_of, next_name, next_run, resumed, retry_name, version_of
 from .clock import in_words, known, seconds_between
 from .connection import Connection, NotFound
-from .submission import start_run, unique_name
+from .submission import start_run
 from .tasks import FINISHED
 
 
@@ -68,11 +67,16 @@ def cancel(connection: Connection, name: str) -> Any:
     """Stop a run; what it was.
 
     Raises:
-        UserError: no such run, or it has ended.
+        UserError: no such run, or it has ended; if another one of its chain is at work, the line names it.
     """
     run = find_run(connection, name)
     if run.state in FINISHED:
-        raise UserError(f"{run.display_name}: has ended already ({run.state.lower()})")
+        ended = f"{run.display_name}: has ended already ({run.state.lower()})"
+        for other in chain_of(connection, run):
+            if other.state not in FINISHED:
+                how = f"`nashflow cancel {other.run_id} {connection.access.flags}`"
+                raise UserError(f"{ended}; what goes on with it, {other.display_name}, is at work: {how}")
+        raise UserError(ended)
     connection.call(connection.client.runs.run_service_terminate_run, run_id=run.run_id)
     return run
 
@@ -80,11 +84,13 @@ def cancel(connection: Connection, name: str) -> Any:
 def retry(connection: Connection, name: str) -> Any:
     """Submit a run again: same version, same parameters, same run root, where finished units are found finished.
 
+    One that succeeded too, if the next one of its chain is there no more: it is submitted again.
+
     Raises:
-        UserError: no such run, it succeeded or is at work, or it is none of ours.
+        UserError: no such run, it succeeded or is at work, another one goes on with it, or it is none of ours.
     """
     run = find_run(connection, name)
-    if run.state == "SUCCEEDED":
+    if run.state == "SUCCEEDED" and not _is_cut_off(connection, run):
         raise UserError(f"{run.display_name}: succeeded; there is nothing to go on with")
     if run.state not in FINISHED:
         raise UserError(
@@ -93,23 +99,25 @@ def retry(connection: Connection, name: str) -> Any:
     given = (run.runtime_config.parameters or {}) if run.runtime_config else {}
     if not given.get("run_root"):
         raise UserError(f"{run.display_name}: has no parameter run_root, so it was not submitted by nashflow")
-    for other in _since(connection, run):
-        if other.state not in FINISHED and owner_of(other) == owner_of(run):
-            state, how = (other.state or "at work").lower(), f"`nashflow wait {other.run_id} {connection.access.flags}`"
-            raise UserError(f"{run.display_name}: {other.display_name} goes on with it already, and is {state}: {how}")
+    _check_nothing_goes_on(connection, run)
     run_root = given["run_root"].replace(JOB, run.run_id)
-    return start_run(connection, resumed(run, unique_name(pipeline_name(connection, run)), run_root))
+    return start_run(connection, resumed(run, retry_name(connection, run), run_root))
 
 
-def _since(connection: Connection, run: Any) -> Iterator[Any]:
-    """The runs of a run's experiment that were submitted after it, the newest first."""
-    newest = connection.every(
-        connection.client.runs.run_service_list_runs,
-        "runs",
-        sort_by="created_at desc",
-        experiment_id=run.experiment_id,
-    )
-    return itertools.takewhile(lambda other: other.run_id != run.run_id, newest)
+def _is_cut_off(connection: Connection, run: Any) -> bool:
+    """Whether the run has submitted another one that is there no more."""
+    following = next_name(connection, run)
+    return following is not None and next_run(connection, run, following) is None
+
+
+def _check_nothing_goes_on(connection: Connection, run: Any) -> None:
+    """Refuse to retry what a later run of the chain is at work on, or a retry has brought to its end already."""
+    for other in itertools.takewhile(lambda other: other.run_id != run.run_id, chain_of(connection, run)):
+        succeeded = other.state == "SUCCEEDED" and version_of(other) == version_of(run)
+        if succeeded or other.state not in FINISHED:
+            state = "has succeeded" if succeeded else f"is {(other.state or 'at work').lower()}"
+            how = f"`nashflow wait {other.run_id} {connection.access.flags}`"
+            raise UserError(f"{run.display_name}: {other.display_name} goes on with it already, and {state}: {how}")
 
 
 def _in_namespace(connection: Connection) -> dict[str, str]:

@@ -11,7 +11,7 @@ from rich.status import Status
 
 from nashflow.components.shared.errors import UserError
 
-from .chain import next_run
+from .chain import next_name, next_run
 from .clock import in_words, seconds_between
 from .connection import Connection, NotFound
 from .tasks import FINISHED, Task, tasks_of
@@ -25,7 +25,7 @@ _ABSENCES = 5
 
 
 def follow(connection: Connection, run_id: str, console: Console) -> int:
-    """Show a run's steps until it ends, and those of the runs chained to it; 0: all succeeded, 1: one did not.
+    """Show a run's steps until it ends, and those of the runs chained to it; 0: all succeeded; 1: one did not, is gone.
 
     Raises:
         UserError: the server does not know who asks any more, or does not know the run. ConnectionError: it stays away.
@@ -37,8 +37,10 @@ def follow(connection: Connection, run_id: str, console: Console) -> int:
             return _INTERRUPTED
         if code := _conclude(connection, run, console):
             return code
-        if not (following := next_run(patient, run)):
+        if not (name := next_name(patient, run)):
             return 0
+        if not (following := _following(patient, run, name)):
+            return 1
         run_id = following.run_id
         console.print(f"{following.display_name} ({run_id}): {connection.link(run_id)}", **_PLAIN)
 
@@ -56,6 +58,17 @@ def _to_its_end(connection: Connection, run_id: str, console: Console) -> Any | 
     except KeyboardInterrupt:
         print(f"nashflow: {how}, or stop it with `nashflow cancel {run_id}`", file=sys.stderr)
         return None
+
+
+def _following(connection: Connection, run: Any, name: str) -> Any | None:
+    """The run of this name, which this one of a chain has submitted; None, and a line, if it is there no more."""
+    for _ in range(_ABSENCES):
+        if found := next_run(connection, run, name):
+            return found
+        time.sleep(_POLL_SECONDS)
+    how = f"submit it again with `nashflow retry {run.run_id} {connection.access.flags}`"
+    print(f"nashflow: {name}, which goes on with {run.display_name}, is gone: {how}", file=sys.stderr)
+    return None
 
 
 def _watch(connection: Connection, run_id: str, progress: "_Progress") -> Any:

@@ -197,6 +197,28 @@ def test_wait_names_the_newest_that_failed(submit: Call, call: Call, kfp: KfpSer
 
 
 @pytest.mark.usefixtures("in_pod")
+def test_wait_outlives_a_listing_without_the_next_run(submit: Call, call: Call, kfp: KfpServer, tmp_path: Path) -> None:
+    first, _, third = retried_in_the_middle(submit, call, kfp, tmp_path)
+    kfp.advance(third, Snapshot("SUCCEEDED"))
+    kfp.faults = [Fault("GET .*/runs", "empty", times=2)]
+    assert call("wait", first.run_id, "--host", kfp.url).code == 0
+    assert kfp.faults[0].times == 0
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_retries_inside_a_chain_are_named_after_what_they_go_on_with(
+    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
+) -> None:
+    _, second, third = retried_in_the_middle(submit, call, kfp, tmp_path)
+    third.state = "FAILED"
+    assert call("retry", third.run_id, "--host", kfp.url).code == 0
+    *_, fourth = kfp.runs.values()
+    for again in (third, fourth):
+        assert re.fullmatch(f"{second.display_name}-[0-9a-f]{{8}}", again.display_name)
+    assert third.display_name != fourth.display_name
+
+
+@pytest.mark.usefixtures("in_pod")
 def test_a_run_whose_retry_has_succeeded_is_not_retried_again(
     submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
 ) -> None:
@@ -250,8 +272,8 @@ def test_a_chain_begins_under_the_run_root_of_its_first_job(submit: Call, kfp: K
 def test_cancel_names_the_run_of_the_chain_that_is_at_work(
     submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
 ) -> None:
-    submit("--name", "another")
     first, second, third = retried_in_the_middle(submit, call, kfp, tmp_path)
+    submit()
     for ended, state in ((first, "succeeded"), (second, "failed")):
         refused = call("cancel", ended.run_id, "--host", kfp.url)
         assert (refused.code, f"{ended.display_name}: has ended already ({state}); " in refused.line) == (2, True)
