@@ -75,7 +75,8 @@ def gc(
     forget: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Delete the ledger of the prompts that runs of this name have taken; several times."
+            metavar="NAME",
+            help="Besides old runs, delete the ledger of the prompts that runs of this name have taken; several times.",
         ),
     ] = None,
     delete: Annotated[bool, typer.Option("--yes/--dry-run", help="Delete, or only say what would be deleted.")] = False,

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
+from kubernetes import client
+
 from ..plan import runs_of
 from .case import Case, Kubeflow
-from .cluster import NotTried, Right
+from .cluster import Cluster, NotTried, Right
 from .finding import Finding
 from .launcher import CONFIG_MAP, launcher_rights
 from .trainer import needs_trainer
 
 _KFP = "pipelines.kubeflow.org"
 _RUNNER = "service account"
+_POD_DEFAULT = "access-ml-pipeline"
 SUBMITTING = (
     *(Right(_KFP, kind, verb) for kind in ("pipelines", "experiments") for verb in ("create", "get", "list")),
     *(Right(_KFP, "runs", verb) for verb in ("create", "get", "list", "terminate")),
@@ -34,18 +37,30 @@ CHAINING = tuple(right for right in SUBMITTING if right.resource != "jobs" and r
 
 
 def submitter(case: Case) -> Iterator[Finding]:
-    """Rights to submit and schedule runs."""
+    """Rights to submit and schedule runs, and what gives the runs of a chain a token to submit the next one."""
     if not case.kubeflow.several_users:
         yield Finding("submitting", "not needed", "rights to submit", "Kubeflow is installed for one user")
         return
     missing = [right for right in SUBMITTING if not case.cluster.may(right)]
     advice = f"bind the role kubeflow-edit, or the chart's client role, to who asks in {case.cluster.namespace}"
     yield _rights("submitting", f"own rights in {case.cluster.namespace} on {_KFP}", missing, advice)
+    if case.recipe and len(runs_of(case.recipe)) > 1:
+        yield _pod_default(case.cluster)
+
+
+def _pod_default(cluster: Cluster) -> Finding:
+    """Whether there is the PodDefault whose label the last task of a chain's runs carries."""
+    tried = f"PodDefault {_POD_DEFAULT} in {cluster.namespace}"
+    read = client.CustomObjectsApi(cluster.api).get_namespaced_custom_object
+    if cluster.read(tried, read, "kubeflow.org", "v1alpha1", cluster.namespace, "poddefaults", _POD_DEFAULT):
+        return Finding("submitting", "ok", tried, "is there")
+    advice = f"install the chart helm/nashflow in {cluster.namespace} with kfp.podDefault.create: true"
+    return Finding("submitting", "failed", tried, "is not there: runs get no token to submit the chain's next", advice)
 
 
 def runner(case: Case) -> Iterator[Finding]:
     """The steps' service account and its rights."""
-    cluster, name = case.home, _account(case)
+    cluster, name = case.home, account_of(case)
     tried, user = f"service account {name} in {cluster.namespace}", f"system:serviceaccount:{cluster.namespace}:{name}"
     itself = cluster.user == user
     read = cluster.core.read_namespaced_service_account
@@ -80,8 +95,12 @@ def _wanted(case: Case) -> tuple[Right, ...]:
     return RUNNING + training + (CHAINING if recipe and len(runs_of(recipe)) > 1 and asked else ())
 
 
-def _account(case: Case) -> str:
-    """The recipe's, else Kubeflow's default for its kind of installation."""
+def account_of(case: Case) -> str:
+    """The pods' service account: the recipe's, else Kubeflow's default for its kind of installation.
+
+    Raises:
+        NotTried: the recipe names none, and Kubeflow cannot be asked.
+    """
     if case.recipe and case.recipe.cluster.service_account:
         return case.recipe.cluster.service_account
     try:

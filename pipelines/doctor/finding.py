@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from .case import Case
 
-State = Literal["ok", "failed", "not needed", "not tried"]
+State = Literal["ok", "failed", "not needed", "not tried", "not known"]
+"""not tried: what it takes is missing here; not known: nobody can tell from here, whatever there is."""
 
 
 @dataclass(frozen=True)

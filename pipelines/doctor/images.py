@@ -1,7 +1,6 @@
 """The images: what they name does not change, is there, and may be pulled."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from ..cluster import is_fixed
 from ..placement import runtime
@@ -9,38 +8,27 @@ from ..plan import steps_of
 from ..recipe import Recipe
 from .case import Case
 from .finding import Finding
-from .pull_secrets import Logins, pull_secret
+from .pull_secrets import Logins, pull_secrets
 from .registry import Image, look_up
 
 _NODES = "no trouble where the nodes have credentials of their own"
 
 
-class _Secrets(NamedTuple):
-    """The recipe's pull secrets."""
-
-    names: tuple[str, ...]
-    logins: Logins
-    readable: bool
-    """Whether all of them could be looked at."""
-
-
 def images(case: Case) -> Iterator[Finding]:
     """Digests or fixed tags of the recipe's images, whether they are there, and their pull secrets."""
-    names = case.needs.cluster.image_pull_secrets
-    if not names:
-        yield Finding("pull secrets", "not needed", "cluster.image_pull_secrets", "the recipe names none")
-    read = [pull_secret(case, name) for name in names]
-    yield from (finding for finding, _ in read)
-    logins = {registry: login for _, found in read for registry, login in (found or {}).items()}
-    secrets = _Secrets(names, logins, all(found is not None for _, found in read))
-    unseen = set()
+    findings, read = pull_secrets(case)
+    yield from findings
+    logins = {registry: login for found in read for registry, login in (found or {}).items()}
+    unseen, readable = set(), None not in read
     for name, image in _used(case.needs).items():
         yield _fixed(name, image)
-        there = _there(name, image, secrets)
+        there = _there(name, image, logins, readable)
         yield there
         if there.state == "not tried":
             unseen.add(Image.parse(image).registry)
-    yield from _uncovered(unseen - {""}, secrets, [finding.state for finding, _ in read])
+    left = unseen - {"", *logins}
+    if left and logins and {finding.state for finding in findings} == {"ok"}:
+        yield _uncovered(left, logins)
 
 
 def _used(recipe: Recipe) -> Mapping[str, str]:
@@ -58,7 +46,7 @@ def _fixed(name: str, image: str) -> Finding:
     return Finding("images", "failed", tried, "its content may change between two steps of a run", advice)
 
 
-def _there(name: str, image: str, secrets: _Secrets) -> Finding:
+def _there(name: str, image: str, logins: Logins, readable: bool) -> Finding:
     """Whether an image's registry has it, for the pull secret's user where there is one."""
     tried, parsed = f"manifest of {image}", Image.parse(image)
     if not parsed.registry:
@@ -67,7 +55,7 @@ def _there(name: str, image: str, secrets: _Secrets) -> Finding:
             "registries of its configuration"
         )
         return Finding("images", "not tried", tried, found, f"set cluster.images.{name} to REGISTRY/{image}")
-    login = secrets.logins.get(parsed.registry)
+    login = logins.get(parsed.registry)
     try:
         answer = look_up(parsed, login)
     except ConnectionError as error:
@@ -80,17 +68,15 @@ def _there(name: str, image: str, secrets: _Secrets) -> Finding:
     if login:
         advice = f"correct the pull secret of {parsed.registry}, or the rights of its user {login.user}"
         return Finding("images", "failed", tried, "not allowed with the pull secret's credentials", advice)
-    if not secrets.readable or parsed.registry in secrets.logins:
-        found = f"{image}: not allowed without the pull secret's credentials, which cannot be used here"
-        return Finding("images", "not tried", tried, found, _NODES)
+    found = "not allowed without credentials, or not there; nodes may have credentials of their own"
+    if not readable or parsed.registry in logins:
+        found = "not allowed without the pull secret's credentials, which cannot be used here"
     advice = f"name a Secret for {parsed.registry} in cluster.image_pull_secrets; {_NODES}"
-    return Finding("images", "failed", tried, "not allowed without credentials, or not there", advice)
+    return Finding("images", "not known", tried, found, advice)
 
 
-def _uncovered(registries: set[str], secrets: _Secrets, states: list[str]) -> Iterator[Finding]:
+def _uncovered(registries: set[str], logins: Logins) -> Finding:
     """Registries that could not be asked, and that no pull secret is for."""
-    left = registries - secrets.logins.keys()
-    if left and secrets.logins and set(states) == {"ok"}:
-        found = f"for {', '.join(sorted(secrets.logins))}, and images are from {', '.join(sorted(left))}"
-        create = f"kubectl create secret docker-registry {secrets.names[0]} --docker-server={min(left)} …; {_NODES}"
-        yield Finding("pull secrets", "failed", ", ".join(secrets.names), found, create)
+    found = f"for {', '.join(sorted(logins))}, and images are from {', '.join(sorted(registries))}"
+    create = f"kubectl create secret docker-registry … --docker-server={min(registries)}; {_NODES}"
+    return Finding("pull secrets", "not known", "cluster.image_pull_secrets", found, create)

@@ -1,6 +1,7 @@
 """What KFP's launcher, which runs in every pod of a run, reads of its namespace to reach the object store."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import yaml
 
@@ -36,12 +37,19 @@ def secret_of(configuration: Mapping[str, str]) -> str:
     scheme, _, place = root.partition("://")
     bucket, _, prefix = place.partition("/")
     try:
-        provider = (yaml.safe_load(configuration.get("providers", "")) or {}).get(scheme) or {}
+        provider = (_lower(yaml.safe_load(configuration.get("providers", ""))) or {}).get(scheme) or {}
         if not provider or "?" in root:
             return _SECRET if scheme == "minio" and "?" not in root else ""
-        overrides = (each for each in provider.get("Overrides") or () if each.get("bucketName") == bucket)
-        fitting = (each for each in overrides if prefix.startswith(each.get("keyPrefix") or ""))
+        overrides = (each for each in provider.get("overrides") or () if each.get("bucketname") == bucket)
+        fitting = (each for each in overrides if prefix.startswith(each.get("keyprefix") or ""))
         credentials = next(fitting, provider.get("default") or {})["credentials"]
-        return "" if credentials.get("fromEnv") else str(credentials["secretRef"]["secretName"])
+        return "" if credentials.get("fromenv") else str(credentials["secretref"]["secretname"])
     except (yaml.YAMLError, AttributeError, KeyError, TypeError):
         raise ValueError(f"providers.{scheme} in config map {CONFIG_MAP} lacks credentials, or is not YAML") from None
+
+
+def _lower(value: Any) -> Any:
+    """With its keys in lower case: KFP reads them by sigs.k8s.io/yaml, which does not regard their case."""
+    if isinstance(value, list):
+        return [_lower(each) for each in value]
+    return {str(key).lower(): _lower(each) for key, each in value.items()} if isinstance(value, dict) else value

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from kubernetes import client
 from kubernetes.utils import parse_quantity
 
 from ..cluster import StepName, StepResources
@@ -14,6 +15,7 @@ from .finding import Finding
 
 _TYPES = ("nvidia.com/gpu.product", "node.kubernetes.io/instance-type")
 _ASKED = {"cpu", "memory", "accelerators", "accelerator_type", "node_selector", "tolerations"}
+_CORDONED = client.V1Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 _AUTOSCALER = "no trouble where an autoscaler adds such nodes on demand"
 
 
@@ -60,7 +62,7 @@ def _described(resources: StepResources) -> str:
 
 def misfit(node: Any, resources: StepResources) -> Misfit | None:
     """Why the node would not take a pod that asks for this; None if it would."""
-    if node.spec.unschedulable:
+    if node.spec.unschedulable and not _tolerated(_CORDONED, resources):
         return Misfit("cordoned", "kubectl uncordon it when it is well again")
     if not any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions or []):
         return Misfit("not ready", "see kubectl describe node")
@@ -93,18 +95,22 @@ def _short_of(allocatable: Mapping[str, str], resources: StepResources) -> Misfi
 
 
 def _repelled(node: Any, resources: StepResources) -> Misfit | None:
-    """The first taint that keeps the pod away, as Kubernetes matches tolerations."""
+    """The first taint that keeps the pod away."""
     for taint in node.spec.taints or []:
-        tolerated = any(
-            each.key == taint.key
-            and each.effect == taint.effect
-            and (each.operator == "Exists" or each.value == (taint.value or ""))
-            for each in resources.tolerations
-        )
-        if taint.effect != "PreferNoSchedule" and not tolerated:
+        if taint.effect != "PreferNoSchedule" and not _tolerated(taint, resources):
             text = f"{taint.key}={taint.value or ''}:{taint.effect}"
             return Misfit(f"with the taint {text}", f"add {text} to cluster.steps.<step>.tolerations")
     return None
+
+
+def _tolerated(taint: Any, resources: StepResources) -> bool:
+    """Whether a toleration matches the taint, as Kubernetes does it: an empty key or effect is any."""
+    return any(
+        each.key in ("", taint.key)
+        and each.effect in ("", taint.effect)
+        and (each.operator == "Exists" or each.value == (taint.value or ""))
+        for each in resources.tolerations
+    )
 
 
 def _type(node: Any) -> str:

@@ -1,11 +1,13 @@
-"""The Secrets with registry credentials that the recipe names."""
+"""The Secrets with registry credentials that pods have: the recipe's, else their service account's."""
 
 import base64
 import binascii
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from .accounts import account_of
 from .case import Case
 from .cluster import NotTried
 from .finding import Finding
@@ -18,7 +20,37 @@ Logins = Mapping[str, Login | None]
 """Credentials by registry; None: it is named, and its credentials are of a kind that only nodes use."""
 
 
-def pull_secret(case: Case, name: str) -> tuple[Finding, Logins | None]:
+def pull_secrets(case: Case) -> tuple[list[Finding], list[Logins | None]]:
+    """What there is to say of the pull secrets, and the credentials of each; None where they may not be looked at.
+
+    Kubernetes takes the service account's only where a pod names none.
+    """
+    setting = "cluster.image_pull_secrets"
+    if names := case.needs.cluster.image_pull_secrets:
+        read = [_pull_secret(case, name) for name in names]
+        return [finding for finding, _ in read], [logins for _, logins in read]
+    try:
+        account, names = _of_account(case)
+    except NotTried as reason:
+        return [Finding(_CHECK, "not known", setting, f"the recipe names none; {reason}")], []
+    if not names:
+        found = f"neither the recipe nor service account {account} names any"
+        return [Finding(_CHECK, "not needed", setting, found)], []
+    read = [_pull_secret(case, name) for name in names]
+    # Clusters give accounts Secrets that few may read, and images may need none of them.
+    findings = [replace(each, state="not known") if each.state == "not tried" else each for each, _ in read]
+    return findings, [logins for _, logins in read]
+
+
+def _of_account(case: Case) -> tuple[str, tuple[str, ...]]:
+    """The pods' service account, and the pull secrets that it names."""
+    name, cluster = account_of(case), case.home
+    read = cluster.core.read_namespaced_service_account
+    account = cluster.read(f"service account {name}", read, name, cluster.namespace)
+    return name, tuple(each.name for each in (account.image_pull_secrets if account else None) or ())
+
+
+def _pull_secret(case: Case, name: str) -> tuple[Finding, Logins | None]:
     """What there is to say of a pull secret, and its credentials; None where they may not be looked at."""
     try:
         cluster = case.home

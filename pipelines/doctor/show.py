@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .finding import Finding
 
-_COLOURS = {"ok": "green", "failed": "bold red", "not needed": "dim", "not tried": "yellow"}
+_COLOURS = {"ok": "green", "failed": "bold red", "not needed": "dim", "not tried": "yellow", "not known": "cyan"}
 
 
 def show_table(findings: Iterable[Finding], strict: bool) -> bool:

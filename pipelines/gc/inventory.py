@@ -1,8 +1,10 @@
 """What lies below a prefix: every file with its size and when it was written, sorted into runs and what they share."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +20,8 @@ MANIFEST = ".manifest.json"
 _PREPARATION = "preparation"
 _FOLDERS = ("iterations/", "policies/", "report/")
 _FILES = (layout.RUN, layout.LOCK, _PREPARATION + MANIFEST)
+_MARKS = (_PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
+"""Units of preparation."""
 _SHARED = ("cache", "ledgers")
 
 
@@ -56,15 +60,24 @@ class RunRoot:
         """Whether there is a `run.json` that cannot be read."""
         return self.run is None and layout.RUN in self.entries
 
-    @property
-    def is_one(self) -> bool:
-        """Whether it is one: it has a `run.json`, or what a preparation without new prompts, or one at work, leaves."""
+    @cached_property
+    def mark(self) -> str:
+        """The file by which it is a run root: `run.json`, or what preparation leaves without it; empty: it is none."""
         if layout.RUN in self.entries:
-            return True
-        if _PREPARATION + MANIFEST in self.entries:
-            manifest = read_manifest(self.store, _PREPARATION)
-            return manifest is not None and manifest.unit == _PREPARATION
-        return layout.LOCK in self.entries and bool(lock.held_by(self.store)[0])
+            return layout.RUN
+        if found := next(filter(self._is_mark, sorted(self.entries)), ""):
+            return found
+        return layout.LOCK if layout.LOCK in self.entries and lock.held_by(self.store)[0] else ""
+
+    def _is_mark(self, key: str) -> bool:
+        """Whether it is a manifest of ours, or the outcome of a run: others have files of these names too."""
+        if key == layout.OUTCOME:
+            return _is_outcome(self.store)
+        unit = key.removesuffix(MANIFEST)
+        if not any(fnmatchcase(key, f"{known}{MANIFEST}") for known in _MARKS):
+            return False
+        manifest = read_manifest(self.store, unit)
+        return manifest is not None and manifest.unit == unit
 
     @cached_property
     def finished(self) -> bool:
@@ -127,7 +140,14 @@ def take(prefix: Store) -> Inventory:
             folders.setdefault(folder, {})[name] = entry
     shared = {f"{name}/{key}": entry for name in _SHARED for key, entry in folders.pop(name, {}).items()}
     roots = (RunRoot(prefix.at(name), found) for name, found in sorted(folders.items()))
-    return Inventory(prefix, tuple(root for root in roots if root.is_one), shared, frozenset(folders))
+    return Inventory(prefix, tuple(root for root in roots if root.mark), shared, frozenset(folders))
+
+
+def _is_outcome(store: Store) -> bool:
+    try:
+        return set(json.loads(store.read(layout.OUTCOME))) == {"succeeded", "error", "job", "ended"}
+    except (FileNotFoundError, ValueError, TypeError):
+        return False
 
 
 def entries(store: Store) -> Iterator[tuple[str, Entry]]:

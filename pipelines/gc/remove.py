@@ -1,4 +1,4 @@
-"""Deleting a run: under its lock, manifests before the files that they name, `run.json` last."""
+"""Deleting a run: under its lock, manifests before the files that they name, what says that it is one last."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ def remove_run(root: RunRoot) -> None:
             written = [key for key in now.own if key != layout.LOCK]
             if written and {**now.own, layout.LOCK: None} != {**root.own, layout.LOCK: None}:
                 raise UserError(f"{root.uri}: has been written to meanwhile: kept")
-            for keys in _in_order(written):
+            for keys in _in_order(written, now.mark):
                 _delete(root.store, keys)
         finally:
             lock.release(root.store, owner)
@@ -46,13 +46,13 @@ def remove_shared(prefix: Store, folder: str, keys: Iterable[str]) -> None:
     _remove_empty_folders(prefix.at(folder))
 
 
-def _in_order(keys: Iterable[str]) -> Iterator[list[str]]:
+def _in_order(keys: Iterable[str], last: str = "") -> Iterator[list[str]]:
     """Manifests, those of later iterations first; what they name; what says that this is a run."""
     found = sorted(keys, reverse=True)
-    manifests = [key for key in found if key.endswith(MANIFEST)]
+    manifests = [key for key in found if key.endswith(MANIFEST) and key != last]
     yield from ([key] for key in manifests)
-    yield [key for key in found if not key.endswith(MANIFEST) and key != layout.RUN]
-    yield [key for key in found if key == layout.RUN]
+    yield [key for key in found if not key.endswith(MANIFEST) and key != last]
+    yield [key for key in found if key == last]
 
 
 def _delete(store: Store, keys: list[str]) -> None:

@@ -159,8 +159,6 @@ def test_a_probe_that_is_killed_midway_is_removed(s3_bucket: str, monkeypatch: p
         ("s3://", "failed", "no bucket in 's3://': write s3://bucket/prefix"),
         ("s3://{job}", "failed", "no bucket in 's3://{job}'"),
         ("/home/me/runs", "failed", "do not see this machine"),
-        ("/models", "failed", "do not see this machine"),
-        ("/models/../runs", "failed", "do not see this machine"),
         ("", "not tried", "no run root"),
     ],
 )
@@ -169,13 +167,6 @@ def test_a_run_root_that_cannot_be_one(root: str, state: str, found: str) -> Non
     assert only.state == state
     assert found in only.found
     assert "s3:" in only.advice
-
-
-def test_a_run_root_on_the_volume_of_the_models_is_seen_by_pods_alone() -> None:
-    (only,) = look("object store", "inpo-llama3-8b", run_root="/models/runs/{job}")
-    assert (only.state, only.found) == ("not known", "a folder on the volume nashflow-models, which only pods see")
-    (only,) = look("object store", "", run_root="/models/runs/{job}")
-    assert only.state == "failed"
 
 
 def test_a_store_that_is_away_is_given_up_soon(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from nashflow.components.shared import layout
 from nashflow.components.shared.digests import sha256_bytes
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.units import File, Manifest, Unit
@@ -61,6 +62,19 @@ def files(folder: Path) -> dict[str, bytes]:
 def fired(prefix: Path, name: str) -> None:
     """What a firing that found no new prompts leaves."""
     Unit(open_store(f"{prefix}/{name}"), "preparation", 1, None, {}).publish({}, {"prompts": 0}, time.time())
+
+
+def died_early(prefix: Path) -> Store:
+    """What a preparation leaves that died before `run.json`, and whose lock was given back."""
+    store = toy_run(f"{prefix}/died", evaluations(1, WON, GAME))
+    store.delete(layout.RUN)
+    for key in store.list("iterations/000/evaluation"):
+        store.delete(key)
+    Unit(store, layout.prompts(2, 0), 1, None, {}).publish({}, {}, time.time())
+    outcome = {"succeeded": False, "error": "", "job": "job-7", "ended": 1.0}
+    store.write(layout.OUTCOME, json.dumps(outcome).encode())
+    aged(store.uri, OLD)
+    return store
 
 
 def assert_whole(store: Store) -> None:

@@ -8,11 +8,10 @@ import pytest
 
 from nashflow.components.shared import layout, lock
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import Store, open_store
+from nashflow.components.shared.store import open_store
 from nashflow.components.shared.units import Unit
 from nashflow.pipelines.gc import inventory
-from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, files, fired, names
-
+from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, died_early, files, fired, names
 
 EARLY = (
     "policies/000/main.manifest.json",
@@ -121,24 +120,10 @@ def test_a_damaged_run_is_for_a_person_to_look_at(prefix: Path, capsys: pytest.C
     assert "cannot be read" in capsys.readouterr().out
 
 
-def an_early_death(prefix: Path) -> Store:
-    """A preparation that died before `run.json`, and whose lock was given back."""
-    store = a_run(prefix, "died", finished=False)
-    for key in store.list():
-        if not key.startswith(("policies/000/", "iterations/")) or (
-            key.startswith("iterations/") and "/prompts/" not in key
-        ):
-            store.delete(key)
-    store.write(layout.OUTCOME, json.dumps({"succeeded": False, "error": "", "job": "j", "ended": 1.0}).encode())
-    aged(prefix, OLD)
-    return store
-
-
 @pytest.mark.parametrize("mark", EARLY)
 def test_what_an_early_death_leaves_goes_by_its_age(prefix: Path, mark: str) -> None:
     a_run(prefix, "young", YOUNG)
-    store = an_early_death(prefix)
-    aged(prefix / "young", YOUNG)
+    store = died_early(prefix)
     assert set(EARLY) <= set(store.list())
     for key in set(store.list()) - {mark}:
         if key.endswith(".json"):
