@@ -107,12 +107,15 @@ def _described(run: RunRoot) -> str:
     return f"{state}, written to {ago(time.time() - run.written)}; {len(run.own)} files: {files}{left}"
 
 
+_KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts", "training")
+
+
 def _kind(key: str) -> str:
-    """policies, rollouts, comparisons, pairs, logprobs, training, prompts, evaluation, report, or the file itself."""
-    parts = key.split("/")
-    if parts[0] != "iterations":
-        return parts[0]
-    return parts[2] if parts[2] in ("prompts", "evaluation") else parts[3]
+    """One of these, policies, report, or the folder or file itself."""
+    first, *parts = key.split("/")
+    # iterations/001/prompts/…, iterations/001/main/rollouts/…
+    inner = [part for part in parts[1:3] if part in _KINDS]
+    return inner[0] if inner else first
 
 
 def _size(entries: Entries) -> int:

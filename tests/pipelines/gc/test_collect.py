@@ -39,6 +39,14 @@ def test_a_dry_run_says_what_would_go_and_touches_nothing(prefix: Path, capsys: 
     assert not (prefix / "old").exists()
 
 
+@pytest.mark.parametrize("stray", ["iterations/x", "iterations/000/x", "iterations/001/main/x/y"])
+def test_a_stray_file_among_a_runs_own_is_no_stumbling_block(prefix: Path, stray: str) -> None:
+    a_run(prefix, "old").write(stray, b"{}")
+    aged(prefix, OLD)
+    clean(prefix)
+    assert not (prefix / "old/run.json").exists()
+
+
 def test_s3(s3_bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     prefix = f"{s3_bucket}/team/runs"
     live, old = a_run(prefix, "live"), a_run(prefix, "old", inputs={"policy": "mine"})
