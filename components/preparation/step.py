@@ -55,9 +55,9 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
     """
     store.at("..")
     _check_engines(settings)
+    prompts = dealing.read_prompts(settings.prompts)
     reference.check(settings.policy)
     settings.oracle.check()
-    prompts = dealing.read_prompts(settings.prompts)
     if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
         prompts = _that_fit(prompts, settings, settings.policy)
     known = read_run(store)

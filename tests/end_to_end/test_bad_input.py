@@ -173,8 +173,14 @@ def test_a_judge_without_the_tokens_a_and_b(tmp_path: Path, policy: Path, prompt
     _refused(tmp_path, recipe=_sectioned(sets, tmp_path), line=(str(judge), "single token"))
 
 
-def test_another_recipes_run_root_says_what_differs(tmp_path: Path) -> None:
-    root = tmp_path / "run"
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of run roots, which share the reference that the first of them makes."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def test_another_recipes_run_root_says_what_differs(beside: Path) -> None:
+    root = beside / "other"
     sets = (*cli.SMALL, "run.iterations=1")
     cli.call("run", "quickstart", "--run-root", str(root), sets=sets)
     before = cli.records(root)
@@ -187,9 +193,9 @@ def test_another_recipes_run_root_says_what_differs(tmp_path: Path) -> None:
     assert not (root / "lock.json").exists()
 
 
-def test_not_one_pair_left(tmp_path: Path) -> None:
+def test_not_one_pair_left(beside: Path) -> None:
     """At this temperature both responses of nearly every prompt are one text."""
-    root = tmp_path / "run"
+    root = beside / "pairless"
     sets = (*cli.SMALL, "prompts.per_iteration=4", "method.temperature=0.001", "judging.drop_identical=true")
     done = cli.call("run", "quickstart", "--run-root", str(root), sets=sets, check=False)
     assert done.returncode == 2, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """Only new prompts: what runs of one name have taken is left to none of the others."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,13 @@ def test_two_runs_that_take_at_once_lose_nothing(run: Runs, tmp_path: Path, monk
 
 
 # --- preparation and closing use it ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fresh(fresh: New, prepared_root: SandboxRun, tmp_path: Path) -> New:
+    """Fresh runs beside a reference that is made already."""
+    shutil.copytree(Path(prepared_root.root).parent / "cache", tmp_path / "cache")
+    return fresh
 
 
 def fire(fresh: New, root: str) -> preparation.Result:
