@@ -100,6 +100,12 @@ def test_every_image_can_say_how_it_is(runtime: str) -> None:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_index_and_its_authority_are_arguments_of_the_build(runtime: str) -> None:
+    asked = {argument.partition("=")[0] for argument in of(runtime)[0].all("ARG")}
+    assert {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CERT"} <= asked
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_an_image_installs_its_lock_and_its_extra(runtime: str) -> None:
     builder = of(runtime)[0]
     (line,) = [line for line in builder.all("RUN") if "install.sh dependencies" in line]
