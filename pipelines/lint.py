@@ -31,7 +31,6 @@ _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([\w-]+)'\]\}\}")
 _EXECUTOR_INPUT = "{{$}}"
 _WHOLE_ARGUMENTS = ("{{$.pipeline_job_uuid}}", "{{$.pipeline_job_name}}", "{{$.pipeline_task_uuid}}")
 _CONDITIONAL = ('{"Concat":', '{"IfPresent":')
-_MEMORY_LIMITS = ("resourceMemoryLimit", "memoryLimit")
 _STEP = re.compile(r"nashflow\.(?:components|pipelines)\.(\w+)")
 
 
@@ -227,8 +226,9 @@ def pods_are_bounded(graph: Graph) -> Iterator[str]:
         if not int(graph.placed(label).get("activeDeadlineSeconds", 0)):
             yield f"{label}: no timeout; set {settings}.timeout_seconds"
         resources = container.get("resources", {})
-        for key, limits in (("cpu", ("resourceCpuLimit", "cpuLimit")), ("memory", _MEMORY_LIMITS)):
-            if not any(resources.get(limit) for limit in limits):
+        for key in ("cpu", "memory"):
+            # KFP's older graphs have the second name.
+            if not resources.get(f"resource{key.title()}Limit") and not resources.get(f"{key}Limit"):
                 yield f"{label}: no limit of {key}; set {settings}.{key}"
 
 

@@ -27,8 +27,7 @@ def run(call: Call[Step]) -> Result:
     """Close a run that succeeded or failed; one that never held its run root's lock, or lost it, changes nothing."""
     status = json.loads(call.flags["status"] or "{}")
     succeeded = status.get("state") in _SUCCEEDED
-    job = call.flags["job-id"]
-    owner = call.flags["owner"] or job or "by hand"
+    owner, job = lock.holder_by(call.flags)
     if lock.held_by(call.store) == (owner, job):
         _record(call.store, {"succeeded": succeeded, "error": _message(status), "job": job, "ended": time.time()})
         if not succeeded:

@@ -40,9 +40,10 @@ class NothingNew(Exception):
 
 @dataclass(frozen=True)
 class Checked:
-    """A recipe whose every reference holds: its prompts, and the run that it is."""
+    """A recipe whose every reference holds: its prompts, their digests for the ledger, and the run that it is."""
 
     prompts: list[dealing.Prompt]
+    digests: list[str]
     run: Run
 
 
@@ -60,11 +61,15 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
     settings.oracle.check()
     if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
         prompts = _that_fit(prompts, settings, settings.policy)
-    known = read_run(store)
+    known, digests = read_run(store), []
     if ledger:
-        free = ledger.free(map(_digest, prompts))
-        prompts = [prompt for prompt in prompts if _digest(prompt) in free]
-        if known and known.inputs["prompts"] != _digest_of_all(prompts):
+        marked = [(prompt, digest_json([prompt.messages, prompt.given])) for prompt in prompts]
+        free = ledger.free(digest for _, digest in marked)
+        prompts = [prompt for prompt, digest in marked if digest in free]
+        digests = [digest for _, digest in marked if digest in free]
+    all_prompts = digest_json([[prompt.messages, prompt.given] for prompt in prompts])
+    if ledger:
+        if known and known.inputs["prompts"] != all_prompts:
             raise UserError(
                 f"{store.uri}: other runs named {settings.run.name} have taken prompts of this one since it failed, or "
                 f"{settings.prompts.path or 'the world'} has changed: it cannot go on; submit a new run"
@@ -72,14 +77,14 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
         if len(prompts) <= settings.prompts.held_out:
             raise NothingNew
     named = {
-        "prompts": _digest_of_all(prompts),
+        "prompts": all_prompts,
         "policy": reference.digest(settings.policy),
         "oracle": settings.oracle.digest(),
     }
     run = Run(settings.run.name, settings.model_dump(mode="json"), named, _versions())
     if known:
         check_same(store, known, run)
-    return Checked(prompts, run)
+    return Checked(prompts, digests, run)
 
 
 def _check_engines(settings: Step) -> None:
@@ -115,8 +120,7 @@ def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked
     Raises:
         UserError: as `check`, or another live run holds the lock. NothingNew: as `check`.
     """
-    job = call.flags["job-id"]
-    owner = call.flags["owner"] or job or "by hand"
+    owner, job = lock.holder_by(call.flags)
     while True:
         try:
             checked = check(settings, call.store, ledger)
@@ -128,16 +132,8 @@ def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked
         # Once more: until the lock was taken, another run could make this run root its own.
         if known := read_run(call.store):
             check_same(call.store, known, checked.run)
-        if not ledger or ledger.take([_digest(prompt) for prompt in checked.prompts]):
+        if not ledger or ledger.take(checked.digests):
             return checked
-
-
-def _digest(prompt: dealing.Prompt) -> str:
-    return digest_json([prompt.messages, prompt.given])
-
-
-def _digest_of_all(prompts: list[dealing.Prompt]) -> str:
-    return digest_json([[prompt.messages, prompt.given] for prompt in prompts])
 
 
 def _with_overrides(call: Call[Step]) -> Step:

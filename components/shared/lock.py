@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psutil
@@ -59,6 +59,12 @@ def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -
         holder = {key: held[key] for key in ("host", "pid", "started")} if held and not process else _holder(process)
         if _write(store, {"owner": owner, "job": job, **holder}, current[1] if current else None):
             return
+
+
+def holder_by(flags: Mapping[str, str]) -> tuple[str, str]:
+    """The owner, and its job, by the flags of a step that takes or gives back the lock."""
+    job = flags["job-id"]
+    return flags["owner"] or job or "by hand", job
 
 
 def held_by(store: Store) -> tuple[str, str]:

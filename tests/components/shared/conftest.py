@@ -31,16 +31,6 @@ def local_store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "run"))
 
 
-@pytest.fixture(scope="session")
-def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite store with MLflow's tables: making them takes a second, copying them nothing."""
-    from mlflow import MlflowClient
-
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 @pytest.fixture
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """No variable of MLflow's, and a current folder of the test's own."""

@@ -130,21 +130,30 @@ def test_a_firing_that_failed_leaves_its_prompts_to_the_next(fresh: New) -> None
     assert fire(fresh, "three").parameters["go"] == "false"
 
 
-def test_prompts_taken_while_a_firing_prepares_are_left_out(
-    fresh: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another firing of the same name takes half of the prompts between this one's look and its claim."""
-    one = fresh({"prompts.held_out": 1}, "one")
-    other = Ledger(open_store(str(tmp_path / "two")), one.recipe.run.name)
+def other(fresh: New, tmp_path: Path) -> Ledger:
+    """The ledger as another firing, `two`, sees it."""
+    return Ledger(open_store(str(tmp_path / "two")), fresh().recipe.run.name)
+
+
+def overtake(monkeypatch: pytest.MonkeyPatch, faster: Ledger, count: int) -> list[str]:
+    """Let `faster` take so many prompts between the next firing's look and its claim; all that it wanted."""
     take, looked = Ledger.take, []
 
     def take_late(self: Ledger, prompts: Any) -> bool:
         if not looked:
             looked.extend(sorted(prompts))
-            take(other, looked[:4])
+            take(faster, looked[:count])
         return take(self, prompts)
 
     monkeypatch.setattr(Ledger, "take", take_late)
+    return looked
+
+
+def test_prompts_taken_while_a_firing_prepares_are_left_out(
+    fresh: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another firing of the same name takes half of the prompts between this one's look and its claim."""
+    looked = overtake(monkeypatch, other(fresh, tmp_path), 4)
     assert fire(fresh, "one").manifest.metrics["prompts"] == 4
     assert len(looked) == 8
 
@@ -167,10 +176,9 @@ def test_a_firing_that_died_while_it_prepared_leaves_its_prompts_to_the_next(
 @pytest.mark.parametrize("lost", [3, 8])
 def test_a_firing_cannot_go_on_when_others_have_taken_its_prompts(fresh: New, tmp_path: Path, lost: int) -> None:
     fire(fresh, "one")
-    one = fresh({"prompts.held_out": 1}, "one")
-    close(one, "FAILED")
-    taken = sorted(json.loads((tmp_path / "ledgers" / f"{one.recipe.run.name}.json").read_text())["taken"])
-    assert Ledger(open_store(str(tmp_path / "two")), one.recipe.run.name).take(taken[:lost])
+    close(fresh({"prompts.held_out": 1}, "one"), "FAILED")
+    (ledger,) = (tmp_path / "ledgers").glob("*.json")
+    assert other(fresh, tmp_path).take(sorted(json.loads(ledger.read_text())["taken"])[:lost])
     before = (tmp_path / "one/run.json").read_bytes()
     with pytest.raises(UserError, match=r"have taken prompts of this one since it failed.* submit a new run$"):
         fire(fresh, "one")
@@ -181,16 +189,6 @@ def test_a_firing_that_finds_nothing_after_all_holds_no_lock(
     fresh: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another firing takes everything between this one's look and its claim."""
-    one = fresh({"prompts.held_out": 1}, "one")
-    other = Ledger(open_store(str(tmp_path / "two")), one.recipe.run.name)
-    take, looked = Ledger.take, []
-
-    def take_late(self: Ledger, prompts: Any) -> bool:
-        if not looked:
-            looked.extend(prompts)
-            take(other, looked)
-        return take(self, prompts)
-
-    monkeypatch.setattr(Ledger, "take", take_late)
+    overtake(monkeypatch, other(fresh, tmp_path), 8)
     assert fire(fresh, "one").parameters["go"] == "false"
     assert not (tmp_path / "one/lock.json").exists()

@@ -37,14 +37,20 @@ def submitted(first: int) -> Snapshot:
     return Snapshot("SUCCEEDED", [node(f"continuation-{first:03d}", seconds=3)])
 
 
-def retried_in_the_middle(submit: Call, call: Call, kfp: KfpServer, root: Path) -> tuple[Any, Any, Any]:
-    """The first run of a chain, the second, which has failed, and its retry."""
+def at_work_in_the_second(submit: Call, kfp: KfpServer, root: Path) -> tuple[Any, Any]:
+    """The first run of a chain, which has succeeded, and the second."""
     submit(*CHAINED)
     (first,) = kfp.runs.values()
     go_on(kfp, first.run_id, 3, root)
     _, second = kfp.runs.values()
     kfp.script = []
     kfp.advance(first, submitted(3))
+    return first, second
+
+
+def retried_in_the_middle(submit: Call, call: Call, kfp: KfpServer, root: Path) -> tuple[Any, Any, Any]:
+    """The first run of a chain, the second, which has failed, and its retry."""
+    first, second = at_work_in_the_second(submit, kfp, root)
     kfp.advance(second, Snapshot("FAILED"))
     assert call("retry", second.run_id, "--host", kfp.url).code == 0
     return first, second, list(kfp.runs.values())[-1]
@@ -234,12 +240,7 @@ def test_a_run_whose_retry_has_succeeded_is_not_retried_again(
 def test_a_chain_that_is_cut_off_is_no_success_and_retry_mends_it(
     submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
 ) -> None:
-    submit(*CHAINED)
-    (first,) = kfp.runs.values()
-    go_on(kfp, first.run_id, 3, tmp_path)
-    _, second = kfp.runs.values()
-    kfp.script = []
-    kfp.advance(first, submitted(3))
+    first, second = at_work_in_the_second(submit, kfp, tmp_path)
     assert call("retry", first.run_id, "--host", kfp.url).code == 2
     del kfp.runs[second.run_id]
     done = call("wait", first.run_id, "--host", kfp.url)

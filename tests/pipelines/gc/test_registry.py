@@ -15,16 +15,9 @@ from tests.fixtures.tracking import free_port
 from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, assert_whole, clean, files, names
 
 
-@pytest.fixture(scope="module")
-def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 @pytest.fixture
-def registry(empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    uri = f"sqlite:///{shutil.copy(empty_registry, tmp_path / 'mlflow.db')}"
+def registry(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    uri = f"sqlite:///{shutil.copy(empty_mlflow, tmp_path / 'mlflow.db')}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     client = MlflowClient(uri)
     client.create_registered_model("champion")
@@ -99,7 +92,7 @@ def test_without_a_registry_nothing_tracked_is_deleted(
 
 
 def test_a_registry_that_does_not_know_the_runs_is_the_wrong_one(
-    prefix: Path, registry: MlflowClient, empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prefix: Path, registry: MlflowClient, empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The champion is registered in the server of its runs, and the environment names another one."""
     store, young = a_run(prefix, "champion"), a_run(prefix, "young")
@@ -108,7 +101,7 @@ def test_a_registry_that_does_not_know_the_runs_is_the_wrong_one(
     tracked(store, run.info.run_id, registry.tracking_uri)
     tracked(young, "0123", "sqlite:///gone.db")
     aged(young.uri, YOUNG)
-    other = f"sqlite:///{shutil.copy(empty_registry, tmp_path / 'other.db')}"
+    other = f"sqlite:///{shutil.copy(empty_mlflow, tmp_path / 'other.db')}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", other)
     before = files(prefix)
     with pytest.raises(UserError, match="does not know it, so nothing is deleted") as refused:
