@@ -131,13 +131,12 @@ def _unroll(recipe: Recipe, iterations: dict[int, Callable[..., Any]], prepared:
         run_root=root,
         iteration=0,
         policy=prepared.outputs["manifest"],
-        reference=prepared.outputs["manifest"],
     )
     place(reference, recipe, "evaluation", images, 0)
     reference.set_display_name("evaluation of the reference")
     current = prepared.outputs["manifest"]
     for number, iteration in iterations.items():
-        done = iteration(run_root=root, policy=current, reference=reference.outputs["manifest"], **images._asdict())
+        done = iteration(run_root=root, policy=current, **images._asdict()).after(reference)
         done.set_display_name(f"iteration {number}").set_caching_options(False)
         current = done.outputs["policy"]
     reported = reporting(settings=_settings(recipe, ReportingStep), run_root=root, iteration=recipe.run.iterations)
@@ -171,7 +170,6 @@ def _iteration(recipe: Recipe, iteration: int) -> Callable[..., Any]:
     def graph(
         run_root: str,
         policy: dsl.Input[dsl.Artifact],
-        reference: dsl.Input[dsl.Artifact],
         image: str,
         vllm_image: str,
         training_image: str,
@@ -185,7 +183,6 @@ def _iteration(recipe: Recipe, iteration: int) -> Callable[..., Any]:
             run_root=run_root,
             iteration=iteration,
             policy=made,
-            reference=reference,
         )
         place(evaluated, recipe, "evaluation", images, iteration)
         return _Made(policy=made)

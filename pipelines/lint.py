@@ -15,6 +15,7 @@ from nashflow.components.shared.protocol import parser
 
 from .compiled import Graph, Json, read_graph, tasks_of
 from .names import LABEL_KEY, LABEL_VALUE
+from .provenance import read_twice
 
 LARGEST_IR = 400_000
 """Bytes of IR, as JSON: Argo's workflow is up to three times as large, and etcd takes 1.5 MB."""
@@ -102,6 +103,12 @@ def references_are_declared(graph: Graph) -> Iterator[str]:
                 made = graph.component(tasks_of(part).get(producer, {})).get("outputDefinitions", {}).get(kind, {})
                 if read not in made or producer not in task.get("dependentTasks", []):
                     yield f"task {name} reads {producer}.{read}, which it cannot"
+
+
+def artifacts_are_read_once(graph: Graph) -> Iterator[str]:
+    """The metadata store keeps one event for an artifact and a task: a driver fails if two inputs are one artifact."""
+    for name, one, other in read_twice(graph):
+        yield f"task {name} is given what may be one artifact as {one} and as {other}"
 
 
 def placeholders_are_resolved(graph: Graph) -> Iterator[str]:
@@ -332,6 +339,7 @@ Rule = Callable[[Graph], Iterator[str]]
 RULES: tuple[Rule, ...] = (
     inputs_are_passed,
     references_are_declared,
+    artifacts_are_read_once,
     placeholders_are_resolved,
     texts_are_left_alone,
     executors_are_distinct,

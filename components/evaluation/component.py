@@ -9,12 +9,10 @@ def evaluation(
     run_root: str,
     iteration: int,
     policy: dsl.Input[dsl.Artifact],
-    reference: dsl.Input[dsl.Artifact],
     manifest: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
-    """Measure the policy whose manifest is `policy`; `reference` is the manifest of the reference's evaluation, or at
-    iteration 0 that of the preparation."""
+    """Measure the policy whose manifest is `policy`; but for iteration 0, the reference has been measured before."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.evaluation"],

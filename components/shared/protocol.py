@@ -166,12 +166,18 @@ def _line(step: str, call: Call[Any], result: Result, seconds: float) -> dict[st
 
 
 def _write_outputs(executor_input: dict[str, Any], result: Result, store: Store) -> None:
-    """Write every declared output, and the artifacts' metadata to the executor output file."""
+    """Write the step's outputs, and the artifacts' metadata to the executor output file.
+
+    Kubeflow adds an output that no step declares, `executor-logs`, and writes it itself.
+    """
     outputs = executor_input.get("outputs", {})
+    own = {"manifest", "metrics", *result.documents}
     for name, parameter in outputs.get("parameters", {}).items():
         _write(Path(parameter["outputFile"]), result.parameters[name].encode())
     described = {}
     for name, listed in outputs.get("artifacts", {}).items():
+        if name not in own:
+            continue
         artifact = listed["artifacts"][0]
         _write(_local_path(artifact), _content(name, result))
         described[name] = {"artifacts": [{**_identity(artifact), "metadata": _metadata(name, result, store)}]}

@@ -69,6 +69,12 @@ def read_without_depending(ir: dict[str, Any], platform: dict[str, Any]) -> None
     leaf(ir, "judging")["dependentTasks"] = []
 
 
+def read_one_artifact_twice(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    ir["components"]["comp-judging-001-half"]["inputDefinitions"]["artifacts"]["again"] = {}
+    read = leaf(ir, "judging")["inputs"]["artifacts"]
+    read["again"] = read["rollouts"]
+
+
 def use_metadata(ir: dict[str, Any], platform: dict[str, Any]) -> None:
     container(ir, "judging")["args"][1] = "{{$.inputs.artifacts['rollouts'].metadata['uri']}}"
 
@@ -268,6 +274,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("references_are_declared", read_what_is_not_declared, "reads rollout-001-half.texts, which it cannot"),
     ("references_are_declared", read_without_depending, "reads rollout-001-half.manifest, which it cannot"),
     ("placeholders_are_resolved", use_metadata, "holds a placeholder that a cluster leaves as it is"),
+    ("artifacts_are_read_once", read_one_artifact_twice, "is given what may be one artifact as again and as rollouts"),
     ("references_are_declared", run_nothing_that_is_there, "exec-jury, which is not there"),
     ("references_are_declared", call_nothing_that_is_there, "comp-jury, which is not there"),
     ("placeholders_are_resolved", concatenate, "holds a placeholder that a cluster leaves as it is"),

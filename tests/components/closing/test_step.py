@@ -35,7 +35,7 @@ def held(prepared: SandboxRun) -> None:
     lock.acquire(prepared.store, "job-1", job="job-1")
 
 
-@pytest.mark.parametrize("state", ["SUCCEEDED", "SUCCESS"])
+@pytest.mark.parametrize("state", ["COMPLETE", "CACHED", "SUCCEEDED", "SUCCESS"])
 def test_a_run_that_succeeded(state: str, prepared: SandboxRun) -> None:
     assert close(prepared, {"state": state}) == 1
     said = outcome(prepared)
@@ -48,9 +48,19 @@ def test_a_run_that_failed_says_what_kfp_says(prepared: SandboxRun) -> None:
     assert not outcome(prepared)["succeeded"]
 
 
-def test_no_word_is_no_success(prepared: SandboxRun) -> None:
-    assert close(prepared, None) == 0
-    assert not outcome(prepared)["succeeded"]
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED", "NEW", "RUNNING"])
+def test_a_run_that_did_not_succeed(state: str, prepared: SandboxRun) -> None:
+    assert close(prepared, {"state": state, "error": {}}) == 0
+    said = outcome(prepared)
+    assert (said["succeeded"], said["error"], lock.held_by(prepared.store)) == (False, "", ("", ""))
+
+
+@pytest.mark.parametrize("status", [None, {}, {"state": "UNKNOWN"}, {"state": "complete"}, {"state": None}])
+def test_an_unknown_word_is_named_and_changes_nothing(status: dict[str, Any] | None, prepared: SandboxRun) -> None:
+    before = snapshot(prepared.root)
+    with pytest.raises(UserError, match=f"says {(status or {}).get('state')!r} of the run; known are COMPLETE"):
+        close(prepared, status)
+    assert snapshot(prepared.root) == before
 
 
 def test_the_lock_is_given_back_by_its_owner_alone(prepared: SandboxRun) -> None:

@@ -82,6 +82,16 @@ def executor_input(folder: Path) -> dict[str, Any]:
     }
 
 
+def test_an_output_that_kubeflow_adds_is_left_to_it(root: str, tmp_path: Path) -> None:
+    given, uri = executor_input(tmp_path), str(tmp_path / "outputs" / "executor-logs")
+    given["outputs"]["artifacts"]["executor-logs"] = {"artifacts": [{"name": "executor-logs", "uri": uri}]}
+    code, _, err = step(root, {}, "--executor-input", json.dumps(given))
+    assert (code, err) == (0, "")
+    assert not Path(uri).exists()
+    described = json.loads(Path(given["outputs"]["outputFile"]).read_text())["artifacts"]
+    assert described.keys() == {"metrics", "manifest", "report"}
+
+
 def test_a_step_writes_every_output_and_again_when_there_is_nothing_to_do(root: str, tmp_path: Path) -> None:
     lines = []
     for attempt in ("first", "second"):
