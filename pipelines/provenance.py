@@ -59,7 +59,7 @@ def _inputs(graph: Graph, part: _Part, task: Json, asked: tuple[str, ...]) -> di
 
 
 def _origins(graph: Graph, part: _Part, source: Json, asked: tuple[str, ...]) -> Origins:
-    """What one input may be; `asked` are the tasks whose outputs led here: a damaged graph may have a circle of them."""
+    """What one input may be; `asked` are the tasks whose outputs led here: a damaged graph may go in circles."""
     if "componentInputArtifact" in source:
         return part.given.get(source["componentInputArtifact"], _FROM_OUTSIDE)
     output = source.get("taskOutputArtifact", {})
