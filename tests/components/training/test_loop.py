@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from nashflow.components.games.preference import Game, kl_divergence, log_normalise
 from nashflow.components.games.sandbox.settings import WorldSettings
@@ -98,25 +99,49 @@ def test_the_loss_is_the_formulas(name: str, policy: str, finished_root: Sandbox
     assert abs(single["accuracy"] - (margins > 0).mean()) <= (abs(margins) < 1e-4).mean()
 
 
+@pytest.fixture
+def norms_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Llama's norms in the model's precision: transformers computes them in float32 whatever the model's dtype."""
+
+    def forward(self: Any, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.variance_epsilon)
+
+    monkeypatch.setattr("transformers.models.llama.modeling_llama.LlamaRMSNorm.forward", forward)
+
+
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.usefixtures("norms_in_float64")
 def test_the_gradient_is_the_mean_losss(name: str, finished_root: SandboxRun) -> None:
-    """Along it the loss changes as fast as the update reports: its norm, by central differences."""
+    """In a random direction, in which every weight has a part, the loss rises as the gradient says.
+
+    By central differences over ±s and ±2s, in float64 throughout. They are off by c s² and 4 c s², up to O(s⁴), so they
+    differ by three times the error of the first. Rounding adds the loss's own error divided by s; 1e-12 of the loss is
+    thousands of times float64's epsilon.
+    """
     (phase,) = METHODS[name].phases(2)
     data = fixed_batch(finished_root, phase)
     made = trainer(finished_root, phase, data, "002/main", micro_batch_size=24, max_gradient_norm=1e9)
     made.model.double()
-    gradients: list[torch.Tensor] = []
+    start = parameters_to_vector(made.model.parameters()).detach()
+    seen: list[torch.Tensor] = []
     made.optimizer.register_step_pre_hook(
-        lambda *_: gradients.extend(parameter.grad.clone() for parameter in made.model.parameters())
+        lambda *_: seen.append(parameters_to_vector([weights.grad for weights in made.model.parameters()]))
     )
     norm = made.update(list(range(len(data))))["gradient_norm"]  # at the warm-up's rate of 0
-    values, distance = [], 2e-4
-    for move in (distance, -2 * distance):
-        with torch.no_grad():
-            for parameter, gradient in zip(made.model.parameters(), gradients, strict=True):
-                parameter.add_(gradient * (move / norm))
-            values.append(float(made.forward(list(range(len(data))))[0].mean()))
-    assert (values[0] - values[1]) / (2 * distance) == pytest.approx(norm, rel=1e-3)
+    assert norm == pytest.approx(float(seen[0].norm()), rel=1e-10)
+    direction = torch.randn(len(start), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    direction /= direction.norm()
+
+    @torch.no_grad()
+    def loss(distance: float) -> float:
+        vector_to_parameters(start + distance * direction, made.model.parameters())
+        return float(made.forward(list(range(len(data))))[0].mean())
+
+    step = 1e-3
+    narrow, wide = ((loss(distance) - loss(-distance)) / (2 * distance) for distance in (step, 2 * step))
+    bound = abs(wide - narrow) + 1e-12 * loss(0) / step
+    slope = float(seen[0] @ direction)
+    assert abs(narrow - slope) < bound < 1e-5 * abs(slope)
 
 
 def test_inpos_margin_before_the_first_update_is_the_anchors(finished_root: SandboxRun) -> None:
