@@ -2,41 +2,35 @@
 
 import copy
 import dataclasses
-import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 from kfp import compiler, dsl, kubernetes
 
 from nashflow.components.closing.component import closing
-from nashflow.components.closing.settings import Step as ClosingStep
 from nashflow.components.evaluation.component import evaluation
-from nashflow.components.evaluation.settings import Step as EvaluationStep
 from nashflow.components.judging.component import judging
-from nashflow.components.judging.settings import Step as JudgingStep
 from nashflow.components.logprobs.component import logprobs
-from nashflow.components.logprobs.settings import Step as LogprobsStep
 from nashflow.components.methods.phases import Phase
 from nashflow.components.preparation.component import preparation
-from nashflow.components.preparation.settings import Step as PreparationStep
 from nashflow.components.reporting.component import reporting
-from nashflow.components.reporting.settings import Step as ReportingStep
 from nashflow.components.rollout.component import rollout
-from nashflow.components.rollout.settings import Step as RolloutStep
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import StepSettings
 from nashflow.components.training.component import training
-from nashflow.components.training.settings import Step as TrainingStep
 
+from .carried import carried
 from .continuation.component import continuation
+from .description import described
 from .lint import check_graph
 from .placement import Images, place
 from .recipe import Recipe
+from .slimming import slim
 
-_LONGEST_SETTINGS = 64_000
+_LONGEST_RECIPE = 64_000
 
 
 def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
@@ -46,8 +40,8 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
     graph of their own. By `cluster.iterations_per_run` the graph ends before the recipe does, and submits the next one.
 
     Raises:
-        UserError: settings that cannot travel through KFP: `{{` in a text, more than 64 kB; a graph that breaks a rule
-            of `lint`, such as its size; or the file name.
+        UserError: a recipe of more than 64 kB; a graph that breaks a rule of `lint`, such as its size; or the file
+            name.
     """
     if package.suffix != ".yaml":
         raise UserError(f"--output {package}: a pipeline is a YAML file: give a name that ends in .yaml")
@@ -55,59 +49,70 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
         raise UserError(f"--first-iteration {first}: the recipe's iterations are 1 to {recipe.run.iterations}")
     with TemporaryDirectory(prefix="nashflow-compile-") as folder:
         made = Path(folder, package.name)
-        _write(recipe.part(first), made, first, recipe)
+        _write(recipe, made, first)
         check_graph(made, package)
         package.write_bytes(made.read_bytes())
 
 
 def write_local_graph(recipe: Recipe, package: Path) -> None:
     """Write the graph of all of the recipe's iterations, which need not be small enough for a cluster."""
-    _write(recipe, package, 1, recipe)
+    alone = recipe.cluster.model_copy(update={"iterations_per_run": 0})
+    _write(recipe.model_copy(update={"cluster": alone}), package, 1)
 
 
-def _write(recipe: Recipe, package: Path, first: int, whole: Recipe) -> None:
+def _write(recipe: Recipe, package: Path, first: int) -> None:
     # KFP looks at every frame of the stack for each setting of a task: a thread of its own has few.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first, whole), str(package))).result()
+        thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(package))).result()
+    slim(package)
 
 
-def _graph(recipe: Recipe, first: int, whole: Recipe) -> Any:
-    """The recipe's iterations from `first` on; and the next run of the `whole` recipe, where that has more of them."""
-    # KFP allows no pipeline to be defined while another one is.
-    unrolled = {number: _iteration(recipe, number) for number in range(first, recipe.run.iterations + 1)}
-    cluster = recipe.cluster
+def _graph(recipe: Recipe, first: int) -> Any:
+    """The iterations of one run, from `first` on; where they are not all of the recipe's, also the next submission."""
+    cluster, last = recipe.cluster, recipe.part(first).run.iterations
+    continues = last < recipe.run.iterations
 
     @dsl.pipeline(
         name=recipe.run.name,
-        description=f"{recipe.method.name}, iterations {first} to {recipe.run.iterations}",
+        description=described(recipe, first),
         pipeline_config=dsl.PipelineConfig(ttl_seconds_after_finished=cluster.ttl_seconds or None),
     )
     def graph(
         run_root: str = cluster.run_root,
-        run_name: str = "",
+        set: str = "",
         prompts: str = "",
         policy: str = "",
-        owner: str = "",
-        only_new_prompts: str = "false",
+        only_new_prompts: bool = False,
+        run_name: str = "",
+        takes_over: str = "",
         image: str = cluster.images.steps,
         vllm_image: str = cluster.images.vllm,
         training_image: str = cluster.images.training,
     ) -> None:
+        """A run of a recipe.
+
+        Args:
+            run_root: Where everything of the run is kept: s3://bucket/prefix; {job} becomes the run's id.
+            set: Settings that differ from the recipe, such as: method.eta=0.1 training.learning_rate=1e-6
+            prompts: Another file of prompts, as the pods see it; empty: the recipe's.
+            policy: Another model folder to start from, as the pods see it; empty: the recipe's.
+            only_new_prompts: Leave out prompts that runs of this name have taken before; too few: the run ends at once.
+            run_name: Another name of the run, for MLflow and the record of taken prompts; empty: the recipe's.
+            takes_over: Id of a run that has ended, to go on under its run root although that is still locked by it.
+            image: Image of the steps that need no other.
+            vllm_image: Image of the steps that sample with vLLM, or ask for accelerators.
+            training_image: Image of training with DeepSpeed or on accelerators.
+        """
         images = Images(image, vllm_image, training_image)
-        job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "owner": owner}
-        continues = recipe.run.iterations < whole.run.iterations
-        closed = closing(
-            settings=_settings(recipe, ClosingStep),
-            run_root=run_root,
-            run_name=run_name,
-            continues=str(continues).lower(),
-            **job,
-        )
+        job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "takes_over": takes_over}
+        retries = {"retries": cluster.resources("closing").retries}
+        closed = closing(run_root=run_root, continues=continues, **job, **retries)
         place(closed, recipe, "closing", images)
         with dsl.ExitHandler(closed, name="run"):
             prepared = preparation(
-                settings=_settings(recipe, PreparationStep),
                 run_root=run_root,
+                recipe=_argument(recipe),
+                set=set,
                 run_name=run_name,
                 prompts=prompts,
                 policy=policy,
@@ -115,127 +120,100 @@ def _graph(recipe: Recipe, first: int, whole: Recipe) -> Any:
                 **job,
             )
             place(prepared, recipe, "preparation", images)
-            with dsl.If(prepared.outputs["go"] == "true"):
-                reported = _unroll(recipe, unrolled, prepared, images)
-                if continues:
-                    _go_on(whole, recipe.run.iterations + 1, prepared, reported, images)
+            with dsl.If(prepared.outputs["go"] == "true", name="iterations"):
+                _Tasks(recipe, prepared, images).unroll(first, last, continues)
 
     return graph
 
 
-def _unroll(recipe: Recipe, iterations: dict[int, Callable[..., Any]], prepared: Any, images: Images) -> Any:
-    """The reference's evaluation, the iterations one after the other, the report; the last task."""
-    root = prepared.outputs["resolved_run_root"]
-    reference = _named(evaluation, 0)(
-        settings=_settings(recipe, EvaluationStep),
-        run_root=root,
-        iteration=0,
-        policy=prepared.outputs["manifest"],
-    )
-    place(reference, recipe, "evaluation", images, 0)
-    reference.set_display_name("evaluation of the reference")
-    current = prepared.outputs["manifest"]
-    for number, iteration in iterations.items():
-        done = iteration(run_root=root, policy=current, **images._asdict()).after(reference)
-        done.set_display_name(f"iteration {number}").set_caching_options(False)
-        current = done.outputs["policy"]
-    reported = reporting(settings=_settings(recipe, ReportingStep), run_root=root, iteration=recipe.run.iterations)
-    place(reported.after(done), recipe, "reporting", images)
-    return reported
+class _Tasks:
+    """Makes the tasks behind preparation's `go`."""
 
+    def __init__(self, recipe: Recipe, prepared: Any, images: Images) -> None:
+        self._recipe, self._prepared, self._images = recipe, prepared, images
 
-def _go_on(whole: Recipe, first: int, prepared: Any, after: Any, images: Images) -> None:
-    """Submit the run of the iterations from `first` on."""
-    continued = _named(continuation, first)(
-        settings=_settings(whole, Recipe),
-        run_root=prepared.outputs["resolved_run_root"],
-        iteration=first,
-        job_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-    )
-    place(continued.after(after), whole, "continuation", images, first)
-    # Where Kubeflow has several users, its PodDefault of this name gives the pod a token for the API server.
-    kubernetes.add_pod_label(continued, "access-ml-pipeline", "true")
+    def unroll(self, first: int, last: int, continues: bool) -> None:
+        """The reference's evaluation, the iterations, the report; and the submission of the next run of a chain."""
+        policy = self._prepared.outputs["reference"]
+        evaluated = self._add(evaluation, iteration=0, policy=policy)
+        for iteration in range(first, last + 1):
+            for phase in self._recipe.method.phases(iteration):
+                policy = self._phase(iteration, phase, policy, evaluated)
+            evaluated = self._add(evaluation, iteration=iteration, policy=policy)
+        reported = self._add(reporting, name="reporting", iteration=last).after(evaluated)
+        if continues:
+            job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+            submitted = self._add(continuation, iteration=last + 1, **job).after(reported)
+            # Where Kubeflow has several users, its PodDefault of this name gives the pod a token for the API server.
+            kubernetes.add_pod_label(submitted, "access-ml-pipeline", "true")
 
+    def _phase(self, iteration: int, phase: Phase, policy: Any, evaluated: Any) -> Any:
+        """The data of one phase, shard by shard, and its training; the new policy.
 
-class _Made(NamedTuple):
-    """What an iteration hands to the next."""
+        An iteration begins when the policy that it begins with is `evaluated`.
+        """
+        where: dict[str, Any] = {"iteration": iteration, "phase": phase.name}
+        with self._shards(where) as (shard, gathered):
+            source = policy
+            if not phase.data_from:
+                sampled = self._add(rollout, **where, shard=shard, policy=policy).after(evaluated)
+                judged = self._add(judging, **where, shard=shard, responses=sampled.outputs["responses"])
+                source = judged.outputs["pairs"]
+            scored = self._add(logprobs, **where, shard=shard, source=source)
+        found = gathered(scored.outputs["log_probabilities"])
+        return self._add(training, **where, log_probabilities=found).outputs["policy"]
 
-    policy: dsl.Artifact
-
-
-def _iteration(recipe: Recipe, iteration: int) -> Callable[..., Any]:
-    """One iteration as a nested graph: the method's phases in their order, then the evaluation."""
-
-    @dsl.pipeline(name=f"iteration-{iteration:03d}")
-    def graph(
-        run_root: str,
-        policy: dsl.Input[dsl.Artifact],
-        image: str,
-        vllm_image: str,
-        training_image: str,
-    ) -> _Made:
-        images = Images(image, vllm_image, training_image)
-        made = policy
-        for phase in recipe.method.phases(iteration):
-            made = _phase(recipe, iteration, phase, run_root, made, images)
-        evaluated = _named(evaluation, iteration)(
-            settings=_settings(recipe, EvaluationStep),
-            run_root=run_root,
-            iteration=iteration,
-            policy=made,
+    @contextmanager
+    def _shards(self, where: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+        """A loop over the shards, unless there is one: then a level less to click through, and no driver for it."""
+        count = self._recipe.prompts.shards
+        if count == 1:
+            yield 0, lambda artifact: artifact
+            return
+        loop = dsl.ParallelFor(
+            items=list(range(count)), name=f"shards {_place(where)}", parallelism=self._recipe.cluster.parallelism
         )
-        place(evaluated, recipe, "evaluation", images, iteration)
-        return _Made(policy=made)
+        with loop as shard:
+            yield shard, dsl.Collected
 
-    return graph  # type: ignore[no-any-return]
-
-
-def _phase(recipe: Recipe, iteration: int, phase: Phase, run_root: Any, upstream: Any, images: Images) -> Any:
-    """The data of one phase, shard by shard, and its training; the new policy's manifest."""
-    where = {"run_root": run_root, "iteration": iteration, "phase": phase.name}
-    with dsl.ParallelFor(items=list(range(recipe.prompts.shards)), parallelism=recipe.cluster.parallelism) as shard:
-        if not phase.data_from:
-            sampled = _named(rollout, iteration, phase)(
-                settings=_settings(recipe, RolloutStep), shard=shard, policy=upstream, **where
-            )
-            place(sampled, recipe, "rollout", images, iteration)
-            judged = _named(judging, iteration, phase)(
-                settings=_settings(recipe, JudgingStep),
-                shard=shard,
-                rollouts=sampled.outputs["manifest"],
-                **where,
-            )
-            place(judged, recipe, "judging", images, iteration)
-            upstream = judged.outputs["manifest"]
-        scored = _named(logprobs, iteration, phase)(
-            settings=_settings(recipe, LogprobsStep), shard=shard, pairs=upstream, **where
+    def _add(self, component: Any, name: str = "", **arguments: Any) -> Any:
+        """A task of a step, named and placed."""
+        step = component.component_spec.name
+        task = _named(component, name or _name(step, arguments), self._recipe.prompts.shards)(
+            run_root=self._prepared.outputs["resolved_run_root"],
+            recipe=self._prepared.outputs["digest"],
+            retries=self._recipe.cluster.resources(step).retries,
+            **arguments,
         )
-        place(scored, recipe, "logprobs", images, iteration)
-    trained = _named(training, iteration, phase)(
-        settings=_settings(recipe, TrainingStep),
-        logprobs=dsl.Collected(scored.outputs["manifest"]),
-        **where,
-    )
-    place(trained, recipe, "training", images, iteration)
-    return trained.outputs["manifest"]
+        place(task, self._recipe, step, self._images)
+        return task.set_display_name(name or f"{step} {_place(arguments)}")
 
 
-def _named(component: Any, iteration: int, phase: Phase | None = None) -> Any:
-    """A component under a name of its own.
+def _name(step: str, arguments: dict[str, Any]) -> str:
+    """A task's name, such as `training-001-main`."""
+    return "-".join([step, f"{arguments['iteration']:03d}", *filter(None, [arguments.get("phase")])])
 
-    Where nested graphs have executors of one name, KFP 2.17 renames them while it merges what kfp-kubernetes says of
-    them, and one iteration's labels end up with another's.
-    """
-    name = f"{component.component_spec.name}-{iteration:03d}{f'-{phase.name}' if phase else ''}"
+
+def _named(component: Any, name: str, shards: int) -> Any:
+    """A component after whose name KFP names the task. One shard's artifact is no list."""
+    spec = component.component_spec
+    inputs = {
+        key: dataclasses.replace(declared, is_artifact_list=declared.is_artifact_list and shards > 1)
+        for key, declared in spec.inputs.items()
+    }
     named = copy.copy(component)
-    named.component_spec = dataclasses.replace(component.component_spec, name=name)
+    named.component_spec = dataclasses.replace(spec, name=name, inputs=inputs)
     return named
 
 
-def _settings(recipe: Recipe, step: type[StepSettings]) -> str:
-    text = json.dumps(recipe.subset(step), sort_keys=True)
-    if "{{" in text:
-        raise UserError("the recipe holds {{, which KFP takes for a placeholder: put such a text into a file")
-    if len(text) > _LONGEST_SETTINGS:
-        raise UserError(f"{len(text)} bytes of settings, above {_LONGEST_SETTINGS}: put long texts into files")
+def _place(arguments: dict[str, Any]) -> str:
+    """Iteration, and phase where it is not the only one, for people."""
+    phase = arguments.get("phase", "main")
+    return f"{arguments['iteration']}" if phase == "main" else f"{arguments['iteration']} {phase}"
+
+
+def _argument(recipe: Recipe) -> str:
+    text = carried(recipe.model_dump(mode="json"))
+    if len(text) > _LONGEST_RECIPE:
+        raise UserError(f"a recipe of {len(text)} bytes, above {_LONGEST_RECIPE}: put long texts into files")
     return text

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -158,9 +158,8 @@ def steps_take_their_arguments(graph: Graph) -> Iterator[str]:
     """Every container runs a step by its own module, with flags that its parser knows."""
     for label, part in graph.users():
         container = graph.executors[label]
-        step, command = _STEP.fullmatch(_module(container)), " ".join(container.get("command", []))[:80]
-        own = _flags(step[0]) if step else None
-        if not step or own is None:
+        step, command = _imported(_module(container)), " ".join(container.get("command", []))[:80]
+        if not step:
             yield f"{label}: runs {f'{command}, which is no step' if command else 'no container'}"
             continue
         kinds = {"NUMBER_INTEGER": "1", "NUMBER_DOUBLE": "1.0"}
@@ -169,32 +168,28 @@ def steps_take_their_arguments(graph: Graph) -> Iterator[str]:
         texts = container.get("args", [])
         arguments = [_PARAMETER.sub(lambda match, v=values: v.get(match[1], ""), text) for text in texts]  # type: ignore[misc]
         try:
-            parser(step[1], own, _Strict).parse_args(arguments)
+            parser(_step(container), getattr(step, "FLAGS", ()), _Strict).parse_args(arguments)
         except ValueError as error:
             yield f"{label}: its entry point refuses its arguments: {error}"
 
 
-def _flags(module: str) -> Sequence[str] | None:
-    """A step's own flags; None where there is no such step."""
+def _imported(module: str) -> Any:
+    """What a step's module runs; None where there is no such step."""
     try:
-        step = importlib.import_module(f"{module}.step")
+        return importlib.import_module(f"{module}.step") if _STEP.fullmatch(module) else None
     except ModuleNotFoundError as error:
         if module in (error.name or ""):
             return None
         raise
-    flags: Sequence[str] = getattr(step, "FLAGS", ())
-    return flags
 
 
 def outputs_are_written(graph: Graph) -> Iterator[str]:
-    """Every declared output must be written: the protocol writes these, and preparation and reporting their own."""
-    written = {"manifest", "metrics"}
-    own = {"preparation": {"resolved_run_root", "go"}, "reporting": {"report"}}
+    """Every declared output must be written, by the step that says so."""
     for label, part in graph.users():
-        outputs = part.get("outputDefinitions", {})
-        declared = {*outputs.get("artifacts", {}), *outputs.get("parameters", {})}
-        for name in sorted(declared - written - own.get(_step(graph.executors[label]), set())):
-            yield f"{label}: nothing writes its output {name}"
+        outputs, step = part.get("outputDefinitions", {}), _imported(_module(graph.executors[label]))
+        for kind, said in (("artifacts", "OUTPUTS"), ("parameters", "PARAMETERS")):
+            for name in sorted(set(outputs.get(kind, {})) - set(getattr(step, said, ()))):
+                yield f"{label}: nothing writes its output {name}"
 
 
 def loops_are_static(graph: Graph) -> Iterator[str]:

@@ -19,7 +19,7 @@ class Images(NamedTuple):
     training_image: Any
 
 
-def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images, iteration: int | None = None) -> None:
+def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images) -> None:
     """Give a task everything that its step's pods need on a cluster; a local run reads none of it.
 
     KFP's cache is off: a hit would skip verification and ignore code changes. The pods fit the restricted Pod Security
@@ -29,10 +29,11 @@ def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images
     task.set_container_image(_image(recipe, step, images)).set_caching_options(False)
     _ask_for(task, resources)
     if resources.retries:
-        task.set_retry(resources.retries, backoff_duration="60s", backoff_factor=2, backoff_max_duration="1800s")
+        task.set_retry(resources.retries, "60s", backoff_factor=2, backoff_max_duration=f"{_all_attempts(resources)}s")
     kubernetes.set_timeout(task, resources.timeout_seconds)
     kubernetes.set_security_context(task, run_as_non_root=True)
-    _label(task, recipe, step, iteration)
+    for key, value in {"run": recipe.run.name, "step": step}.items():
+        kubernetes.add_pod_label(task, f"nashflow/{key}", value)
     _environment(task, recipe, step)
 
 
@@ -68,10 +69,10 @@ def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:
         )
 
 
-def _label(task: dsl.PipelineTask, recipe: Recipe, step: StepName, iteration: int | None) -> None:
-    labels = {"run": recipe.run.name, "step": step} | ({} if iteration is None else {"iteration": str(iteration)})
-    for key, value in labels.items():
-        kubernetes.add_pod_label(task, f"nashflow/{key}", value)
+def _all_attempts(resources: StepResources) -> int:
+    """Seconds until the last attempt at a task has to be over: Argo bounds all of them together, waits included."""
+    waits = 60 * ((1 << min(resources.retries, 20)) - 1)
+    return (resources.retries + 1) * resources.timeout_seconds + waits
 
 
 def _environment(task: dsl.PipelineTask, recipe: Recipe, step: StepName) -> None:

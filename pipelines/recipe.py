@@ -1,31 +1,20 @@
-"""A recipe: the steps' settings composed, read from YAML."""
+"""Recipes read from YAML."""
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import model_validator
 
-from nashflow.components.engines.settings import GenerationSettings, ScoringSettings
-from nashflow.components.evaluation.settings import EvaluationSettings
-from nashflow.components.judging.settings import JudgingSettings
-from nashflow.components.methods import AnyMethod
-from nashflow.components.oracles.settings import AnyOracle
-from nashflow.components.preparation.settings import (
-    AnyPolicy,
-    PromptSettings,
-    RunSettings,
-    check_given,
-    check_one_world,
-    check_sampling,
-)
+from nashflow.components.recipe import Recipe as BaseRecipe
+from nashflow.components.recipe import override, shapes_graph, with_settings
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import StepSettings
-from nashflow.components.training.settings import TrainingSettings
+from nashflow.components.shared.settings import SHAPES_GRAPH
 
+from .carried import carried
 from .cluster import ClusterSettings
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -33,27 +22,10 @@ _WHOLES = {"method", "policy", "oracle"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-class Recipe(StepSettings):
-    """Everything about a run. Each section is the settings of the step or part that owns it."""
+class Recipe(BaseRecipe):
+    """A recipe with where and with what its steps run on a cluster."""
 
-    run: RunSettings
-    method: AnyMethod
-    policy: AnyPolicy
-    prompts: PromptSettings
-    oracle: AnyOracle
-    rollout: GenerationSettings = GenerationSettings()
-    judging: JudgingSettings = JudgingSettings()
-    logprobs: ScoringSettings = ScoringSettings()
-    training: TrainingSettings = TrainingSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    cluster: ClusterSettings = ClusterSettings()
-
-    @model_validator(mode="after")
-    def _one_world(self) -> Self:
-        check_one_world(self.policy, self.prompts, self.oracle, self.evaluation.benchmarks)
-        check_given(self.method, self.prompts)
-        check_sampling(self.method, self.rollout.engine)
-        return self
+    cluster: Annotated[ClusterSettings, SHAPES_GRAPH] = ClusterSettings()
 
     def part(self, first: int) -> Self:
         """The recipe of the run that begins with iteration `first`, and ends by `cluster.iterations_per_run`."""
@@ -73,9 +45,38 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         UserError: no such file, not YAML, an unknown key (names the nearest), a wrong value, an unset variable.
     """
     data = _read(name, Path(), ())
-    for override in overrides:
-        _override(data, override)
+    for setting in overrides:
+        override(data, setting)
     return Recipe.parse(_expanded(data, name), name)
+
+
+def load_for_runs(name: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]:
+    """The recipe whose graph is compiled, and the settings that a run of it is given, as its parameter `set`.
+
+    Together they are the recipe with all overrides: runs that differ in nothing that shapes the graph share a version.
+
+    Raises:
+        UserError: as `load_recipe`.
+    """
+    whole = load_recipe(name, overrides)
+    others = [each for each in overrides if not shapes_graph(each)]
+    settings = [_setting(each.partition("=")[0].strip(), whole) for each in others]
+    try:
+        base = load_recipe(name, [each for each in overrides if shapes_graph(each)])
+        if with_settings(base, settings) == whole:
+            return base, shlex.join(settings)
+    except UserError:
+        pass  # without its settings it is no recipe, or has another graph
+    return whole, ""
+
+
+def _setting(key: str, recipe: Recipe) -> str:
+    """A setting by its value in a recipe, as a text that nothing is replaced in on its way to a pod."""
+    value: Any = recipe.model_dump(mode="json")
+    for part in key.split("."):
+        value = value[part]
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./:-]*", value) and yaml.safe_load(value) == value
+    return f"{key}={value if plain else carried(value)}"
 
 
 def _read(name: str, beside: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
@@ -108,22 +109,6 @@ def _merged(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         if isinstance(base.get(section), dict) and isinstance(data.get(section), dict):
             merged[section] = {**base[section], **data[section]}
     return merged
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    *sections, last = key.strip().split(".")
-    if not equals or not sections or not last:
-        raise UserError(f"--set {override}: give section.key=value, such as training.learning_rate=1e-6")
-    place = data
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise UserError(f"--set {override}: {section} is a value, not a section")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
 
 
 def _expanded(value: Any, where: str) -> Any:

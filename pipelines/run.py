@@ -15,7 +15,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nashflow.components.preparation.settings import Step as PreparationStep
 from nashflow.components.preparation.step import check
 from nashflow.components.shared import layout, lock
 from nashflow.components.shared.protocol import USER_ERROR
@@ -44,6 +43,8 @@ _PRELOAD = (
     "jinja2",
 )
 _ENVIRONMENT = {
+    # Retries are for clusters, whose pods die with their nodes: here the user hears of a failure at once.
+    "NASHFLOW_RETRIES": "0",
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MPLBACKEND": "agg",
@@ -70,7 +71,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     """
     recipe = load_recipe(name, overrides)
     store = open_store(run_root or f"runs/{recipe.run.name}")
-    check(PreparationStep.parse(recipe.subset(PreparationStep), name), store)
+    check(recipe, store)
     console = Console()
     for iteration in range(1, recipe.run.iterations + 1):
         for phase in recipe.method.phases(iteration):
@@ -79,10 +80,9 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     tracking = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
     with _locked(store) as owner, _scratch() as scratch, _progress(console, recipe) as show:
         write_local_graph(recipe, scratch / "pipeline.yaml")
-        arguments = {"run_root": store.uri, "owner": owner}
-        environment = {**_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking}
+        arguments = {"run_root": store.uri}
+        environment = {**_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking, lock.OWNER: owner}
         try:
-            # Retries are for clusters, whose pods die with their nodes: here the user hears of a failure at once.
             execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show, retry=False)
         except (StepFailed, Interrupted) as failure:
             _explain(failure)

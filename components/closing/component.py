@@ -5,15 +5,12 @@ from kfp import dsl
 
 @dsl.container_component
 def closing(
-    settings: str,
     run_root: str,
-    run_name: str,
+    takes_over: str,
     job_id: str,
-    owner: str,
-    continues: str,
+    continues: bool,
+    retries: int,
     status: dsl.PipelineTaskFinalStatus,
-    manifest: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
     """Record how the run ended, whichever way it did; `status` is KFP's."""
     return dsl.ContainerSpec(
@@ -21,12 +18,10 @@ def closing(
         command=["python3", "-m", "nashflow.components.closing"],
         args=[
             *("--run-root", run_root),
-            *("--run-name", run_name),
+            *("--takes-over", takes_over),
             *("--job-id", job_id),
-            *("--owner", owner),
             *("--continues", continues),
+            *("--retries", retries),
             *("--status", status),
-            *("--settings", settings),
-            *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )

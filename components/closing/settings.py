@@ -1,16 +1,7 @@
 """Settings of the closing step."""
 
-from ..shared.protocol import StepRun, StepSettings
-
-
-class NamedRun(StepRun):
-    """What the closing step needs of the recipe's `run` section."""
-
-    name: str
-    """The run's name, by which its prompts are in the ledger."""
+from ..shared.protocol import StepSettings
 
 
 class Step(StepSettings):
-    """Everything the closing step reads."""
-
-    run: NamedRun
+    """The closing step reads no recipe: what it needs is in `run.json`."""

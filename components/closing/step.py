@@ -1,10 +1,8 @@
 """Record how a run ended: in its store, in the tracker, and by giving its lock back or leaving it to the next run."""
 
 import json
-import time
-from typing import Any
 
-from ..shared import layout, lock
+from ..shared import lock, outcome
 from ..shared.errors import UserError
 from ..shared.ledger import Ledger
 from ..shared.protocol import Call, Result
@@ -12,27 +10,24 @@ from ..shared.run import read_run
 from ..shared.store import Store
 from ..shared.tracker import Tracker
 from ..shared.tracking import Tracking
-from ..shared.units import Manifest
 from .settings import Step
 
-VERSION = 1
-FLAGS = ("run-name", "job-id", "owner", "continues", "status")
-"""`--run-name`: instead of the recipe's, where not empty; `--job-id`: KFP's; `--owner`: the lock's owner where not
-the job; `--continues`: true where a run that succeeds has submitted another one, to which it leaves its lock;
-`--status`: KFP's word on the run, JSON."""
+FLAGS = ("job-id", "takes-over", "continues", "status")
+"""`--job-id`: KFP's; `--takes-over`: the run whose lock this one took; `--continues`: true where a run that succeeds
+has submitted another one, to which it leaves its lock; `--status`: KFP's word on the run, JSON."""
 
-_SUCCEEDED = {
+_STOPPED = "Kubeflow was not told of its end: it was cancelled, or one of its tasks could not be started"
+_WORDS: dict[str, tuple[outcome.Word, str]] = {
     # A cluster speaks as the metadata store does.
-    "COMPLETE": True,
-    "CACHED": True,
-    "FAILED": False,
-    "CANCELED": False,
-    # Nobody told the store of the end: the run was cancelled, or one of its tasks could not be started.
-    "NEW": False,
-    "RUNNING": False,
-    # The local orchestrator's words.
-    "SUCCEEDED": True,
-    "SUCCESS": True,
+    "COMPLETE": ("succeeded", ""),
+    "CACHED": ("succeeded", ""),
+    "FAILED": ("failed", ""),
+    "CANCELED": ("cancelled", ""),
+    "NEW": ("failed", _STOPPED),
+    "RUNNING": ("failed", _STOPPED),
+    # The local orchestrator's words; it says FAILED, too.
+    "SUCCEEDED": ("succeeded", ""),
+    "SUCCESS": ("succeeded", ""),
 }
 
 
@@ -42,38 +37,36 @@ def run(call: Call[Step]) -> Result:
     Raises:
         UserError: Kubeflow has a word for how the run ended that is not known here.
     """
-    status = json.loads(call.flags["status"] or "{}")
-    succeeded = _has_succeeded(status)
+    word, reason = _ending(call.flags["status"])
     owner, job = lock.holder_by(call.flags)
     if lock.held_by(call.store) == (owner, job):
-        _record(call.store, {"succeeded": succeeded, "error": _message(status), "job": job, "ended": time.time()})
-        if not succeeded:
-            Ledger(call.store, call.flags["run-name"] or call.settings.run.name).fail()
-        if not succeeded or call.flags["continues"] != "true":
+        _record(call.store, word, reason, job)
+        if word != "succeeded" or call.flags["continues"].lower() != "true":
             lock.release(call.store, owner)
-    now = int(time.time() * 1000)
-    return Result(Manifest("closing", VERSION, "", "", {}, {}, {"succeeded": int(succeeded)}, 0.0, now))
+    return Result(figures={"succeeded": int(word == "succeeded")})
 
 
-def _has_succeeded(status: dict[str, Any]) -> bool:
-    state = status.get("state")
-    if state not in _SUCCEEDED:
+def _ending(status: str) -> tuple[outcome.Word, str]:
+    """How the run ended, and why, by KFP's final status."""
+    said = json.loads(status or "{}")
+    state = said.get("state")
+    if state not in _WORDS:
         raise UserError(
-            f"--status: Kubeflow says {state!r} of the run; known are {', '.join(_SUCCEEDED)}: what became of it is "
-            "not recorded, and it keeps its lock"
+            f"--status: Kubeflow says {state!r} of the run; known are {', '.join(_WORDS)}: what became of it is not "
+            "recorded, and it keeps its lock"
         )
-    return _SUCCEEDED[state]
+    word, reason = _WORDS[state]
+    error = said.get("error") or {}
+    return word, reason or (str(error.get("message", "")) if isinstance(error, dict) else str(error))
 
 
-def _record(store: Store, outcome: dict[str, Any]) -> None:
-    """Tell the run root, unless preparation did not get far enough; and where the run failed, the tracker."""
-    if known := read_run(store):
-        store.write(layout.OUTCOME, json.dumps(outcome, indent=1).encode())
-        if not outcome["succeeded"] and known.tracking:
-            Tracker(Tracking.from_json(dict(known.tracking))).close("FAILED")
-
-
-def _message(status: dict[str, Any]) -> str:
-    """What KFP says went wrong."""
-    error = status.get("error") or {}
-    return str(error.get("message", "")) if isinstance(error, dict) else str(error)
+def _record(store: Store, word: outcome.Word, reason: str, job: str) -> None:
+    """Tell the run root, unless preparation did not get far enough; and where the run failed, ledger and tracker."""
+    known = read_run(store)
+    if not known:
+        return
+    outcome.write(store, word, reason, job)
+    if word != "succeeded":
+        Ledger(store, known.name).fail()
+        if known.tracking:
+            Tracker(Tracking.from_json(dict(known.tracking))).close("KILLED" if word == "cancelled" else "FAILED")

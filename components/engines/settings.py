@@ -1,17 +1,17 @@
 """How a policy is run: the recipe's `rollout` section for sampling, its `logprobs` section for scoring."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ..shared.models import Dtype
-from ..shared.settings import Settings
+from ..shared.settings import SHAPES_GRAPH, Settings
 
 
 class GenerationSettings(Settings):
     """The recipe's `rollout` section: how a policy is sampled."""
 
-    engine: Literal["transformers", "vllm"] = "transformers"
+    engine: Annotated[Literal["transformers", "vllm"], SHAPES_GRAPH] = "transformers"
     """What generates."""
     dtype: Dtype = "float32"
     """Precision of the sampling policy. In float64 no token depends on the batch; in float32 about one in ten thousand

@@ -1,8 +1,6 @@
 """Entry point: `python3 -m nashflow.components.evaluation`."""
 
-from ..shared.protocol import main
-from .settings import Step
-from .step import run
+from ..shared.entry import enter
 
 if __name__ == "__main__":
-    main("evaluation", Step, run)
+    enter("nashflow.components.evaluation")

@@ -5,21 +5,22 @@ from kfp import dsl
 
 @dsl.container_component
 def evaluation(
-    settings: str,
     run_root: str,
+    recipe: str,
     iteration: int,
-    policy: dsl.Input[dsl.Artifact],
-    manifest: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
+    retries: int,
+    policy: dsl.Input[dsl.Model],
+    scores: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
-    """Measure the policy whose manifest is `policy`; but for iteration 0, the reference has been measured before."""
+    """Measure a policy; but for iteration 0, the reference has been measured before."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.evaluation"],
         args=[
             *("--run-root", run_root),
+            *("--recipe", recipe),
             *("--iteration", iteration),
-            *("--settings", settings),
+            *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )

@@ -1,6 +1,6 @@
 """Settings of the evaluation step."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ from ..engines.settings import GenerationSettings, ScoringSettings
 from ..methods import AnyMethod
 from ..oracles.settings import AnyOracle
 from ..shared.protocol import StepPrompts, StepSettings
-from ..shared.settings import Settings
+from ..shared.settings import SHAPES_GRAPH, Settings
 
 Benchmark = Literal["head_to_head", "game"]
 
@@ -16,7 +16,7 @@ Benchmark = Literal["head_to_head", "game"]
 class EvaluationSettings(Settings):
     """The recipe's `evaluation` section: what every policy is measured by."""
 
-    benchmarks: tuple[Benchmark, ...] = ("head_to_head",)
+    benchmarks: Annotated[tuple[Benchmark, ...], SHAPES_GRAPH] = ("head_to_head",)
     """head_to_head: win rate against the reference under the oracle, on held-out prompts; game: the exact figures of a
     policy on the sandbox (duality gap, KL, win rate)."""
     tau: float = Field(0.1, ge=0.0)

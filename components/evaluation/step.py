@@ -6,6 +6,7 @@ from typing import Any
 from ..engines.rollouts import sample_rows
 from ..engines.scoring import score
 from ..shared import layout, records
+from ..shared.artifacts import metrics_artifact
 from ..shared.models import load_causal_lm
 from ..shared.policies import LocalPolicy, open_policy
 from ..shared.protocol import Call, Result
@@ -15,6 +16,7 @@ from .closing import close_iteration
 from .settings import Step
 
 VERSION = 2
+OUTPUTS = ("scores",)
 _REFERENCE = "000/main"
 
 
@@ -31,7 +33,7 @@ def run(call: Call[Step]) -> Result:
     skipped = manifest is not None
     manifest = manifest or _evaluate(call, unit, prompts, policy, reference)
     close_iteration(call, manifest)
-    return Result(manifest, skipped=skipped)
+    return Result(manifest, skipped, {"scores": metrics_artifact(manifest.metrics)})
 
 
 def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy) -> Manifest:

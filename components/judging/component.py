@@ -5,25 +5,27 @@ from kfp import dsl
 
 @dsl.container_component
 def judging(
-    settings: str,
     run_root: str,
+    recipe: str,
     iteration: int,
     phase: str,
     shard: int,
-    rollouts: dsl.Input[dsl.Artifact],
-    manifest: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
+    retries: int,
+    responses: dsl.Input[dsl.Dataset],
+    comparisons: dsl.Output[dsl.Dataset],
+    pairs: dsl.Output[dsl.Dataset],
 ) -> dsl.ContainerSpec:
-    """Judge the responses of one shard, whose manifest is `rollouts`, and choose pairs."""
+    """Judge the responses of one shard, and choose pairs."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.judging"],
         args=[
             *("--run-root", run_root),
+            *("--recipe", recipe),
             *("--iteration", iteration),
             *("--phase", phase),
             *("--shard", shard),
-            *("--settings", settings),
+            *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )

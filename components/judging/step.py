@@ -8,6 +8,7 @@ from typing import Any
 
 from ..methods import phase_of
 from ..shared import layout, records
+from ..shared.artifacts import records_artifact
 from ..shared.journal import Journal, discard
 from ..shared.protocol import Call, Result
 from ..shared.units import Manifest, Unit, require_manifest
@@ -15,6 +16,7 @@ from .referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
 from .settings import Step
 
 VERSION = 2
+OUTPUTS = ("comparisons", "pairs")
 
 
 def run(call: Call[Step]) -> Result:
@@ -31,7 +33,7 @@ def run(call: Call[Step]) -> Result:
     )
     if manifest := unit.finished():
         discard(unit)
-        return Result(manifest, skipped=True)
+        return _result(call, manifest, skipped=True)
     started = time.time()
     work = list(_prompt_samples(call, prompts, rollouts))
     with Journal(unit) as journal:
@@ -44,7 +46,11 @@ def run(call: Call[Step]) -> Result:
     counts = sum((Counter(entry["counts"]) for entry in journal.entries), Counter[str]())
     manifest = unit.publish_records(tables, {name: counts[name] for name in COUNTS}, started)
     discard(unit)
-    return Result(manifest)
+    return _result(call, manifest)
+
+
+def _result(call: Call[Step], manifest: Manifest, skipped: bool = False) -> Result:
+    return Result(manifest, skipped, {kind: records_artifact(call.store, manifest, kind) for kind in OUTPUTS})
 
 
 def _prompt_samples(call: Call[Step], prompts: Manifest, rollouts: Manifest) -> Iterator[PromptSamples]:

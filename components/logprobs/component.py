@@ -5,25 +5,29 @@ from kfp import dsl
 
 @dsl.container_component
 def logprobs(
-    settings: str,
     run_root: str,
+    recipe: str,
     iteration: int,
     phase: str,
     shard: int,
-    pairs: dsl.Input[dsl.Artifact],
-    manifest: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
+    retries: int,
+    source: dsl.Input[dsl.Artifact],
+    log_probabilities: dsl.Output[dsl.Dataset],
 ) -> dsl.ContainerSpec:
-    """Cache the anchors' log-probabilities of one shard's pairs, whose manifest is `pairs`."""
+    """Cache the anchors' log-probabilities of one shard's pairs.
+
+    `source` is those pairs, or the anchor that was trained last where the pairs are an earlier phase's.
+    """
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.logprobs"],
         args=[
             *("--run-root", run_root),
+            *("--recipe", recipe),
             *("--iteration", iteration),
             *("--phase", phase),
             *("--shard", shard),
-            *("--settings", settings),
+            *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )

@@ -9,16 +9,18 @@ import numpy as np
 from ..engines.scoring import Pair, bucket, score
 from ..methods import phase_of
 from ..shared import layout, records
+from ..shared.artifacts import records_artifact
 from ..shared.digests import digest_json
 from ..shared.journal import Journal, discard
 from ..shared.models import load_causal_lm
 from ..shared.policies import LocalPolicy, open_policy
 from ..shared.protocol import Call, Result
-from ..shared.units import Unit, require_manifest
+from ..shared.units import Manifest, Unit, require_manifest
 from .cache import LogprobCache, key_of
 from .settings import Step
 
 VERSION = 1
+OUTPUTS = ("log_probabilities",)
 
 
 def run(call: Call[Step]) -> Result:
@@ -36,7 +38,7 @@ def run(call: Call[Step]) -> Result:
     )
     if manifest := unit.finished():
         discard(unit)
-        return Result(manifest, skipped=True)
+        return _result(call, manifest, skipped=True)
     started = time.time()
     rows = pairs.table(call.store, "pairs", records.PAIRS).to_pylist()
     sequences = _unique(rows)
@@ -53,7 +55,11 @@ def run(call: Call[Step]) -> Result:
     metrics = {"sequences": scored, "cache_hits": scored - computed}
     manifest = unit.publish_records({"logprobs": (table, records.LOGPROBS)}, metrics, started)
     discard(unit)
-    return Result(manifest)
+    return _result(call, manifest)
+
+
+def _result(call: Call[Step], manifest: Manifest, skipped: bool = False) -> Result:
+    return Result(manifest, skipped, {"log_probabilities": records_artifact(call.store, manifest, "logprobs")})
 
 
 def _unique(rows: list[dict[str, Any]]) -> dict[str, Pair]:

@@ -1,20 +1,21 @@
-"""Settings of the preparation step: the whole recipe, of which it validates what it works on."""
+"""The recipe's sections that preparation works on: run, policy, prompts."""
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..games.sandbox.settings import WorldSettings
-from ..methods import AnyMethod
 from ..methods.base import Method
 from ..oracles.settings import AnyOracle, SandboxOracle
-from ..shared.protocol import StepPrompts, StepRun, StepSettings
-from ..shared.settings import Settings
+from ..shared.protocol import StepPrompts, StepRun
+from ..shared.settings import WHOLE, Settings
 
 
 class RunSettings(StepRun):
     """The recipe's `run` section."""
+
+    model_config = WHOLE
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
     """The run's name: lower-case letters, digits and dashes."""
@@ -45,6 +46,8 @@ AnyPolicy = Annotated[SandboxPolicy | FolderPolicy, Field(discriminator="kind")]
 
 class PromptSettings(StepPrompts):
     """The recipe's `prompts` section."""
+
+    model_config = WHOLE
 
     path: str = ""
     """A JSON, JSONL or Parquet file of prompts; empty: the sandbox world's contexts, over and over."""
@@ -134,25 +137,3 @@ def check_sampling(method: Method, engine: str) -> None:
             f"method {method.name} samples a mixture of two policies token by token, which rollout.engine {engine} "
             "cannot: set rollout.engine to transformers"
         )
-
-
-class Step(StepSettings):
-    """The recipe. Sections that other steps own are kept as they are: those steps validate them."""
-
-    run: RunSettings
-    method: AnyMethod
-    policy: AnyPolicy
-    prompts: PromptSettings
-    oracle: AnyOracle
-    rollout: dict[str, Any]
-    judging: dict[str, Any]
-    logprobs: dict[str, Any]
-    training: dict[str, Any]
-    evaluation: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _one_world(self) -> Self:
-        check_one_world(self.policy, self.prompts, self.oracle, self.evaluation["benchmarks"])
-        check_given(self.method, self.prompts)
-        check_sampling(self.method, self.rollout["engine"])
-        return self

@@ -1,5 +1,8 @@
 """Validate the recipe, bring in the reference policy, deal out the prompts, open the tracking, write `run.json`."""
 
+import json
+import shlex
+import sys
 import time
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +12,10 @@ from typing import Any
 from ..engines.rollouts import ENGINES
 from ..methods.units import units_of
 from ..oracles.settings import SandboxOracle
-from ..shared import layout, lock, records
+from ..recipe import Recipe as Step
+from ..recipe import with_settings
+from ..shared import layout, lock, outcome, recipes, records
+from ..shared.artifacts import Artifact, metrics_artifact, policy_artifact
 from ..shared.chat import prompt_ids, response_ids
 from ..shared.digests import digest_json
 from ..shared.errors import UserError
@@ -23,13 +29,16 @@ from ..shared.tracking import Tracking, open_runs
 from ..shared.units import Manifest, Unit
 from . import prompts as dealing
 from . import reference
-from .settings import FolderPolicy, Step, given_by
+from .settings import FolderPolicy, given_by
 
 VERSION = 2
-FLAGS = ("run-name", "prompts", "policy", "job-id", "owner", "only-new-prompts")
-"""`--run-name`, `--prompts`, `--policy`: instead of the recipe's, where not empty; `--job-id`: KFP's; `--owner`: the
-lock's owner where it is not the job; `--only-new-prompts`: true leaves out the prompts that runs of this name beside
-this one have taken before, and ends the run at once where too few are left."""
+FLAGS = ("set", "run-name", "prompts", "policy", "job-id", "takes-over", "only-new-prompts")
+"""`--set`: settings that differ from the recipe, such as `method.eta=0.1`; `--run-name`, `--prompts`, `--policy`:
+instead of the recipe's, where not empty; `--job-id`: KFP's; `--takes-over`: the run whose lock this one may take;
+`--only-new-prompts`: true leaves out the prompts that runs of this name beside this one have taken before, and ends the
+run at once where too few are left. The sandbox makes its prompts, which are always new."""
+OUTPUTS = ("reference", "settings")
+PARAMETERS = ("resolved_run_root", "digest", "go")
 
 _VERSIONED = ("nashflow", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "mlflow")
 
@@ -75,13 +84,17 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
                 f"{settings.prompts.path or 'the world'} has changed: it cannot go on; submit a new run"
             )
         if len(prompts) <= settings.prompts.held_out:
-            raise NothingNew
+            raise NothingNew(
+                f"{len(prompts)} of {len(marked)} prompts are new to runs named {settings.run.name}, and "
+                f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: "
+                f"{settings.prompts.held_out + 1 - len(prompts)} more are needed in {settings.prompts.path}"
+            )
     named = {
         "prompts": all_prompts,
         "policy": reference.digest(settings.policy),
         "oracle": settings.oracle.digest(),
     }
-    run = Run(settings.run.name, settings.model_dump(mode="json"), named, _versions())
+    run = Run(settings.run.name, settings.model_dump(mode="json", exclude={"cluster"}), named, _versions())
     if known:
         check_same(store, known, run)
     return Checked(prompts, digests, run)
@@ -90,28 +103,63 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
 def _check_engines(settings: Step) -> None:
     """Refuse engines that recipes can name and that this installation does not have."""
     for section, known in (("rollout", tuple(ENGINES)), ("training", ("torch",))):
-        if (named := getattr(settings, section)["engine"]) not in known:
+        if (named := getattr(settings, section).engine) not in known:
             raise UserError(f"{section}.engine: {named} is not available here; set it to {' or '.join(known)}")
 
 
 def run(call: Call[Step]) -> Result:
     """Prepare a run, or resume or extend the one under the run root."""
-    started = time.time()
-    settings, store = _with_overrides(call), call.store
-    ledger = Ledger(store, settings.run.name) if call.flags["only-new-prompts"] == "true" else None
+    recipe, store = _with_parameters(call), call.store
+    only_new = call.flags["only-new-prompts"].lower() == "true" and recipe.prompts.path
+    ledger = Ledger(store, recipe.run.name) if only_new else None
     try:
-        checked = _claimed(call, settings, ledger)
-    except NothingNew:
-        manifest = Unit(store, "preparation", VERSION, None, {}).publish({}, {"prompts": 0}, started)
-        return Result(manifest, parameters={"resolved_run_root": store.uri, "go": "false"})
-    known = read_run(store)
-    policy = reference.bring_in(store, settings.policy, checked.run.inputs["policy"])
-    dealt = _deal(store, checked.prompts, settings)
-    replace(checked.run, tracking=_tracked(store, settings, known, policy, dealt)).write(store)
+        checked = _claimed(call, recipe, ledger)
+    except NothingNew as reason:
+        return _skipped(call, str(reason))
+    try:
+        return _prepared(call, recipe, checked)
+    except BaseException:
+        if ledger and not read_run(store):  # then the closing step does not know whose prompts they are
+            ledger.fail()
+        raise
+
+
+def _prepared(call: Call[Step], recipe: Step, checked: Checked) -> Result:
+    started, store, known = time.time(), call.store, read_run(call.store)
+    policy = reference.bring_in(store, recipe.policy, checked.run.inputs["policy"])
+    dealt = _deal(store, checked.prompts, recipe)
+    digest = recipes.write(store, recipe.model_dump(mode="json"))
+    replace(checked.run, tracking=_tracked(store, recipe, known, policy, dealt)).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
-    metrics = {"prompts": len(checked.prompts), "iterations": settings.run.iterations}
+    metrics = {"prompts": len(checked.prompts), "iterations": recipe.run.iterations}
     manifest = unit.publish({}, metrics, started)
-    return Result(manifest, parameters={"resolved_run_root": store.uri, "go": "true"})
+    return Result(
+        manifest,
+        artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},
+        parameters={"resolved_run_root": store.uri, "digest": digest, "go": "true"},
+    )
+
+
+def _skipped(call: Call[Step], reason: str) -> Result:
+    """End a firing that has nothing to learn from, saying why."""
+    print(f"preparation: skipped: {reason}", file=sys.stderr, flush=True)
+    outcome.write(call.store, "skipped", reason, call.flags["job-id"])
+    nothing = metrics_artifact({})
+    return Result(
+        artifacts={"reference": nothing, "settings": nothing},
+        parameters={"resolved_run_root": call.store.uri, "digest": "", "go": "false"},
+        figures={"prompts": 0},
+    )
+
+
+def _settings(recipe: Step) -> Artifact:
+    """What the run was told, in KFP's table of scalar metrics: there runs with different settings differ."""
+    shown = flatten(recipe.model_dump(mode="json", exclude={"cluster"}))
+    return Artifact(json.dumps(shown, indent=1).encode(), {key: _cell(value) for key, value in shown.items()})
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else json.dumps(value)
 
 
 def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked:
@@ -136,9 +184,17 @@ def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked
             return checked
 
 
-def _with_overrides(call: Call[Step]) -> Step:
-    """The recipe with the pipeline's parameters in it."""
-    data = call.settings.model_dump(mode="json")
+def _with_parameters(call: Call[Step]) -> Step:
+    """The recipe with the pipeline's parameters in it.
+
+    Raises:
+        UserError: a parameter that the recipe, or the graph that it was compiled to, cannot follow.
+    """
+    try:
+        settings = shlex.split(call.flags["set"])
+    except ValueError as error:
+        raise UserError(f"set: {call.flags['set']!r}: {error}: write section.key=value, blanks between two") from None
+    data = with_settings(call.settings, settings).model_dump(mode="json")
     if name := call.flags["run-name"]:
         data["run"]["name"] = name
     if path := call.flags["prompts"]:
@@ -156,7 +212,7 @@ def _that_fit(prompts: list[dealing.Prompt], settings: Step, policy: FolderPolic
         UserError: too few are left, or one of them leaves no room for a response in the model's positions.
     """
     tokenizer, longest = load_tokenizer(Path(policy.model)), settings.prompts.max_tokens
-    room: int = settings.rollout["max_new_tokens"]
+    room = settings.rollout.max_new_tokens
     lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
     fitting = [
         prompt
@@ -220,7 +276,7 @@ def _tracked(
     opened = open_runs(
         settings.run.name,
         store.uri,
-        {key: str(value) for key, value in flatten(settings.model_dump(mode="json")).items()},
+        {key: str(value) for key, value in flatten(settings.model_dump(mode="json", exclude={"cluster"})).items()},
         steps,
         Tracking.from_json(dict(known.tracking)) if known and known.tracking else None,
         {"nashflow.method": settings.method.name},

@@ -5,12 +5,12 @@ from kfp import dsl
 
 @dsl.container_component
 def reporting(
-    settings: str,
     run_root: str,
+    recipe: str,
     iteration: int,
-    manifest: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
+    retries: int,
     report: dsl.Output[dsl.HTML],
+    metrics: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
     """Write the run's summary, figure and report; `iteration` is the last one."""
     return dsl.ContainerSpec(
@@ -18,8 +18,9 @@ def reporting(
         command=["python3", "-m", "nashflow.components.reporting"],
         args=[
             *("--run-root", run_root),
+            *("--recipe", recipe),
             *("--iteration", iteration),
-            *("--settings", settings),
+            *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )

@@ -1,5 +1,6 @@
 """Write the run's summary, figure and report, and end its tracking."""
 
+from ..shared.artifacts import Artifact
 from ..shared.protocol import Call, Result
 from ..shared.run import require_run
 from ..shared.tracker import Tracker
@@ -7,6 +8,8 @@ from ..shared.tracking import Tracking
 from .files import publish_report, report_unit
 from .settings import Step
 from .summary import summarise
+
+OUTPUTS = ("report", "metrics")
 
 
 def run(call: Call[Step]) -> Result:
@@ -20,4 +23,6 @@ def run(call: Call[Step]) -> Result:
     contents = {name: manifest.read(call.store, name) for name in manifest.files}
     tracker = Tracker(Tracking.from_json(dict(known.tracking)) if known.tracking else None)
     tracker.close("FINISHED", contents)
-    return Result(manifest, skipped=skipped, documents={"report": contents["report.html"]})
+    file = manifest.files["report.html"]
+    place = {"uri": call.store.location(file.key), "digest": file.sha256}
+    return Result(manifest, skipped, {"report": Artifact(contents["report.html"], place)})

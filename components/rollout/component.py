@@ -5,25 +5,26 @@ from kfp import dsl
 
 @dsl.container_component
 def rollout(
-    settings: str,
     run_root: str,
+    recipe: str,
     iteration: int,
     phase: str,
     shard: int,
-    policy: dsl.Input[dsl.Artifact],
-    manifest: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
+    retries: int,
+    policy: dsl.Input[dsl.Model],
+    responses: dsl.Output[dsl.Dataset],
 ) -> dsl.ContainerSpec:
-    """Sample K responses per prompt of one shard; `policy` is the manifest of the policy that was made last."""
+    """Sample K responses per prompt of one shard; `policy` is the one that was made last."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.rollout"],
         args=[
             *("--run-root", run_root),
+            *("--recipe", recipe),
             *("--iteration", iteration),
             *("--phase", phase),
             *("--shard", shard),
-            *("--settings", settings),
+            *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )

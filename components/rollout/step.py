@@ -9,13 +9,15 @@ from ..engines.rollouts import given_rows, sample_rows
 from ..methods import phase_of
 from ..methods.phases import Phase
 from ..shared import layout, records
+from ..shared.artifacts import records_artifact
 from ..shared.journal import Journal, discard
 from ..shared.policies import LocalPolicy, open_policy
 from ..shared.protocol import Call, Result
-from ..shared.units import Unit, require_manifest
+from ..shared.units import Manifest, Unit, require_manifest
 from .settings import Step
 
 VERSION = 1
+OUTPUTS = ("responses",)
 
 
 def run(call: Call[Step]) -> Result:
@@ -34,7 +36,7 @@ def run(call: Call[Step]) -> Result:
     )
     if manifest := unit.finished():
         discard(unit)
-        return Result(manifest, skipped=True)
+        return _result(call, manifest, skipped=True)
     started = time.time()
     table = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
     with Journal(unit) as journal:
@@ -48,7 +50,11 @@ def run(call: Call[Step]) -> Result:
     rollouts = (records.table(rows, records.ROLLOUTS), records.ROLLOUTS)
     manifest = unit.publish_records({"rollouts": rollouts}, _metrics(rows), started)
     discard(unit)
-    return Result(manifest)
+    return _result(call, manifest)
+
+
+def _result(call: Call[Step], manifest: Manifest, skipped: bool = False) -> Result:
+    return Result(manifest, skipped, {"responses": records_artifact(call.store, manifest, "rollouts")})
 
 
 def _batches(

@@ -21,6 +21,7 @@ from . import layout
 from .errors import UserError
 from .store import Store
 
+OWNER = "NASHFLOW_OWNER"
 PROCESS_TTL_SECONDS, TTL_SECONDS = 600.0, 24 * 3600.0
 """How long a lock lasts unless it is renewed: a process's, and a cluster's run's."""
 _RENEW_SECONDS = 60.0
@@ -62,9 +63,12 @@ def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -
 
 
 def holder_by(flags: Mapping[str, str]) -> tuple[str, str]:
-    """The owner, and its job, by the flags of a step that takes or gives back the lock."""
+    """The owner, and its job, by the flags of a step that takes or gives back the lock.
+
+    `nashflow run` holds the lock itself, and names the owner by NASHFLOW_OWNER in the environment.
+    """
     job = flags["job-id"]
-    return flags["owner"] or job or "by hand", job
+    return os.environ.get(OWNER) or flags["takes-over"] or job or "by hand", job
 
 
 def held_by(store: Store) -> tuple[str, str]:

@@ -1,30 +1,32 @@
 """The step protocol: flags in, outputs and an exit code out.
 
     python3 -m nashflow.components.<step> --run-root … --iteration … --phase … --shard …
-            --settings '{…}' --executor-input '{{$}}'
+            --recipe <digest> --retries … --executor-input '{{$}}'
 
-Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 75: the disk is full, one line. 143:
-SIGTERM. Anything but 0 and 2 may be retried.
+`--recipe` is the digest of a recipe that preparation has written under the run root; preparation alone is given the
+recipe itself, as JSON. Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 75: the disk is
+full, one line. 143: SIGTERM. Anything but 0 and 2 may be retried, as `--retries` says: see entry.py.
 """
 
 import argparse
 import errno
+import importlib
 import json
-import math
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 from pydantic import Field
 
-from . import lock
+from . import lock, recipes
+from .artifacts import Artifact, metrics_artifact, numbers
 from .errors import UserError
-from .settings import Settings
+from .settings import SHAPES_GRAPH, Part
 from .store import Store, open_store
 from .units import Manifest
 
@@ -36,7 +38,7 @@ USER_ERROR, TRY_AGAIN, TERMINATED = 2, 75, 143
 SettingsT = TypeVar("SettingsT", bound="StepSettings")
 
 
-class StepRun(Settings):
+class StepRun(Part):
     """What every step needs of the recipe's `run` section."""
 
     seed: int = 0
@@ -45,17 +47,17 @@ class StepRun(Settings):
     """CPU threads of every step; results repeat bit by bit for one number of threads."""
 
 
-class StepPrompts(Settings):
+class StepPrompts(Part):
     """What steps after preparation need of the recipe's `prompts` section."""
 
-    shards: int = Field(1, ge=1)
+    shards: Annotated[int, SHAPES_GRAPH] = Field(1, ge=1)
     """Shards of every iteration's prompts; they are worked on in parallel."""
 
 
-class StepSettings(Settings):
+class StepSettings(Part):
     """Settings of one step: the sections of the recipe that it reads."""
 
-    run: StepRun
+    run: StepRun = StepRun()
 
 
 @dataclass(frozen=True)
@@ -75,40 +77,64 @@ class Call(Generic[SettingsT]):
 class Result:
     """What a step hands to the orchestrator."""
 
-    manifest: Manifest
+    manifest: Manifest | None = None
+    """The unit that it made or found; closing and continuation make none."""
     skipped: bool = False
     """Whether the unit was found finished."""
+    artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    """Output artifacts by name."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Output parameters by name."""
-    documents: Mapping[str, bytes] = field(default_factory=dict)
-    """Contents of further output artifacts by name."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What the call measured besides the unit's metrics."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Everything that was measured."""
+        return {**(self.manifest.metrics if self.manifest else {}), **self.figures}
 
 
-def main(
-    step: str, settings: type[SettingsT], run: Callable[[Call[SettingsT]], Result], flags: Sequence[str] = ()
-) -> NoReturn:
-    """The entry point of a step's module: parse, run, write the outputs, exit."""
+def main(package: str, arguments: Sequence[str]) -> NoReturn:
+    """Run the step of a package to its end: parse its arguments, work, write the outputs, exit.
+
+    The package's module `step` has the settings' class `Step`, the function `run` and, where it has flags of its own,
+    their names `FLAGS`.
+    """
     signal.signal(signal.SIGTERM, _terminate)
+    name = package.rpartition(".")[2]
     try:
-        arguments = parser(step, flags).parse_args()
-        parsed = settings.parse(_json(arguments.settings), "--settings")
-        _pin_threads(parsed.run.threads)
-        executor_input = json.loads(arguments.executor_input or "{}")
-        own = {flag: getattr(arguments, flag.replace("-", "_")) for flag in flags}
-        store = open_store(arguments.run_root.replace(JOB, own.get("job-id", "")))
-        call = Call(store, arguments.iteration, arguments.phase, arguments.shard, parsed, own)
+        step = importlib.import_module(f"{package}.step")
+        flags: Sequence[str] = getattr(step, "FLAGS", ())
+        given = parser(name, flags).parse_args(arguments)
+        own = {flag: getattr(given, flag.replace("-", "_")) for flag in flags}
+        store = open_store(given.run_root.replace(JOB, own.get("job-id", "")))
+        settings = step.Step.parse(_recipe(store, given.recipe), "--recipe")
+        _pin_threads(settings.run.threads)
+        executor_input = json.loads(given.executor_input or "{}")
+        call = Call(store, given.iteration, given.phase, given.shard, settings, own)
         started = time.monotonic()
         with lock.renewing(store):
-            result = run(call)
-        _write_outputs(executor_input, result, store)
-        print(json.dumps(_line(step, call, result, time.monotonic() - started)), flush=True)
+            result = step.run(call)
+        _write_outputs(executor_input, result)
+        print(json.dumps(_line(name, call, result, time.monotonic() - started)), flush=True)
     except UserError as error:
-        _fail(step, str(error), USER_ERROR)
+        _fail(name, str(error), USER_ERROR)
     except Exception as error:
         if disk_is_full(error):
-            _fail(step, f"no space left on the device ({error}); free some and run the same command again", TRY_AGAIN)
+            _fail(name, f"no space left on the device ({error}); free some and run the same command again", TRY_AGAIN)
         raise
     sys.exit(0)
+
+
+def _recipe(store: Store, text: str) -> Mapping[str, Any]:
+    """The recipe that `--recipe` is, or names; an empty one where it is left out, which closing does."""
+    if text and not text.startswith("{"):
+        return recipes.read(store, text)
+    try:
+        recipe: Mapping[str, Any] = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise UserError(f"--recipe: not JSON: {error}") from None
+    return recipe
 
 
 def _fail(step: str, line: str, code: int) -> NoReturn:
@@ -139,18 +165,12 @@ def parser(
     made.add_argument("--iteration", type=int, default=0, help="1, 2, …; 0 is the reference")
     made.add_argument("--phase", default="", help="the method's name for the phase")
     made.add_argument("--shard", type=int, default=0, help="index of the shard of prompts")
-    made.add_argument("--settings", required=True, help="the step's settings, a JSON object")
+    made.add_argument("--recipe", default="", help="digest of the recipe under the run root; for preparation its JSON")
+    made.add_argument("--retries", type=float, default=0, help="further attempts of one that failed")
     made.add_argument("--executor-input", default="", help="KFP's executor input, JSON")
     for flag in flags:
         made.add_argument(f"--{flag}", default="")
     return made
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--settings: not JSON: {error}") from None
 
 
 def _pin_threads(threads: int) -> None:
@@ -162,47 +182,26 @@ def _pin_threads(threads: int) -> None:
 
 def _line(step: str, call: Call[Any], result: Result, seconds: float) -> dict[str, Any]:
     place = {"step": step, "iteration": call.iteration, "phase": call.phase, "shard": call.shard}
-    return {**place, "skipped": result.skipped, "seconds": round(seconds, 3), "metrics": _scalars(result)}
+    return {**place, "skipped": result.skipped, "seconds": round(seconds, 3), "metrics": numbers(result.metrics)}
 
 
-def _write_outputs(executor_input: dict[str, Any], result: Result, store: Store) -> None:
+def _write_outputs(executor_input: Mapping[str, Any], result: Result) -> None:
     """Write the step's outputs, and the artifacts' metadata to the executor output file.
 
     Kubeflow adds an output that no step declares, `executor-logs`, and writes it itself.
     """
     outputs = executor_input.get("outputs", {})
-    own = {"manifest", "metrics", *result.documents}
     for name, parameter in outputs.get("parameters", {}).items():
         _write(Path(parameter["outputFile"]), result.parameters[name].encode())
+    made = {"metrics": metrics_artifact(result.metrics), **result.artifacts}
     described = {}
     for name, listed in outputs.get("artifacts", {}).items():
-        if name not in own:
-            continue
-        artifact = listed["artifacts"][0]
-        _write(_local_path(artifact), _content(name, result))
-        described[name] = {"artifacts": [{**_identity(artifact), "metadata": _metadata(name, result, store)}]}
+        if name in made:
+            artifact = listed["artifacts"][0]
+            _write(_local_path(artifact), made[name].content)
+            described[name] = {"artifacts": [{**_identity(artifact), "metadata": dict(made[name].metadata)}]}
     if described:
         _write(Path(outputs["outputFile"]), json.dumps({"artifacts": described}).encode())
-
-
-def _content(name: str, result: Result) -> bytes:
-    if name == "metrics":
-        return json.dumps(dict(result.manifest.metrics), indent=1).encode()
-    if name == "manifest":
-        return json.dumps(result.manifest.to_json(), indent=1).encode()
-    return result.documents[name]
-
-
-def _metadata(name: str, result: Result, store: Store) -> dict[str, Any]:
-    if name == "metrics":
-        return _scalars(result)
-    return {"uri": store.location(result.manifest.unit), "digest": result.manifest.digest}
-
-
-def _scalars(result: Result) -> dict[str, float]:
-    """The metrics that are finite numbers: JSON has no NaN, and the launcher refuses it."""
-    numbers = {key: value for key, value in result.manifest.metrics.items() if isinstance(value, int | float)}
-    return {key: value for key, value in numbers.items() if math.isfinite(value)}
 
 
 def _identity(artifact: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import to_jsonable_python
 
 from .errors import UserError
 
@@ -25,17 +24,33 @@ class Settings(BaseModel):
             lines = [_explain(cls, mistake) for mistake in error.errors(include_url=False)]
             raise UserError(f"{where}: " + "; ".join(dict.fromkeys(lines))) from None
 
-    def subset(self, model: type[BaseModel]) -> dict[str, Any]:
-        """The values of the fields of `model`, all of which `self` must have, nested settings likewise, as JSON."""
-        return {name: _narrow(getattr(self, name), field.annotation) for name, field in model.model_fields.items()}
+
+WHOLE = ConfigDict(extra="forbid")
+"""Unknown keys are refused."""
 
 
-def _narrow(value: Any, annotation: Any) -> Any:
-    """`value` as JSON, cut down to the fields of `annotation` where that admits one other settings model."""
-    admitted = list(_models_in(annotation))
-    if isinstance(value, Settings) and len(admitted) == 1 and type(value) is not admitted[0]:
-        return value.subset(admitted[0])
-    return to_jsonable_python(value)
+class Part(Settings):
+    """The settings that one step reads of a recipe, or of one of its sections: what else stands there is let be.
+
+    A whole section that extends such a part sets `model_config = WHOLE`.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+
+SHAPES_GRAPH = object()
+"""Marks a field that shapes the compiled graph, in its annotation: `Annotated[int, SHAPES_GRAPH]`."""
+
+
+def graph_shaping(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of the fields that shape the graph: marked ones, and those that tell variants apart."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        if SHAPES_GRAPH in field.metadata or (len(get_args(field.annotation)) == 1 and _is_literal(field.annotation)):
+            yield key
+        else:
+            for inner in _models_in(field.annotation):
+                yield from graph_shaping(inner, f"{key}.")
 
 
 def _explain(model: type[BaseModel], mistake: Any) -> str:

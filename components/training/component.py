@@ -5,23 +5,25 @@ from kfp import dsl
 
 @dsl.container_component
 def training(
-    settings: str,
     run_root: str,
+    recipe: str,
     iteration: int,
     phase: str,
-    logprobs: dsl.Input[list[dsl.Artifact]],
-    manifest: dsl.Output[dsl.Artifact],
+    retries: int,
+    log_probabilities: dsl.Input[list[dsl.Dataset]],
+    policy: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
-    """Train on the pairs of all shards, whose manifests are `logprobs`, and publish the next policy."""
+    """Train on the pairs of all shards, and publish the next policy."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.training"],
         args=[
             *("--run-root", run_root),
+            *("--recipe", recipe),
             *("--iteration", iteration),
             *("--phase", phase),
-            *("--settings", settings),
+            *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )

@@ -1,18 +1,18 @@
 """Settings of the training step."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..methods import AnyMethod
 from ..shared.protocol import StepPrompts, StepSettings
-from ..shared.settings import Settings
+from ..shared.settings import SHAPES_GRAPH, Settings
 
 
 class TrainingSettings(Settings):
     """The recipe's `training` section: how the objective is minimised."""
 
-    engine: Literal["torch", "deepspeed"] = "torch"
+    engine: Annotated[Literal["torch", "deepspeed"], SHAPES_GRAPH] = "torch"
     """What trains: one process, or DeepSpeed's ZeRO on several accelerators."""
     learning_rate: float = Field(5e-7, gt=0.0)
     """Peak learning rate of AdamW."""

@@ -7,16 +7,18 @@ from pathlib import Path
 
 from ..methods import phase_of
 from ..shared import layout
+from ..shared.artifacts import policy_artifact
 from ..shared.models import load_causal_lm, save_policy, weights_digest
 from ..shared.policies import open_policy
 from ..shared.protocol import Call, Result
-from ..shared.units import Unit, require_manifest
+from ..shared.units import Manifest, Unit, require_manifest
 from .checkpoint import Checkpoints
 from .data import load
 from .loop import Trainer, summary
 from .settings import Step
 
 VERSION = 2
+OUTPUTS = ("policy", "metrics")
 
 
 def run(call: Call[Step]) -> Result:
@@ -42,7 +44,7 @@ def run(call: Call[Step]) -> Result:
     checkpoints = Checkpoints(call.store, layout.training(call.iteration, call.phase), unit.fingerprint[:16])
     if manifest := unit.finished():
         checkpoints.discard()
-        return Result(manifest, skipped=True)
+        return _result(call, manifest, skipped=True)
     started = time.time()
     data = load(call.store, phase, pairs, scored)
     model = load_causal_lm(start.folder, "float32")
@@ -58,4 +60,8 @@ def run(call: Call[Step]) -> Result:
         weights = {"weights": weights_digest(folder), "curves": curves}
         manifest = unit.publish_folder(folder, {**metrics, **weights}, started)
     checkpoints.discard()
-    return Result(manifest)
+    return _result(call, manifest)
+
+
+def _result(call: Call[Step], manifest: Manifest, skipped: bool = False) -> Result:
+    return Result(manifest, skipped, {"policy": policy_artifact(call.store, manifest)})

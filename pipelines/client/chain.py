@@ -20,7 +20,7 @@ def resumed(run: Any, name: str, run_root: str, version: Any = None) -> Any:
 
     It shares the other's lock, which has not run out yet.
     """
-    given = dict(run.runtime_config.parameters or {}) | {"run_root": run_root, "owner": owner_of(run)}
+    given = dict(run.runtime_config.parameters or {}) | {"run_root": run_root, "takes_over": owner_of(run)}
     return kfp_server_api.V2beta1Run(
         display_name=name,
         description=f"goes on with {run.display_name} ({run.run_id})",
@@ -113,4 +113,4 @@ def _went_wrong(run: Any) -> bool:
 def owner_of(run: Any) -> str:
     """Who holds the lock of a run's run root: the first of the runs that go on under it."""
     given = (run.runtime_config.parameters or {}) if run.runtime_config else {}
-    return str(given.get("owner") or run.run_id)
+    return str(given.get("takes_over") or run.run_id)

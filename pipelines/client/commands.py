@@ -49,12 +49,12 @@ def submit(
     ] = None,
 ) -> None:
     """Start a run of a recipe on Kubeflow Pipelines. Exit code with --wait: 0 succeeded, 1 did not, 75 server away."""
-    from ..recipe import load_recipe
+    from ..recipe import load_for_runs
     from .submission import submit as start
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded, settings = load_for_runs(recipe, overrides or [])
     connection = _connect(access)
-    run = start(connection, loaded, run_root, experiment, service_account, package, first_iteration, name)
+    run = start(connection, loaded, run_root, experiment, service_account, package, first_iteration, name, settings)
     _go_on(connection, run, wait)
 
 

@@ -10,6 +10,7 @@ from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import JOB
 
 from ..compiled import read_graph
+from ..description import described
 from ..graph import compile_graph
 from ..recipe import Recipe
 
@@ -27,6 +28,8 @@ class Package:
     """Default by parameter."""
     service_account: str
     """The recipe's `cluster.service_account`."""
+    description: str
+    """What the recipe is, for people."""
 
 
 def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
@@ -48,6 +51,7 @@ def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
         digest_json([ir, graph.platform])[:16],
         defaults,
         recipe.cluster.service_account,
+        described(recipe, first),
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ from nashflow.components.shared.errors import UserError
 from .connection import Connection, NotFound
 from .creation import create_once
 
-_OWNER, _REPLACED = "nashflow-owner", "nashflow-replaces"
+_DECLARED = re.compile(r'; declared by (?P<owner>"(?:[^"\\]|\\.)*")(?:; fires in the place of (?P<replaced>[^;]+))?$')
 
 
 def list_recurring(connection: Connection, name: str = "") -> list[Any]:
@@ -27,15 +28,26 @@ def named(runs: Iterable[Any], name: str) -> list[Any]:
     return [run for run in runs if not name or run.display_name == name]
 
 
-def describe(owner: str, replaced: Iterable[Any] = ()) -> str:
-    """The description of a recurring run: whose it is, and in whose place it shall fire."""
-    ids = [run.recurring_run_id for run in replaced]
-    return json.dumps({_OWNER: owner} | ({_REPLACED: ids} if ids else {}))
+def describe(description: str, owner: str) -> str:
+    """The description of a recurring run: what it runs, and who has declared it."""
+    return f"{description}; declared by {json.dumps(owner)}"
+
+
+def replacing(description: str, replaced: Iterable[Any]) -> str:
+    """The description of a recurring run that shall fire in the place of others."""
+    return f"{description}; fires in the place of {', '.join(run.recurring_run_id for run in replaced)}"
 
 
 def owner_of(run: Any) -> str | None:
     """Who declared a recurring run, as its description says; None if nobody did."""
-    return _description(run).get(_OWNER)
+    found = _DECLARED.search(run.description or "")
+    return str(json.loads(found["owner"])) if found else None
+
+
+def _replaced(run: Any) -> set[str]:
+    """Ids of the recurring runs in whose place one shall fire."""
+    found = _DECLARED.search(run.description or "")
+    return set((found["replaced"] or "").split(", ")) if found else set()
 
 
 def check_owner(runs: Iterable[Any], owner: str) -> None:
@@ -58,7 +70,7 @@ def is_enabled(run: Any) -> bool:
 def shall_fire(runs: Iterable[Any]) -> bool:
     """Whether recurring runs of one name fire, or would if a change had not been interrupted."""
     there = {run.recurring_run_id: run for run in runs}
-    return any(is_enabled(run) or there.keys() & _description(run).get(_REPLACED, []) for run in there.values())
+    return any(is_enabled(run) or there.keys() & _replaced(run) for run in there.values())
 
 
 def alike(runs: Iterable[Any], run: Any) -> list[Any]:
@@ -96,15 +108,6 @@ def delete(connection: Connection, run: Any) -> None:
     method = connection.client.recurring_runs.recurring_run_service_delete_recurring_run
     with contextlib.suppress(NotFound):  # an answer may have been lost
         connection.call(method, recurring_run_id=run.recurring_run_id)
-
-
-def _description(run: Any) -> dict[str, Any]:
-    """What nashflow has written into a recurring run's description; empty if it is somebody else's."""
-    try:
-        description = json.loads(run.description or "")
-    except ValueError:
-        return {}
-    return description if isinstance(description, dict) else {}
 
 
 def _meaning(run: Any, other: Any = None) -> tuple[Any, ...]:

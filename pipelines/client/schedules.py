@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.settings import Settings
 
-from ..recipe import load_recipe
+from ..recipe import load_for_runs
 from .connection import Connection, NotFound
 from .cron import check_cron
 from .package import Package, compile_package, firing_root_of
@@ -27,10 +27,11 @@ from .recurring import (
     list_recurring,
     named,
     owner_of,
+    replacing,
     shall_fire,
 )
 from .recurring import delete as delete_recurring
-from .submission import experiment_id, tracked_in, upload
+from .submission import experiment_id, tracked_in, upload, with_set
 
 
 class Schedule(Settings):
@@ -100,11 +101,11 @@ def reconcile(
     for schedule in schedules:
         check_owner(named(known, schedule.name), owner)
     with TemporaryDirectory(prefix="nashflow-schedule-") as folder:
-        packages = [
-            compile_package(load_recipe(schedule.recipe, schedule.set), Path(folder, f"{number}.yaml"))
-            for number, schedule in enumerate(schedules)
-        ]
-        wanted = list(zip(schedules, packages, map(_parameters, schedules, packages), strict=True))
+        wanted = []
+        for number, schedule in enumerate(schedules):
+            recipe, settings = load_for_runs(schedule.recipe, schedule.set)
+            package = compile_package(recipe, Path(folder, f"{number}.yaml"))
+            wanted.append((schedule, package, _parameters(schedule, package, settings)))
         done = {
             schedule.name: _make(
                 connection,
@@ -149,18 +150,16 @@ def _existing(connection: Connection, name: str, owner: str) -> list[Any]:
     return found
 
 
-def _parameters(schedule: Schedule, package: Package) -> dict[str, str]:
-    parameters = {"run_root": firing_root_of(package, schedule.run_root)}
-    if "only_new_prompts" in package.defaults:
-        parameters["only_new_prompts"] = "true" if schedule.only_new_prompts else "false"
-    return parameters
+def _parameters(schedule: Schedule, package: Package, settings: str) -> dict[str, Any]:
+    root = firing_root_of(package, schedule.run_root)
+    return {"run_root": root, "set": settings, "only_new_prompts": schedule.only_new_prompts}
 
 
-def _body(connection: Connection, schedule: Schedule, package: Package, parameters: dict[str, str], owner: str) -> Any:
+def _body(connection: Connection, schedule: Schedule, package: Package, parameters: dict[str, Any], owner: str) -> Any:
     """The recurring run, as the API has it; it does not fire yet."""
     return kfp_server_api.V2beta1RecurringRun(
         display_name=schedule.name,
-        description=describe(owner),
+        description=describe(with_set(package.description, parameters["set"]), owner),
         experiment_id=experiment_id(connection, schedule.experiment),
         pipeline_version_reference=upload(connection, package).reference,
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=parameters),
@@ -201,7 +200,7 @@ def _make(connection: Connection, body: Any, paused: bool | None, existing: Sequ
 def _replace(connection: Connection, body: Any, fires: bool, existing: Sequence[Any]) -> list[Any]:
     """Create a recurring run; it, and those of the same meaning that somebody else has made meanwhile."""
     if fires and existing:
-        body.description = describe(owner_of(body) or "", existing)
+        body.description = replacing(body.description, existing)
     elif fires:
         body.mode = kfp_server_api.RecurringRunMode.ENABLE
     new = create(connection, body)

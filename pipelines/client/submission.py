@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import kfp_server_api
 
 from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.protocol import JOB
 
 from ..recipe import Recipe
 from .clock import known
@@ -44,10 +45,12 @@ def submit(
     package: Path | None = None,
     first: int = 1,
     name: str = "",
+    settings: str = "",
 ) -> Any:
     """Start a run of a recipe, from iteration `first` on; the run. `package` is where the compiled pipeline is kept.
 
-    A run of this `name` that there is already is the one.
+    `settings` are the run's own, besides the recipe's. `{job}` in the run root becomes the run's name. A run of this
+    `name` that there is already is the one.
 
     Raises:
         UserError: the recipe, the run root or a right is missing; the name is another recipe's run's.
@@ -55,15 +58,17 @@ def submit(
     """
     with TemporaryDirectory(prefix="nashflow-submit-") as folder:
         compiled = compile_package(recipe, package or Path(folder, "pipeline.yaml"), first)
-        root = run_root_of(compiled, run_root)
+        display_name = name or unique_name(compiled.name)
+        root = run_root_of(compiled, run_root).replace(JOB, display_name)
         uploaded = upload(connection, compiled)
     run = start_run(
         connection,
         kfp_server_api.V2beta1Run(
-            display_name=name or unique_name(compiled.name),
+            display_name=display_name,
+            description=with_set(compiled.description, settings),
             experiment_id=experiment_id(connection, experiment),
             pipeline_version_reference=uploaded.reference,
-            runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"run_root": root}),
+            runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"run_root": root, "set": settings}),
             service_account=service_account or compiled.service_account or None,
             plugins_input=tracked_in(experiment),
         ),
@@ -71,6 +76,11 @@ def submit(
     if not run.pipeline_version_reference or run.pipeline_version_reference.pipeline_version_id != uploaded.version_id:
         raise UserError(f"--name {name}: is a run of another recipe, or of other settings: choose another name")
     return run
+
+
+def with_set(description: str, settings: str) -> str:
+    """A recipe's description with what was set for one run, or one schedule, of it."""
+    return f"{description}; set {settings}" if settings else description
 
 
 def upload(connection: Connection, package: Package) -> Uploaded:
@@ -95,6 +105,7 @@ def upload(connection: Connection, package: Package) -> Uploaded:
         connection.client.pipeline_uploads.upload_pipeline_version,
         str(package.file),
         name=package.version,
+        description=package.description,
         pipelineid=pipeline.pipeline_id,
     )
     return Uploaded(pipeline.pipeline_id, version.pipeline_version_id)

@@ -1,9 +1,6 @@
 """Entry point: `python3 -m nashflow.pipelines.continuation`."""
 
-from nashflow.components.shared.protocol import main
-
-from ..recipe import Recipe
-from .step import FLAGS, run
+from nashflow.components.shared.entry import enter
 
 if __name__ == "__main__":
-    main("continuation", Recipe, run, FLAGS)
+    enter("nashflow.pipelines.continuation")

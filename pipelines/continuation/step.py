@@ -1,22 +1,19 @@
 """Submit the next run of a chain, from inside the cluster: the last task of every run of it but the last."""
 
 import os
-import time
 
 from nashflow.components.shared.protocol import Call, Result
-from nashflow.components.shared.units import Manifest
 
 from ..client.access import Access
 from ..client.chain import submit_next
 from ..client.connection import connect
-from ..recipe import Recipe
+from ..recipe import Recipe as Step
 
-VERSION = 1
 FLAGS = ("job-id",)
 """`--job-id`: KFP's, which is the id of the run that this task is of."""
 
 
-def run(call: Call[Recipe]) -> Result:
+def run(call: Call[Step]) -> Result:
     """Submit the run of `--iteration` and those after it, under the same run root; a repeated call submits nothing.
 
     The API server is the cluster's own, unless KF_PIPELINES_ENDPOINT names one; the token is the projected one that
@@ -28,5 +25,4 @@ def run(call: Call[Recipe]) -> Result:
     connection = connect(Access(os.environ.get("KF_PIPELINES_ENDPOINT", "")))
     made = submit_next(connection, call.settings, call.iteration, call.flags["job-id"], call.store.uri)
     print(f"{made.display_name}: {connection.link(made.run_id)}", flush=True)
-    now = int(time.time() * 1000)
-    return Result(Manifest("continuation", VERSION, "", "", {}, {}, {"first_iteration": call.iteration}, 0.0, now))
+    return Result(figures={"first_iteration": call.iteration})

@@ -1,6 +1,5 @@
 """What lies below a prefix: every file with its size and when it was written, sorted into runs and what they share."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from nashflow.components.shared import layout, lock
+from nashflow.components.shared import layout, lock, outcome
 from nashflow.components.shared.atomic_file import HIDDEN
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.run import Run, read_run
@@ -18,7 +17,7 @@ from nashflow.components.shared.units import read_manifest
 
 MANIFEST = ".manifest.json"
 _PREPARATION = "preparation"
-_FOLDERS = ("iterations/", "policies/", "report/")
+_FOLDERS = ("iterations/", "policies/", "recipes/", "report/")
 _FILES = (layout.RUN, layout.LOCK, _PREPARATION + MANIFEST)
 _MARKS = (_PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
 """Units of preparation."""
@@ -72,7 +71,7 @@ class RunRoot:
     def _is_mark(self, key: str) -> bool:
         """Whether it is a manifest of ours, or the outcome of a run: others have files of these names too."""
         if key == layout.OUTCOME:
-            return _is_outcome(self.store)
+            return outcome.read(self.store) is not None
         unit = key.removesuffix(MANIFEST)
         if not any(fnmatchcase(key, f"{known}{MANIFEST}") for known in _MARKS):
             return False
@@ -94,8 +93,8 @@ class RunRoot:
 
         A run whose pods wait for a node may write nothing for days, and its lock lapses meanwhile.
         """
-        outcome = self.entries.get(layout.OUTCOME)
-        closed = outcome is not None and outcome.modified >= self.written
+        left = self.entries.get(layout.OUTCOME)
+        closed = left is not None and left.modified >= self.written
         return layout.LOCK not in self.entries and (closed or self.finished)
 
     @property
@@ -141,13 +140,6 @@ def take(prefix: Store) -> Inventory:
     shared = {f"{name}/{key}": entry for name in _SHARED for key, entry in folders.pop(name, {}).items()}
     roots = (RunRoot(prefix.at(name), found) for name, found in sorted(folders.items()))
     return Inventory(prefix, tuple(root for root in roots if root.mark), shared, frozenset(folders))
-
-
-def _is_outcome(store: Store) -> bool:
-    try:
-        return set(json.loads(store.read(layout.OUTCOME))) == {"succeeded", "error", "job", "ended"}
-    except (FileNotFoundError, ValueError, TypeError):
-        return False
 
 
 def entries(store: Store) -> Iterator[tuple[str, Entry]]:

@@ -24,12 +24,12 @@ UNIT = "iterations/002/main/rollouts/00001"
 def start(
     run_root: str, toy: dict[str, Any] | str, *more: str, threads: Any = 1, **environment: str
 ) -> subprocess.Popen[str]:
-    """The toy step's process; `toy`: its settings' section, or the whole text of `--settings`."""
+    """The toy step's process; `toy`: its settings' section, or the whole text of `--recipe`."""
     settings = toy if isinstance(toy, str) else json.dumps({"run": {"seed": 7, "threads": threads}, "toy": toy})
-    flags = {"run-root": run_root, "iteration": "2", "phase": "main", "shard": "1", "settings": settings}
+    flags = {"run-root": run_root, "iteration": "2", "phase": "main", "shard": "1", "recipe": settings}
     arguments = [argument for flag, value in flags.items() for argument in (f"--{flag}", value)]
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.fixtures.toy_step", *arguments, "--colour", "red", *more],
+        [sys.executable, "-m", "tests.fixtures.toy", *arguments, "--colour", "red", *more],
         cwd=ROOT,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
@@ -74,7 +74,6 @@ def executor_input(folder: Path) -> dict[str, Any]:
             "parameters": {name: {"outputFile": str(folder / "parameters" / name)} for name in ("run-root", "go")},
             "artifacts": {
                 "metrics": artifact("metrics", "Metrics"),
-                "manifest": artifact("manifest", "Artifact"),
                 "report": artifact("report", "HTML", customPath=str(folder / "custom" / "report.html")),
             },
             "outputFile": str(folder / "executor_output.json"),
@@ -89,7 +88,7 @@ def test_an_output_that_kubeflow_adds_is_left_to_it(root: str, tmp_path: Path) -
     assert (code, err) == (0, "")
     assert not Path(uri).exists()
     described = json.loads(Path(given["outputs"]["outputFile"]).read_text())["artifacts"]
-    assert described.keys() == {"metrics", "manifest", "report"}
+    assert described.keys() == {"metrics", "report"}
 
 
 def test_a_step_writes_every_output_and_again_when_there_is_nothing_to_do(root: str, tmp_path: Path) -> None:
@@ -99,22 +98,17 @@ def test_a_step_writes_every_output_and_again_when_there_is_nothing_to_do(root: 
         code, out, err = step(root, {}, "--executor-input", json.dumps(executor_input(folder)), threads=2.0)
         assert (code, err) == (0, "")
         lines.append(json.loads(out))
-        manifest = read_manifest(open_store(root), UNIT)
-        assert manifest is not None
         assert (folder / "parameters" / "run-root").read_text() == root
         assert (folder / "parameters" / "go").read_text() == "true"
         assert (folder / "custom" / "report.html").read_bytes() == b"<html>"
         assert json.loads((folder / "outputs" / "metrics").read_text())["threads"] == "2"
-        assert json.loads((folder / "outputs" / "manifest").read_text())["files"] == manifest.to_json()["files"]
         written = json.loads((folder / "executor_output.json").read_text(), parse_constant=pytest.fail)
-        unit = {"uri": f"{root}/{UNIT}", "digest": manifest.digest}
         assert written == {
             "artifacts": {
                 name: {"artifacts": [{"name": name, "uri": str(folder / "outputs" / name), "metadata": metadata}]}
                 for name, metadata in {
                     "metrics": {"rows": 4, "resumed": 0},
-                    "manifest": unit,
-                    "report": unit,
+                    "report": {"uri": "report.html"},
                 }.items()
             }
         }
@@ -153,17 +147,21 @@ def test_the_launcher_collects_an_artifact_where_its_uri_says(artifact: dict[str
 
 MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     ({"trouble": "user"}, "prompts.jsonl: line 3 lacks the prompt: set prompts.field"),
-    ({"learnin_rate": 1}, "--settings: toy.learnin_rate: unknown key; did you mean toy.learning_rate?"),
+    ({"learnin_rate": 1}, "--recipe: toy.learnin_rate: unknown key; did you mean toy.learning_rate?"),
     (
         '{"run": {"threads": 0}, "toy": {"rows": "x"}}',
-        "--settings: run.threads: Input should be greater than or equal to 1, not 0; "
+        "--recipe: run.threads: Input should be greater than or equal to 1, not 0; "
         "toy.rows: Input should be a valid integer, unable to parse string as an integer, not 'x'",
     ),
     (
         "{'run': {}}",
-        "--settings: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        "--recipe: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
     ),
-    ("[]", "--settings: keys and values are wanted here, not []"),
+    (
+        "0123456789abcdef",
+        "--recipe 0123456789abcdef: {root}/recipes/0123456789abcdef.json is not there: preparation "
+        "writes it; run that first",
+    ),
 ]
 
 
@@ -171,7 +169,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
 def test_a_mistake_of_the_user_is_one_line_and_nothing_half_written(
     toy: dict[str, Any] | str, line: str, root: str
 ) -> None:
-    assert step(root, toy) == (2, "", f"toy: {line}\n")
+    assert step(root, toy) == (2, "", f"toy: {line.replace('{root}', root)}\n")
     assert not Path(root).exists()
 
 

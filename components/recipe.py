@@ -1,0 +1,120 @@
+"""A recipe: the steps' settings composed. The client and preparation read the same class."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from .engines.settings import GenerationSettings, ScoringSettings
+from .evaluation.settings import EvaluationSettings
+from .judging.settings import JudgingSettings
+from .methods import AnyMethod
+from .oracles.settings import AnyOracle
+from .preparation.settings import (
+    AnyPolicy,
+    PromptSettings,
+    RunSettings,
+    check_given,
+    check_one_world,
+    check_sampling,
+)
+from .shared.errors import UserError
+from .shared.protocol import StepSettings
+from .shared.settings import SHAPES_GRAPH, WHOLE, graph_shaping
+from .training.settings import TrainingSettings
+
+
+class Recipe(StepSettings):
+    """Everything about a run. Each section is the settings of the step or part that owns it."""
+
+    model_config = WHOLE
+
+    run: Annotated[RunSettings, SHAPES_GRAPH]
+    method: AnyMethod
+    policy: AnyPolicy
+    prompts: PromptSettings
+    oracle: AnyOracle
+    rollout: GenerationSettings = GenerationSettings()
+    judging: JudgingSettings = JudgingSettings()
+    logprobs: ScoringSettings = ScoringSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    cluster: Annotated[Any, SHAPES_GRAPH] = Field(default_factory=dict)
+    """Where and with what the steps of a submitted run run: the client's, which no step reads."""
+
+    @model_validator(mode="after")
+    def _one_world(self) -> Self:
+        check_one_world(self.policy, self.prompts, self.oracle, self.evaluation.benchmarks)
+        check_given(self.method, self.prompts)
+        check_sampling(self.method, self.rollout.engine)
+        return self
+
+    @property
+    def tasks(self) -> list[list[tuple[str, bool]]]:
+        """The phases of each iteration, by which graphs are unrolled: name, and whether it has data of its own."""
+        iterations = range(1, self.run.iterations + 1)
+        return [[(phase.name, not phase.data_from) for phase in self.method.phases(t)] for t in iterations]
+
+
+def override(data: dict[str, Any], setting: str) -> None:
+    """Set one value in a recipe's data, by a text such as `training.learning_rate=1e-6`: JSON, or YAML.
+
+    Raises:
+        UserError: the text is no such setting.
+    """
+    key, equals, text = setting.partition("=")
+    *sections, last = key.strip().split(".")
+    if not equals or not sections or not last:
+        raise UserError(f"--set {setting}: give section.key=value, such as training.learning_rate=1e-6")
+    place = data
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise UserError(f"--set {setting}: {section} is a value, not a section")
+    place[last] = _value(setting, text)
+
+
+def _value(setting: str, text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        pass
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {setting}: {text!r} is not a YAML value") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def shapes_graph(setting: str) -> bool:
+    """Whether a setting such as `method.name=egpo` changes which tasks a graph has, or what they ask of a cluster."""
+    key = f"{setting.partition('=')[0].strip()}."
+    return any(f"{shaping}.".startswith(key) or key.startswith(f"{shaping}.") for shaping in graph_shaping(Recipe))
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe of a compiled graph with settings of one run of it.
+
+    Raises:
+        UserError: no such setting, a wrong value, or one that the graph cannot follow; names it.
+    """
+    data = recipe.model_dump(mode="json")
+    for setting in settings:
+        if shapes_graph(setting):
+            raise UserError(_too_late(setting))
+        override(data, setting)
+    changed = type(recipe).parse(data, "set")
+    if changed.tasks != recipe.tasks:
+        raise UserError(_too_late(*settings))
+    return changed
+
+
+def _too_late(*settings: str) -> str:
+    keys = ", ".join(setting.partition("=")[0].strip() for setting in settings)
+    how = " ".join(f"--set {setting}" for setting in settings)
+    return f"set: {keys} would change the graph, which is compiled: compile or submit the recipe anew with {how}"

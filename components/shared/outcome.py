@@ -1,0 +1,38 @@
+"""`report/outcome.json`: what became of a run, for people and programs that did not watch it."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from . import layout
+from .store import Store
+
+Word = Literal["succeeded", "failed", "cancelled", "skipped"]
+"""skipped: a firing of a schedule that found too few new prompts."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    outcome: Word
+    reason: str
+    """In words, where there is one."""
+    job: str
+    """Id of the KFP run that ended so; empty for a run on this machine."""
+    ended: float
+    """Seconds since the epoch."""
+
+
+def write(store: Store, word: Word, reason: str, job: str) -> None:
+    """Keep what became of the run under a run root, now."""
+    store.write(layout.OUTCOME, json.dumps(asdict(Outcome(word, reason, job, time.time())), indent=1).encode())
+
+
+def read(store: Store) -> Outcome | None:
+    """What became of the run under a run root; None while it goes on, or where somebody else's file is in its place."""
+    try:
+        return Outcome(**json.loads(store.read(layout.OUTCOME)))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
