@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +31,8 @@ from .recipe import Recipe
 from .slimming import slim
 
 _LONGEST_RECIPE = 64_000
+_OF_SHARDS = ("rollout", "judging", "logprobs")
+_DATA = ("responses", "comparisons", "pairs", "log_probabilities")
 
 
 def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
@@ -153,35 +155,45 @@ class _Tasks:
         An iteration begins when the policy that it begins with is `evaluated`.
         """
         where: dict[str, Any] = {"iteration": iteration, "phase": phase.name}
-        with self._shards(where) as (shard, gathered):
-            source = policy
+        with self._shards(where) as shard:
+            made, last = policy, None
             if not phase.data_from:
                 sampled = self._add(rollout, **where, shard=shard, policy=policy).after(evaluated)
-                judged = self._add(judging, **where, shard=shard, responses=sampled.outputs["responses"])
-                source = judged.outputs["pairs"]
-            scored = self._add(logprobs, **where, shard=shard, source=source)
-        found = gathered(scored.outputs["log_probabilities"])
-        return self._add(training, **where, log_probabilities=found).outputs["policy"]
+                judged = self._add(judging, **where, shard=shard, responses=_output(sampled, "responses")).after(
+                    sampled
+                )
+                made, last = _output(judged, "pairs"), judged
+            scored = self._add(logprobs, **where, shard=shard, source=made)
+            scored = scored.after(last) if last else scored
+        trained = self._add(training, **where, scored=_output(scored, "log_probabilities")).after(scored)
+        return trained.outputs["policy"]
 
     @contextmanager
-    def _shards(self, where: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    def _shards(self, where: dict[str, Any]) -> Iterator[Any]:
         """A loop over the shards, unless there is one: then a level less to click through, and no driver for it."""
-        count = self._recipe.prompts.shards
+        count, cluster = self._recipe.prompts.shards, self._recipe.cluster
         if count == 1:
-            yield 0, lambda artifact: artifact
+            yield 0
             return
-        loop = dsl.ParallelFor(
-            items=list(range(count)), name=f"shards {_place(where)}", parallelism=self._recipe.cluster.parallelism
-        )
-        with loop as shard:
-            yield shard, dsl.Collected
+        items, name = list(range(count)), f"shards {_place(where)}"
+        with dsl.ParallelFor(items, name=name, parallelism=cluster.parallelism) as shard:
+            yield shard
 
     def _add(self, component: Any, name: str = "", **arguments: Any) -> Any:
-        """A task of a step, named and placed."""
-        step = component.component_spec.name
-        task = _named(component, name or _name(step, arguments), self._recipe.prompts.shards)(
-            run_root=self._prepared.outputs["resolved_run_root"],
-            recipe=self._prepared.outputs["digest"],
+        """A task of a step, named and placed.
+
+        Where there are several shards, their steps have no artifacts, each of which would take half a kilobyte of the
+        workflow's status: training hands out the data of all shards. Steps find their data in the store.
+        """
+        step, sharded = component.component_spec.name, self._recipe.prompts.shards > 1
+        if step in _OF_SHARDS and sharded:
+            component = _without(component, lambda key: True)
+        elif step == "training":
+            component = _without(component, lambda key: key == "scored" if sharded else key in _DATA)
+        component = _named(component, name or _name(step, arguments))
+        arguments = {key: value for key, value in arguments.items() if key in component.component_spec.inputs}
+        task = component(
+            recipe=self._prepared.outputs["resolved"],
             retries=self._recipe.cluster.resources(step).retries,
             **arguments,
         )
@@ -194,16 +206,30 @@ def _name(step: str, arguments: dict[str, Any]) -> str:
     return "-".join([step, f"{arguments['iteration']:03d}", *filter(None, [arguments.get("phase")])])
 
 
-def _named(component: Any, name: str, shards: int) -> Any:
-    """A component after whose name KFP names the task. One shard's artifact is no list."""
-    spec = component.component_spec
-    inputs = {
-        key: dataclasses.replace(declared, is_artifact_list=declared.is_artifact_list and shards > 1)
-        for key, declared in spec.inputs.items()
-    }
+def _named(component: Any, name: str) -> Any:
+    """A component after whose name KFP names the task."""
     named = copy.copy(component)
-    named.component_spec = dataclasses.replace(spec, name=name, inputs=inputs)
+    named.component_spec = dataclasses.replace(component.component_spec, name=name)
     return named
+
+
+def _without(component: Any, leaves_out: Callable[[str], bool]) -> Any:
+    """A component without some of its artifacts, read and written."""
+    spec = component.component_spec
+    inputs = {key: each for key, each in spec.inputs.items() if not (_is_artifact(each) and leaves_out(key))}
+    outputs = {key: each for key, each in (spec.outputs or {}).items() if not (_is_artifact(each) and leaves_out(key))}
+    less = copy.copy(component)
+    less.component_spec = dataclasses.replace(spec, inputs=inputs, outputs=outputs)
+    return less
+
+
+def _is_artifact(declared: Any) -> bool:
+    return str(declared.type).startswith("system.")
+
+
+def _output(task: Any, name: str) -> Any:
+    """An output of a task, or None where its component goes without."""
+    return task.outputs.get(name)
 
 
 def _place(arguments: dict[str, Any]) -> str:

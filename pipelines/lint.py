@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import parser
+from nashflow.components.shared.protocol import parser, passed
 
 from .compiled import Graph, Json, read_graph, tasks_of
 from .names import LABEL_KEY, LABEL_VALUE
@@ -30,6 +30,8 @@ ARTIFACT = 450
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([\w-]+)'\]\}\}")
 _EXECUTOR_INPUT = "{{$}}"
+_KINDS: dict[str | None, Any] = {"NUMBER_INTEGER": 1, "NUMBER_DOUBLE": 1.0, "BOOLEAN": True}
+"""A value of each kind of parameter."""
 _WHOLE_ARGUMENTS = ("{{$.pipeline_job_uuid}}", "{{$.pipeline_job_name}}", "{{$.pipeline_task_uuid}}")
 _CONDITIONAL = ('{"Concat":', '{"IfPresent":')
 _STEP = re.compile(r"nashflow\.(?:components|pipelines)\.(\w+)")
@@ -162,13 +164,14 @@ def steps_take_their_arguments(graph: Graph) -> Iterator[str]:
         if not step:
             yield f"{label}: runs {f'{command}, which is no step' if command else 'no container'}"
             continue
-        kinds = {"NUMBER_INTEGER": "1", "NUMBER_DOUBLE": "1.0"}
         declared = part.get("inputDefinitions", {}).get("parameters", {})
-        values = {name: kinds.get(spec.get("parameterType"), "text") for name, spec in declared.items()}
-        texts = container.get("args", [])
-        arguments = [_PARAMETER.sub(lambda match, v=values: v.get(match[1], ""), text) for text in texts]  # type: ignore[misc]
+        values = {name: _KINDS.get(spec.get("parameterType"), "text") for name, spec in declared.items()}
+        texts, flags = container.get("args", []), getattr(step, "FLAGS", ())
+        arguments = [_PARAMETER.sub(lambda match, v=values: str(v.get(match[1], "")), text) for text in texts]  # type: ignore[misc]
+        if _EXECUTOR_INPUT in texts:
+            arguments = [*passed({"inputs": {"parameterValues": values}}, flags), *arguments]
         try:
-            parser(_step(container), getattr(step, "FLAGS", ()), _Strict).parse_args(arguments)
+            parser(_step(container), flags, _Strict).parse_args(arguments)
         except ValueError as error:
             yield f"{label}: its entry point refuses its arguments: {error}"
 

@@ -32,8 +32,7 @@ def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images
         task.set_retry(resources.retries, "60s", backoff_factor=2, backoff_max_duration=f"{_all_attempts(resources)}s")
     kubernetes.set_timeout(task, resources.timeout_seconds)
     kubernetes.set_security_context(task, run_as_non_root=True)
-    for key, value in {"run": recipe.run.name, "step": step}.items():
-        kubernetes.add_pod_label(task, f"nashflow/{key}", value)
+    kubernetes.add_pod_label(task, "nashflow/step", step)
     _environment(task, recipe, step)
 
 

@@ -1,51 +1,92 @@
 """Takes out of a compiled graph what repeats or means nothing: Argo keeps several copies of it in the workflow."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+Json = dict[str, Any]
+
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OLD_RESOURCES = ("cpuLimit", "cpuRequest", "memoryLimit", "memoryRequest")
 """Numbers that older backends read; newer ones take the amounts beside them."""
-_OLD_NAMES = {"configMapAsEnv": "configMapName", "secretAsEnv": "secretName"}
-"""Likewise names, beside parameters that hold them."""
+_NAMES = {
+    "configMapName": "configMapNameParameter",
+    "secretName": "secretNameParameter",
+    "constant": "pvcNameParameter",
+}
+"""Names, and parameters that hold the same once more."""
+_PLACE = ("iteration", "phase")
+"""Parameters by which loops differ that do the same."""
 
 
 def slim(package: Path) -> None:
-    """Rewrite a compiled pipeline in place: the same tasks with less text.
+    """Rewrite a compiled pipeline in place: the same tasks with less text, and with names that a person would give.
 
-    - One component for all tasks whose interface, container and placement are the same.
-    - No input `base_image`: KFP's compiler adds it, as an unresolved placeholder, where an image is a parameter.
-    - Nothing that says again, for older backends, what stands beside it.
-    - No parameter that no task reads.
+    - One component for all tasks whose interface, container and placement are the same; one for all loops that do the
+      same in different iterations and phases.
+    - Written into the container, and not passed to each task, what all tasks of a component are given alike.
+    - No input `base_image`, which KFP's compiler adds, as an unresolved placeholder, where an image is a parameter.
+    - Nothing that says again, for older backends, what stands beside it; no parameter that no task reads.
     """
     documents = list(yaml.load_all(package.read_text(), _Loader))
     ir, platform = documents[0], documents[1] if len(documents) > 1 else {}
     placed = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
-    for task in _tasks(ir):
-        task.get("inputs", {}).get("parameters", {}).pop("base_image", None)
-    for executor in ir["deploymentSpec"]["executors"].values():
-        for key in _OLD_RESOURCES:
-            executor["container"].get("resources", {}).pop(key, None)
-    for settings in placed.values():
-        for kind, key in _OLD_NAMES.items():
-            for source in settings.get(kind, []):
-                source.pop(key, None)
+    _drop_what_repeats(ir, placed)
     _merge(ir, placed)
-    _drop_unread_parameters(ir)
-    package.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True))
+    _share_loops(ir)
+    _fold_constants(ir)
+    _rename_groups(ir)
+    _drop_unread(ir["root"], [])
+    for value in _objects(ir["components"]):
+        value.pop("schemaVersion", None)  # 0.0.1 of all artifacts' types; nothing reads it
+    text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True)
+    package.write_text(text.replace("pipelinechannel--", ""))
 
 
-def _tasks(ir: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for part in (ir["root"], *ir["components"].values()):
-        yield from part.get("dag", {}).get("tasks", {}).values()
+def _parts(ir: Json) -> Iterator[Json]:
+    """The root, and every graph nested in it."""
+    yield from (part["dag"] for part in (ir["root"], *ir["components"].values()) if "dag" in part)
 
 
-def _merge(ir: dict[str, Any], placed: dict[str, Any]) -> None:
+def _tasks(ir: Json) -> Iterator[Json]:
+    for part in _parts(ir):
+        yield from part["tasks"].values()
+
+
+def _parameters(task: Json) -> Json:
+    found: Json = task.get("inputs", {}).get("parameters", {})
+    return found
+
+
+def _drop_what_repeats(ir: Json, placed: Json) -> None:
+    for task in _tasks(ir):
+        _parameters(task).pop("base_image", None)
+        if not task.get("cachingOptions"):
+            task.pop("cachingOptions", None)
+    for executor in ir["deploymentSpec"]["executors"].values():
+        resources = executor["container"].get("resources", {})
+        for key in _OLD_RESOURCES:
+            resources.pop(key, None)
+        for key in ("count", "type"):
+            resources.get("accelerator", {}).pop(key, None)
+        for kind in ("Cpu", "Memory"):
+            # Kubernetes requests what the limit is unless it is told otherwise.
+            if resources.get(f"resource{kind}Request") == resources.get(f"resource{kind}Limit"):
+                resources.pop(f"resource{kind}Request", None)
+    for source in _objects(placed):
+        for name, parameter in _NAMES.items():
+            if name in source:
+                source.pop(parameter, None)
+        if source.get("optional") is False:
+            del source["optional"]
+
+
+def _merge(ir: Json, placed: Json) -> None:
     """Let tasks share components that are the same but for their name, under the name of the step that they run."""
     executors, components = ir["deploymentSpec"]["executors"], ir["components"]
     known: dict[str, str] = {}
@@ -54,25 +95,128 @@ def _merge(ir: dict[str, Any], placed: dict[str, Any]) -> None:
         part = components.pop(name)
         label = part.pop("executorLabel")
         executor, placement = executors.pop(label), placed.pop(label, None)
-        content = json.dumps([part, executor, placement], sort_keys=True)
-        if content not in known:
-            step = executor["container"]["command"][2].rpartition(".")[2]
-            count = sum(each == step or each.startswith(f"{step}-") for each in known.values())
-            known[content] = step if not count else f"{step}-{count + 1}"
-            made = known[content]
-            components[f"comp-{made}"] = {"executorLabel": f"exec-{made}", **part}
-            executors[f"exec-{made}"] = executor
-            if placement is not None:
-                placed[f"exec-{made}"] = placement
-        renamed[name] = f"comp-{known[content]}"
+        step = executor["container"]["command"][2].rpartition(".")[2]
+        made = _named_once(known, step, [part, executor, placement])
+        renamed[name] = f"comp-{made}"
+        components[f"comp-{made}"] = {"executorLabel": f"exec-{made}", **part}
+        executors[f"exec-{made}"] = executor
+        if placement is not None:
+            placed[f"exec-{made}"] = placement
+    _refer(ir, renamed)
+
+
+def _named_once(known: dict[str, str], wanted: str, content: Any) -> str:
+    """A name for some content: the one that it has, or the wanted one, numbered if it is another's."""
+    key = json.dumps(content, sort_keys=True)
+    taken = sum(each == wanted or each.startswith(f"{wanted}-") for each in known.values())
+    return known.setdefault(key, f"{wanted}-{taken + 1}" if taken else wanted)
+
+
+def _refer(ir: Json, renamed: dict[str, str]) -> None:
     for task in _tasks(ir):
         reference = task["componentRef"]
         reference["name"] = renamed.get(reference["name"], reference["name"])
 
 
-def _drop_unread_parameters(ir: dict[str, Any]) -> None:
-    declared = ir["root"].get("inputDefinitions", {}).get("parameters", {})
-    inputs = (task.get("inputs", {}).get("parameters", {}) for task in ir["root"]["dag"]["tasks"].values())
-    read = {source.get("componentInputParameter") for given in inputs for source in given.values()}
+def _share_loops(ir: Json) -> None:
+    """Tell the tasks of a loop their iteration and phase by parameters of the loop, so that its graph serves others."""
+    loops = [task for task in _tasks(ir) if "parameterIterator" in task]
+    differing = _differing(ir, loops)
+    known: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    for task in loops:
+        name, item = task["componentRef"]["name"], task["parameterIterator"]["itemInput"]
+        part = ir["components"].pop(name)
+        declared = part.setdefault("inputDefinitions", {}).setdefault("parameters", {})
+        declared["shard"] = declared.pop(item)
+        task["parameterIterator"]["itemInput"] = "shard"
+        for inner in part["dag"]["tasks"].values():
+            inner["taskInfo"]["name"] = inner["taskInfo"]["name"].split()[0]
+            for key, source in _parameters(inner).items():
+                if source.get("componentInputParameter") == item:
+                    source["componentInputParameter"] = "shard"
+                elif key in differing:
+                    _parameters(task)[key] = dict(source)
+                    kind = "NUMBER_INTEGER" if key == "iteration" else "STRING"
+                    declared[key] = {"parameterType": kind}
+                    _parameters(inner)[key] = {"componentInputParameter": key}
+        _rename(part["dag"], {key: key.split("-")[0] for key in part["dag"]["tasks"]})
+        _drop_unread(part, [task])
+        made = _named_once(known, "shards", part)
+        renamed[name] = f"comp-{made}"
+        ir["components"][f"comp-{made}"] = part
+    _refer(ir, renamed)
+
+
+def _differing(ir: Json, loops: list[Json]) -> set[str]:
+    """Those of iteration and phase that are not the same in all loops."""
+    inside = [ir["components"][task["componentRef"]["name"]]["dag"]["tasks"].values() for task in loops]
+    given = [_parameters(inner) for tasks in inside for inner in tasks]
+    return {key for key in _PLACE if len({json.dumps(parameters.get(key)) for parameters in given}) > 1}
+
+
+def _fold_constants(ir: Json) -> None:
+    """Write into a container what all of its tasks are given alike, instead of giving it to each of them."""
+    calls: dict[str, list[Json]] = {}
+    for task in _tasks(ir):
+        calls.setdefault(task["componentRef"]["name"], []).append(_parameters(task))
+    for name, part in ir["components"].items():
+        if "executorLabel" not in part:
+            continue
+        container = ir["deploymentSpec"]["executors"][part["executorLabel"]]["container"]
+        declared = part.get("inputDefinitions", {}).get("parameters", {})
+        for key in list(declared):
+            values = [given.get(key, {}).get("runtimeValue", {}).get("constant") for given in calls[name]]
+            if values[0] is None or any(value != values[0] for value in values) or "{" in str(values[0]):
+                continue
+            text = values[0] if isinstance(values[0], str) else json.dumps(values[0]).removesuffix(".0")
+            container["args"] = _with_constant(container["args"], key, text)
+            del declared[key]
+            for given in calls[name]:
+                del given[key]
+
+
+def _with_constant(arguments: list[str], key: str, text: str) -> list[str]:
+    place = f"{{{{$.inputs.parameters['{key}']}}}}"
+    if place in arguments:
+        return [text if argument == place else argument for argument in arguments]
+    return [f"--{key.replace('_', '-')}", text, *arguments]
+
+
+def _rename_groups(ir: Json) -> None:
+    """Name conditions, loops and exit handlers by what they are shown as, where KFP numbers them."""
+    for dag in _parts(ir):
+        numbered = [key for key in dag["tasks"] if re.fullmatch(r"(condition|exit-handler|for-loop)-\d+", key)]
+        _rename(dag, {key: re.sub(r"\W+", "-", dag["tasks"][key]["taskInfo"]["name"]) for key in numbered})
+
+
+def _rename(dag: Json, names: dict[str, str]) -> None:
+    """Give tasks of a graph other names, there and wherever others of it refer to them."""
+    dag["tasks"] = {names.get(key, key): task for key, task in dag["tasks"].items()}
+    for task in dag["tasks"].values():
+        if "dependentTasks" in task:
+            task["dependentTasks"] = [names.get(key, key) for key in task["dependentTasks"]]
+    for value in _objects(dag):
+        for key in ("producerTask", "producerSubtask"):
+            if value.get(key) in names:
+                value[key] = names[value[key]]
+
+
+def _objects(value: Any) -> Iterator[Json]:
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _objects(inner)
+
+
+def _drop_unread(part: Json, callers: list[Json]) -> None:
+    """Drop the parameters of a graph that none of its tasks reads, there and where it is called."""
+    declared = part.get("inputDefinitions", {}).get("parameters", {})
+    tasks = part["dag"]["tasks"].values()
+    read = {source.get("componentInputParameter") for task in tasks for source in _parameters(task).values()}
     for name in set(declared) - read:
         del declared[name]
+        for task in callers:
+            _parameters(task).pop(name, None)

@@ -17,11 +17,7 @@ def closing(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.closing"],
         args=[
-            *("--run-root", run_root),
-            *("--takes-over", takes_over),
-            *("--job-id", job_id),
-            *("--continues", continues),
             *("--retries", retries),
-            *("--status", status),
+            *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )

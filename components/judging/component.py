@@ -5,7 +5,6 @@ from kfp import dsl
 
 @dsl.container_component
 def judging(
-    run_root: str,
     recipe: str,
     iteration: int,
     phase: str,
@@ -20,11 +19,6 @@ def judging(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.judging"],
         args=[
-            *("--run-root", run_root),
-            *("--recipe", recipe),
-            *("--iteration", iteration),
-            *("--phase", phase),
-            *("--shard", shard),
             *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],

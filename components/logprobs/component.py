@@ -5,7 +5,6 @@ from kfp import dsl
 
 @dsl.container_component
 def logprobs(
-    run_root: str,
     recipe: str,
     iteration: int,
     phase: str,
@@ -22,11 +21,6 @@ def logprobs(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.logprobs"],
         args=[
-            *("--run-root", run_root),
-            *("--recipe", recipe),
-            *("--iteration", iteration),
-            *("--phase", phase),
-            *("--shard", shard),
             *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],

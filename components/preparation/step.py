@@ -38,7 +38,7 @@ instead of the recipe's, where not empty; `--job-id`: KFP's; `--takes-over`: the
 `--only-new-prompts`: true leaves out the prompts that runs of this name beside this one have taken before, and ends the
 run at once where too few are left. The sandbox makes its prompts, which are always new."""
 OUTPUTS = ("reference", "settings")
-PARAMETERS = ("resolved_run_root", "digest", "go")
+PARAMETERS = ("resolved", "go")
 
 _VERSIONED = ("nashflow", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "mlflow")
 
@@ -128,7 +128,7 @@ def _prepared(call: Call[Step], recipe: Step, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     policy = reference.bring_in(store, recipe.policy, checked.run.inputs["policy"])
     dealt = _deal(store, checked.prompts, recipe)
-    digest = recipes.write(store, recipe.model_dump(mode="json"))
+    resolved = recipes.write(store, recipe.model_dump(mode="json"))
     replace(checked.run, tracking=_tracked(store, recipe, known, policy, dealt)).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
     metrics = {"prompts": len(checked.prompts), "iterations": recipe.run.iterations}
@@ -136,7 +136,7 @@ def _prepared(call: Call[Step], recipe: Step, checked: Checked) -> Result:
     return Result(
         manifest,
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},
-        parameters={"resolved_run_root": store.uri, "digest": digest, "go": "true"},
+        parameters={"resolved": resolved, "go": "true"},
     )
 
 
@@ -147,7 +147,7 @@ def _skipped(call: Call[Step], reason: str) -> Result:
     nothing = metrics_artifact({})
     return Result(
         artifacts={"reference": nothing, "settings": nothing},
-        parameters={"resolved_run_root": call.store.uri, "digest": "", "go": "false"},
+        parameters={"resolved": "", "go": "false"},
         figures={"prompts": 0},
     )
 

@@ -5,7 +5,6 @@ from kfp import dsl
 
 @dsl.container_component
 def reporting(
-    run_root: str,
     recipe: str,
     iteration: int,
     retries: int,
@@ -17,9 +16,6 @@ def reporting(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.reporting"],
         args=[
-            *("--run-root", run_root),
-            *("--recipe", recipe),
-            *("--iteration", iteration),
             *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],

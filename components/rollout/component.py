@@ -5,7 +5,6 @@ from kfp import dsl
 
 @dsl.container_component
 def rollout(
-    run_root: str,
     recipe: str,
     iteration: int,
     phase: str,
@@ -19,11 +18,6 @@ def rollout(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.rollout"],
         args=[
-            *("--run-root", run_root),
-            *("--recipe", recipe),
-            *("--iteration", iteration),
-            *("--phase", phase),
-            *("--shard", shard),
             *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],

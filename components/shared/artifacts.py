@@ -5,10 +5,11 @@ The data itself lies in the store of the run root: KFP would copy it whole to ev
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .digests import digest_json
 from .store import Store
 from .units import Manifest
 
@@ -26,6 +27,17 @@ def records_artifact(store: Store, manifest: Manifest, kind: str) -> Artifact:
     file = manifest.files[kind]
     place = {"uri": store.location(file.key), "digest": file.sha256, "rows": file.rows}
     return Artifact(_json(manifest.to_json()), {**place, **numbers(manifest.metrics)})
+
+
+def shards_artifact(store: Store, manifests: Sequence[Manifest], kind: str) -> Artifact:
+    """The records of one kind in all shards of a phase: their manifests, and the folder that they are in."""
+    files = [manifest.files[kind] for manifest in manifests]
+    place = {
+        "uri": store.location(files[0].key.rpartition("/")[0]),
+        "digest": digest_json([file.sha256 for file in files]),
+        "rows": sum(file.rows or 0 for file in files),
+    }
+    return Artifact(_json([manifest.to_json() for manifest in manifests]), place)
 
 
 def policy_artifact(store: Store, manifest: Manifest) -> Artifact:

@@ -1,11 +1,11 @@
 """The step protocol: flags in, outputs and an exit code out.
 
-    python3 -m nashflow.components.<step> --run-root … --iteration … --phase … --shard …
-            --recipe <digest> --retries … --executor-input '{{$}}'
+    python3 -m nashflow.components.<step> --recipe <run root>/recipes/<digest>.json --iteration … --phase … --shard …
 
-`--recipe` is the digest of a recipe that preparation has written under the run root; preparation alone is given the
-recipe itself, as JSON. Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 75: the disk is
-full, one line. 143: SIGTERM. Anything but 0 and 2 may be retried, as `--retries` says: see entry.py.
+Preparation is given the run root and the recipe itself, as JSON; it writes that under the run root, where the other
+steps read their part of it. In a graph the flags are parameters of the component, and come in `--executor-input
+'{{$}}'`. Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 75: the disk is full, one line.
+143: SIGTERM. Anything but 0 and 2 may be retried, as `--retries` says: see entry.py.
 """
 
 import argparse
@@ -34,6 +34,9 @@ JOB = "{job}"
 """In preparation's `--run-root`: replaced by the KFP job id, so that every firing of a recurring run has its own."""
 
 USER_ERROR, TRY_AGAIN, TERMINATED = 2, 75, 143
+
+_FLAGS = ("run-root", "iteration", "phase", "shard", "recipe")
+_EXECUTOR_INPUT = "--executor-input"
 
 SettingsT = TypeVar("SettingsT", bound="StepSettings")
 
@@ -105,12 +108,12 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
     try:
         step = importlib.import_module(f"{package}.step")
         flags: Sequence[str] = getattr(step, "FLAGS", ())
-        given = parser(name, flags).parse_args(arguments)
+        executor_input = _executor_input(arguments)
+        given = parser(name, flags).parse_args([*passed(executor_input, flags), *arguments])
         own = {flag: getattr(given, flag.replace("-", "_")) for flag in flags}
-        store = open_store(given.run_root.replace(JOB, own.get("job-id", "")))
-        settings = step.Step.parse(_recipe(store, given.recipe), "--recipe")
+        store, recipe = _found(given.recipe, given.run_root.replace(JOB, own.get("job-id", "")))
+        settings = step.Step.parse(recipe, "--recipe")
         _pin_threads(settings.run.threads)
-        executor_input = json.loads(given.executor_input or "{}")
         call = Call(store, given.iteration, given.phase, given.shard, settings, own)
         started = time.monotonic()
         with lock.renewing(store):
@@ -126,15 +129,43 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
     sys.exit(0)
 
 
-def _recipe(store: Store, text: str) -> Mapping[str, Any]:
-    """The recipe that `--recipe` is, or names; an empty one where it is left out, which closing does."""
-    if text and not text.startswith("{"):
-        return recipes.read(store, text)
+def _executor_input(arguments: Sequence[str]) -> dict[str, Any]:
+    """What follows `--executor-input`; empty where the step is run by hand."""
+    at = arguments.index(_EXECUTOR_INPUT) + 1 if _EXECUTOR_INPUT in arguments[:-1] else 0
     try:
-        recipe: Mapping[str, Any] = json.loads(text or "{}")
+        return dict(json.loads(arguments[at])) if at else {}
+    except ValueError as error:
+        raise UserError(f"{_EXECUTOR_INPUT}: not JSON: {error}") from None
+
+
+def passed(executor_input: Mapping[str, Any], flags: Sequence[str]) -> list[str]:
+    """KFP's parameters as flags: it hands them over in the executor input, and once is enough.
+
+    Others than the protocol's flags and the step's own, such as the image, are KFP's.
+    """
+    known = {*_FLAGS, *flags}
+    values = executor_input.get("inputs", {}).get("parameterValues", {})
+    named = ((name.replace("_", "-"), value) for name, value in values.items())
+    return [f"--{flag}={_text(value)}" for flag, value in named if flag in known]
+
+
+def _text(value: Any) -> str:
+    """A parameter as a flag's text; the local orchestrator writes whole numbers as floats."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _found(text: str, run_root: str) -> tuple[Store, Mapping[str, Any]]:
+    """The run root and the recipe that `--recipe` names; or, where it is JSON or left out, those of `--run-root`."""
+    if text and not text.startswith("{"):
+        return recipes.read(text)
+    if not run_root:
+        raise UserError("neither --run-root nor a --recipe under one: give either")
+    try:
+        return open_store(run_root), json.loads(text or "{}")
     except json.JSONDecodeError as error:
         raise UserError(f"--recipe: not JSON: {error}") from None
-    return recipe
 
 
 def _fail(step: str, line: str, code: int) -> NoReturn:
@@ -161,11 +192,11 @@ def parser(
 ) -> argparse.ArgumentParser:
     """The parser, of some kind, of a step's flags: the protocol's, and the step's own `flags`."""
     made = kind(prog=f"python3 -m nashflow.components.{step}", allow_abbrev=False)
-    made.add_argument("--run-root", required=True, help="folder or s3://bucket/prefix that the run lives under")
+    made.add_argument("--run-root", default="", help="folder or s3://bucket/prefix that the run lives under")
     made.add_argument("--iteration", type=int, default=0, help="1, 2, …; 0 is the reference")
     made.add_argument("--phase", default="", help="the method's name for the phase")
     made.add_argument("--shard", type=int, default=0, help="index of the shard of prompts")
-    made.add_argument("--recipe", default="", help="digest of the recipe under the run root; for preparation its JSON")
+    made.add_argument("--recipe", default="", help="where preparation has written the recipe; or itself, as JSON")
     made.add_argument("--retries", type=float, default=0, help="further attempts of one that failed")
     made.add_argument("--executor-input", default="", help="KFP's executor input, JSON")
     for flag in flags:

@@ -5,24 +5,23 @@ from kfp import dsl
 
 @dsl.container_component
 def training(
-    run_root: str,
     recipe: str,
     iteration: int,
     phase: str,
     retries: int,
-    log_probabilities: dsl.Input[list[dsl.Dataset]],
+    scored: dsl.Input[dsl.Dataset],
     policy: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    responses: dsl.Output[dsl.Dataset],
+    comparisons: dsl.Output[dsl.Dataset],
+    pairs: dsl.Output[dsl.Dataset],
+    log_probabilities: dsl.Output[dsl.Dataset],
 ) -> dsl.ContainerSpec:
-    """Train on the pairs of all shards, and publish the next policy."""
+    """Train on the pairs of all shards, and publish the next policy; and what it was trained on, for all shards."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.training"],
         args=[
-            *("--run-root", run_root),
-            *("--recipe", recipe),
-            *("--iteration", iteration),
-            *("--phase", phase),
             *("--retries", retries),
             *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],

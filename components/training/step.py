@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 from ..methods import phase_of
+from ..methods.phases import Phase
 from ..shared import layout
-from ..shared.artifacts import policy_artifact
+from ..shared.artifacts import Artifact, policy_artifact, shards_artifact
 from ..shared.models import load_causal_lm, save_policy, weights_digest
 from ..shared.policies import open_policy
 from ..shared.protocol import Call, Result
@@ -18,7 +19,7 @@ from .loop import Trainer, summary
 from .settings import Step
 
 VERSION = 2
-OUTPUTS = ("policy", "metrics")
+OUTPUTS = ("policy", "metrics", "responses", "comparisons", "pairs", "log_probabilities")
 
 
 def run(call: Call[Step]) -> Result:
@@ -44,7 +45,7 @@ def run(call: Call[Step]) -> Result:
     checkpoints = Checkpoints(call.store, layout.training(call.iteration, call.phase), unit.fingerprint[:16])
     if manifest := unit.finished():
         checkpoints.discard()
-        return _result(call, manifest, skipped=True)
+        return _result(call, phase, manifest, skipped=True)
     started = time.time()
     data = load(call.store, phase, pairs, scored)
     model = load_causal_lm(start.folder, "float32")
@@ -60,8 +61,21 @@ def run(call: Call[Step]) -> Result:
         weights = {"weights": weights_digest(folder), "curves": curves}
         manifest = unit.publish_folder(folder, {**metrics, **weights}, started)
     checkpoints.discard()
-    return _result(call, manifest)
+    return _result(call, phase, manifest)
 
 
-def _result(call: Call[Step], manifest: Manifest, skipped: bool = False) -> Result:
-    return Result(manifest, skipped, {"policy": policy_artifact(call.store, manifest)})
+def _result(call: Call[Step], phase: Phase, manifest: Manifest, skipped: bool = False) -> Result:
+    source, store = phase.data_from or phase.name, call.store
+
+    def data(of: str, unit: str, kind: str) -> Artifact:
+        keys = [layout.shard(call.iteration, of, unit, shard) for shard in range(call.settings.prompts.shards)]
+        return shards_artifact(store, [require_manifest(store, key) for key in keys], kind)
+
+    artifacts = {
+        "policy": policy_artifact(store, manifest),
+        "responses": data(source, "rollouts", "rollouts"),
+        "comparisons": data(source, "pairs", "comparisons"),
+        "pairs": data(source, "pairs", "pairs"),
+        "log_probabilities": data(phase.name, "logprobs", "logprobs"),
+    }
+    return Result(manifest, skipped, artifacts)

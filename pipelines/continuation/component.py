@@ -5,7 +5,6 @@ from kfp import dsl
 
 @dsl.container_component
 def continuation(
-    run_root: str,
     recipe: str,
     iteration: int,
     job_id: str,
@@ -16,10 +15,7 @@ def continuation(
         image="nashflow",
         command=["python3", "-m", "nashflow.pipelines.continuation"],
         args=[
-            *("--run-root", run_root),
-            *("--recipe", recipe),
-            *("--iteration", iteration),
-            *("--job-id", job_id),
             *("--retries", retries),
+            *("--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER),
         ],
     )
