@@ -134,39 +134,33 @@ class _Tasks:
     def __init__(self, recipe: Recipe, prepared: Any, images: Images) -> None:
         self._recipe, self._prepared, self._images = recipe, prepared, images
 
-    def unroll(self, first: int, last: int, continues: bool) -> None:
+    def unroll(self, first: int, last_iteration: int, continues: bool) -> None:
         """The reference's evaluation, the iterations, the report; and the submission of the next run of a chain."""
         policy = self._prepared.outputs["reference"]
-        evaluated = self._add(evaluation, iteration=0, policy=policy)
-        for iteration in range(first, last + 1):
+        last = self._add(evaluation, iteration=0, policy=policy)
+        for iteration in range(first, last_iteration + 1):
             for phase in self._recipe.method.phases(iteration):
-                policy = self._phase(iteration, phase, policy, evaluated)
-            evaluated = self._add(evaluation, iteration=iteration, policy=policy)
-        reported = self._add(reporting, name="reporting", iteration=last).after(evaluated)
+                last = self._phase(iteration, phase, policy, last)
+                policy = last.outputs["policy"]
+            last = self._add(evaluation, iteration=iteration, policy=policy)
+        reported = self._add(reporting, name="reporting", iteration=last_iteration).after(last)
         if continues:
             job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-            submitted = self._add(continuation, iteration=last + 1, **job).after(reported)
+            submitted = self._add(continuation, iteration=last_iteration + 1, **job).after(reported)
             # Where Kubeflow has several users, its PodDefault of this name gives the pod a token for the API server.
             kubernetes.add_pod_label(submitted, "access-ml-pipeline", "true")
 
-    def _phase(self, iteration: int, phase: Phase, policy: Any, evaluated: Any) -> Any:
-        """The data of one phase, shard by shard, and its training; the new policy.
-
-        An iteration begins when the policy that it begins with is `evaluated`.
-        """
+    def _phase(self, iteration: int, phase: Phase, policy: Any, last: Any) -> Any:
+        """The data of one phase, shard by shard, after the task `last`; and its training, whose policy is the next."""
         where: dict[str, Any] = {"iteration": iteration, "phase": phase.name}
         with self._shards(where) as shard:
-            made, last = policy, None
+            source = policy
             if not phase.data_from:
-                sampled = self._add(rollout, **where, shard=shard, policy=policy).after(evaluated)
-                judged = self._add(judging, **where, shard=shard, responses=_output(sampled, "responses")).after(
-                    sampled
-                )
-                made, last = _output(judged, "pairs"), judged
-            scored = self._add(logprobs, **where, shard=shard, source=made)
-            scored = scored.after(last) if last else scored
-        trained = self._add(training, **where, scored=_output(scored, "log_probabilities")).after(scored)
-        return trained.outputs["policy"]
+                sampled = self._add(rollout, **where, shard=shard, policy=policy).after(last)
+                last = self._add(judging, **where, shard=shard, responses=_output(sampled, "responses")).after(sampled)
+                source = _output(last, "pairs")
+            scored = self._add(logprobs, **where, shard=shard, source=source).after(last)
+        return self._add(training, **where, scored=_output(scored, "log_probabilities")).after(scored)
 
     @contextmanager
     def _shards(self, where: dict[str, Any]) -> Iterator[Any]:
