@@ -37,8 +37,17 @@ StepName = Literal[
 STEPS: tuple[str, ...] = get_args(StepName)
 
 
+_CORES = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]+m")
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(Mi|Gi|Ti)?")
 _BYTES = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def _cores(value: Any) -> float:
+    """Cores as Kubernetes writes them: a number, or thousandths such as 250m."""
+    text = str(value)
+    if isinstance(value, bool) or not _CORES.fullmatch(text):
+        raise ValueError(f"{value!r} is no amount of CPU: set cores, such as 2 or 0.5, or thousandths, such as 250m")
+    return int(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
 def _amount(value: Any) -> Any:
@@ -56,6 +65,7 @@ def _bytes(amount: str) -> float:
     return float(amount[:-2]) * _BYTES[amount[-2:]] if amount else 0.0
 
 
+Cores = Annotated[float, Field(ge=0.001, le=10_000, multiple_of=0.001), BeforeValidator(_cores)]
 Memory = Annotated[str, BeforeValidator(_amount)]
 MemoryOrNone = Annotated[str, BeforeValidator(lambda value: value and _amount(value))]
 
@@ -84,8 +94,10 @@ class Toleration(Settings):
 class StepResources(Settings):
     """What the pods of one step ask for, each."""
 
-    cpu: float = Field(1.0, ge=0.001, le=10_000, multiple_of=0.001)
-    """CPU cores, requested and at most, in thousandths."""
+    cpu: Cores = 1.0
+    """CPU cores that the node keeps for it, such as 2, 0.5 or 250m."""
+    cpu_limit: Cores | None = None
+    """CPU cores that it takes at most, where the node has more to spare; unset: `cpu`."""
     memory: Memory = "4Gi"
     """Memory, requested and at most, such as 16Gi."""
     accelerators: int = Field(0, ge=0, le=10_000)
@@ -140,6 +152,7 @@ class ImageSettings(Settings):
     """Of the task that submits the next run of a chain, whatever it asks for."""
 
 
+_LAPTOP = StepResources(cpu=0.25, cpu_limit=2, memory="2Gi")
 _CPU = StepResources(cpu=2, memory="8Gi")
 _SMALL = StepResources(cpu=1, memory="4Gi", retries=0)
 _GPU = StepResources(cpu=8, memory="96Gi", accelerators=1, shared_memory="16Gi", timeout_seconds=6 * 3600)
@@ -155,6 +168,7 @@ _ON_GPUS = {
     **_EVERYWHERE,
 }
 PROFILES: Mapping[str, Mapping[str, StepResources]] = {
+    "laptop": {**dict.fromkeys(STEPS, _LAPTOP), "preparation": _LAPTOP.model_copy(update={"retries": 0})},
     "cpu": {**dict.fromkeys(STEPS, _CPU), **_EVERYWHERE},
     "one-node": _ON_GPUS,
     "many-nodes": {
@@ -162,9 +176,15 @@ PROFILES: Mapping[str, Mapping[str, StepResources]] = {
         "preparation": _SMALL.model_copy(update={"memory": "16Gi", "timeout_seconds": 3 * 3600}),
     },
 }
-"""cpu: two cores a pod; one-node: one accelerator for a shard, all eight for training; many-nodes: the same, all shards
-at once, and time to bring in a large model."""
-_SHARDS_AT_ONCE = {"cpu": 0, "one-node": 8, "many-nodes": 0}
+"""What the steps ask for, by the kind of cluster.
+
+laptop: for the sandbox. Two cores, of which Kubernetes, Kubeflow and MLflow keep up to one and a half, leave room for a
+quarter of one; CPU that is idle may be borrowed, memory may not, hence a limit of two cores and none beyond the memory.
+The steps of the quickstart take 0.6 GiB at most and a few seconds of CPU time each.
+cpu: two whole cores a pod and 8 GiB, for models of some hundred million parameters; one-node: one accelerator for a
+shard, all eight for training; many-nodes: the same, all shards at once, and time to bring in a large model.
+"""
+_SHARDS_AT_ONCE = {"laptop": 0, "cpu": 0, "one-node": 8, "many-nodes": 0}
 
 
 def is_fixed(image: str) -> bool:
@@ -176,8 +196,9 @@ def is_fixed(image: str) -> bool:
 class ClusterSettings(Settings):
     """The recipe's `cluster` section: where and with what the steps of a submitted run run."""
 
-    profile: Literal["cpu", "one-node", "many-nodes"] = "cpu"
-    """What steps ask for unless `steps` says otherwise: cpu; one-node, with eight GPUs; many-nodes, several such."""
+    profile: Literal["laptop", "cpu", "one-node", "many-nodes"] = "cpu"
+    """What steps ask for unless `steps` says otherwise: laptop, enough for the sandbox; cpu; one-node, with eight GPUs;
+    many-nodes, several such."""
     steps: dict[StepName, StepOverrides] = Field(default_factory=dict)
     """What differs from the profile, by step, such as {training: {memory: 400Gi}}."""
     images: ImageSettings = ImageSettings()
@@ -226,6 +247,11 @@ class ClusterSettings(Settings):
                 )
             if step != "preparation" and not asked.retries:
                 raise ValueError(f"{where}.retries is 0, and pods die with their nodes: set 1 or more")
+            if asked.cpu_limit is not None and asked.cpu_limit < asked.cpu:
+                raise ValueError(
+                    f"{where}.cpu_limit is {asked.cpu_limit:g}, for a cpu of {asked.cpu:g}: raise it, or lower "
+                    f"{where}.cpu"
+                )
             if _bytes(asked.shared_memory) >= _bytes(asked.memory):
                 raise ValueError(
                     f"{where}.shared_memory is {asked.shared_memory}, of a memory of {asked.memory}: lower it, or set "
@@ -239,7 +265,9 @@ class ClusterSettings(Settings):
         return _SHARDS_AT_ONCE[self.profile] if self.shards_at_once is None else self.shards_at_once
 
     def resources(self, step: str) -> StepResources:
-        """What the pods of a step ask for: the profile's, with what `steps` says."""
+        """What the pods of a step ask for: the profile's, with what `steps` says; its own `cpu` is its limit too."""
         chosen = self.steps.get(step, StepOverrides())  # type: ignore[call-overload]
         changes = {name: getattr(chosen, name) for name in chosen.model_fields_set}
+        if "cpu" in changes:
+            changes.setdefault("cpu_limit", None)
         return PROFILES[self.profile][step].model_copy(update=changes)

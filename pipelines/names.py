@@ -14,7 +14,7 @@ LABEL_VALUE = f"({_WORD})?"
 _HOST = r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+"
 _PART = "[a-z0-9]+(([.]|__?|-+)[a-z0-9]+)*"
 IMAGE = (
-    rf"(?=.{{1,456}}$)(({_HOST})/)?{_PART}(/{_PART})*"
+    rf"(?=.{{1,456}}$)((?P<registry>{_HOST})/)?{_PART}(/{_PART})*"
     "(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
 

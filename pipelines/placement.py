@@ -53,8 +53,8 @@ def _image(recipe: Recipe, step: StepName, images: Images) -> Any:
 
 
 def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:
-    cpu = f"{resources.cpu:.8g}"
-    task.set_cpu_request(cpu).set_cpu_limit(cpu)
+    request, limit = (f"{cores:.8g}" for cores in (resources.cpu, resources.cpu_limit or resources.cpu))
+    task.set_cpu_request(request).set_cpu_limit(limit)
     task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
     if resources.accelerators:
         task.set_accelerator_type(resources.accelerator_type).set_accelerator_limit(resources.accelerators)

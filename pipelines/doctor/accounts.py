@@ -62,13 +62,12 @@ def runner(case: Case) -> Iterator[Finding]:
     """The steps' service account and its rights."""
     cluster, name = case.home, account_of(case)
     tried, user = f"service account {name} in {cluster.namespace}", f"system:serviceaccount:{cluster.namespace}:{name}"
-    itself = cluster.user == user
     read = cluster.core.read_namespaced_service_account
-    if not itself and cluster.read(tried, read, name, cluster.namespace) is None:
+    if cluster.read(tried, read, name, cluster.namespace) is None:
         advice = f"install the chart helm/nashflow in {cluster.namespace}, or set cluster.service_account"
         yield Finding(_RUNNER, "failed", tried, "there is no such account, so no pod would start", advice)
         return
-    yield Finding(_RUNNER, "ok", tried, "it is this one that asks" if itself else "is there")
+    yield Finding(_RUNNER, "ok", tried, "is there")
     wanted = _wanted(case)
     try:
         wanted += launcher_rights(case)
@@ -78,7 +77,7 @@ def runner(case: Case) -> Iterator[Finding]:
         advice = "correct it, by the chart's values or by the manual of Kubeflow Pipelines"
         yield Finding(_RUNNER, "failed", "the Secret of KFP's launcher", str(error), advice)
     try:
-        missing = [right for right in wanted if not cluster.may(right, "" if itself else user)]
+        missing = [right for right in wanted if not cluster.may(right, user)]
     except NotTried as reason:
         command = f"kubectl auth can-i --list -n {cluster.namespace} --as {user}"
         yield Finding(_RUNNER, "not tried", f"rights of {user}", str(reason), f"an administrator: {command}")

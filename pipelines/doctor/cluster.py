@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +38,14 @@ class Cluster:
         """The API of pods, secrets, nodes and the like."""
         return client.CoreV1Api(self.api)
 
-    @cached_property
-    def user(self) -> str:
-        """Who asks; empty where the API does not say, before Kubernetes 1.28."""
-        api = client.AuthenticationV1Api(self.api)
-        try:
-            answer = self.read("its own name", api.create_self_subject_review, client.V1SelfSubjectReview())
-        except NotTried:
-            return ""
-        return str(answer.status.user_info.username) if answer else ""
-
-    def read(self, what: str, method: Callable[..., Any], *arguments: Any) -> Any | None:
+    def read(self, what: str, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any | None:
         """What a method of the API answers; None if there is no such thing.
 
         Raises:
             NotTried: who asks may not look at it. ConnectionError: the API does not answer.
         """
         try:
-            return method(*arguments, _request_timeout=_SECONDS)
+            return method(*arguments, **options, _request_timeout=_SECONDS)
         except client.ApiException as error:
             if error.status == 404:
                 return None
@@ -82,12 +71,11 @@ class Cluster:
             answer = self.read("its own rights", api.create_self_subject_access_review, body)
         else:
             groups = ["system:serviceaccounts", f"system:serviceaccounts:{self.namespace}", "system:authenticated"]
-            review = client.V1SubjectAccessReviewSpec(resource_attributes=attributes, user=user, groups=groups)
-            answer = self.read(
-                f"the rights of {user}",
-                api.create_subject_access_review,
-                client.V1SubjectAccessReview(spec=review),
-            )
+            spec = client.V1SubjectAccessReviewSpec(resource_attributes=attributes, user=user, groups=groups)
+            body = client.V1LocalSubjectAccessReview(spec=spec)
+            # That of the namespace: a Role may allow it.
+            review = api.create_namespaced_local_subject_access_review
+            answer = self.read(f"the rights of {user}", review, self.namespace, body)
         return bool(answer and answer.status.allowed)
 
 

@@ -9,6 +9,7 @@ from nashflow.components.shared.settings import nearest
 from .accounts import runner, submitter
 from .case import Case
 from .cluster import NotTried
+from .controller import retries
 from .environment import config_maps, secrets
 from .finding import Check, Finding
 from .images import images
@@ -18,6 +19,7 @@ from .kubernetes_api import kubernetes_api
 from .mlflow_server import mlflow_server
 from .nodes import nodes
 from .object_store import object_store
+from .quotas import quotas
 from .trainer import trainer
 from .volume import model_cache
 
@@ -29,11 +31,13 @@ CHECKS: Mapping[str, Check] = {
     "Kubernetes": kubernetes_api,
     "submitting": submitter,
     "service account": runner,
+    "retries": retries,
     "secrets": secrets,
     "config maps": config_maps,
     "object store": object_store,
     "MLflow": mlflow_server,
     "images": images,
+    "quotas": quotas,
     "nodes": nodes,
     "model cache": model_cache,
     "Trainer": trainer,

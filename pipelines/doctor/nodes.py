@@ -1,22 +1,25 @@
-"""The nodes: is there one on which each step's pods fit?"""
+"""The nodes: is there room on one of them for each step's pods, beside the pods that it has?"""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kubernetes import client
-from kubernetes.utils import parse_quantity
 
 from ..cluster import StepName, StepResources
 from ..plan import steps_of
+from .amounts import Amounts, amounts, amounts_of_pod, amounts_of_step, shown
 from .case import Case
+from .cluster import Cluster, NotTried
 from .finding import Finding
 
 _TYPES = ("nvidia.com/gpu.product", "node.kubernetes.io/instance-type")
 _ASKED = {"cpu", "memory", "accelerators", "accelerator_type", "node_selector", "tolerations"}
 _CORDONED = client.V1Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 _AUTOSCALER = "no trouble where an autoscaler adds such nodes on demand"
+_RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 class Misfit(NamedTuple):
@@ -26,31 +29,80 @@ class Misfit(NamedTuple):
     advice: str
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What the pods of a node keep of it."""
+
+    lasting: Amounts = field(default_factory=Amounts)
+    """Servers, which stay."""
+    passing: Amounts = field(default_factory=Amounts)
+    """Pods that end by themselves, such as those of other runs."""
+
+
 def nodes(case: Case) -> Iterator[Finding]:
-    """Nodes that would take each step's pods, were they empty."""
+    """Nodes with room for each step's pods."""
     groups: dict[str, list[StepName]] = {}
     for step in steps_of(case.needs):
         asked = case.needs.cluster.resources(step).model_dump(mode="json", include=_ASKED)
         groups.setdefault(json.dumps(asked, sort_keys=True), []).append(step)
     listed = case.cluster.read("nodes of the cluster", case.cluster.core.list_node)
-    there = listed.items if listed else []
+    taken: Mapping[str, Taken] = defaultdict(Taken)
+    try:
+        taken = _taken(case.cluster)
+    except NotTried as reason:
+        found = f"{reason}; what is free is not known, so nodes count as empty"
+        yield Finding("nodes", "not known", "pods of all namespaces", found, reason.advice)
     for steps in groups.values():
-        yield _examined(case.needs.cluster.resources(steps[0]), steps, there)
+        yield _examined(case.needs.cluster.resources(steps[0]), steps, listed.items if listed else [], taken)
 
 
-def _examined(resources: StepResources, steps: Sequence[StepName], there: Sequence[Any]) -> Finding:
+def _taken(cluster: Cluster) -> Mapping[str, Taken]:
+    """What the pods of each node keep of it, by the node's name.
+
+    Raises:
+        NotTried: who asks may not list the pods of all namespaces.
+    """
+    found: defaultdict[str, Taken] = defaultdict(Taken)
+    everywhere = cluster.core.list_pod_for_all_namespaces
+    listed = cluster.read("pods of all namespaces", everywhere, field_selector=_RUNNING)
+    for pod in listed.items if listed else ():
+        node = found[pod.spec.node_name or ""]
+        (node.lasting if pod.spec.restart_policy == "Always" else node.passing).update(amounts_of_pod(pod))
+    return found
+
+
+def _examined(
+    resources: StepResources, steps: Sequence[StepName], there: Sequence[Any], taken: Mapping[str, Taken]
+) -> Finding:
     tried = f"{', '.join(steps)}: {_described(resources)}"
-    misfits = [misfit(node, resources) for node in there]
-    fitting = [node for node, why in zip(there, misfits, strict=True) if why is None]
+    later = {node.metadata.name: misfit(node, resources, taken[node.metadata.name].lasting) for node in there}
+    fitting = [node for node in there if later[node.metadata.name] is None]
     if fitting:
         types = Counter(_type(node) for node in fitting)
         named = ", ".join(f"{name} ({count})" for name, count in types.most_common())
-        return Finding("nodes", "ok", tried, f"{len(fitting)} of {len(there)} nodes fit: {named}")
-    reasons = Counter(why for why in misfits if why)
+        found = f"{len(fitting)} of {len(there)} nodes fit: {named}{_at_once(fitting, resources, taken)}"
+        return Finding("nodes", "ok", tried, found)
+    reasons = Counter(why for why in later.values() if why)
     said = ", ".join(f"{count} {reason.why}" for reason, count in reasons.most_common()) or "there are no nodes"
     advice = "; ".join(dict.fromkeys(reason.advice for reason, _ in reasons.most_common()))
     mended = (advice or "add nodes").replace("<step>", steps[0])
     return Finding("nodes", "failed", tried, f"none of {len(there)} nodes fits: {said}", f"{mended}; {_AUTOSCALER}")
+
+
+def _at_once(fitting: Sequence[Any], resources: StepResources, taken: Mapping[str, Taken]) -> str:
+    """What there is to say of how many such pods have room at the same time; empty where several have it now."""
+    pods = [(node, taken[node.metadata.name]) for node in fitting]
+    if not sum(_places(node, resources, kept.lasting + kept.passing) for node, kept in pods):
+        return "; now it is taken by pods that end by themselves, unless an autoscaler adds a node"
+    if sum(_places(node, resources, kept.lasting) for node, kept in pods) == 1:
+        return "; one pod at a time, so steps wait for one another, unless an autoscaler adds a node"
+    return ""
+
+
+def _places(node: Any, resources: StepResources, taken: Amounts) -> int:
+    """How many such pods the node takes beside what is taken."""
+    has = amounts(node.status.allocatable)
+    return max(0, min((has[name] - taken[name]) // asked for name, asked in amounts_of_step(resources).items()))
 
 
 def _described(resources: StepResources) -> str:
@@ -60,8 +112,8 @@ def _described(resources: StepResources) -> str:
     return ", ".join([*asked, *(f"{key}={value}" for key, value in resources.node_selector.items())])
 
 
-def misfit(node: Any, resources: StepResources) -> Misfit | None:
-    """Why the node would not take a pod that asks for this; None if it would."""
+def misfit(node: Any, resources: StepResources, taken: Amounts) -> Misfit | None:
+    """Why the node, where so much is taken, has no place for a pod that asks for this; None if it has one."""
     if node.spec.unschedulable and not _tolerated(_CORDONED, resources):
         return Misfit("cordoned", "kubectl uncordon it when it is well again")
     if not any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions or []):
@@ -72,25 +124,23 @@ def misfit(node: Any, resources: StepResources) -> Misfit | None:
             return Misfit(
                 f"without the label {key}={value}", "label a node, or change cluster.steps.<step>.node_selector"
             )
-    return _short_of(node.status.allocatable or {}, resources) or _repelled(node, resources)
+    return _short_of(amounts(node.status.allocatable), taken, resources) or _repelled(node, resources)
 
 
-def _short_of(allocatable: Mapping[str, str], resources: StepResources) -> Misfit | None:
-    name, wanted = resources.accelerator_type, resources.accelerators
-    count = int(parse_quantity(allocatable.get(name, "0")))
-    if wanted and not count:
-        others = sorted(
-            key for key, value in allocatable.items() if "/" in key and value != "0" and "hugepages" not in key
-        )
+def _short_of(has: Amounts, taken: Amounts, resources: StepResources) -> Misfit | None:
+    kind = resources.accelerator_type
+    if resources.accelerators and not has[kind]:
+        others = sorted(name for name, amount in has.items() if "/" in name and amount and "hugepages" not in name)
         instead = f"; they have {', '.join(others)}" if others else ""
         return Misfit(
-            f"without {name}", f"install its device plugin, or set cluster.steps.<step>.accelerator_type{instead}"
+            f"without {kind}", f"install its device plugin, or set cluster.steps.<step>.accelerator_type{instead}"
         )
-    if count < wanted:
-        return Misfit(f"with only {count} {name}", "lower cluster.steps.<step>.accelerators")
-    for key, asked in (("cpu", f"{resources.cpu:g}"), ("memory", resources.memory)):
-        if parse_quantity(allocatable.get(key, "0")) < parse_quantity(asked):
-            return Misfit(f"with only {allocatable.get(key, 0)} {key}", f"lower cluster.steps.<step>.{key}")
+    for name, wanted in amounts_of_step(resources).items():
+        free = has[name] - taken[name]
+        if free < wanted:
+            some = f"of {shown(name, has[name])} {name} free" if taken[name] else name
+            lower = f"lower cluster.steps.<step>.{'accelerators' if name == kind else name}"
+            return Misfit(f"with only {shown(name, max(0, free))} {some}", lower)
     return None
 
 

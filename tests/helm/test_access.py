@@ -62,9 +62,13 @@ CLIENT = (
     SUBMIT
     | all_of(KFP, "runs", "readArtifact", "retry", "terminate")
     | all_of(KFP, "jobs", "create", "delete", "disable", "enable", "get", "list")
-    | all_of("", "pods", "get", "list")
-    | all_of("", "pods/log", "get", "list")
-    | all_of("", "configmaps", "get", names=("nashflow-env", "kfp-launcher"))
+    | all_of("", "pods", *READ)
+    | all_of("", "pods/log", *READ)
+    | all_of("", "events", *READ)
+    | all_of("", "configmaps", "get", names=("nashflow-env", "kfp-launcher", "workflow-controller-configmap"))
+    | all_of("", "resourcequotas", "list")
+    | all_of("", "limitranges", "list")
+    | all_of("authorization.k8s.io", "localsubjectaccessreviews", "create")
     | all_of("", "serviceaccounts", "get", names=("nashflow-client", "nashflow-runner"))
     | all_of("", "persistentvolumeclaims", "get", names=("nashflow-models",))
     | all_of("kubeflow.org", "poddefaults", "get", names=("access-ml-pipeline",))
@@ -91,9 +95,9 @@ def test_the_client_reads_no_secret_where_that_is_forbidden() -> None:
     assert found == {"Role": CLIENT, "ClusterRole": set()}
 
 
-def test_the_client_sees_nodes_where_that_is_asked_for() -> None:
+def test_the_client_sees_nodes_and_what_is_free_on_them_where_that_is_asked_for() -> None:
     found = rights_of(render({"client": {"readNodes": True}}), "nashflow-client")
-    assert found["ClusterRole"] == all_of("", "nodes", "get", "list")
+    assert found["ClusterRole"] == all_of("", "nodes", "list") | all_of("", "pods", "list")
 
 
 def test_the_launcher_reads_the_secrets_of_its_overrides() -> None:
@@ -122,8 +126,7 @@ def test_no_release_has_more_than_that() -> None:
         for role in of_kind(release, "ClusterRole"):
             assert {verb for rule in role["rules"] for verb in rule["verbs"]} <= set(READ)
             assert {name for rule in role["rules"] for name in rule["resources"]} <= {
-                "nodes",
-                "clustertrainingruntimes",
+                *("nodes", "pods", "clustertrainingruntimes"),
             }
 
 

@@ -1,4 +1,4 @@
-"""`helm test`: the pods that run `nashflow doctor`, and what they try."""
+"""`helm test`: the pod that runs `nashflow doctor`, and what it tries."""
 
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,6 @@ from tests.helm.rendering import (
     Values,
     merged,
     of_kind,
-    only,
     pod_specs,
     releases,
     render,
@@ -28,8 +27,9 @@ SCHEDULED: Values = {
 WHERE = ["--host", "http://ml-pipeline.kubeflow.svc:8888", "--namespace", "team"]
 
 
-def container(objects: list[Object], name: str = "-doctor") -> Object:
-    (found,) = only(objects, "Pod", name)["spec"]["containers"]
+def container(objects: list[Object]) -> Object:
+    (pod,) = of_kind(objects, "Pod")
+    (found,) = pod["spec"]["containers"]
     return found
 
 
@@ -48,16 +48,12 @@ def test_without_a_recipe_it_looks_at_what_every_recipe_needs() -> None:
 
 
 def test_it_has_the_steps_environment_and_starts_without_the_secret() -> None:
-    for name in ("-doctor", "-doctor-runner"):
-        found = container(render(SCHEDULED), name)
-        sources = {e["name"]: e["valueFrom"] for e in found["env"] if "valueFrom" in e}
-        config = {"MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}
-        assert {
-            key: {"configMapKeyRef": {"name": "nashflow-env", "key": key}} for key in config
-        }.items() <= sources.items()
-        for key in sources.keys() - config:
-            assert sources[key] == {"secretKeyRef": {"name": "nashflow-s3", "key": key, "optional": True}}
-        assert sources.keys() - config == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    sources = {e["name"]: e["valueFrom"] for e in container(render(SCHEDULED))["env"] if "valueFrom" in e}
+    config = {"MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}
+    assert {key: {"configMapKeyRef": {"name": "nashflow-env", "key": key}} for key in config}.items() <= sources.items()
+    for key in sources.keys() - config:
+        assert sources[key] == {"secretKeyRef": {"name": "nashflow-s3", "key": key, "optional": True}}
+    assert sources.keys() - config == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
 def test_the_first_recurring_run_is_tried_as_it_will_be() -> None:
@@ -85,9 +81,7 @@ def test_the_recipe_and_the_place_that_are_given_win() -> None:
 @pytest.mark.parametrize("strict", [True, False])
 def test_what_could_not_be_tried_is_a_failure_where_there_is_a_recipe(strict: bool) -> None:
     values = merged(SCHEDULED, {"doctor": {"strict": strict}})
-    assert ["--strict" in found["spec"]["containers"][0]["args"] for found in of_kind(render(values), "Pod")] == [
-        strict
-    ] * 2
+    assert ("--strict" in container(render(values))["args"]) is strict
     assert "--strict" not in container(render({"doctor": {"strict": strict}}))["args"]
 
 
@@ -107,21 +101,17 @@ def test_what_could_not_be_tried_is_a_failure_where_there_is_a_recipe(strict: bo
 )
 def test_what_there_is_no_right_to_try_is_left_out(values: Values, skipped: set[str]) -> None:
     found = container(render(merged(SCHEDULED, values)))
-    assert set(options(found, "--skip")) == skipped | {"service account"}
+    assert set(options(found, "--skip")) == skipped
 
 
-def test_the_steps_account_looks_at_its_own_rights() -> None:
-    """To ask about another's takes a right that holds for the whole cluster."""
-    objects = render(SCHEDULED)
-    pod = only(objects, "Pod", "-doctor-runner")["spec"]
-    assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("nashflow-runner", True)
-    assert CHECKS.keys() - set(options(container(objects, "-doctor-runner"), "--skip")) == {
-        "Kubernetes",
-        "service account",
-    }
+def test_all_that_helm_prints_the_logs_of_is_one_pod_that_stays() -> None:
+    """Helm makes no further test pod after one that fails, and asks for the logs of all of them."""
     for release in releases():
-        for role in of_kind(release, "Role") + of_kind(release, "ClusterRole"):
-            assert "authorization.k8s.io" not in {group for rule in role["rules"] for group in rule["apiGroups"]}
+        tests = [
+            found for found in release if "test" in found["metadata"].get("annotations", {}).get("helm.sh/hook", "")
+        ]
+        assert [found["kind"] for found in tests] == ["Pod"]
+        assert tests[0]["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
 
 
 def test_the_commands_of_all_pods_are_commands() -> None:
@@ -131,9 +121,7 @@ def test_the_commands_of_all_pods_are_commands() -> None:
             for found in spec["containers"]:
                 if found.get("command") == ["nashflow"]:
                     seen[name.partition("nf-nashflow-")[2]] = asked(["nashflow", *found["args"]])[0]
-    assert seen == dict.fromkeys(("doctor", "doctor-runner"), "doctor") | dict.fromkeys(
-        ("schedules", "unschedule"), "schedule"
-    )
+    assert seen == {"doctor": "doctor", "schedules": "schedule", "unschedule": "schedule"}
 
 
 def test_checks_that_are_left_out_exist() -> None:

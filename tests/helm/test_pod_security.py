@@ -113,7 +113,6 @@ def test_every_pod_keeps_the_rule(rule: Rule) -> None:
         "mlflow",
         "judge",
         "doctor",
-        "doctor-runner",
         "schedules",
         "unschedule",
     }
@@ -145,7 +144,7 @@ def test_only_the_doctor_has_kubernetes_token() -> None:
         for name, spec in pod_specs(release)
         if spec["automountServiceAccountToken"]
     }
-    assert mounted == {"doctor", "doctor-runner"}
+    assert mounted == {"doctor"}
 
 
 @pytest.mark.parametrize(

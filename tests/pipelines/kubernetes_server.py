@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 from kubernetes import client
@@ -18,6 +19,8 @@ _KINDS = {
     "persistentvolumeclaims": "V1PersistentVolumeClaim",
     "serviceaccounts": "V1ServiceAccount",
     "services": "V1Service",
+    "resourcequotas": "V1ResourceQuota",
+    "limitranges": "V1LimitRange",
 }
 _VERSION = dict.fromkeys(("build_date", "compiler", "git_commit", "git_tree_state", "go_version", "platform"), "") | {
     "git_version": "v1.34.1",
@@ -34,12 +37,14 @@ class KubernetesServer:
         self.namespace = namespace
         self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
         self.nodes: list[Any] = []
+        self.pods: list[Any] = []
+        """Of all namespaces."""
+        self.controller: dict[str, str] | None = None
+        """The configuration of Argo's workflow controller, in the namespace kubeflow."""
         self.served: dict[str, tuple[str, ...]] = {}
         self.pod_defaults: set[str] = set()
         self.denied: dict[str, set[str]] = {}
         """Rights that users lack, such as `create runs.pipelines.kubeflow.org`; the user who asks is ``."""
-        self.me = ""
-        """Who asks; where empty, the server is too old to say."""
         self.forbidden: set[str] = set()
         """Patterns of paths that are forbidden."""
         self.seen: list[str] = []
@@ -71,24 +76,31 @@ class KubernetesServer:
         metadata = client.V1ObjectMeta(name=name, namespace=self.namespace)
         self.objects[kind][name] = getattr(client, _KINDS[kind])(metadata=metadata, **fields)
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, query: str, body: bytes) -> tuple[int, Any]:
         if any(re.fullmatch(pattern, path) for pattern in self.forbidden):
             return _refusal(403, "Forbidden", f'{path} is forbidden: User "me" cannot do that')
         if path == "/version/":
             return 200, client.VersionInfo(**_VERSION)
         if path == "/api/v1/nodes":
             return 200, client.V1NodeList(items=self.nodes, metadata=client.V1ListMeta())
+        if path == "/api/v1/pods":
+            ended = re.findall(r"status\.phase!=(\w+)", unquote(query))
+            running = [pod for pod in self.pods if pod.status.phase not in ended]
+            return 200, client.V1PodList(items=running, metadata=client.V1ListMeta())
+        if path == "/api/v1/namespaces/kubeflow/configmaps/workflow-controller-configmap" and self.controller:
+            return 200, client.V1ConfigMap(data=self.controller)
+        if found := re.fullmatch(rf"/api/v1/namespaces/{self.namespace}/(\w+)", path):
+            listed = getattr(client, f"{_KINDS[found[1]]}List")
+            return 200, listed(items=list(self.objects[found[1]].values()), metadata=client.V1ListMeta())
         if found := re.fullmatch(rf"/api/v1/namespaces/{self.namespace}/(\w+)/([\w.-]+)", path):
             there = self.objects[found[1]].get(found[2])
             return (200, there) if there else _refusal(404, "NotFound", f'{found[1]} "{found[2]}" not found')
         pod_defaults = f"/apis/kubeflow.org/v1alpha1/namespaces/{self.namespace}/poddefaults/"
         if path.removeprefix(pod_defaults) in self.pod_defaults:
             return 200, {"apiVersion": "kubeflow.org/v1alpha1", "kind": "PodDefault"}
-        if found := re.fullmatch(r"/apis/authorization.k8s.io/v1/(self)?subjectaccessreviews", path):
-            return self._review(json.loads(body), bool(found[1]))
-        if path == "/apis/authentication.k8s.io/v1/selfsubjectreviews" and self.me:
-            who = client.V1SelfSubjectReviewStatus(user_info=client.V1UserInfo(username=self.me))
-            return 201, client.V1SelfSubjectReview(status=who)
+        reviews = rf"/apis/authorization.k8s.io/v1/(selfsubject|namespaces/{self.namespace}/localsubject)accessreviews"
+        if found := re.fullmatch(reviews, path):
+            return self._review(json.loads(body), found[1] == "selfsubject")
         if (found := re.fullmatch(r"/apis/([\w.]+/v1\w+)", path)) and found[1] in self.served:
             resources = [
                 client.V1APIResource(kind=name, name=name, namespaced=True, singular_name=name, verbs=["get"])
@@ -98,7 +110,7 @@ class KubernetesServer:
         return _refusal(404, "NotFound", "the server could not find the requested resource")
 
     def _review(self, body: dict[str, Any], self_review: bool) -> tuple[int, Any]:
-        model = "V1SelfSubjectAccessReview" if self_review else "V1SubjectAccessReview"
+        model = "V1SelfSubjectAccessReview" if self_review else "V1LocalSubjectAccessReview"
         review = _API.deserialize(SimpleNamespace(data=json.dumps(body)), model)
         asked = review.spec.resource_attributes
         assert asked.namespace == self.namespace
@@ -125,6 +137,16 @@ def node(name: str = "gpu", accelerators: int = 8, resource: str = "nvidia.com/g
     )
 
 
+def pod(node: str, restart_policy: str = "Always", phase: str = "Running", **requests: str) -> Any:
+    """A pod on a node with one container that asks for something."""
+    asked = client.V1ResourceRequirements(requests=requests)
+    container = client.V1Container(name="main", resources=asked)
+    return client.V1Pod(
+        spec=client.V1PodSpec(node_name=node, restart_policy=restart_policy, containers=[container]),
+        status=client.V1PodStatus(phase=phase),
+    )
+
+
 def claim(phase: str = "Bound", modes: tuple[str, ...] = ("ReadWriteMany",)) -> dict[str, Any]:
     """The spec and status of a claim."""
     return {
@@ -144,9 +166,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         self.cluster.seen.append(f"{self.command} {path}")
-        code, answer = self.cluster.answer(self.command, path, body)
+        code, answer = self.cluster.answer(self.command, path, query, body)
         text = json.dumps(_API.sanitize_for_serialization(answer)).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")

@@ -6,6 +6,7 @@ import pytest
 
 from nashflow.components.shared.errors import UserError
 from nashflow.pipelines.cluster import PROFILES, STEPS, ClusterSettings, is_fixed
+from nashflow.pipelines.recipe import SHIPPED, load_recipe
 
 
 def cluster(**data: Any) -> ClusterSettings:
@@ -26,6 +27,7 @@ def test_a_profile_says_what_every_step_asks_for(profile: str) -> None:
         asked = cluster(profile=profile).resources(step)
         assert asked == PROFILES[profile][step]
         assert (asked.accelerators > 0) == (asked.shared_memory != "")
+        assert (asked.cpu_limit or asked.cpu) >= asked.cpu
         assert asked.retries == (0 if step == "preparation" else 3)
         assert type(asked).parse(asked.model_dump(), step) == asked
 
@@ -38,15 +40,40 @@ def test_a_step_takes_what_it_says_and_the_rest_from_the_profile() -> None:
     assert settings.resources("rollout") == PROFILES["one-node"]["rollout"]
 
 
+@pytest.mark.parametrize(
+    ("written", "cores"),
+    [("250m", 0.25), ("1500m", 1.5), ("2", 2), ("0.5", 0.5), (2, 2), (0.25, 0.25), ("1m", 0.001), (95.123, 95.123)],
+)
+def test_cores_are_written_as_kubernetes_has_them(written: Any, cores: float) -> None:
+    assert cluster(steps={"training": {"cpu": written}}).resources("training").cpu == cores
+
+
+def test_a_steps_own_cpu_is_its_limit_unless_that_is_given_too() -> None:
+    laptop = cluster(profile="laptop", steps={"training": {"cpu": 1}, "rollout": {"cpu_limit": 4}, "judging": {}})
+    assert [(asked.cpu, asked.cpu_limit) for asked in map(laptop.resources, ("training", "rollout", "judging"))] == [
+        (1, None),
+        (0.25, 4),
+        (0.25, 2),
+    ]
+
+
+def test_the_sandbox_asks_for_what_a_laptops_cluster_has() -> None:
+    recipes = [load_recipe(file.stem) for file in SHIPPED.glob("*.yaml")]
+    sandbox = [recipe for recipe in recipes if recipe.policy.kind == "sandbox"]
+    assert len(sandbox) > 10
+    for asked in (recipe.cluster.resources(step) for recipe in sandbox for step in STEPS):
+        assert (asked.cpu, asked.memory) == (0.25, "2Gi")
+
+
 def test_shards_run_as_the_profile_has_it_unless_said() -> None:
-    assert [cluster(profile=profile).parallelism for profile in ("cpu", "one-node", "many-nodes")] == [0, 8, 0]
+    assert [cluster(profile=profile).parallelism for profile in PROFILES] == [0, 0, 8, 0]
     assert cluster(profile="one-node", shards_at_once=2).parallelism == 2
 
 
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        ({"profile": "tpu"}, "profile: Input should be 'cpu', 'one-node' or 'many-nodes'"),
+        ({"profile": "tpu"}, "profile: Input should be 'laptop', 'cpu', 'one-node' or 'many-nodes'"),
         ({"steps": {"training": {"memory": 16}}}, "steps.training.memory: 16 has no unit: set 16Gi"),
         ({"steps": {"training": {"memory": "16"}}}, "16 has no unit: set 16Gi"),
         ({"steps": {"training": {"memory": "16GB"}}}, "'16GB' is no amount of memory: set a number with Mi, Gi or Ti"),
@@ -65,11 +92,20 @@ def test_shards_run_as_the_profile_has_it_unless_said() -> None:
         ({"steps": {"closing": {"retries": 0}}}, "steps.closing.retries is 0"),
         ({"steps": {"preparation": {"retries": 2}}}, "steps.preparation.retries is 2, and what preparation refuses is"),
         (
-            {"steps": {"training": {"cpu": 0.00001}}},
-            "steps.training.cpu: Input should be a multiple of 0.001, not 1e-05",
+            {"steps": {"training": {"cpu": 0.0001}}},
+            "steps.training.cpu: Input should be a multiple of 0.001, not 0.0001",
         ),
         ({"steps": {"training": {"cpu": 0}}}, "steps.training.cpu: Input should be greater than or equal to 0.001"),
         ({"steps": {"training": {"cpu": 1234567}}}, "steps.training.cpu: Input should be less than or equal to 10000"),
+        *(
+            ({"steps": {"training": {"cpu": amount}}}, f"steps.training.cpu: {amount!r} is no amount of CPU: set cores")
+            for amount in ("250M", "0.5m", "m", "", "2 cores", "1e3", "-1", -1, True, 0.00001, [1])
+        ),
+        ({"steps": {"training": {"cpu": "0m"}}}, "steps.training.cpu: Input should be greater than or equal to 0.001"),
+        (
+            {"steps": {"training": {"cpu_limit": "500m"}}},
+            "steps.training.cpu_limit is 0.5, for a cpu of 2: raise it, or lower steps.training.cpu",
+        ),
         ({"steps": {"training": {"retries": 2**31}}}, "steps.training.retries: Input should be less than or equal to"),
         ({"steps": {"training": {"timeout_seconds": 2**63}}}, "timeout_seconds: Input should be less than or equal to"),
         ({"steps": {"training": {"accelerators": 2**63}}}, "accelerators: Input should be less than or equal to"),

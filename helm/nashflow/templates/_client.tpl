@@ -1,15 +1,15 @@
 {{- /*
 The spec of a pod that runs `nashflow` against KFP. Its token for KFP is a projected one, for KFP's audience alone;
 Kubernetes' own is mounted where the command asks Kubernetes too.
-Argument: (dict "context" . "account" "…" "args" [...] "kubernetes" bool "seconds" int "env" "…" "files" [projected
-sources]): `files` are mounted at /etc/nashflow.
+Argument: (dict "context" . "args" [...] "kubernetes" bool "seconds" int "env" "…" "files" [projected sources]): `files`
+are mounted at /etc/nashflow.
 */}}
 {{- define "nashflow.clientPod" -}}
 {{- $context := .context -}}
 {{- with $context.Values -}}
 restartPolicy: Never
 activeDeadlineSeconds: {{ int64 $.seconds }}
-serviceAccountName: {{ $.account }}
+serviceAccountName: {{ .client.serviceAccount.name }}
 automountServiceAccountToken: {{ $.kubernetes }}
 enableServiceLinks: false
 {{- with include "nashflow.imagePullSecrets" $context }}

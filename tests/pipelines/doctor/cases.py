@@ -8,7 +8,16 @@ from nashflow.pipelines.recipe import Recipe, load_recipe
 RUNNER = "system:serviceaccount:team:nashflow-runner"
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 VARIABLES = dict.fromkeys(("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"), "x")
-IN_CLUSTER = ("submitting", "service account", "secrets", "config maps", "images", "nodes", "model cache", "Trainer")
+IMAGES = tuple(
+    f"cluster.images.{name}=registry.example.com/team/nashflow-{name}:0.1.0"
+    for name in ("steps", "vllm", "training", "client")
+)
+"""Overrides that take the images from a registry."""
+RETRY_POLICY = "spec:\n  templateDefaults:\n    retryStrategy:\n      limit: '2'\n      retryPolicy: {}\n"
+IN_CLUSTER = (
+    *("submitting", "service account", "retries", "secrets", "config maps", "images", "quotas", "nodes"),
+    *("model cache", "Trainer"),
+)
 
 
 def paper(*overrides: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""A cluster that has all that the paper's recipe needs, Kubeflow Pipelines, a registry, and the command."""
+"""A cluster that has all that the paper's recipe needs, Kubeflow Pipelines, and the command."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +13,7 @@ from nashflow.pipelines.client.access import Access
 from nashflow.pipelines.commands import app
 from nashflow.pipelines.doctor.case import Case
 from tests.pipelines.client.server import KfpServer
-from tests.pipelines.doctor.cases import KEYS, VARIABLES, paper
-from tests.pipelines.doctor.registry_server import RegistryServer, serving
+from tests.pipelines.doctor.cases import IMAGES, KEYS, RETRY_POLICY, VARIABLES, paper
 from tests.pipelines.kubernetes_server import TRAINER, KubernetesServer, claim, node
 
 
@@ -32,6 +31,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kuberne
         node("b", taints=["nvidia.com/gpu=present:NoSchedule"], labels=labels),
         node("c", 0, cpu="8", memory="64Gi"),
     ]
+    server.controller = {"workflowDefaults": RETRY_POLICY.format("OnError")}
     server.served["trainer.kubeflow.org/v1alpha1"] = TRAINER
     config = server.kubeconfig(tmp_path / "kubeconfig")
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(config))
@@ -55,24 +55,9 @@ def kfp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KfpServer]:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[RegistryServer]:
-    """A registry that has the images, for everybody."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,127.0.0.2")
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def images(registry: RegistryServer) -> tuple[str, ...]:
-    """Overrides that take the images from the registry."""
-    kinds = ("steps", "vllm", "training", "client")
-    return tuple(f"cluster.images.{kind}={registry.name}/nashflow-{kind}:0.1.0" for kind in kinds)
-
-
-@pytest.fixture
-def case(cluster: KubernetesServer, kfp: KfpServer, images: tuple[str, ...]) -> Callable[..., Case]:
-    """The paper's recipe with overrides, on all of these."""
-    return lambda *overrides: Case(paper(*images, *overrides), Access(kfp.url, "team"))
+def case(cluster: KubernetesServer, kfp: KfpServer) -> Callable[..., Case]:
+    """The paper's recipe with overrides, on both."""
+    return lambda *overrides: Case(paper(*IMAGES, *overrides), Access(kfp.url, "team"))
 
 
 @pytest.fixture

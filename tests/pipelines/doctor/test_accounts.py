@@ -95,7 +95,7 @@ def test_a_launcher_that_may_not_be_looked_at(case: Callable[..., Case], cluster
     assert "config map kfp-launcher" in found[1].found
 
 
-# --- chains, and the account about itself ----------------------------------------------------------------------------
+# --- chains -----------------------------------------------------------------------------------------------------
 
 
 def test_the_runs_of_a_chain_submit(case: Callable[..., Case], cluster: KubernetesServer, kfp: KfpServer) -> None:
@@ -132,15 +132,3 @@ def test_where_kubeflow_has_several_users_a_chain_needs_a_token(
     assert (states(found), "PodDefault access-ml-pipeline" in found[1].found) == (["ok", "not tried"], True)
     kfp.multi_user = False
     assert states(look(case(*chain), "submitting")) == ["not needed"]
-
-
-def test_the_account_may_ask_about_itself(case: Callable[..., Case], cluster: KubernetesServer) -> None:
-    """Hardly anybody may ask about others, and an account may not even see that it is there."""
-    cluster.forbidden |= {".*/subjectaccessreviews", ".*/serviceaccounts/.*"}
-    cluster.me = RUNNER
-    found = look(case(), "service account")
-    assert (states(found), found[0].found) == (["ok", "ok"], "it is this one that asks")
-    cluster.denied[""] = {"get pods"}
-    assert the_failure(case(), "service account").found == "may not get pods"
-    cluster.me = RUNNER.replace("runner", "client")
-    assert states(look(case(), "service account")) == ["not tried"]

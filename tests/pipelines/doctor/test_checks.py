@@ -19,10 +19,10 @@ def test_everything_is_found_where_everything_is_there(case: Callable[..., Case]
     found = look(case(), "Kubeflow", "Kubernetes", *IN_CLUSTER)
     assert [each for each in found if each.state not in ("ok", "not needed")] == []
     assert {each.check for each in found if each.state == "ok"} == {
-        *("Kubeflow", "Kubernetes", "submitting", "service account", "secrets", "config maps", "images", "nodes"),
-        "model cache",
+        *("Kubeflow", "Kubernetes", "submitting", "service account", "retries", "secrets", "config maps", "images"),
+        *("nodes", "model cache"),
     }
-    assert [each.check for each in found if each.state == "not needed"] == ["pull secrets", "Trainer"]
+    assert [each.check for each in found if each.state == "not needed"] == ["quotas", "Trainer"]
     training = next(each for each in found if each.check == "nodes" and each.tried.startswith("training"))
     assert training.found == "2 of 3 nodes fit: H100 (2)"
     assert not [request for request in cluster.seen if not re.match(r"GET|POST .*reviews$", request)]
@@ -125,11 +125,11 @@ FAILURES: dict[str, tuple[str, tuple[str, ...], Any, str, str]] = {
     ),
     "too little memory": (
         *("nodes", (*SAME, "cluster.steps.training.memory=2Ti"), nodes(node("a"))),
-        *("with only 1Ti memory", "lower cluster.steps.training.memory"),
+        *("with only 1024Gi memory", "lower cluster.steps.training.memory"),
     ),
     "too few CPUs": (
         *("nodes", (*SAME, "cluster.steps.rollout.cpu=95.5"), nodes(node("a", cpu="95400m"))),
-        *("with only 95400m cpu", "lower cluster.steps.rollout.cpu"),
+        *("with only 95.4 cpu", "lower cluster.steps.rollout.cpu"),
     ),
     "a taint": (
         *("nodes", SAME, nodes(node("a", taints=["team=x:NoExecute"]))),
@@ -160,10 +160,11 @@ def test_what_is_missing_is_found_with_what_to_do(
 FORBIDDEN = {
     "secrets": (".*/secrets/.*", "secret nashflow-s3"),
     "config maps": (".*/configmaps/.*", "config map nashflow-env"),
+    "quotas": (".*/resourcequotas", "resource quotas"),
     "nodes": (".*/nodes", "nodes of the cluster"),
     "model cache": (".*/persistentvolumeclaims/.*", "claim nashflow-models"),
     "submitting": (".*/selfsubjectaccessreviews", "its own rights"),
-    "service account": (".*/subjectaccessreviews", f"the rights of {RUNNER}"),
+    "service account": (".*/localsubjectaccessreviews", f"the rights of {RUNNER}"),
 }
 
 
@@ -187,7 +188,7 @@ def test_without_a_way_to_anything_nothing_is_tried(
     found = look(Case(paper(), Access()), "Kubeflow", "Kubernetes", *IN_CLUSTER)
     states = {each.check: each.state for each in found}
     assert {check for check, state in states.items() if state == "not tried"} == {
-        *("Kubeflow", "Kubernetes", "submitting", "service account", "secrets", "config maps", "images", "nodes"),
+        *("Kubeflow", "Kubernetes", "submitting", "service account", "secrets", "config maps", "quotas", "nodes"),
         "model cache",
     }
     advice = {each.check: each.advice for each in found}

@@ -10,17 +10,15 @@ from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.examination import CHECKS, examine
 from nashflow.pipelines.doctor.finding import Finding
 from tests.pipelines.client.server import KfpServer
-from tests.pipelines.doctor.cases import look
+from tests.pipelines.doctor.cases import IMAGES, look
 from tests.pipelines.kubernetes_server import KubernetesServer
 
 Call = Callable[..., tuple[int, str, str]]
 
 
-def test_the_command_says_all_and_exits_with_the_result(
-    call: Call, cluster: KubernetesServer, kfp: KfpServer, images: tuple[str, ...]
-) -> None:
+def test_the_command_says_all_and_exits_with_the_result(call: Call, cluster: KubernetesServer, kfp: KfpServer) -> None:
     where = ["inpo-llama3-8b", "--host", kfp.url, "--namespace", "team", "--skip", "object store"]
-    for override in images:
+    for override in IMAGES:
         where += ["--set", override]
     code, out, err = call("doctor", *where)
     assert (code, err) == (0, "")
