@@ -178,11 +178,11 @@ PROFILES: Mapping[str, Mapping[str, StepResources]] = {
 }
 """What the steps ask for, by the kind of cluster.
 
-laptop: for the sandbox. Two cores, of which Kubernetes, Kubeflow and MLflow keep up to one and a half, leave room for a
-quarter of one; CPU that is idle may be borrowed, memory may not, hence a limit of two cores and none beyond the memory.
-The steps of the quickstart take 0.6 GiB at most and a few seconds of CPU time each.
-cpu: two whole cores a pod and 8 GiB, for models of some hundred million parameters; one-node: one accelerator for a
-shard, all eight for training; many-nodes: the same, all shards at once, and time to bring in a large model.
+laptop: for the sandbox. Of a node's two cores Kubernetes, Kubeflow and MLflow keep up to 1.7, which leaves a step a
+quarter of one. Idle CPU may be borrowed and given back, so two cores are the limit; memory cannot be given back, so its
+limit is what was asked for. The sandbox's steps take 0.6 GiB at most and a few seconds of CPU time each.
+cpu: two cores and 8 GiB a pod, for models of a hundred million parameters; one-node: one accelerator for a shard, all
+eight for training; many-nodes: the same, all shards at once, and time to bring in a large model.
 """
 _SHARDS_AT_ONCE = {"laptop": 0, "cpu": 0, "one-node": 8, "many-nodes": 0}
 

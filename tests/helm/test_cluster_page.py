@@ -9,10 +9,11 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
+from kubernetes.utils import parse_quantity
 
 from nashflow.pipelines.client.cron import check_cron
 from nashflow.pipelines.client.package import compile_package, firing_root_of, run_root_of
-from nashflow.pipelines.cluster import ClusterSettings
+from nashflow.pipelines.cluster import STEPS, ClusterSettings
 from nashflow.pipelines.names import IMAGE
 from nashflow.pipelines.recipe import load_recipe
 from tests.helm.command_line import asked
@@ -183,3 +184,29 @@ def test_the_pods_of_the_page_are_pods_of_a_restricted_namespace() -> None:
 
     assert [rule.__name__ for rule in STANDARD if list(rule(pod["spec"]))] == []
     assert {made["kind"] for made in found} == {"Pod", "Profile"}
+
+
+def test_who_starts_a_run_in_kubeflows_pages_is_told_the_service_account() -> None:
+    """The form knows only Kubeflow's own."""
+    account = yaml.safe_load(files(PAGE)["mine.yaml"])["cluster"]["service_account"]
+    assert re.search(rf"\*Create run\*.*?`{account}`", PAGE, re.S)
+    values = {"runner": {"serviceAccount": {"name": account}}}
+    notes = chart().render(values, name="nf", namespace="team")["nashflow/templates/NOTES.txt"]
+    assert f"enter {account} as Service Account in the form *Create run*" in notes
+
+
+KEPT = {"a node of kind, control plane and all": "950m", "Kubeflow Pipelines 2.17": "674m"}
+"""CPU that pods ask for on a laptop's cluster before anything of ours is there."""
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_page_fits_two_cores() -> None:
+    (install,) = (words for words in commands(PAGE, "helm") if words[1] == "install")
+    asked = {
+        name: float(parse_quantity(containers(spec)[0]["resources"]["requests"]["cpu"]))
+        for name, spec in pod_specs(parsed(release(install)))
+    }
+    servers = sum(cpu for name, cpu in asked.items() if name.startswith("Deployment"))
+    step = max(load_recipe("mine.yaml").cluster.resources(step).cpu for step in STEPS)
+    passing = max(cpu for name, cpu in asked.items() if not name.startswith("Deployment"))
+    assert sum(float(parse_quantity(kept)) for kept in KEPT.values()) + servers + max(step, passing) <= 2
