@@ -66,6 +66,17 @@ def tasks_of(graph: Json) -> Mapping[str, Json]:
     return found
 
 
+def times(task: Json) -> int | None:
+    """How often a task runs: once, or for every item of its loop; None where no list of them is written out."""
+    if "parameterIterator" not in task:
+        return 1
+    try:
+        items = json.loads(task["parameterIterator"].get("items", {}).get("raw", ""))
+    except ValueError:
+        return None
+    return len(items) if isinstance(items, list) else None
+
+
 def read_graph(package: Path) -> Graph:
     """The graph in a compiled YAML file, as KFP reads it: no nulls, no names but the schema's.
 

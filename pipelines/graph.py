@@ -51,7 +51,7 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
         raise UserError(f"--first-iteration {first}: the recipe's iterations are 1 to {recipe.run.iterations}")
     with TemporaryDirectory(prefix="nashflow-compile-") as folder:
         made = Path(folder, package.name)
-        _write(recipe, made, first)
+        write_graph(recipe, made, first)
         check_graph(made, package)
         package.write_bytes(made.read_bytes())
 
@@ -59,10 +59,11 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
 def write_local_graph(recipe: Recipe, package: Path) -> None:
     """Write the graph of all of the recipe's iterations, which need not be small enough for a cluster."""
     alone = recipe.cluster.model_copy(update={"iterations_per_run": 0})
-    _write(recipe.model_copy(update={"cluster": alone}), package, 1)
+    write_graph(recipe.model_copy(update={"cluster": alone}), package, 1)
 
 
-def _write(recipe: Recipe, package: Path, first: int) -> None:
+def write_graph(recipe: Recipe, package: Path, first: int) -> None:
+    """Write the graph of one run, whether a cluster would take it or not."""
     # KFP looks at every frame of the stack for each setting of a task: a thread of its own has few.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(package))).result()
@@ -77,7 +78,7 @@ def _graph(recipe: Recipe, first: int) -> Any:
     @dsl.pipeline(
         name=recipe.run.name,
         description=described(recipe, first),
-        pipeline_config=dsl.PipelineConfig(ttl_seconds_after_finished=cluster.ttl_seconds or None),
+        pipeline_config=_kept(cluster.ttl_seconds),
     )
     def graph(
         run_root: str = cluster.run_root,
@@ -126,6 +127,12 @@ def _graph(recipe: Recipe, first: int) -> Any:
                 _Tasks(recipe, prepared, images).unroll(first, last, continues)
 
     return graph
+
+
+def _kept(seconds: int) -> dsl.PipelineConfig:
+    """How long a workflow stays: said of every end, because an installation's own defaults speak of them one by one."""
+    ends = ("finished", "success", "failure")
+    return dsl.PipelineConfig(**{f"ttl_seconds_after_{end}": seconds or None for end in ends})
 
 
 class _Tasks:

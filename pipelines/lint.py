@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,16 +12,11 @@ from typing import Any, NoReturn
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import parser, passed
 
-from .compiled import Graph, Json, read_graph, tasks_of
+from .compiled import Graph, Json, read_graph, tasks_of, times
 from .names import LABEL_KEY, LABEL_VALUE
 from .provenance import read_twice
+from .size import BUDGET, estimate, read_by
 
-LARGEST_IR = 400_000
-"""Bytes of IR, as JSON: Argo's workflow is up to three times as large, and etcd takes 1.5 MB."""
-MOST_TASKS = 100
-"""Tasks in the graph, each shard's loop counted once: each is two pods and their status in the workflow."""
-MOST_PODS = 2_000
-"""Pods, every shard's counted: each has several nodes in the workflow's status, of which 1 MiB, compressed, is kept."""
 LONGEST_ARGUMENT = 100_000
 """Bytes of one argument: Linux takes 128 KiB, and the launcher adds to it."""
 ARTIFACT = 450
@@ -61,17 +55,6 @@ def _module(container: Json) -> str:
 def _step(container: Json) -> str:
     """The step that a container runs, empty if it runs none."""
     return _module(container).rpartition(".")[2]
-
-
-def _times(task: Json) -> int | None:
-    """How often a task runs: once, or for every item of its loop; None where no list of them is written out."""
-    if "parameterIterator" not in task:
-        return 1
-    try:
-        items = json.loads(task["parameterIterator"].get("items", {}).get("raw", ""))
-    except ValueError:
-        return None
-    return len(items) if isinstance(items, list) else None
 
 
 def inputs_are_passed(graph: Graph) -> Iterator[str]:
@@ -200,7 +183,7 @@ def loops_are_static(graph: Graph) -> Iterator[str]:
     for _, name, task in graph.tasks():
         if "artifactIterator" in task:
             yield f"task {name} loops over artifacts"
-        if _times(task) is None:
+        if times(task) is None:
             yield f"task {name} loops over no list that is written out"
 
 
@@ -271,11 +254,11 @@ def steps_are_retried(graph: Graph) -> Iterator[str]:
 
 
 def arguments_are_short(graph: Graph) -> Iterator[str]:
-    """One argument is limited to 128 KiB, and the launcher passes all inputs as one: long texts belong in files."""
+    """One argument is limited to 128 KiB: a task's parameters and artifacts are one, and so is a whole sub-graph."""
     for part, name, task in graph.tasks():
         inputs = task.get("inputs", {})
         total = sum(len(json.dumps(source.get("runtimeValue", {}))) for source in inputs.get("parameters", {}).values())
-        read = sum(_collected(part, source) for source in inputs.get("artifacts", {}).values())
+        read = sum(read_by(part, source) for source in inputs.get("artifacts", {}).values())
         if total > LONGEST_ARGUMENT:
             yield f"task {name} has {total:,} bytes of parameters, above {LONGEST_ARGUMENT:,}"
         elif total + read * ARTIFACT > LONGEST_ARGUMENT:
@@ -283,40 +266,21 @@ def arguments_are_short(graph: Graph) -> Iterator[str]:
                 f"task {name} reads {read} artifacts, each about {ARTIFACT} bytes of an argument, besides {total:,} of "
                 f"parameters: above {LONGEST_ARGUMENT:,}; lower prompts.shards"
             )
-
-
-def _collected(part: Json, source: Json) -> int:
-    """Artifacts in one input: as many as the loop runs that they come from."""
-    return _times(tasks_of(part).get(source.get("taskOutputArtifact", {}).get("producerTask", ""), {})) or 1
+    for name, part in graph.components.items():
+        if "dag" in part and (length := len(json.dumps(part))) > LONGEST_ARGUMENT:
+            yield f"{name} has {length:,} bytes, above {LONGEST_ARGUMENT:,}; set cluster.iterations_per_run"
 
 
 def it_is_small(graph: Graph) -> Iterator[str]:
-    """The API server makes one Argo workflow of it, which has to fit into one object of etcd."""
-    size = len(json.dumps(graph.ir)) + len(json.dumps(graph.platform))
-    count = sum("executorLabel" in graph.component(task) for _, _, task in graph.tasks())
-    pods = _pods(graph, graph.ir["root"], {})
-    way_out = "set cluster.iterations_per_run, which chains runs of so many iterations under one run root"
-    if size > LARGEST_IR:
-        yield f"{size:,} bytes of IR, above {LARGEST_IR:,}; {way_out}"
-    if count > MOST_TASKS:
-        yield f"{count} tasks, above {MOST_TASKS}; {way_out}"
-    if pods > MOST_PODS:
-        yield f"{pods:,.0f} pods, above {MOST_PODS:,}; lower prompts.shards, or {way_out}"
-
-
-def _pods(graph: Graph, part: Json, known: dict[str, float]) -> float:
-    """Pods of a graph: a task is a driver and an executor, a graph nested in it a driver besides its own tasks.
-
-    `known` are those of components, by name; of one that contains itself they have no end.
-    """
-    total = 0.0
-    for task in tasks_of(part).values():
-        name, inner = task.get("componentRef", {}).get("name", ""), graph.component(task)
-        if name not in known:
-            known[name] = math.inf
-            known[name] = _pods(graph, inner, known) if "dag" in inner else 1
-        total += (_times(task) or 1) * (1 + known[name])
-    return total
+    """Argo keeps a run in one object of Kubernetes, and fails it, in the middle, when that grows too large."""
+    size = estimate(graph)
+    if size.total > BUDGET:
+        yield (
+            f"its workflow would have about {size.total:,.0f} bytes at the end, above {BUDGET:,}: "
+            f"{size.specification:,.0f} of specification, {size.status:,.0f} of status for {size.tasks:,.0f} tasks; "
+            "lower prompts.shards, or run.iterations, and submit the same run root again with a larger one; or set "
+            "cluster.iterations_per_run, which chains runs of so many iterations under one run root"
+        )
 
 
 def names_are_allowed(graph: Graph) -> Iterator[str]:

@@ -1,6 +1,9 @@
 """`nashflow plan`: what a recipe would do, before anything starts."""
 
 from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import get_args
 
 from nashflow.components.judging.tournament import TOURNAMENTS, Match
@@ -8,7 +11,9 @@ from nashflow.components.methods.phases import Phase
 from nashflow.components.methods.units import units_of
 
 from .cluster import StepName
+from .compiled import read_graph
 from .recipe import Recipe
+from .size import BUDGET, LIMIT, Size, estimate
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,20 @@ def _data(phase: Phase) -> str:
     return f"{' and '.join(sources + given)}, {phase.comparisons}"
 
 
+def _largest_workflow(recipe: Recipe) -> Size:
+    """The largest workflow of the runs on a cluster: of the only run, or of those of a chain."""
+    from .graph import write_graph
+
+    firsts = accumulate(runs_of(recipe)[:-1], initial=1)
+    with TemporaryDirectory(prefix="nashflow-plan-") as folder:
+        package = Path(folder, "pipeline.yaml")
+        sizes = []
+        for first in firsts:
+            write_graph(recipe, package, first)
+            sizes.append(estimate(read_graph(package)))
+    return max(sizes, key=lambda size: size.total)
+
+
 def print_plan(recipe: Recipe) -> None:
     """Show the recipe's work on the terminal."""
     from rich.console import Console
@@ -136,4 +155,10 @@ def print_plan(recipe: Recipe) -> None:
     if len(runs := runs_of(recipe)) > 1:
         console.print(f"on a cluster a chain of {len(runs)} runs, of {' + '.join(map(str, runs))} iterations", end=" ")
         console.print("(cluster.iterations_per_run): each submits the next one", highlight=False)
+    size = _largest_workflow(recipe)
+    console.print(
+        f"on a cluster a workflow of {size.tasks:,.0f} tasks (each shard's counted) and about {size.total / 1000:,.0f} kB, "
+        f"{size.total / LIMIT:.0%} of what Argo stores; {BUDGET / LIMIT:.0%} are allowed",
+        highlight=False,
+    )
     console.print(f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}")
