@@ -157,8 +157,8 @@ def print_plan(recipe: Recipe) -> None:
         console.print("(cluster.iterations_per_run): each submits the next one", highlight=False)
     size = _largest_workflow(recipe)
     console.print(
-        f"on a cluster a workflow of {size.tasks:,.0f} tasks (each shard's counted), about {size.total / 1000:,.0f} kB: "
-        f"{size.total / LIMIT:.0%} of what Argo stores; {BUDGET / LIMIT:.0%} are allowed",
+        f"on a cluster a workflow of {size.tasks:,.0f} tasks (each shard's counted), about "
+        f"{size.total / 1000:,.0f} kB: {size.total / LIMIT:.0%} of what Argo stores; {BUDGET / LIMIT:.0%} are allowed",
         highlight=False,
     )
     console.print(f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}")
