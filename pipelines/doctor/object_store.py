@@ -12,6 +12,7 @@ from nashflow.components.shared.store_s3 import S3Store
 
 from .case import Case
 from .cluster import NotTried
+from .conditional_writes import KEYS, conditional_writes
 from .finding import Finding
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ _NAME = "object store"
 _PART_BYTES = 8 << 20
 _FILE_BYTES = 9 << 20
 _RIGHTS = "the credentials need s3:PutObject, GetObject, DeleteObject, ListBucket and AbortMultipartUpload there"
-_CONDITIONS = (
-    "the store does not honour If-Match and If-None-Match, so two runs could take one run root: bring it up to date, "
-    "or use another one"
-)
 
 
 def object_store(case: Case) -> Iterator[Finding]:
@@ -48,7 +45,7 @@ def object_store(case: Case) -> Iterator[Finding]:
     written, left = False, ""
     try:
         for check in (_written, _conditional, _in_parts):
-            yield check(store)
+            yield from check(store)
             written = True
     except Exception as error:  # boto3 raises what the store's own errors do not cover
         yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", _line(error), _RIGHTS)
@@ -77,42 +74,33 @@ def _connect() -> "S3Client":
     return session.client("s3", config=waits)
 
 
-def _written(store: Store) -> Finding:
+def _written(store: Store) -> Iterator[Finding]:
     store.write("probe", b"NashFlow")
     read, listed = store.read("probe"), store.list()
     right = read == b"NashFlow" and listed == ["probe"]
     found = "as written" if right else f"read {read[:20]!r}, listed {listed}"
     advice = "" if right else "see whether a cache or gateway before the store changes what it passes on"
-    return Finding(_NAME, "ok" if right else "failed", f"write, read and list below {store.uri}", found, advice)
+    yield Finding(_NAME, "ok" if right else "failed", f"write, read and list below {store.uri}", found, advice)
 
 
-def _conditional(store: Store) -> Finding:
-    current = store.read_version("probe")
-    version = current[1] if current else None
-    created = store.swap("probe", b"again", None)
-    changed = store.swap("probe", b"changed", version)
-    stale = store.swap("probe", b"stale", version)
-    tried = "conditional writes (If-None-Match, If-Match)"
-    if (created, changed, stale) == (False, True, False):
-        return Finding(_NAME, "ok", tried, "of two writers one wins")
-    wrong = {"If-None-Match overwrites": created, "If-Match refuses": not changed, "If-Match overwrites": stale}
-    said = ", ".join(what for what, happened in wrong.items() if happened)
-    return Finding(_NAME, "failed", tried, said, _CONDITIONS)
+def _conditional(store: Store) -> Iterator[Finding]:
+    bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
+    yield from conditional_writes(_NAME, (_connect(), _connect()), bucket, prefix)
 
 
-def _in_parts(store: Store) -> Finding:
+def _in_parts(store: Store) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="nashflow-doctor-") as folder:
         path = Path(folder, "file")
         path.write_bytes(bytes(_FILE_BYTES))
         store.upload(path, "file")
         store.download("file", Path(folder, "back"))
-    return Finding(_NAME, "ok", f"a file of {_FILE_BYTES >> 20} MiB, in parts", "came back as it went")
+    yield Finding(_NAME, "ok", f"a file of {_FILE_BYTES >> 20} MiB, in parts", "came back as it went")
 
 
 def _clean(store: Store) -> str:
     """Delete the probe objects, whatever happened; what went wrong, if any of them is still there."""
     said = "they are still listed"
-    for key in ("probe", "file"):
+    for key in ("probe", "file", *KEYS):
         try:
             store.delete(key)
         except Exception as error:

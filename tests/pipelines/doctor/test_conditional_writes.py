@@ -1,0 +1,88 @@
+"""What `nashflow doctor` says of a store that does not keep a condition, or keeps it in its own way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nashflow.components.shared.store import open_store
+from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.doctor.case import Case
+from nashflow.pipelines.doctor.examination import CHECKS, examine
+from nashflow.pipelines.doctor.finding import Finding
+from tests.fixtures.s3 import S3Server
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
+Change = Callable[[str, Application], Application]
+
+
+def look(bucket: str) -> list[Finding]:
+    case = Case(None, Access(), run_root=f"{bucket}/runs/{{job}}")
+    return list(examine(case, tuple(name for name in CHECKS if name != "object store")))
+
+
+def ignored(header: str, moto: Application) -> Application:
+    return lambda environ, start: moto({name: environ[name] for name in environ if name != header}, start)
+
+
+def answered(status: str, code: str) -> Change:
+    """An answer of its own to each write on this condition: downloads in parts have one too."""
+
+    def change(header: str, moto: Application) -> Application:
+        def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            if header not in environ or environ["REQUEST_METHOD"] != "PUT":
+                return moto(environ, start_response)
+            start_response(status, [])
+            return [f"<Error><Code>{code}</Code></Error>".encode()]
+
+        return answer
+
+    return change
+
+
+never_met = answered("412 Precondition Failed", "PreconditionFailed")
+refused = answered("501 Not Implemented", "NotImplemented")
+
+
+@pytest.mark.parametrize(
+    ("change", "header", "state", "found"),
+    [
+        (ignored, "If-None-Match", "failed", "both of them win in 10 of 10 races"),
+        (ignored, "If-Match", "not needed", "both of them win in 10 of 10 races"),
+        (never_met, "If-None-Match", "failed", "none of them may write"),
+        (never_met, "If-Match", "not needed", "none of them may write"),
+        (refused, "If-Match", "not needed", "refused: NotImplemented"),
+    ],
+)
+def test_each_condition_is_tried_by_itself(
+    change: Change,
+    header: str,
+    state: str,
+    found: str,
+    s3_bucket: str,
+    s3_server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything rests on If-None-Match, and nothing on If-Match."""
+    name = f"HTTP_{header.upper().replace('-', '_')}"
+    monkeypatch.setattr(s3_server, "_moto", change(name, s3_server._moto))
+    findings = look(s3_bucket)
+    (odd,) = [finding for finding in findings if finding.state != "ok"]
+    assert (odd.tried, odd.state, odd.found) == (f"{header} with two writers at once", state, found)
+    assert ("two runs could take one run root" in odd.advice) == (state == "failed")
+    assert len(findings) == 5
+    assert open_store(s3_bucket).list() == []
+
+
+def test_a_store_that_refuses_what_is_needed_fails(
+    s3_bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_server, "_moto", refused("HTTP_IF_NONE_MATCH", s3_server._moto))
+    assert [finding.state for finding in look(s3_bucket)] == ["ok", "failed", "ok"]
+
+
+def test_the_store_of_kubeflow_pipelines_is_fit(seaweedfs_prefix: str) -> None:
+    findings = look(seaweedfs_prefix)
+    assert "failed" not in [finding.state for finding in findings]
+    assert findings[1] == Finding("object store", "ok", "If-None-Match with two writers at once", "one of them wins")
+    assert open_store(seaweedfs_prefix).list() == []
