@@ -1,7 +1,7 @@
 """Where everything lies under a run root."""
 
 RUN = "run.json"
-LOCK = "lock.json"
+LOCK = "lock"
 SUMMARY = "report/summary.json"
 OUTCOME = "report/outcome.json"
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from . import generations
+from .generations import Generation
 from .store import Store
 
 
@@ -17,11 +19,11 @@ class _Entries(NamedTuple):
 
 
 class Ledger:
-    """The ledger `<prefix>/ledgers/<run name>.json` beside the run roots, as the run under one of them sees it."""
+    """The ledger `<prefix>/ledgers/<run name>` beside the run roots, as the run under one of them sees it."""
 
     def __init__(self, run_root: Store, name: str) -> None:
         self._store = run_root.at("..")
-        self._key = f"ledgers/{name}.json"
+        self._key = f"ledgers/{name}"
         self._run = run_root.uri
 
     def free(self, prompts: Iterable[str]) -> set[str]:
@@ -34,28 +36,29 @@ class Ledger:
     def take(self, prompts: Collection[str]) -> bool:
         """Write down that this run takes `prompts` (digests); False, and nothing is written, if another was faster."""
         while True:
-            entries, version = self._read()
+            entries, current = self._read()
             open_to_me = {None, self._run, *entries.failed}
             if any(entries.taken.get(prompt) not in open_to_me for prompt in prompts):
                 return False
             taken = entries.taken | dict.fromkeys(prompts, self._run)
-            if self._write(taken, [run for run in entries.failed if run != self._run], version):
+            if self._write(taken, [run for run in entries.failed if run != self._run], current):
                 return True
 
     def fail(self) -> None:
         """Leave the prompts of this run, which failed, to others; it keeps those that nobody takes until it goes on."""
         while True:
-            entries, version = self._read()
+            entries, current = self._read()
             if self._run not in entries.taken.values() or self._run in entries.failed:
                 return
-            if self._write(entries.taken, [*entries.failed, self._run], version):
+            if self._write(entries.taken, [*entries.failed, self._run], current):
                 return
 
-    def _read(self) -> tuple[_Entries, str | None]:
-        current = self._store.read_version(self._key)
-        return (_Entries(**json.loads(current[0])), current[1]) if current else (_Entries({}, []), None)
+    def _read(self) -> tuple[_Entries, Generation | None]:
+        current = generations.newest(self._store, self._key)
+        return _Entries(**json.loads(current.data)) if current else _Entries({}, []), current
 
-    def _write(self, taken: dict[str, str], failed: list[str], version: str | None) -> bool:
+    def _write(self, taken: dict[str, str], failed: list[str], previous: Generation | None) -> bool:
         # A run without prompts of its own, all taken by others since, need not be remembered.
         entries = _Entries(taken, sorted(set(failed) & set(taken.values())))
-        return self._store.swap(self._key, json.dumps(entries._asdict(), sort_keys=True).encode(), version)
+        data = json.dumps(entries._asdict(), sort_keys=True).encode()
+        return generations.put(self._store, self._key, data, previous)

@@ -1,8 +1,9 @@
 """The run lock: one run at a time under a run root.
 
-The lock is a small JSON object in the store with an owner and an expiry. A laptop's runner also records its process, so
-that a killed run's lock is known to be stale at once. The steps of a cluster's run renew its lock, and between them it
-has to last while pods wait for accelerators: it lapses after a day. The closing step gives it back earlier.
+The lock is a small JSON object with an owner and an expiry, one generation for each renewal; given back, it is an empty
+one. A laptop's runner also records its process, so that a killed run's lock is known to be stale at once. The steps of
+a cluster's run renew its lock, and between them it has to last while pods wait for accelerators: it lapses after a day.
+The closing step gives it back earlier.
 """
 
 import contextlib
@@ -17,14 +18,16 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ValidationError
 
-from . import layout
+from . import generations, layout
 from .errors import UserError
+from .generations import Generation
 from .store import Store
 
 OWNER = "NASHFLOW_OWNER"
 PROCESS_TTL_SECONDS, TTL_SECONDS = 600.0, 24 * 3600.0
 """How long a lock lasts unless it is renewed: a process's, and a cluster's run's."""
 _RENEW_SECONDS = 60.0
+_FREE = b"{}"
 # Linux counts a process's start from a boot time that moves when the clock is set.
 _CLOCK_STEP_SECONDS = 5.0
 
@@ -47,18 +50,18 @@ def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -
         UserError: another live run holds it.
     """
     while True:
-        current = store.read_version(layout.LOCK)
-        held = _parsed(current[0]) if current else {}
+        held = _parsed(current := generations.newest(store, layout.LOCK))
         if held and not _alive(held):
             held = {}
         if held and not _renewable(held, owner, process):
             until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held["expires"]))
             raise UserError(
                 f"{store.uri}: in use by the run {held['owner']} on {held['host']} (lock renewed until {until}): "
-                f"wait for it to end, or choose another run root; if it is gone for good, delete {layout.LOCK} there"
+                f"wait for it to end, or choose another run root; if it is gone for good, delete all of "
+                f"{store.location(layout.LOCK)}/"
             )
         holder = {key: held[key] for key in ("host", "pid", "started")} if held and not process else _holder(process)
-        if _write(store, {"owner": owner, "job": job, **holder}, current[1] if current else None):
+        if _put(store, {"owner": owner, "job": job, **holder}, current):
             return
 
 
@@ -73,15 +76,27 @@ def holder_by(flags: Mapping[str, str]) -> tuple[str, str]:
 
 def held_by(store: Store) -> tuple[str, str]:
     """The owner, and its job, that took the lock last and have not given it back, alive or not; empty if nobody."""
-    current = store.read_version(layout.LOCK)
-    held = _parsed(current[0]) if current else {}
+    held = _parsed(generations.newest(store, layout.LOCK))
     return held.get("owner", ""), held.get("job", "")
+
+
+def in_use_by(store: Store) -> str:
+    """The owner of a lock that is alive; empty if there is none."""
+    held = _parsed(generations.newest(store, layout.LOCK))
+    return held["owner"] if held and _alive(held) else ""
 
 
 def release(store: Store, owner: str) -> None:
     """Give the lock back, if `owner` still holds it."""
-    if held_by(store)[0] == owner:
-        store.delete(layout.LOCK)
+    while _parsed(current := generations.newest(store, layout.LOCK)).get("owner") == owner:
+        if generations.put(store, layout.LOCK, _FREE, current):
+            return
+
+
+def remove(store: Store) -> None:
+    """Delete what is left of a lock that has been given back, for run roots that go; one that is held stays."""
+    if (current := generations.newest(store, layout.LOCK)) and not _parsed(current):
+        generations.remove(store, layout.LOCK, current)
 
 
 @contextlib.contextmanager
@@ -100,21 +115,22 @@ def renewing(store: Store) -> Iterator[None]:
 def _renew_until(store: Store, done: threading.Event) -> None:
     while not done.wait(_RENEW_SECONDS):
         with contextlib.suppress(Exception):  # the next attempt comes well before the lock expires
-            if (current := store.read_version(layout.LOCK)) and (held := _parsed(current[0])):
-                _write(store, held, current[1])
+            if held := _parsed(current := generations.newest(store, layout.LOCK)):
+                _put(store, held, current)
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
-    """The lock, or {} where it is damaged: then it is nobody's, for a live run would have written it whole."""
+def _parsed(generation: Generation | None) -> dict[str, Any]:
+    """The lock, or {} where nobody has it: also where it is damaged, for a live run would have written it whole."""
     try:
-        return _Lock.model_validate_json(data).model_dump()
+        return _Lock.model_validate_json(generation.data if generation else _FREE).model_dump()
     except ValidationError:
         return {}
 
 
-def _write(store: Store, lock: dict[str, Any], version: str | None) -> bool:
+def _put(store: Store, lock: dict[str, Any], previous: Generation | None) -> bool:
     seconds = TTL_SECONDS if lock["pid"] is None else PROCESS_TTL_SECONDS
-    return store.swap(layout.LOCK, json.dumps({**lock, "expires": time.time() + seconds}).encode(), version)
+    data = json.dumps({**lock, "expires": time.time() + seconds}).encode()
+    return generations.put(store, layout.LOCK, data, previous)
 
 
 def _holder(process: bool) -> dict[str, Any]:

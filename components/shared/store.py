@@ -12,7 +12,7 @@ from .store_s3 import S3Store
 class Store(Protocol):
     """Files under one root, named by keys: relative POSIX paths such as `iterations/001/prompts/00000.parquet`.
 
-    A reader never sees half a file: `write`, `swap`, `upload` and `download` happen at once or not at all. A key that
+    A reader never sees half a file: `write`, `create`, `upload` and `download` happen at once or not at all. A key that
     is absolute or holds `..` is a ValueError. Denied access, missing credentials and a missing bucket are a UserError;
     any other failure of disk or network is what the operating system or botocore raised, and can be tried again.
     """
@@ -32,14 +32,10 @@ class Store(Protocol):
     def write(self, key: str, data: bytes) -> None:
         """Make `data` the content of `key`, whatever was there."""
 
-    def read_version(self, key: str) -> tuple[bytes, str] | None:
-        """Content of `key` and its version, which `swap` takes; None if there is no such key."""
+    def create(self, key: str, data: bytes) -> bool:
+        """Make `data` the content of `key` if there is no such key yet; whether this call did.
 
-    def swap(self, key: str, data: bytes, version: str | None) -> bool:
-        """Make `data` the content of `key` if its version is still `version` (None: if there is no such key yet).
-
-        Of several processes that swap one version, exactly one gets True. What is swapped is never also written by
-        `write`, which asks nobody.
+        Of several processes that create one key exactly one gets True, also where its request had to be sent twice.
         """
 
     def exists(self, key: str) -> bool:

@@ -1,24 +1,19 @@
 """The artifact store in a local folder."""
 
 import errno
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
+from . import atomic_file
 from .atomic_file import HIDDEN, replacing
-from .digests import sha256_bytes
 from .errors import UserError
 from .store_keys import check_folder, check_key
 
-_LOCK = f"{HIDDEN}lock"
-
 
 class LocalStore:
-    """A `Store` in a folder; a version is the SHA-256 of the content."""
+    """A `Store` in a folder."""
 
     def __init__(self, root: Path) -> None:
         """`root`: absolute.
@@ -45,23 +40,9 @@ class LocalStore:
         with replacing(self._path(key)) as file:
             file.write(data)
 
-    def read_version(self, key: str) -> tuple[bytes, str] | None:
-        """Content of `key` and its SHA-256, or None."""
-        if not self.exists(key):
-            return None
-        data = self.read(key)
-        return data, sha256_bytes(data)
-
-    def swap(self, key: str, data: bytes, version: str | None) -> bool:
-        """Compare and set, one process at a time in each folder."""
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
-            current = self.read_version(key)
-            if version != (current and current[1]):
-                return False
-            self.write(key, data)
-        return True
+    def create(self, key: str, data: bytes) -> bool:
+        """Make `data` the content of `key` if there is none."""
+        return atomic_file.create(self._path(key), data)
 
     def exists(self, key: str) -> bool:
         """Whether there is a file `key`."""
@@ -81,10 +62,8 @@ class LocalStore:
 
     def delete(self, key: str) -> None:
         """Remove `key` if it is there."""
-        path = self._path(key)
-        if path.is_file():
-            with _alone(path.parent):
-                path.unlink(missing_ok=True)
+        if self.exists(key):
+            self._path(key).unlink(missing_ok=True)
 
     def upload(self, path: Path, key: str) -> None:
         """Copy `path` into the folder."""
@@ -116,12 +95,6 @@ class LocalStore:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.location(key)) from None
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / _LOCK).open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it when the process ends, however it ends
-        yield
-
-
-def _fail(error: OSError) -> NoReturn:
-    raise error
+def _fail(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # a folder that vanished since its parent was listed
+        raise error

@@ -23,11 +23,11 @@ _ATTEMPTS = 8
 _PART_BYTES = 32 << 20
 # S3's own checksums end with a transfer: the ranged requests of a parallel download have none for the whole object.
 _SHA256 = "nashflow-sha256"
-_SWAP = "nashflow-swap"
+_CREATION = "nashflow-creation"
 
 
 class S3Store:
-    """A `Store` under a prefix of a bucket; a version is the ETag. Objects carry the SHA-256 of their whole content."""
+    """A `Store` under a prefix of a bucket. Objects carry the SHA-256 of their whole content."""
 
     def __init__(self, bucket: str, prefix: str, client: "S3Client", part_bytes: int) -> None:
         """`prefix` has no slash at its ends; it is empty for the whole bucket."""
@@ -54,37 +54,46 @@ class S3Store:
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     def read(self, key: str) -> bytes:
-        """Content of `key`, checked."""
-        return self._get(key)[0]
+        """Content of `key`, checked. botocore asks again where no answer comes, but not where a body breaks off."""
+        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+        for attempt in range(1, _ATTEMPTS + 1):
+            with self._clear_errors(key):
+                reply = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
+                try:
+                    data = reply["Body"].read()
+                except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                    if attempt == _ATTEMPTS:
+                        raise
+                    continue
+            self._check(key, sha256_bytes(data), reply["Metadata"])
+            return data
+        raise AssertionError("unreachable")
 
     def write(self, key: str, data: bytes) -> None:
         """Make `data` the content of `key`."""
         with self._clear_errors(key):
             self._put(key, data, {})
 
-    def read_version(self, key: str) -> tuple[bytes, str] | None:
-        """Content of `key` and its ETag, or None."""
-        try:
-            return self._get(key)
-        except FileNotFoundError:
-            return None
-
-    def swap(self, key: str, data: bytes, version: str | None) -> bool:
-        """Compare and set by a conditional put."""
+    def create(self, key: str, data: bytes) -> bool:
+        """Make `data` the content of `key` if there is none, by a conditional put."""
         from botocore.exceptions import ClientError
 
         token = uuid.uuid4().hex
-        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
         with self._clear_errors(key):
-            try:
-                self._put(key, data, {_SWAP: token}, **condition)
-            except ClientError as error:
-                status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
-                if status not in (409, 412) and code != "NoSuchKey":
-                    raise
-                # botocore sends a put again if its answer was lost: the somebody may have been this very call
-                return self._metadata(key).get(_SWAP) == token
-        return True
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    self._put(key, data, {_CREATION: token}, IfNoneMatch="*")
+                    return True
+                except ClientError as error:
+                    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                    if status == 409 and attempt < _ATTEMPTS:  # others are at this key: S3 wants it sent again
+                        continue
+                    if status != 412:
+                        raise
+                    # botocore sends a put again if its answer was lost: the object may be this very call's
+                    return self._metadata(key).get(_CREATION) == token
+        raise AssertionError("unreachable")
 
     def exists(self, key: str) -> bool:
         """Whether there is an object `key`."""
@@ -155,23 +164,6 @@ class S3Store:
             Metadata=metadata,
             **condition,
         )
-
-    def _get(self, key: str) -> tuple[bytes, str]:
-        """Content and ETag. botocore tries a request again, but not a body that breaks off: that is done here."""
-        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
-
-        for attempt in range(1, _ATTEMPTS + 1):
-            with self._clear_errors(key):
-                reply = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
-                try:
-                    data = reply["Body"].read()
-                except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                    if attempt == _ATTEMPTS:
-                        raise
-                    continue
-            self._check(key, sha256_bytes(data), reply["Metadata"])
-            return data, reply["ETag"]
-        raise AssertionError("unreachable")
 
     def _metadata(self, key: str) -> dict[str, str]:
         """Metadata of `key`, empty if it is gone."""

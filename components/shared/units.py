@@ -119,7 +119,10 @@ class Unit:
 
     def finished(self) -> Manifest | None:
         """The manifest, if the unit is done as it would be done now and its files are there."""
-        manifest = read_manifest(self.store, self.key)
+        return self._if_finished(_read(self.store, self.key))
+
+    def _if_finished(self, data: bytes | None) -> Manifest | None:
+        manifest = _parsed(data)
         if manifest is None or manifest.fingerprint != self.fingerprint:
             return None
         origin = open_store(manifest.source) if manifest.source else self.store
@@ -156,10 +159,11 @@ class Unit:
         """Write the manifest, which makes the unit done; `started` is the `time.time()` at which its work began.
 
         Where another copy of the unit has published the same work meanwhile, its manifest is returned instead: others
-        may have read it.
+        may have read it. That holds also where the copies replace another manifest, that of other settings or one
+        whose files are gone: its successor is decided by creating the key that carries its digest, and all of them
+        write that one. The run root's lock sees to it that no two publish work with different settings at once; the
+        later one would stand.
         """
-        if done := self.finished():
-            return done
         manifest = Manifest(
             unit=self.key,
             version=self.version,
@@ -172,21 +176,20 @@ class Unit:
             finished=int(time.time() * 1000),
             source=source,
         )
-        previous = self.store.read_version(_manifest_key(self.key))
-        data = json.dumps(manifest.to_json(), indent=1, sort_keys=True).encode()
-        if self.store.swap(_manifest_key(self.key), data, previous[1] if previous else None):
-            return manifest
-        if other := self.finished():
-            return other
-        raise RuntimeError(f"{self.store.location(self.key)}: another process is publishing other work for this unit")
+        data, key = json.dumps(manifest.to_json(), indent=1, sort_keys=True).encode(), _manifest_key(self.key)
+        while not (done := self._if_finished(before := _read(self.store, self.key))):
+            decided = key if before is None else f"{self.key}/replacing/{sha256_bytes(before)[:16]}.json"
+            created = self.store.create(decided, data)
+            if decided != key:
+                self.store.write(key, self.store.read(decided))
+            if created:
+                return manifest
+        return done
 
 
 def read_manifest(store: Store, key: str) -> Manifest | None:
     """The manifest of the unit `key`, or None while it is not done; manifests of another form do not count."""
-    try:
-        return Manifest.from_json(json.loads(store.read(_manifest_key(key))))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return None
+    return _parsed(_read(store, key))
 
 
 def require_manifest(store: Store, key: str) -> Manifest:
@@ -199,6 +202,20 @@ def require_manifest(store: Store, key: str) -> Manifest:
     if manifest is None:
         raise UserError(f"{store.location(key)}: not there yet; run the step that makes it first")
     return manifest
+
+
+def _read(store: Store, key: str) -> bytes | None:
+    try:
+        return store.read(_manifest_key(key))
+    except FileNotFoundError:
+        return None
+
+
+def _parsed(data: bytes | None) -> Manifest | None:
+    try:
+        return Manifest.from_json(json.loads(data)) if data else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _manifest_key(key: str) -> str:

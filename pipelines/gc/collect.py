@@ -10,7 +10,7 @@ from nashflow.components.shared.store import open_store
 from ..costs_table import amount
 from .inventory import Entries, Inventory, RunRoot, take
 from .keep import Decision, ago, decide
-from .remove import remove_run, remove_shared
+from .remove import remove_ledger, remove_run, remove_shared
 from .shared import Folders, forgotten, unreferenced
 
 _SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
@@ -65,12 +65,15 @@ def _clear_shared(inventory: Inventory, folders: Folders, delete: bool) -> Folde
     begun = now.folders - inventory.folders
     for folder, entries in folders.items():
         ledger = folder.startswith("ledgers/")
-        if any(now.shared.get(key) != entry for key, entry in entries.items()):
+        there = {key for key in now.shared if key in entries or key.startswith(f"{folder}/")}
+        if entries != {key: now.shared[key] for key in there}:
             _say("keep", prefix.location(folder), _size(entries), "changed meanwhile")
         elif begun and not ledger:
             _say("keep", prefix.location(folder), _size(entries), f"a run has begun meanwhile: {min(begun)}")
         else:
-            if delete:
+            if delete and ledger:
+                remove_ledger(prefix, folder, entries)
+            elif delete:
                 remove_shared(prefix, folder, entries)
             what = "the prompts already taken" if ledger else f"{len(entries)} files, which no kept run refers to"
             _say("deleted" if delete else "delete", prefix.location(folder), _size(entries), what)

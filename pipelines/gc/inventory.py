@@ -17,8 +17,9 @@ from nashflow.components.shared.units import read_manifest
 
 MANIFEST = ".manifest.json"
 _PREPARATION = "preparation"
-_FOLDERS = ("iterations/", "policies/", "recipes/", "report/")
-_FILES = (layout.RUN, layout.LOCK, _PREPARATION + MANIFEST)
+_LOCK = f"{layout.LOCK}/"
+_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", f"{_PREPARATION}/", _LOCK)
+_FILES = (layout.RUN, _PREPARATION + MANIFEST)
 _MARKS = (_PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
 """Units of preparation."""
 _SHARED = ("cache", "ledgers")
@@ -61,12 +62,12 @@ class RunRoot:
 
     @cached_property
     def mark(self) -> str:
-        """The file by which it is a run root: `run.json`, or what preparation leaves without it; empty: it is none."""
+        """What makes it a run root: `run.json`, what preparation leaves without it, or a lock; empty: it is none."""
         if layout.RUN in self.entries:
             return layout.RUN
         if found := next(filter(self._is_mark, sorted(self.entries)), ""):
             return found
-        return layout.LOCK if layout.LOCK in self.entries and lock.held_by(self.store)[0] else ""
+        return layout.LOCK if self.locked_by else ""
 
     def _is_mark(self, key: str) -> bool:
         """Whether it is a manifest of ours, or the outcome of a run: others have files of these names too."""
@@ -95,17 +96,27 @@ class RunRoot:
         """
         left = self.entries.get(layout.OUTCOME)
         closed = left is not None and left.modified >= self.written
-        return layout.LOCK not in self.entries and (closed or self.finished)
+        return not self.locked_by and (closed or self.finished)
+
+    @cached_property
+    def locked_by(self) -> str:
+        """The owner, alive or not, of a lock that has not been given back; empty if there is none."""
+        return lock.held_by(self.store)[0] if any(key.startswith(_LOCK) for key in self.entries) else ""
 
     @property
     def written(self) -> float:
         """When the run last wrote anything but its lock, in seconds since the epoch."""
-        return max((entry.modified for key, entry in self.own.items() if key != layout.LOCK), default=0.0)
+        return max((entry.modified for entry in self.work.values()), default=0.0)
 
     @cached_property
     def own(self) -> Entries:
         """The files that runs write; others are nobody's to delete."""
         return {key: entry for key, entry in self.entries.items() if key in _FILES or key.startswith(_FOLDERS)}
+
+    @property
+    def work(self) -> Entries:
+        """The run's own files but for its lock."""
+        return {key: entry for key, entry in self.own.items() if not key.startswith(_LOCK)}
 
     @property
     def size(self) -> int:

@@ -1,11 +1,10 @@
 """Which runs are kept, and why."""
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nashflow.components.shared import layout
+from nashflow.components.shared import layout, lock
 from nashflow.components.shared.run import flatten
 from nashflow.components.shared.units import read_manifest
 
@@ -51,7 +50,7 @@ def _by_itself(runs: Iterable[RunRoot], limit: float, now: float) -> Iterator[tu
         age = now - run.written
         if run.damaged:
             yield run.uri, f"its {layout.RUN} cannot be read: look at it, and delete it by hand"
-        elif owner := in_use(run, now):
+        elif run.locked_by and (owner := lock.in_use_by(run.store)):
             yield run.uri, f"in use by {owner}"
         elif age < limit:
             yield run.uri, f"written to {ago(age)}"
@@ -60,17 +59,6 @@ def _by_itself(runs: Iterable[RunRoot], limit: float, now: float) -> Iterator[tu
                 run.uri,
                 f"has not ended, written to {ago(age)}: it may wait for nodes, so it stays {_WAITING_DAYS} days",
             )
-
-
-def in_use(run: RunRoot, now: float) -> str:
-    """The owner of a run's lock that has not expired; empty if there is none."""
-    if layout.LOCK not in run.entries or not (current := run.store.read_version(layout.LOCK)):
-        return ""
-    try:
-        lock = json.loads(current[0])
-        return str(lock["owner"]) if lock["expires"] > now else ""
-    except (ValueError, KeyError, TypeError):
-        return ""
 
 
 def ago(seconds: float) -> str:

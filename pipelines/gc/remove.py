@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nashflow.components.shared import layout, lock
+from nashflow.components.shared import lock
 from nashflow.components.shared.atomic_file import HIDDEN
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store
@@ -28,14 +28,14 @@ def remove_run(root: RunRoot) -> None:
     with lock.renewing(root.store):
         try:
             now = RunRoot(root.store, dict(entries(root.store)))
-            written = [key for key in now.own if key != layout.LOCK]
-            if written and {**now.own, layout.LOCK: None} != {**root.own, layout.LOCK: None}:
+            if now.work and now.work != root.work:
                 raise UserError(f"{root.uri}: has been written to meanwhile: kept")
-            for keys in _in_order(written, now.mark):
+            for keys in _in_order(now.work, now.mark):
                 _delete(root.store, keys)
         finally:
             lock.release(root.store, owner)
-    if not root.store.exists(layout.LOCK):
+    lock.remove(root.store)
+    if not lock.held_by(root.store)[0]:
         _remove_empty_folders(root.store)
 
 
@@ -43,6 +43,13 @@ def remove_shared(prefix: Store, folder: str, keys: Iterable[str]) -> None:
     """Delete the files of a folder that lies beside the run roots, manifests first."""
     for part in _in_order(keys):
         _delete(prefix, part)
+    _remove_empty_folders(prefix.at(folder))
+
+
+def remove_ledger(prefix: Store, folder: str, keys: Iterable[str]) -> None:
+    """Delete the generations of a ledger, the oldest first: until the end the newest of them stands."""
+    for key in sorted(keys):
+        prefix.delete(key)
     _remove_empty_folders(prefix.at(folder))
 
 

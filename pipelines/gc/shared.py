@@ -53,11 +53,11 @@ def forgotten(inventory: Inventory, names: Sequence[str]) -> Folders:
     Raises:
         UserError: there is no such ledger.
     """
-    there = {key: entry for key, entry in inventory.shared.items() if key.startswith("ledgers/")}
-    keys = {name: f"ledgers/{name}.json" for name in names}
-    for name, key in keys.items():
-        if key not in there:
-            known = [other.removeprefix("ledgers/").removesuffix(".json") for other in there]
+    there = [key for key in inventory.shared if key.startswith("ledgers/")]
+    ledgers = {f"ledgers/{name}": [key for key in there if key.startswith(f"ledgers/{name}/")] for name in names}
+    for folder, keys in ledgers.items():
+        if not keys:
+            name, known = folder.removeprefix("ledgers/"), {key.split("/")[1] for key in there}
             place = inventory.prefix.location("ledgers")
             raise UserError(f"--forget {name}: no ledger of that name in {place}{nearest(name, known)}")
-    return {key: {key: there[key]} for key in keys.values()}
+    return {folder: {key: inventory.shared[key] for key in keys} for folder, keys in ledgers.items()}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nashflow.components.shared import lock
+from nashflow.components.shared.store import open_store
 from tests.fixtures import cli, models
 
 
@@ -190,7 +192,7 @@ def test_another_recipes_run_root_says_what_differs(beside: Path) -> None:
     assert "method.eta is 0.5 there and 0.7 here" in line
     assert "choose another run root" in line
     assert cli.records(root) == before
-    assert not (root / "lock.json").exists()
+    assert lock.held_by(open_store(str(root))) == ("", "")
 
 
 def test_not_one_pair_left(beside: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_summary_has_every_iteration(local_run: Path) -> None:
 
 
 def test_no_lock_and_no_journal_are_left(local_run: Path) -> None:
-    assert not (local_run / "lock.json").exists()
+    assert lock.held_by(open_store(str(local_run))) == ("", "")
     files = (str(path) for path in local_run.rglob("[!.]*") if path.is_file())
     assert not [path for path in files if ".journal" in path or "/training/" in path]
 

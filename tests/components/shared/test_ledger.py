@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nashflow.components.preparation import step as preparation
+from nashflow.components.shared import generations, lock
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.ledger import Ledger
 from nashflow.components.shared.run import read_run
@@ -69,16 +70,15 @@ def test_a_run_that_took_nothing_has_nothing_to_leave(run: Runs, tmp_path: Path)
     assert not (tmp_path / "ledgers").exists()
 
 
-def test_two_runs_that_take_at_once_lose_nothing(run: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = type(open_store(str(tmp_path)))
-    swap, others = store.swap, iter([["two"]])
+def test_two_runs_that_take_at_once_lose_nothing(run: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, others = generations.put, iter([["two"]])
 
-    def swap_late(self: Any, *arguments: Any) -> bool:
+    def put_late(*arguments: Any) -> bool:
         for taken in others:
             run("b").take(taken)
-        return swap(self, *arguments)
+        return put(*arguments)
 
-    monkeypatch.setattr(store, "swap", swap_late)
+    monkeypatch.setattr(generations, "put", put_late)
     assert run("a").take(["one"])
     assert (run("a").free(["one", "two"]), run("b").free(["one", "two"])) == ({"one"}, {"two"})
 
@@ -177,8 +177,8 @@ def test_a_firing_that_died_while_it_prepared_leaves_its_prompts_to_the_next(
 def test_a_firing_cannot_go_on_when_others_have_taken_its_prompts(fresh: New, tmp_path: Path, lost: int) -> None:
     fire(fresh, "one")
     close(fresh({"prompts.held_out": 1}, "one"), "FAILED")
-    (ledger,) = (tmp_path / "ledgers").glob("*.json")
-    assert other(fresh, tmp_path).take(sorted(json.loads(ledger.read_text())["taken"])[:lost])
+    newest = max((tmp_path / "ledgers").rglob("*.json"))
+    assert other(fresh, tmp_path).take(sorted(json.loads(newest.read_text())["taken"])[:lost])
     before = (tmp_path / "one/run.json").read_bytes()
     with pytest.raises(UserError, match=r"have taken prompts of this one since it failed.* submit a new run$"):
         fire(fresh, "one")
@@ -191,4 +191,4 @@ def test_a_firing_that_finds_nothing_after_all_holds_no_lock(
     """Another firing takes everything between this one's look and its claim."""
     overtake(monkeypatch, other(fresh, tmp_path), 8)
     assert fire(fresh, "one").parameters["go"] == "false"
-    assert not (tmp_path / "one/lock.json").exists()
+    assert lock.held_by(open_store(str(tmp_path / "one"))) == ("", "")

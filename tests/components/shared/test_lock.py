@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from nashflow.components.shared import layout, lock
+from nashflow.components.shared import generations, layout, lock
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store, open_store
 
@@ -30,14 +30,24 @@ sys.stdin.read()
 """
 
 
+def content(store: Store) -> bytes:
+    newest = generations.newest(store, layout.LOCK)
+    assert newest
+    return newest.data
+
+
 def held(store: Store) -> dict[str, Any]:
-    return dict(json.loads(store.read(layout.LOCK)))
+    return dict(json.loads(content(store)))
+
+
+def put(store: Store, data: bytes) -> None:
+    assert generations.put(store, layout.LOCK, data, generations.newest(store, layout.LOCK))
 
 
 def written(store: Store, **fields: Any) -> None:
     """A lock of the run `first`, as a pod elsewhere would have left it."""
     usual = {"owner": "first", "host": "elsewhere", "pid": None, "started": None, "expires": time.time() + 600}
-    store.write(layout.LOCK, json.dumps(usual | fields).encode())
+    put(store, json.dumps(usual | fields).encode())
 
 
 def this_process(**changes: Any) -> dict[str, Any]:
@@ -67,16 +77,31 @@ def test_a_live_run_is_not_disturbed(run_store: Store) -> None:
     until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(before["expires"]))
     assert str(caught.value) == (
         f"{run_store.uri}: in use by the run first on {socket.gethostname()} (lock renewed until {until}): "
-        "wait for it to end, or choose another run root; if it is gone for good, delete lock.json there"
+        "wait for it to end, or choose another run root; "
+        f"if it is gone for good, delete all of {run_store.uri}/lock/"
     )
     assert held(run_store) == before
     assert before["expires"] == pytest.approx(time.time() + lock.TTL_SECONDS, abs=30)
 
 
+def test_the_lock_of_a_run_that_is_gone_for_good_goes_as_its_message_says(run_root: str) -> None:
+    store = open_store(run_root)
+    for _ in range(5):
+        lock.acquire(store, "first")
+    with pytest.raises(UserError) as caught:
+        lock.acquire(store, "second")
+    folder = open_store(str(caught.value).rpartition("delete all of ")[2])
+    for key in folder.list():
+        folder.delete(key)
+    assert store.list() == []
+    lock.acquire(store, "second")
+    assert held(store)["owner"] == "second"
+
+
 def test_a_lock_that_was_given_back_is_free(run_store: Store) -> None:
     lock.acquire(run_store, "first")
     lock.release(run_store, "first")
-    assert not run_store.exists(layout.LOCK)
+    assert lock.held_by(run_store) == ("", "")
     lock.acquire(run_store, "second")
     lock.release(run_store, "first")
     assert held(run_store)["owner"] == "second"
@@ -98,12 +123,24 @@ def test_a_process_holds_it_for_minutes_and_a_clusters_run_for_a_day(local_store
     assert held(other)["expires"] == pytest.approx(time.time() + 600, abs=30)
 
 
-def test_it_says_who_held_it_last(local_store: Store) -> None:
-    assert lock.held_by(local_store) == ("", "")
+def test_it_says_who_held_it_last_and_who_is_alive(local_store: Store) -> None:
+    assert (lock.held_by(local_store), lock.in_use_by(local_store)) == (("", ""), "")
     written(local_store, expires=time.time() - 1)
-    assert lock.held_by(local_store) == ("first", "")
+    assert (lock.held_by(local_store), lock.in_use_by(local_store)) == (("first", ""), "")
     lock.acquire(local_store, "first", job="second-job")
-    assert lock.held_by(local_store) == ("first", "second-job")
+    assert (lock.held_by(local_store), lock.in_use_by(local_store)) == (("first", "second-job"), "first")
+    written(local_store, **this_process(started=0.0))
+    assert (lock.held_by(local_store), lock.in_use_by(local_store)) == (("first", ""), "")
+
+
+def test_only_what_was_given_back_can_be_removed(local_store: Store) -> None:
+    lock.remove(local_store)
+    written(local_store, expires=time.time() - 1)
+    lock.remove(local_store)
+    assert lock.held_by(local_store) == ("first", "")
+    lock.release(local_store, "first")
+    lock.remove(local_store)
+    assert local_store.list() == []
 
 
 def test_a_lapsed_lock_is_free(run_store: Store) -> None:
@@ -126,11 +163,11 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_lock_is_nobodys(local_store: Store, content: bytes) -> None:
-    local_store.write(layout.LOCK, content)
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_lock_is_nobodys(local_store: Store, damage: bytes) -> None:
+    put(local_store, damage)
     lock.release(local_store, "first")
-    assert local_store.read(layout.LOCK) == content
+    assert content(local_store) == damage
     lock.acquire(local_store, "second")
     assert held(local_store)["owner"] == "second"
 
@@ -234,6 +271,23 @@ def test_one_of_many_gets_it(before: str, run_root: str) -> None:
     assert held(open_store(run_root))["owner"] == winners[0]
 
 
+def test_a_lock_that_is_given_back_while_it_is_renewed_is_free(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renewal comes between the look and the release."""
+    lock.acquire(local_store, "first")
+    give_back, renewals = generations.put, iter([None])
+
+    def late(*arguments: Any) -> bool:
+        for _ in renewals:
+            lock.acquire(local_store, "first")
+        return give_back(*arguments)
+
+    monkeypatch.setattr(generations, "put", late)
+    lock.release(local_store, "first")
+    assert lock.held_by(local_store) == ("", "")
+
+
 # --- renewal ---------------------------------------------------------------------------------------------------------
 
 
@@ -269,16 +323,17 @@ def test_no_lock_is_renewed_into_being(local_store: Store) -> None:
         assert local_store.list() == []
         lock.acquire(local_store, "first")
         lock.release(local_store, "first")
+        before = local_store.list()
         time.sleep(0.1)
-        assert local_store.list() == []
+        assert local_store.list() == before
 
 
 @pytest.mark.usefixtures("often")
 def test_a_damaged_lock_is_not_renewed(local_store: Store) -> None:
-    local_store.write(layout.LOCK, b"[1]")
+    put(local_store, b"[1]")
     with lock.renewing(local_store):
         time.sleep(0.1)
-    assert local_store.read(layout.LOCK) == b"[1]"
+    assert content(local_store) == b"[1]"
 
 
 class Broken:
@@ -290,12 +345,12 @@ class Broken:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def read_version(self, key: str) -> tuple[bytes, str] | None:
+    def list(self, prefix: str = "") -> list[str]:
         self._failures -= 1
         if self._failures >= 0:
             time.sleep(self._seconds)
             raise OSError("No space left on device")
-        return self._store.read_version(key)
+        return self._store.list(prefix)
 
 
 @pytest.mark.usefixtures("often")

@@ -1,4 +1,4 @@
-"""The artifact store: every test with a parameter `store` holds for a local folder and for S3 over HTTP alike."""
+"""The artifact store: every test with a parameter `store` holds for a local folder, moto and SeaweedFS alike."""
 
 import os
 import posixpath
@@ -20,12 +20,12 @@ from nashflow.components.shared.store import Store, open_store
 MIB = 1 << 20
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3_bucket", "seaweedfs_prefix"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URI of an empty place."""
     if request.param == "local":
         return str(tmp_path / "runs" / "first")
-    return str(request.getfixturevalue("s3_bucket")) + "/runs/first"
+    return str(request.getfixturevalue(request.param)) + "/runs/first"
 
 
 @pytest.fixture
@@ -120,8 +120,7 @@ def test_a_key_is_a_plain_relative_path(store: Store, tmp_path: Path, key: str) 
     for call in (
         lambda: store.read(key),
         lambda: store.write(key, b""),
-        lambda: store.read_version(key),
-        lambda: store.swap(key, b"", None),
+        lambda: store.create(key, b""),
         lambda: store.exists(key),
         lambda: store.delete(key),
         lambda: store.upload(tmp_path / "file", key),
@@ -181,83 +180,51 @@ def test_a_missing_key_is_named_with_its_whole_uri(root: str, store: Store, tmp_
         assert caught.value.filename == f"{root}/{key}"
         assert f"{root}/{key}" in str(caught.value)
     assert names(tmp_path / "out") == []
-    assert store.read_version(key) is None
     assert not store.exists(key)
     store.delete(key)
     assert store.list() == ["folder/file"]
 
 
-# --- compare and set -------------------------------------------------------------------------------------------------
+# --- creation --------------------------------------------------------------------------------------------------------
 
 
-def test_swap_creates_once(store: Store) -> None:
-    assert store.swap("lock", b"first", None)
-    assert not store.swap("lock", b"second", None)
-    assert store.read("lock") == b"first"
+def test_a_key_is_created_once(store: Store) -> None:
+    assert store.create("a/lock", b"first")
+    assert not store.create("a/lock", b"second")
+    store.write("a/written", b"first")
+    assert not store.create("a/written", b"second")
+    assert store.read("a/lock") == store.read("a/written") == b"first"
+    assert store.list() == ["a/lock", "a/written"]
 
 
-def test_swap_needs_the_version_that_is_there(store: Store) -> None:
-    store.swap("lock", b"first", None)
-    content, version = store.read_version("lock") or (b"", "")
-    assert content == b"first"
-    assert store.swap("lock", b"second", version)
-    assert not store.swap("lock", b"third", version)
+def test_what_is_gone_can_be_created_again(store: Store) -> None:
+    store.create("lock", b"first")
+    store.delete("lock")
+    assert store.create("lock", b"second")
     assert store.read("lock") == b"second"
 
 
-def test_swap_of_what_is_gone_fails(store: Store) -> None:
-    store.swap("lock", b"first", None)
-    _, version = store.read_version("lock") or (b"", "")
-    store.delete("lock")
-    assert not store.swap("lock", b"second", version)
-    assert store.list() == []
-    assert store.swap("lock", b"second", None)
+def test_a_file_is_created_whole(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """What does not fit is not there, and no unfinished file is left."""
+    request.getfixturevalue("full_disk")
+    with pytest.raises(OSError, match="File too large"):
+        open_store(str(tmp_path)).create("lock", bytes(MIB))
+    assert names(tmp_path) == []
 
 
-def test_versions_follow_content(store: Store) -> None:
-    seen = []
-    for data in (b"1", b"2", b"1"):
-        store.write("a", data)
-        seen.append(store.read_version("a"))
-    assert [pair and pair[0] for pair in seen] == [b"1", b"2", b"1"]
-    assert seen[0] != seen[1]
+def test_a_link_that_was_made_twice_has_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over NFS, when the answer to the first request is lost."""
+    link, store = os.link, open_store(str(tmp_path))
 
+    def twice(*paths: str | Path) -> None:
+        link(*paths)
+        link(*paths)
 
-CONTENDER = """
-import sys
-from nashflow.components.shared.store import open_store
-store, me = open_store(sys.argv[1]), sys.argv[2].encode()
-print("ready", flush=True)
-sys.stdin.readline()
-claims = [n for n in range(20) if store.swap(f"claims/{n}", me, None)]
-for _ in range(10):
-    while True:
-        data, version = store.read_version("counter")
-        if store.swap("counter", b"%d" % (int(data) + 1), version):
-            break
-print(*claims)
-"""
-
-
-def test_of_several_processes_one_wins(root: str, store: Store) -> None:
-    store.write("counter", b"0")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", CONTENDER, root, name], stdin=-1, stdout=-1, text=True)
-        for name in "abc"
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    claims = [process.communicate(timeout=60)[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
-    assert sorted(int(claim) for won in claims for claim in won) == list(range(20))
-    for name, won in zip("abc", claims, strict=True):
-        assert {store.read(f"claims/{claim}") for claim in won} <= {name.encode()}
-    assert store.read("counter") == b"30"
+    monkeypatch.setattr(os, "link", twice)
+    assert store.create("lock", b"first")
+    assert not store.create("lock", b"second")
+    assert store.read("lock") == b"first"
+    assert names(tmp_path) == ["lock"]
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------------------
@@ -323,7 +290,7 @@ def test_a_killed_writer_leaves_nothing_to_see(tmp_path: Path, before: bytes | N
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     assert store.list() == ([] if before is None else ["model"])
-    assert store.read_version("model") is None or store.read("model") == before
+    assert before is None or store.read("model") == before
     store.write("model", b"again")
     assert store.read("model") == b"again"
     assert store.list() == ["model"]
@@ -350,8 +317,8 @@ def test_a_local_store_is_a_dictionary(tmp_path_factory: pytest.TempPathFactory,
         assert store.list(folder) == sorted(key for key in files if key.startswith(folder + "/"))
     for key, data in files.items():
         assert store.read(key) == data
-        assert not store.swap(key, b"never", None)
-        assert (store.read_version(key) or (None,))[0] == data
+        assert not store.create(key, b"never")
+        assert store.read(key) == data
         store.delete(key)
     assert store.list() == []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashflow.components.shared import records
@@ -19,6 +19,7 @@ from nashflow.components.shared.digests import digest_json
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.units import File, Manifest, read_manifest, require_manifest
+from tests.fixtures.interleaving import Objects, Turns, interleave, turns
 from tests.fixtures.units import KEY, MANIFEST, publish, table, unit_in
 
 
@@ -263,34 +264,70 @@ def test_a_file_that_vanished_is_named(run_store: Store, tmp_path: Path) -> None
 # --- several publishers ----------------------------------------------------------------------------------------------
 
 
-class Outrun:
-    """A store in which somebody else publishes just before each `swap`."""
+BEFORE: dict[str, Callable[[Store], object]] = {
+    "nothing": lambda store: None,
+    "other work": lambda store: publish(replace(unit_in(store), version=2)),
+    "an empty manifest": lambda store: store.write(MANIFEST, b""),
+    "a file that is gone": lambda store: store.delete(publish(unit_in(store), -3.0).files["logprobs"].key),
+}
 
-    def __init__(self, store: Store, somebody: Callable[[], object]) -> None:
-        self._store, self._somebody = store, somebody
+
+class Outrun:
+    """A store in which somebody else publishes just before one of the requests of a kind."""
+
+    def __init__(self, store: Store, request: str, count: int, somebody: Callable[[], object]) -> None:
+        self._store, self._request, self._count, self._somebody = store, request, count, somebody
 
     def __getattr__(self, name: str) -> Any:
+        if name == self._request:
+            self._count -= 1
+            if self._count == 0:
+                self._somebody()
         return getattr(self._store, name)
 
-    def swap(self, key: str, data: bytes, version: str | None) -> bool:
-        self._somebody()
-        return self._store.swap(key, data, version)
 
-
-def test_who_comes_second_with_the_same_work_takes_the_firsts(run_store: Store) -> None:
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
+@pytest.mark.parametrize(("request_", "count"), [("read", 1), ("create", 1), ("write", 2)])
+def test_who_comes_second_with_the_same_work_takes_the_firsts(
+    before: Callable[[Store], object], request_: str, count: int, run_store: Store
+) -> None:
+    before(run_store)
     others: list[Manifest] = []
-    late = Outrun(run_store, lambda: others.append(publish(unit_in(run_store), -1.5)))
+    late = Outrun(run_store, request_, count, lambda: others.append(publish(unit_in(run_store), -1.5)))
     manifest = publish(unit_in(late), -1.0)
-    assert [manifest] == others == [unit_in(run_store).finished()]
-    assert manifest.table(run_store, "logprobs", records.LOGPROBS).equals(table(-1.5))
+    assert unit_in(run_store).finished() == manifest
+    assert others in ([], [manifest])
+    assert manifest.table(run_store, "logprobs", records.LOGPROBS).equals(table(-1.5 if request_ != "write" else -1.0))
 
 
-def test_who_comes_second_with_other_work_is_told(run_store: Store) -> None:
+def test_of_other_work_the_later_stands(run_store: Store) -> None:
     newer = replace(unit_in(run_store), version=2)
-    late = Outrun(run_store, lambda: publish(newer))
-    with pytest.raises(RuntimeError, match=rf"{KEY}: another process is publishing other work for this unit$"):
-        publish(unit_in(late))
-    assert newer.finished() is not None
+    late = Outrun(run_store, "create", 1, lambda: publish(newer))
+    manifest = publish(unit_in(late))
+    assert unit_in(run_store).finished() == manifest
+    assert newer.finished() is None
+
+
+@settings(max_examples=200)
+@given(order=turns(4), gone=st.booleans())
+def test_in_any_order_of_requests_and_deaths_all_copies_publish_one_manifest(order: Turns, gone: bool) -> None:
+    """Where there is nothing before, and where there is the manifest of other work."""
+    objects: Objects = {}
+    if not gone:
+        interleave(objects, [], lambda store: replace(unit_in(store), version=2).publish({}, {}, 0.0))
+    returned: list[Manifest] = []
+    seen: list[Manifest] = []
+
+    def copy(number: int) -> Callable[[Any], None]:
+        return lambda store: returned.append(unit_in(store).publish({}, {"copy": number}, 0.0))
+
+    def look(store: Any) -> None:
+        for _ in range(8):
+            if manifest := unit_in(store).finished():
+                seen.append(manifest)
+
+    interleave(objects, order, copy(1), copy(2), copy(3), look)
+    assert len({json.dumps(manifest.to_json(), sort_keys=True) for manifest in (*returned, *seen)}) <= 1
 
 
 CHILD = f"""
@@ -299,6 +336,7 @@ sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from dataclasses import replace
 from pathlib import Path
 from nashflow.components.shared.store import open_store
+from tests.fixtures.interleaving import Objects, Turns, interleave, turns
 from tests.fixtures.units import KEY, publish, unit_in
 store = open_store(sys.argv[1])
 """
@@ -329,10 +367,10 @@ for index in range(6):
 
 KILLS = {
     "before the manifest of records": (
-        "type(store).swap = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\npublish(unit_in(store))"
+        "type(store).create = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\npublish(unit_in(store))"
     ),
     "before the manifest of a folder": (
-        "type(store).swap = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "type(store).create = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "unit_in(store).publish_folder(Path(sys.argv[2]), {}, time.time())"
     ),
     "between a folder's files": (

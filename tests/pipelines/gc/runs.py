@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nashflow.components.shared import layout
+from nashflow.components.shared import generations, layout
 from nashflow.components.shared.digests import sha256_bytes
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.units import File, Manifest, Unit
@@ -57,6 +57,13 @@ def files(folder: Path) -> dict[str, bytes]:
     """Content by name, but for a store's own hidden files."""
     found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".nashflow-"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def locked(store: Store, **fields: Any) -> None:
+    """Let a pod of the run `job-1` have taken the lock, which has expired, with some fields changed."""
+    usual = {"owner": "job-1", "host": "pod", "pid": None, "started": None, "expires": 1.0}
+    newest = generations.newest(store, layout.LOCK)
+    assert generations.put(store, layout.LOCK, json.dumps(usual | fields).encode(), newest)
 
 
 def fired(prefix: Path, name: str) -> None:

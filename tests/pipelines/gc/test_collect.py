@@ -7,6 +7,7 @@ import typer
 
 from nashflow.components.shared import lock
 from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.ledger import Ledger
 from nashflow.components.shared.store import open_store
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
@@ -69,7 +70,7 @@ def test_s3(s3_bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command(prefix: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("weekly", "daily"):
         a_run(prefix, name)
-        open_store(str(prefix)).write(f"ledgers/{name}.json", b"{}")
+        Ledger(open_store(f"{prefix}/{name}"), name).take(["a prompt"])
     main = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     main.add_typer(app)
     monkeypatch.setattr(cli, "app", main)
@@ -79,7 +80,7 @@ def test_the_command(prefix: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         cli.main()
     assert not exit.value.code
     assert names(prefix) == {"weekly", "daily"}
-    assert list((prefix / "ledgers").glob("*.json")) == []
+    assert list((prefix / "ledgers").iterdir()) == []
     assert "one of the last 1 of daily" in capsys.readouterr().out
 
 

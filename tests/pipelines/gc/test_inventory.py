@@ -1,6 +1,5 @@
 """What below a prefix is a run, and which of its files are."""
 
-import json
 import os
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import open_store
 from nashflow.components.shared.units import Unit
 from nashflow.pipelines.gc import inventory
-from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, died_early, files, fired, names
+from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, died_early, files, fired, locked, names
 
 EARLY = (
     "policies/000/main.manifest.json",
@@ -34,7 +33,10 @@ def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
     assert (prefix / "archive/old/run.json").exists()
 
 
-@pytest.mark.parametrize("name", ["lock.json", "run.json.bak", "preparation.manifest.json", "lock.json.old", *EARLY])
+LOCK = "lock/000000000001.json"
+
+
+@pytest.mark.parametrize("name", [LOCK, "run.json.bak", "preparation.manifest.json", "lock.json", *EARLY])
 def test_folders_of_others_are_no_runs(prefix: Path, name: str) -> None:
     """Other programs have files of these names."""
     a_run(prefix, "old")
@@ -54,7 +56,7 @@ def test_folders_of_others_are_no_runs(prefix: Path, name: str) -> None:
 def test_only_what_runs_write_goes(prefix: Path) -> None:
     """Whatever its name begins with; the store's own hidden files go with the run."""
     store = a_run(prefix, "old")
-    kept = {"run.json.bak": b"mine", "notes/lock.json": b"mine", "iterations.txt": b"mine"}
+    kept = {"run.json.bak": b"mine", f"notes/{LOCK}": b"mine", "iterations.txt": b"mine"}
     for name, data in kept.items():
         store.write(name, data)
     lock.acquire(store, "job")
@@ -73,7 +75,7 @@ def test_a_run_that_has_just_begun_is_seen_by_its_lock(prefix: Path, capsys: pyt
     clean(prefix, older_than="0h")
     assert names(prefix) == {"begun"}
     assert "in use by job-7" in capsys.readouterr().out
-    begun.write(layout.LOCK, json.dumps({**json.loads(begun.read(layout.LOCK)), "expires": 1.0}).encode())
+    locked(begun)
     aged(prefix, OLD)
     a_run(prefix, "young", YOUNG)
     clean(prefix)

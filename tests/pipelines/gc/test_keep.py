@@ -1,6 +1,5 @@
 """Which runs go, which stay, and why."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from nashflow.components.shared.run import require_run
 from nashflow.components.shared.store import Store
 from nashflow.pipelines.report import report_runs
 from tests.components.reporting.toy_runs import WON, evaluations, policy, toy_run
-from tests.pipelines.gc.runs import DAY, OLD, YOUNG, a_run, aged, assert_whole, clean, names
+from tests.pipelines.gc.runs import DAY, OLD, YOUNG, a_run, aged, assert_whole, clean, locked, names
 
 
 def test_old_runs_go_and_young_ones_stay(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,8 +41,8 @@ def test_a_run_in_use_stays_and_one_whose_lock_has_expired_goes(
     prefix: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lock.acquire(a_run(prefix, "live"), "job-7")
-    for name, text in {"expired": {"owner": "job-8", "expires": 1.0}, "damaged": {"owner": 3}}.items():
-        a_run(prefix, name).write(layout.LOCK, json.dumps(text).encode())
+    locked(a_run(prefix, "expired"))
+    locked(a_run(prefix, "damaged"), owner=3)
     clean(prefix)
     assert names(prefix) == {"live"}
     assert "in use by job-7" in capsys.readouterr().out
@@ -83,8 +82,7 @@ def test_a_run_that_a_kept_one_reads_stays_and_so_on(prefix: Path, capsys: pytes
 def test_a_run_that_has_not_ended_stays_for_a_week(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its pods wait for a node: nothing is written, and the lock lapses."""
     waiting = a_run(prefix, "waiting", finished=False)
-    lapsed = {"owner": "job-1", "host": "pod", "pid": None, "started": None, "expires": time.time() - 3600}
-    waiting.write(layout.LOCK, json.dumps(lapsed).encode())
+    locked(waiting)
     a_run(prefix, "finished", 13 * 3600)
     aged(waiting.uri, 13 * 3600)
     capsys.readouterr()
@@ -114,8 +112,7 @@ def goes_on_after_closing(store: Store) -> None:
 def handed_on(store: Store) -> None:
     """A run of a chain leaves its lock to the next one, which may wait for long."""
     closed(store)
-    lapsed = {"owner": "job-1", "host": "pod", "pid": None, "started": None, "expires": 1.0}
-    store.write(layout.LOCK, json.dumps(lapsed).encode())
+    locked(store)
 
 
 def reported(store: Store) -> None:

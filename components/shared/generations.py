@@ -1,0 +1,77 @@
+"""Values that several processes change in turn, in stores of which nothing is asked but that a key is created once.
+
+A value is a folder of generations, `<key>/000000000042.json`, and the highest number stands. Who changes it creates the
+number after the one that it read, so of several that do so at once one succeeds. Of the older generations the newest
+few are kept; a number that is free again because it was deleted helps nobody, for whoever creates it sees a higher one.
+"""
+
+import re
+from typing import NamedTuple
+
+from .store import Store
+
+_KEPT = 3
+
+
+class Generation(NamedTuple):
+    """A number, and the content that has it."""
+
+    number: int
+    data: bytes
+
+
+def newest(store: Store, key: str) -> Generation | None:
+    """The generation that stands; None if there is none yet."""
+    while numbers := _numbers(store, key):
+        data = _read(store, key, numbers[-1])
+        if data is not None:  # else it has been deleted since it was listed: a higher one stands
+            return Generation(numbers[-1], data)
+    return None
+
+
+def put(store: Store, key: str, data: bytes, previous: Generation | None) -> bool:
+    """Let `data` stand where `previous` stood when the caller read it; False if that is no longer so.
+
+    Of several calls with one `previous` at most one gets True. After False, read again and decide anew: it may be that
+    `data` stood for a moment, and that what stands now was built on it.
+    """
+    number = previous.number + 1 if previous else 1
+    if not store.create(_name(key, number), data):
+        return False
+    numbers = _numbers(store, key)
+    if numbers[-1:] != [number]:  # the number was in use before, and deleted: this caller is late
+        return False
+    if previous and _read(store, key, previous.number) != previous.data:
+        # Since this caller read, everything was removed, and somebody has begun anew from 1.
+        store.delete(_name(key, number))
+        return False
+    _delete(store, key, [older for older in numbers if older <= number - _KEPT])
+    return True
+
+
+def remove(store: Store, key: str, last: Generation) -> None:
+    """Delete this generation and all before it. Others that build on it meanwhile get False, or what they put stays."""
+    _delete(store, key, [number for number in _numbers(store, key) if number <= last.number])
+
+
+def _delete(store: Store, key: str, numbers: list[int]) -> None:
+    """The oldest first: until the end the highest of them stands."""
+    for number in sorted(numbers):
+        store.delete(_name(key, number))
+
+
+def _numbers(store: Store, key: str) -> list[int]:
+    """The numbers that there are, in order."""
+    found = (re.fullmatch(r"(\d{12})\.json", name.removeprefix(f"{key}/")) for name in store.list(key))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _read(store: Store, key: str, number: int) -> bytes | None:
+    try:
+        return store.read(_name(key, number))
+    except FileNotFoundError:
+        return None
+
+
+def _name(key: str, number: int) -> str:
+    return f"{key}/{number:012d}.json"
