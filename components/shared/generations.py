@@ -1,8 +1,9 @@
-"""Values that several processes change in turn, in stores of which nothing is asked but that a key is created once.
+"""Values that several processes change, built on nothing but objects that are created once.
 
-A value is a folder of generations, `<key>/000000000042.json`, and the highest number stands. Who changes it creates the
-number after the one that it read, so of several that do so at once one succeeds. Of the older generations the newest
-few are kept; a number that is free again because it was deleted helps nobody, for whoever creates it sees a higher one.
+A value is a folder of generations, `<key>/000000000042.json`; the one with the highest number stands. To change the
+value a process creates the number after the one that it read: of several that do so at once one succeeds. The newest
+few are kept, and older ones deleted. A deleted number can be created again, but only by a process that is late: it then
+finds a higher number, and knows that it has failed.
 """
 
 import re

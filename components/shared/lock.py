@@ -74,6 +74,12 @@ def holder_by(flags: Mapping[str, str]) -> tuple[str, str]:
     return os.environ.get(OWNER) or flags["takes-over"] or job or "by hand", job
 
 
+def exists(store: Store) -> bool:
+    """Whether there is a lock: one that is held, has lapsed, or has been given back."""
+    newest = generations.newest(store, layout.LOCK)
+    return newest is not None and (newest.data == _FREE or bool(_parsed(newest)))
+
+
 def held_by(store: Store) -> tuple[str, str]:
     """The owner, and its job, that took the lock last and have not given it back, alive or not; empty if nobody."""
     held = _parsed(generations.newest(store, layout.LOCK))

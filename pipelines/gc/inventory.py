@@ -67,7 +67,7 @@ class RunRoot:
             return layout.RUN
         if found := next(filter(self._is_mark, sorted(self.entries)), ""):
             return found
-        return layout.LOCK if self.locked_by else ""
+        return layout.LOCK if any(key.startswith(_LOCK) for key in self.entries) and lock.exists(self.store) else ""
 
     def _is_mark(self, key: str) -> bool:
         """Whether it is a manifest of ours, or the outcome of a run: others have files of these names too."""

@@ -135,10 +135,12 @@ def test_it_says_who_held_it_last_and_who_is_alive(local_store: Store) -> None:
 
 def test_only_what_was_given_back_can_be_removed(local_store: Store) -> None:
     lock.remove(local_store)
+    assert not lock.exists(local_store)
     written(local_store, expires=time.time() - 1)
     lock.remove(local_store)
-    assert lock.held_by(local_store) == ("first", "")
+    assert (lock.exists(local_store), lock.held_by(local_store)) == (True, ("first", ""))
     lock.release(local_store, "first")
+    assert lock.exists(local_store)
     lock.remove(local_store)
     assert local_store.list() == []
 
@@ -166,6 +168,7 @@ DAMAGED = {
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_lock_is_nobodys(local_store: Store, damage: bytes) -> None:
     put(local_store, damage)
+    assert not lock.exists(local_store)
     lock.release(local_store, "first")
     assert content(local_store) == damage
     lock.acquire(local_store, "second")

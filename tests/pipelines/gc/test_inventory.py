@@ -82,6 +82,14 @@ def test_a_run_that_has_just_begun_is_seen_by_its_lock(prefix: Path, capsys: pyt
     assert "begun" not in names(prefix)
 
 
+def test_what_a_run_leaves_that_wrote_nothing_but_its_lock_goes(prefix: Path) -> None:
+    store = open_store(f"{prefix}/refused")
+    lock.acquire(store, "job-7")
+    lock.release(store, "job-7")
+    clean(prefix)
+    assert names(prefix) == set()
+
+
 def test_links_and_files_that_vanish_are_no_trouble(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, elsewhere = a_run(prefix, "old"), prefix.parent / "elsewhere"
     elsewhere.write_text("mine")
