@@ -56,8 +56,8 @@ def remove(store: Store, key: str, last: Generation) -> None:
 
 
 def _delete(store: Store, key: str, numbers: list[int]) -> None:
-    """The oldest first: until the end the highest of them stands."""
-    for number in sorted(numbers):
+    """In their order: until the end the highest of them stands."""
+    for number in numbers:
         store.delete(_name(key, number))
 
 
