@@ -74,7 +74,10 @@ def report(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where the figure of several runs goes.")] = None,
 ) -> None:
-    """Report on a run again, or on several runs of one world in one figure."""
+    """Report on a run again, or on several runs of one world in one figure.
+
+    MLflow is sent what it lacks of one run, where MLFLOW_TRACKING_URI names the server that it is in.
+    """
     from .report import report_runs
 
     report_runs([run_root, *(others or [])], output)

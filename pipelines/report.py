@@ -25,6 +25,8 @@ from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.run import Run, flatten, require_run
 from nashflow.components.shared.store import Store, open_store
 
+from .resend import send_again
+
 _LENS = ("evaluation.tau", "evaluation.temperature")
 """What a policy is looked at through: figures measured with another one do not compare."""
 
@@ -40,7 +42,8 @@ class _Report(NamedTuple):
 
 
 def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
-    """One run: show its table again, and write its report's files anew. Several: compare them in a table and a figure.
+    """One run: show its table again, write its report's files anew, and send MLflow, where the environment names one,
+    what it lacks. Several: compare them in a table and a figure.
 
     `output` is where the figure goes; by default that of several runs goes below the first run root.
 
@@ -55,8 +58,9 @@ def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
     console = Console()
     if len(reports) == 1:
         store, run, summary = reports[0]
-        publish_report(report_unit(store, run, summary), run, summary)
+        made = publish_report(report_unit(store, run, summary), run, summary)
         print_table(summary, store, console)
+        send_again(store, run, {name: made.read(store, name) for name in made.files})
     else:
         _compare([report.summary for report in reports], console)
     if output or len(reports) > 1:

@@ -19,10 +19,8 @@ from nashflow.components.preparation.step import check
 from nashflow.components.shared import layout, lock
 from nashflow.components.shared.protocol import USER_ERROR
 from nashflow.components.shared.redaction import redact
-from nashflow.components.shared.run import read_run
 from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.tracker import End, Tracker
-from nashflow.components.shared.tracking import Tracking
+from nashflow.components.shared.tracker import Tracker
 
 from .graph import write_local_graph
 from .local import Event, Interrupted, StepFailed, execute
@@ -36,7 +34,7 @@ _PRELOAD = (
     "transformers.models.llama.modeling_llama",
     "transformers.tokenization_utils_tokenizers",
     "safetensors.torch",
-    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
     "pyarrow.parquet",
     "boto3",
     "matplotlib.figure",
@@ -77,17 +75,20 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
         for phase in recipe.method.phases(iteration):
             if phase.note:
                 console.print(f"iteration {iteration}, {phase.name}: {phase.note}", highlight=False, markup=False)
-    tracking = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
+    # For the steps, and for this process, which tells how a run ended that was stopped.
+    tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
     with _locked(store) as owner, _scratch() as scratch, _progress(console, recipe) as show:
         write_local_graph(recipe, scratch / "pipeline.yaml")
         arguments = {"run_root": store.uri}
-        environment = {**_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking, lock.OWNER: owner}
+        environment = {**_ENVIRONMENT, lock.OWNER: owner}
         try:
             execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show, retry=False)
         except (StepFailed, Interrupted) as failure:
             _explain(failure)
-            _close_tracking(store, "KILLED" if isinstance(failure, Interrupted) else "FAILED")
+            Tracker.of(store).close("cancelled" if isinstance(failure, Interrupted) else "failed", str(failure))
             sys.exit(failure.exit_code)
+        finally:
+            _warn(scratch / "logs")
     print_table(json.loads(store.read(layout.SUMMARY)), store, console)
     how = f"mlflow ui --backend-store-uri {tracking}" if tracking.startswith("sqlite:") else redact(tracking)
     console.print(f"runs side by side in MLflow: {how}", soft_wrap=True, highlight=False)
@@ -158,15 +159,15 @@ def _scratch() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def _warn(logs: Path) -> None:
+    """Say what steps warned of, each once."""
+    lines = (line for log in sorted(logs.rglob("*.log")) for line in log.read_text(errors="replace").splitlines())
+    for warning in dict.fromkeys(line for line in lines if line.startswith("warning: ")):
+        print(f"nashflow: {warning}", file=sys.stderr)
+
+
 def _explain(failure: StepFailed | Interrupted) -> None:
     """One line on stderr; a second one with the log, unless the mistake is the user's."""
     print(f"nashflow: {failure}", file=sys.stderr)
     if isinstance(failure, StepFailed) and failure.exit_code != USER_ERROR:
         print(f"nashflow: log: {failure.log}; the same command goes on from here", file=sys.stderr)
-
-
-def _close_tracking(store: Store, status: End) -> None:
-    """Tell the tracker how the run ended; the next one opens it again."""
-    run = read_run(store)
-    if run and run.tracking:
-        Tracker(Tracking.from_json(dict(run.tracking))).close(status)

@@ -9,7 +9,6 @@ from ..shared.protocol import Call, Result
 from ..shared.run import read_run
 from ..shared.store import Store
 from ..shared.tracker import Tracker
-from ..shared.tracking import Tracking
 from .settings import Step
 
 FLAGS = ("job-id", "takes-over", "continues", "status")
@@ -61,12 +60,11 @@ def _ending(status: str) -> tuple[outcome.Word, str]:
 
 
 def _record(store: Store, word: outcome.Word, reason: str, job: str) -> None:
-    """Tell the run root, unless preparation did not get far enough; and where the run failed, ledger and tracker."""
+    """Tell run root and tracker, and where it failed the ledger; unless preparation did not get far enough."""
     known = read_run(store)
     if not known:
         return
     outcome.write(store, word, reason, job)
     if word != "succeeded":
         Ledger(store, known.name).fail()
-        if known.tracking:
-            Tracker(Tracking.from_json(dict(known.tracking))).close("KILLED" if word == "cancelled" else "FAILED")
+    Tracker.of(store).close(word, reason)

@@ -5,11 +5,13 @@ from typing import Any
 
 from ..engines.rollouts import sample_rows
 from ..engines.scoring import score
+from ..methods.at_work import begin
 from ..shared import layout, records
 from ..shared.artifacts import metrics_artifact
 from ..shared.models import load_causal_lm
 from ..shared.policies import LocalPolicy, open_policy
 from ..shared.protocol import Call, Result
+from ..shared.tracker import Tracker
 from ..shared.units import Manifest, Unit, require_manifest
 from .benchmarks import game, head_to_head
 from .closing import close_iteration
@@ -32,11 +34,13 @@ def run(call: Call[Step]) -> Result:
     manifest = unit.finished()
     skipped = manifest is not None
     manifest = manifest or _evaluate(call, unit, prompts, policy, reference)
-    close_iteration(call, manifest)
+    shards = call.settings.prompts.shards
+    close_iteration(Tracker.of(call.store), call.store, call.settings.method, call.iteration, shards)
     return Result(manifest, skipped, {"scores": metrics_artifact(manifest.metrics)})
 
 
 def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy) -> Manifest:
+    begin(call, "evaluation")
     started = time.time()
     rows = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
     ours = _sample(call, policy, rows, "pair")

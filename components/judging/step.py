@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from ..methods import phase_of
+from ..methods.at_work import begin
 from ..shared import layout, records
 from ..shared.artifacts import records_artifact
 from ..shared.journal import Journal, discard
@@ -34,6 +35,7 @@ def run(call: Call[Step]) -> Result:
     if manifest := unit.finished():
         discard(unit)
         return _result(call, manifest, skipped=True)
+    begun = begin(call, f"{call.phase}/judging")
     started = time.time()
     work = list(_prompt_samples(call, prompts, rollouts))
     with Journal(unit) as journal:
@@ -45,6 +47,7 @@ def run(call: Call[Step]) -> Result:
     }
     counts = sum((Counter(entry["counts"]) for entry in journal.entries), Counter[str]())
     manifest = unit.publish_records(tables, {name: counts[name] for name in COUNTS}, started)
+    begun.end(manifest)
     discard(unit)
     return _result(call, manifest)
 

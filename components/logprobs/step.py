@@ -8,6 +8,7 @@ import numpy as np
 
 from ..engines.scoring import Pair, bucket, score
 from ..methods import phase_of
+from ..methods.at_work import begin
 from ..shared import layout, records
 from ..shared.artifacts import records_artifact
 from ..shared.digests import digest_json
@@ -39,6 +40,7 @@ def run(call: Call[Step]) -> Result:
     if manifest := unit.finished():
         discard(unit)
         return _result(call, manifest, skipped=True)
+    begun = begin(call, f"{call.phase}/logprobs")
     started = time.time()
     rows = pairs.table(call.store, "pairs", records.PAIRS).to_pylist()
     sequences = _unique(rows)
@@ -54,6 +56,7 @@ def run(call: Call[Step]) -> Result:
     scored = len(sequences) * len(policies)
     metrics = {"sequences": scored, "cache_hits": scored - computed}
     manifest = unit.publish_records({"logprobs": (table, records.LOGPROBS)}, metrics, started)
+    begun.end(manifest)
     discard(unit)
     return _result(call, manifest)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..engines.rollouts import ENGINES
-from ..methods.units import units_of
 from ..oracles.settings import SandboxOracle
 from ..recipe import Recipe as Step
 from ..recipe import with_settings
@@ -24,9 +23,9 @@ from ..shared.models import load_tokenizer
 from ..shared.protocol import Call, Result
 from ..shared.run import Run, check_same, flatten, read_run
 from ..shared.store import Store
-from ..shared.tracker import Dataset, Tracker
-from ..shared.tracking import Tracking, open_runs
-from ..shared.units import Manifest, Unit
+from ..shared.tracker import Tracker
+from ..shared.tracking import Tracking, open_run
+from ..shared.units import Unit
 from . import prompts as dealing
 from . import reference
 from .settings import FolderPolicy, given_by
@@ -115,7 +114,7 @@ def run(call: Call[Step]) -> Result:
     try:
         checked = _claimed(call, recipe, ledger)
     except NothingNew as reason:
-        return _skipped(call, str(reason))
+        return _skipped(call, recipe, str(reason))
     try:
         return _prepared(call, recipe, checked)
     except BaseException:
@@ -127,9 +126,10 @@ def run(call: Call[Step]) -> Result:
 def _prepared(call: Call[Step], recipe: Step, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     policy = reference.bring_in(store, recipe.policy, checked.run.inputs["policy"])
-    dealt = _deal(store, checked.prompts, recipe)
+    _deal(store, checked.prompts, recipe)
+    tracking = _tracked(store, recipe, known)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))
-    replace(checked.run, tracking=_tracked(store, recipe, known, policy, dealt)).write(store)
+    replace(checked.run, tracking=tracking.to_json() if tracking else None).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
     metrics = {"prompts": len(checked.prompts), "iterations": recipe.run.iterations}
     manifest = unit.publish({}, metrics, started)
@@ -140,10 +140,11 @@ def _prepared(call: Call[Step], recipe: Step, checked: Checked) -> Result:
     )
 
 
-def _skipped(call: Call[Step], reason: str) -> Result:
+def _skipped(call: Call[Step], recipe: Step, reason: str) -> Result:
     """End a firing that has nothing to learn from, saying why."""
     print(f"preparation: skipped: {reason}", file=sys.stderr, flush=True)
     outcome.write(call.store, "skipped", reason, call.flags["job-id"])
+    Tracker(_tracked(call.store, recipe, None), call.store).close("skipped", reason)
     nothing = metrics_artifact({})
     return Result(
         artifacts={"reference": nothing, "settings": nothing},
@@ -234,27 +235,25 @@ def _that_fit(prompts: list[dealing.Prompt], settings: Step, policy: FolderPolic
     return fitting
 
 
-def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Step) -> dict[int, list[Manifest]]:
-    """The prompt shards of every iteration, and at 0 the held-out prompts."""
+def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Step) -> None:
+    """Publish the prompt shards of every iteration, and at 0 the held-out prompts."""
     prompts, seed = settings.prompts, settings.run.seed
     given, giver = given_by(settings.method), None
     if given and isinstance(settings.oracle, SandboxOracle):
         giver = dealing.sandbox_giver(settings.oracle.world, given, seed)
     rows = dealing.held_out(all_prompts, prompts, seed)
-    dealt = {0: [_publish(store, layout.held_out(), rows)]}
+    _publish(store, layout.held_out(), rows)
     for iteration in range(1, settings.run.iterations + 1):
         rows = dealing.deal(all_prompts, prompts, seed, iteration, giver)
-        pieces = dealing.shards(rows, prompts.shards)
-        dealt[iteration] = [
-            _publish(store, layout.prompts(iteration, shard), piece) for shard, piece in enumerate(pieces)
-        ]
-    return dealt
+        for shard, piece in enumerate(dealing.shards(rows, prompts.shards)):
+            _publish(store, layout.prompts(iteration, shard), piece)
 
 
-def _publish(store: Store, key: str, rows: list[dict[str, Any]]) -> Manifest:
+def _publish(store: Store, key: str, rows: list[dict[str, Any]]) -> None:
     unit = Unit(store, key, VERSION, None, {"rows": digest_json(rows)})
     table = records.table(rows, records.PROMPTS)
-    return unit.finished() or unit.publish_records({"prompts": (table, records.PROMPTS)}, {}, time.time())
+    if not unit.finished():
+        unit.publish_records({"prompts": (table, records.PROMPTS)}, {}, time.time())
 
 
 def _versions() -> dict[str, str]:
@@ -267,28 +266,12 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _tracked(
-    store: Store, settings: Step, known: Run | None, policy: Manifest, dealt: dict[int, list[Manifest]]
-) -> dict[str, Any] | None:
-    """Open the runs of the tracker, and tell it what is known before the first iteration."""
-    iterations = range(settings.run.iterations + 1)
-    steps = {iteration: list(units_of(settings.method, iteration, settings.prompts.shards)) for iteration in iterations}
-    opened = open_runs(
+def _tracked(store: Store, settings: Step, known: Run | None) -> Tracking | None:
+    """Open the run of the tracker."""
+    return open_run(
+        store,
         settings.run.name,
-        store.uri,
         {key: str(value) for key, value in flatten(settings.model_dump(mode="json", exclude={"cluster"})).items()},
-        steps,
-        Tracking.from_json(dict(known.tracking)) if known and known.tracking else None,
+        Tracking.from_json(known.tracking) if known and known.tracking else None,
         {"nashflow.method": settings.method.name},
     )
-    tracker = Tracker(opened)
-    tracker.checkpoint(0, "main", policy.metrics["weights"], store.location(policy.unit))
-    for iteration, manifests in dealt.items():
-        context = "training" if iteration else "evaluation"
-        tracker.datasets(iteration, [_dataset(store, manifest, context) for manifest in manifests])
-    return opened.to_json() if opened else None
-
-
-def _dataset(store: Store, manifest: Manifest, context: str) -> Dataset:
-    file = manifest.files["prompts"]
-    return Dataset(manifest.unit, file.sha256, store.location(file.key), file.rows or 0, context)

@@ -1,10 +1,9 @@
-"""Write the run's summary, figure and report, and end its tracking."""
+"""Write the run's summary, figure and report, and keep them in the tracker too."""
 
 from ..shared.artifacts import Artifact
 from ..shared.protocol import Call, Result
 from ..shared.run import require_run
 from ..shared.tracker import Tracker
-from ..shared.tracking import Tracking
 from .files import publish_report, report_unit
 from .settings import Step
 from .summary import summarise
@@ -21,8 +20,7 @@ def run(call: Call[Step]) -> Result:
     skipped = manifest is not None
     manifest = manifest or publish_report(unit, known, summary)
     contents = {name: manifest.read(call.store, name) for name in manifest.files}
-    tracker = Tracker(Tracking.from_json(dict(known.tracking)) if known.tracking else None)
-    tracker.close("FINISHED", contents)
+    Tracker.of(call.store).report(contents)
     file = manifest.files["report.html"]
     place = {"uri": call.store.location(file.key), "digest": file.sha256}
     return Result(manifest, skipped, {"report": Artifact(contents["report.html"], place)})

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..engines.rollouts import given_rows, sample_rows
 from ..methods import phase_of
+from ..methods.at_work import begin
 from ..methods.phases import Phase
 from ..shared import layout, records
 from ..shared.artifacts import records_artifact
@@ -37,6 +38,7 @@ def run(call: Call[Step]) -> Result:
     if manifest := unit.finished():
         discard(unit)
         return _result(call, manifest, skipped=True)
+    begun = begin(call, f"{call.phase}/rollout")
     started = time.time()
     table = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
     with Journal(unit) as journal:
@@ -49,6 +51,7 @@ def run(call: Call[Step]) -> Result:
     rows.sort(key=lambda row: (row["row_id"], row["sample"]))
     rollouts = (records.table(rows, records.ROLLOUTS), records.ROLLOUTS)
     manifest = unit.publish_records({"rollouts": rollouts}, _metrics(rows), started)
+    begun.end(manifest)
     discard(unit)
     return _result(call, manifest)
 

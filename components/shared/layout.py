@@ -34,3 +34,8 @@ def policy(iteration: int, name: str) -> str:
 def evaluation(iteration: int) -> str:
     """The unit of an iteration's evaluation; iteration 0 is the reference."""
     return f"iterations/{iteration:03d}/evaluation/benchmarks/00000"
+
+
+def tracked(parent: str) -> str:
+    """The folder that keeps the ids of the MLflow runs below `parent`, a run root's own."""
+    return f"tracking/{parent}"

@@ -9,21 +9,25 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from .mlflow_store import Texts, connect, environment, failures, one_line, quiet, send_texts
+from .mlflow_store import Texts, connect, environment, failures, hurried, one_line, quiet, send_texts
+from .nested_runs import NestedRuns
+from .outcome import Word
 from .redaction import redact
-from .tracking import Tracking, nested_runs, topmost_run
+from .run import read_run
+from .store import Store
+from .tracking import OUTCOME, REASON, Tracking, is_ours, topmost_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
-End = Literal["FINISHED", "FAILED", "KILLED"]
 Metrics = Mapping[str, Any]
 
-_LONGEST_DATASET_DIGEST = 36
+_STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED", "skipped": "FINISHED"}
+_LONGEST_DATASET_DIGEST, _LONGEST_REASON = 36, 1000
 
 
 @dataclass(frozen=True)
@@ -50,24 +54,41 @@ def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concate
                 return method(self, *args, **kwargs)
         except failures() as error:
             where, self.uri = redact(self.uri), ""
-            print(f"warning: not sent to MLflow at {where}: {one_line(error)}", file=sys.stderr, flush=True)
+            later = f"what is missing there is sent by: nashflow report {redact(self._store.uri)}"
+            print(f"warning: MLflow at {where}: {one_line(error)}; {later}", file=sys.stderr, flush=True)
             return None
 
     return call
 
 
 class Tracker:
-    """Sends what one process has to tell MLflow, to the runs that `open_runs` made.
+    """Sends what one process has to tell MLflow of a run root.
 
     Nothing raises because of MLflow, and nothing is sent twice: neither by a step that is killed after sending and runs
     again, nor by another that tells the same once more. A connection is made at the first call.
     """
 
-    def __init__(self, tracking: Tracking | None):
-        self._tracking = tracking
+    def __init__(self, tracking: Tracking | None, store: Store):
+        """`store`: the run root's, where the ids of nested runs are kept."""
+        self._tracking, self._store = tracking, store
         uri, self._attached = environment()
         self.uri = uri if tracking or self._attached else ""
         """Where MLflow is; empty when there is none, or no longer."""
+
+    @classmethod
+    def of(cls, store: Store) -> "Tracker":
+        """The tracker of the run under a run root, if there is a run.
+
+        Raises:
+            UserError: `run.json` is damaged.
+        """
+        run = read_run(store) if environment()[0] else None
+        return cls(Tracking.from_json(run.tracking) if run and run.tracking else None, store)
+
+    @property
+    def nests(self) -> bool:
+        """Whether steps have runs of our own: there is an MLflow, and KFP's plugin has made none."""
+        return bool(self.uri) and not self._attached
 
     @functools.cached_property
     def _client(self) -> "MlflowClient":
@@ -79,27 +100,51 @@ class Tracker:
             return self._tracking
         task = self._client.get_run(self._attached)
         parent = topmost_run(self._client, task).info.run_id
-        return Tracking(self.uri, task.info.experiment_id, parent, {})
+        return Tracking(self.uri, task.info.experiment_id, parent)
 
-    def _run(self, place: str) -> str:
-        return self._attached or self._ids.runs[place]
+    @functools.cached_property
+    def _nested(self) -> NestedRuns:
+        return NestedRuns(self._client, self._store, self._ids.experiment, self._ids.parent)
+
+    def _run(self, place: str, began: int | None = None) -> str:
+        return self._attached or self._nested.id(place, began)
+
+    @_guarded
+    def begin(self, iteration: int, step: str) -> None:
+        """Let the run of a step, as in `main/rollout`, and that of its iteration be RUNNING; not in case 1."""
+        with hurried():
+            self._nested.begin(f"{iteration}/{step}")
+
+    @_guarded
+    def end(self, iteration: int, step: str, finished: int) -> None:
+        """End the run of a step that `begin` began, at `finished` (ms since the epoch); not in case 1."""
+        with hurried():
+            self._client.set_terminated(self._nested.id(f"{iteration}/{step}"), "FINISHED", finished)
 
     @_guarded
     def step(
-        self, iteration: int, step: str, metrics: Metrics, seconds: float, finished: int, outputs: Texts | None = None
+        self,
+        iteration: int,
+        step: str,
+        metrics: Metrics,
+        seconds: float,
+        began: int,
+        finished: int,
+        outputs: Texts | None = None,
     ) -> None:
         """Send what a step of an iteration measured, to the step's run, and end that.
 
         Args:
             iteration: also the metrics' MLflow step.
-            step: as `open_runs` had it: `main/rollout`. In case 1 it goes before the metrics' names.
+            step: as `begin` had it. In case 1 it goes before the metrics' names.
             metrics: only finite numbers are sent: MLflow's stores have no infinity, and no point is an honest NaN.
             seconds: how long it took, a metric too.
-            finished: when, in milliseconds since the epoch: the units' own time, so that it never changes.
+            began: when, in milliseconds since the epoch, in case MLflow was not told at the time.
+            finished: when, likewise: the units' own time, so that it never changes.
             outputs: digest or URI by name, sent as tags.
         """
         prefix = f"{step}/" if self._attached else ""
-        run = self._run(f"{iteration}/{step}")
+        run = self._run(f"{iteration}/{step}", began)
         named = {f"{prefix}{name}": value for name, value in {**metrics, "seconds": seconds}.items()}
         _log_metrics(self._client, run, named, iteration, finished)
         tags = {f"nashflow.output.{prefix}{name}": redact(value, name) for name, value in (outputs or {}).items()}
@@ -173,21 +218,33 @@ class Tracker:
         return model.model_id
 
     @_guarded
-    def close(self, status: End, artifacts: Mapping[str, bytes] | None = None) -> None:
-        """Keep files under `report/` of the parent run, and end it and what is open below it; KFP ends its own runs."""
+    def report(self, files: Mapping[str, bytes]) -> None:
+        """Keep files under `report/` of the parent run."""
         with tempfile.TemporaryDirectory() as folder:
-            for name, data in (artifacts or {}).items():
+            for name, data in files.items():
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-            if artifacts:
-                self._client.log_artifacts(self._ids.parent, folder, "report")
-        if self._attached:
+            self._client.log_artifacts(self._ids.parent, folder, "report")
+
+    @_guarded
+    def close(self, outcome: Word, reason: str = "", ended: int | None = None) -> None:
+        """Say on the parent run how the run ended, and end it and what is open below it; KFP ends its own runs.
+
+        Args:
+            outcome: a tag, and by it the status: FINISHED, FAILED or KILLED.
+            reason: a tag, where there is one.
+            ended: when, in milliseconds since the epoch; now.
+        """
+        parent, status = self._client.get_run(self._ids.parent), _STATUS[outcome]
+        tags = {OUTCOME: outcome, REASON: redact(reason)[:_LONGEST_REASON]}
+        send_texts(self._client, parent.info.run_id, {}, {key: value for key, value in tags.items() if value})
+        if self._attached or not is_ours(parent):
             return
-        parent = self._client.get_run(self._ids.parent)
-        for run in (*nested_runs(self._client, parent).values(), parent):
-            if run.info.status == "RUNNING" or (run is parent and run.info.status != status):
-                self._client.set_terminated(run.info.run_id, status)
+        for run in self._nested.running():
+            self._client.set_terminated(run, status, ended)
+        if parent.info.status != status:
+            self._client.set_terminated(parent.info.run_id, status, ended)
 
 
 def _log_metrics(

@@ -1,11 +1,12 @@
-"""MLflow: what a run sends there, and how it finds its runs again.
+"""MLflow: the run that stands for a run root there, and how it is found again.
 
 Three cases, told apart by the environment:
 
 1. `MLFLOW_RUN_ID`: KFP's own plugin has made a run for this task. Everything goes there; the topmost run above it
    stands in for a parent of our own.
-2. `MLFLOW_TRACKING_URI` alone: one parent run per run root, a nested run per iteration, and below it one per step.
-   `open_runs` makes them all, in preparation, because two processes that open a new SQLite store at once break it.
+2. `MLFLOW_TRACKING_URI` alone: one parent run per run root, and below it nested runs, see nested_runs.py. `open_run`
+   makes store, experiment and parent, in preparation, because two processes that open a new SQLite store at once break
+   it.
 3. Neither: nothing is done, and mlflow is not imported.
 
 MLflow never has the only copy of anything, so an outage stops no step: `Tracker` warns once and is silent from then on.
@@ -15,7 +16,7 @@ What looks like a secret is never sent: see `redact`.
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,58 +24,56 @@ from typing import TYPE_CHECKING, Any
 from .digests import digest_json
 from .errors import UserError
 from .mlflow_store import Texts, connect, environment, failures, one_line, quiet, send_texts, sqlite_file
+from .nested_runs import NestedRuns
 from .redaction import redact
+from .store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_LONGEST_PARAMETER, _ALL_RUNS = 6000, 50_000
+OUTCOME, REASON = "nashflow.outcome", "nashflow.reason"
+"""Tags of the parent of a run that has ended."""
+
+_KEY = "nashflow.key"
+_LONGEST_PARAMETER = 6000
 
 
 @dataclass(frozen=True)
 class Tracking:
-    """The MLflow runs of a run root, as kept in its `run.json`."""
+    """Where a run root is in MLflow, as kept in its `run.json`."""
 
     uri: str
-    """Where they are, for people: without user name and password. Processes go by their own `MLFLOW_TRACKING_URI`."""
+    """For people: without user name and password. Processes go by their own `MLFLOW_TRACKING_URI`."""
     experiment: str
     """Id of the experiment."""
     parent: str
-    """Id of the run's own MLflow run; in case 1 KFP's."""
-    runs: Texts
-    """Ids of the nested runs: of an iteration (`1`) and of its steps (`1/main/rollout`). None in case 1."""
+    """Id of the run root's own run; in case 1 KFP's."""
 
     def to_json(self) -> dict[str, Any]:
         """The ids as a JSON value."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Tracking":
+    def from_json(cls, data: Mapping[str, Any]) -> "Tracking":
         """The ids in a JSON value."""
-        return cls(**data)
+        return cls(data["uri"], data["experiment"], data["parent"])
 
 
-def open_runs(
-    name: str,
-    location: str,
-    parameters: Texts,
-    steps: Mapping[int, Sequence[str]],
-    known: Tracking | None = None,
-    tags: Texts | None = None,
+def open_run(
+    store: Store, name: str, parameters: Texts, known: Tracking | None = None, tags: Texts | None = None
 ) -> Tracking | None:
-    """Make the MLflow runs of a run root, or find them again; for preparation alone. In case 3, what was `known`.
+    """Make the MLflow run of a run root, or let it go on; for preparation alone. In case 3, what was `known`.
 
     Args:
-        name: display name of the parent run.
-        location: the run root.
-        parameters: the recipe by dotted key, as in `method.eta`, logged on the parent. Parameters never change in
-            MLflow, so a value that differs from the one logged first becomes a tag of the same name.
-        steps: the steps of each iteration, as in `{0: ["evaluation"], 1: ["main/rollout", …]}`.
-        known: what `run.json` has from before; missing nested runs are added to it.
-        tags: further tags of the parent.
+        store: the run root's.
+        name: display name of the run.
+        parameters: the recipe by dotted key, as in `method.eta`. Parameters never change in MLflow, so a value that
+            differs from the one logged first becomes a tag of the same name.
+        known: what `run.json` has from before.
+        tags: further tags.
 
-    Runs that an aborted preparation left behind for this run root are used, if nothing was measured in them.
+    A run that an aborted preparation left behind for this run root is used, if no step has begun since.
 
     Raises:
         UserError: MLflow does not answer, or refuses; no step has run yet, so nothing is lost.
@@ -85,7 +84,7 @@ def open_runs(
     if not uri:
         return known
     tags = {key: redact(value, key) for key, value in (tags or {}).items()}
-    tags |= {"nashflow.kind": "run", "nashflow.run_root": redact(location)}
+    tags |= {"nashflow.kind": "run", "nashflow.run_root": redact(store.uri)}
     parameters = {key: redact(value, key)[:_LONGEST_PARAMETER] for key, value in parameters.items()}
     try:
         with quiet():
@@ -93,12 +92,14 @@ def open_runs(
             if run_id:
                 task = client.get_run(run_id)
                 _describe(client, task, parameters, {})
-                parent, runs = topmost_run(client, task), {}
+                parent = topmost_run(client, task)
             else:
-                parent = _open_parent(client, name, location, parameters, known)
-                runs = _open_nested(client, parent, steps)
+                parent = _open_parent(client, store, name, parameters, known)
+                client.update_run(parent.info.run_id, status="RUNNING")
             _describe(client, parent, parameters, tags)
-            return Tracking(redact(uri), parent.info.experiment_id, parent.info.run_id, runs)
+            for tag in {OUTCOME, REASON} & parent.data.tags.keys():
+                client.delete_tag(parent.info.run_id, tag)
+            return Tracking(redact(uri), parent.info.experiment_id, parent.info.run_id)
     except failures() as error:
         raise UserError(
             f"MLflow at {redact(uri)}: {one_line(error)}; set MLFLOW_TRACKING_URI to a server that answers or to "
@@ -106,17 +107,28 @@ def open_runs(
         ) from None
 
 
-def _open_parent(client: "MlflowClient", name: str, location: str, parameters: Texts, known: Tracking | None) -> "Run":
-    # A search: the store may be another one by now, or the run deleted there.
-    if known and known.runs and (found := client.search_runs([known.experiment], f"run_id = '{known.parent}'")):
-        return found[0]
+def _open_parent(client: "MlflowClient", store: Store, name: str, parameters: Texts, known: Tracking | None) -> "Run":
+    if known and (found := _found(client, known)):
+        NestedRuns(client, store, known.experiment, known.parent).forget_deleted()
+        return found
     # A folder's path says little without its machine.
-    key = digest_json([location, "" if "://" in location else socket.gethostname()])
+    key = digest_json([store.uri, "" if "://" in store.uri else socket.gethostname()])
     experiment = _experiment(client)
-    left_behind = client.search_runs([experiment], f"tags.`nashflow.key` = '{key}'", max_results=1)
-    if left_behind and _is_blank(client, left_behind[0], parameters):
+    left_behind = client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'", max_results=1)
+    if left_behind and _is_blank(client, store, left_behind[0], parameters):
         return left_behind[0]
-    return client.create_run(experiment, run_name=name, tags={"nashflow.key": key})
+    return client.create_run(experiment, run_name=name, tags={_KEY: key})
+
+
+def _found(client: "MlflowClient", known: Tracking) -> "Run | None":
+    """The parent that `run.json` has; None where it is KFP's, was deleted, or is in another store."""
+    found = client.search_runs([known.experiment], f"run_id = '{known.parent}'")
+    return found[0] if found and is_ours(found[0]) else None
+
+
+def is_ours(parent: "Run") -> bool:
+    """Whether `open_run` made a run; others end without our doing."""
+    return _KEY in parent.data.tags
 
 
 def _experiment(client: "MlflowClient") -> str:
@@ -139,30 +151,10 @@ def _experiment(client: "MlflowClient") -> str:
         raise
 
 
-def _is_blank(client: "MlflowClient", parent: "Run", parameters: Texts) -> bool:
-    """Whether an earlier preparation of the same recipe made these runs and no step has used them."""
+def _is_blank(client: "MlflowClient", store: Store, parent: "Run", parameters: Texts) -> bool:
+    """Whether an earlier preparation of the same recipe made it and no step has begun since."""
     same = all(parameters.get(key) == value for key, value in parent.data.params.items())
-    return same and not any(run.data.metrics for run in (parent, *nested_runs(client, parent).values()))
-
-
-def _open_nested(client: "MlflowClient", parent: "Run", steps: Mapping[int, Sequence[str]]) -> dict[str, str]:
-    """Make the nested runs that are missing; let those that failed, and the parent, run again."""
-    found = nested_runs(client, parent)
-    for run in (parent, *found.values()):
-        if run is parent or run.info.status in ("FAILED", "KILLED"):
-            client.update_run(run.info.run_id, status="RUNNING")
-    runs = {place: run.info.run_id for place, run in found.items()}
-
-    def add(place: str, above: str, name: str) -> None:
-        if place not in runs:
-            tags = {"mlflow.parentRunId": above, "nashflow.parent": parent.info.run_id, "nashflow.place": place}
-            runs[place] = client.create_run(parent.info.experiment_id, run_name=name, tags=tags).info.run_id
-
-    for iteration, names in steps.items():
-        add(str(iteration), parent.info.run_id, f"iteration {iteration}")
-        for step in names:
-            add(f"{iteration}/{step}", runs[str(iteration)], f"{iteration}/{step}")
-    return runs
+    return same and not NestedRuns(client, store, parent.info.experiment_id, parent.info.run_id).any()
 
 
 def _describe(client: "MlflowClient", run: "Run", parameters: Texts, tags: Texts) -> None:
@@ -178,10 +170,3 @@ def topmost_run(client: "MlflowClient", run: "Run") -> "Run":
     while above := run.data.tags.get("mlflow.parentRunId"):
         run = client.get_run(above)
     return run
-
-
-def nested_runs(client: "MlflowClient", parent: "Run") -> dict[str, "Run"]:
-    """The runs below a parent of ours, by iteration and step."""
-    ours = f"tags.`nashflow.parent` = '{parent.info.run_id}'"
-    found = client.search_runs([parent.info.experiment_id], ours, max_results=_ALL_RUNS)
-    return {run.data.tags["nashflow.place"]: run for run in found}

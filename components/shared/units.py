@@ -56,6 +56,11 @@ class Manifest:
         """Identity of the content: the digest of the files' names and digests."""
         return digest_json({name: file.sha256 for name, file in self.files.items()})
 
+    @property
+    def began(self) -> int:
+        """When the work that finished it began, in milliseconds since the epoch."""
+        return self.finished - int(self.seconds * 1000)
+
     def to_json(self) -> dict[str, Any]:
         """The manifest as a JSON value."""
         return asdict(self)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from ..methods import phase_of
+from ..methods.at_work import begin
 from ..methods.phases import Phase
 from ..shared import layout
 from ..shared.artifacts import Artifact, policy_artifact, shards_artifact
@@ -46,6 +47,7 @@ def run(call: Call[Step]) -> Result:
     if manifest := unit.finished():
         checkpoints.discard()
         return _result(call, phase, manifest, skipped=True)
+    begun = begin(call, f"{call.phase}/training")
     started = time.time()
     data = load(call.store, phase, pairs, scored)
     model = load_causal_lm(start.folder, "float32")
@@ -60,6 +62,7 @@ def run(call: Call[Step]) -> Result:
         save_policy(model, start.folder, folder, settings.training.save_dtype)
         weights = {"weights": weights_digest(folder), "curves": curves}
         manifest = unit.publish_folder(folder, {**metrics, **weights}, started)
+    begun.end(manifest)
     checkpoints.discard()
     return _result(call, phase, manifest)
 

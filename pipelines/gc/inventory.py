@@ -18,7 +18,7 @@ from nashflow.components.shared.units import read_manifest
 MANIFEST = ".manifest.json"
 _PREPARATION = "preparation"
 _LOCK = f"{layout.LOCK}/"
-_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", f"{_PREPARATION}/", _LOCK)
+_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{_PREPARATION}/", _LOCK)
 _FILES = (layout.RUN, _PREPARATION + MANIFEST)
 _MARKS = (_PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
 """Units of preparation."""

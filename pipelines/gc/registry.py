@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.mlflow_store import connect, environment, failures, one_line, quiet
+from nashflow.components.shared.nested_runs import PARENT
 from nashflow.components.shared.redaction import redact
 from nashflow.components.shared.store import Store
 
@@ -19,11 +20,11 @@ _PAGE = 1000
 
 
 class Version(NamedTuple):
-    """A registered model's version: its name for people, where its files may lie, and the MLflow run that made it."""
+    """A registered model's version: its name for people, where its files may lie, and its run root's MLflow run."""
 
     name: str
     places: tuple[str, ...]
-    run_id: str
+    parent: str
 
 
 def registered(runs: Sequence[RunRoot], prefix: Store) -> dict[str, str]:
@@ -84,7 +85,7 @@ def _versions(client: "MlflowClient") -> Iterator[Version]:
         page = client.search_model_versions(max_results=_PAGE, page_token=token)
         for version in page:
             name = f"{version.name} version {version.version}"
-            yield Version(name, tuple(_places(client, version)), version.run_id or "")
+            yield Version(name, tuple(_places(client, version)), _parent(client, version))
         if not (token := page.token):
             return
 
@@ -103,10 +104,22 @@ def _places(client: "MlflowClient", version: Any) -> Iterator[str]:
                 raise
 
 
+def _parent(client: "MlflowClient", version: Any) -> str:
+    """The run root's own MLflow run of the one that a version is from."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_run(version.run_id).data.tags.get(PARENT, version.run_id)) if version.run_id else ""
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return ""
+
+
 def _points_at(version: Version, run: RunRoot) -> bool:
     tracking = (run.run.tracking if run.run else None) or {}
-    ids = {tracking.get("parent"), *dict(tracking.get("runs", {})).values()}
-    return version.run_id in ids or any(lies_under(place, run.uri) for place in version.places)
+    from_it = bool(version.parent) and version.parent == tracking.get("parent")
+    return from_it or any(lies_under(place, run.uri) for place in version.places)
 
 
 def lies_under(place: str, root: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nashflow.components.shared.store import Store, open_store
+from tests.fixtures.mlflow_store import Server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,3 +51,10 @@ def client(surroundings: pytest.MonkeyPatch, tmp_path: Path, empty_mlflow: Path)
     uri = f"sqlite:///{shutil.copy(empty_mlflow, tmp_path / 'mlflow.db')}"
     surroundings.setenv("MLFLOW_TRACKING_URI", uri)
     return MlflowClient(uri)
+
+
+@pytest.fixture
+def server(surroundings: pytest.MonkeyPatch, mlflow_server: Server) -> Server:
+    """Tracking without KFP's plugin, on a server."""
+    surroundings.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+    return mlflow_server

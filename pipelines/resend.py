@@ -1,0 +1,31 @@
+"""Tell MLflow all of a run again: what it has changes nothing, and what an outage kept from it gets there."""
+
+from collections.abc import Mapping
+
+from pydantic import TypeAdapter
+
+from nashflow.components.evaluation.closing import close_iteration
+from nashflow.components.methods import AnyMethod
+from nashflow.components.methods.base import Method
+from nashflow.components.shared import layout, outcome
+from nashflow.components.shared.run import Run
+from nashflow.components.shared.store import Store
+from nashflow.components.shared.tracker import Tracker
+from nashflow.components.shared.units import read_manifest
+
+
+def send_again(store: Store, run: Run, report: Mapping[str, bytes]) -> None:
+    """Send the iterations that are finished, the files of the report, and how the run ended, if it has.
+
+    Nothing is done where the run is not tracked, or `MLFLOW_TRACKING_URI` not set.
+    """
+    tracker = Tracker.of(store)
+    if not tracker.uri:
+        return
+    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
+    for iteration in range(run.recipe["run"]["iterations"] + 1):
+        if read_manifest(store, layout.evaluation(iteration)):
+            close_iteration(tracker, store, method, iteration, run.recipe["prompts"]["shards"])
+    tracker.report(report)
+    if end := outcome.read(store):
+        tracker.close(end.outcome, end.reason, int(end.ended * 1000))
