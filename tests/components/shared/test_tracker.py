@@ -2,9 +2,11 @@ import json
 import math
 import os
 import re
+import socketserver
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -270,6 +272,23 @@ def test_an_outage_costs_one_line_and_the_next_time_mends_it(client, local_store
     surroundings.setenv("MLFLOW_TRACKING_URI", uri)
     Tracker(tracking, local_store).iteration(1, {"gap": 0.1}, FINISHED)
     assert points(client, tracking.parent, "gap") == [(1, 0.1, FINISHED)]
+
+
+def test_as_a_step_begins_a_server_that_hangs_up_is_asked_once(client, local_store, surroundings, capfd):
+    tracking, asked = opened(local_store), []
+
+    class HangUp(socketserver.BaseRequestHandler):
+        def handle(self):
+            asked.append(self.request.recv(1))
+
+    surroundings.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    with socketserver.TCPServer(("127.0.0.1", 0), HangUp) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        surroundings.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_address[1]}")
+        Tracker(tracking, local_store).begin(1, "main/rollout")
+        server.shutdown()
+    assert len(asked) == 1
+    assert capfd.readouterr().err.count("warning: MLflow at ") == 1
 
 
 def test_a_store_that_is_gone_is_not_made_anew_by_a_step(client, local_store, capfd, tmp_path):

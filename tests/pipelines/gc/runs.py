@@ -28,6 +28,7 @@ def aged(root: Path | str, age: float) -> None:
 def a_run(prefix: Path | str, name: str, age: float = OLD, *, finished: bool = True, **options: Any) -> Store:
     """A run of two iterations below a prefix; its folder's name is the run's, before an optional `@`."""
     store = toy_run(f"{prefix}/{name}", evaluations(3, WON, GAME), name=name.partition("@")[0], **options)
+    store.write(f"{layout.tracked('0123')}/1.id", b"4567")
     if finished:
         store.write("report/summary.json", b"{}")
         file = File("report/summary.json", sha256_bytes(b"{}"), 2)

@@ -26,7 +26,7 @@ def registry(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def tracked(store: Store, parent: str, uri: str = "x") -> None:
     """Let a run be tracked by MLflow runs."""
-    tracking = {"uri": uri, "experiment": "0", "parent": parent, "runs": {}}
+    tracking = {"uri": uri, "experiment": "0", "parent": parent}
     replace(require_run(store), tracking=tracking).write(store)
     aged(store.uri, OLD)
 
@@ -45,6 +45,13 @@ def by_run(client: MlflowClient, store: Store) -> None:
     client.create_model_version("champion", "s3://elsewhere/copy", run.info.run_id)
 
 
+def by_nested_run(client: MlflowClient, store: Store) -> None:
+    parent = client.create_run("0").info.run_id
+    tracked(store, parent)
+    nested = client.create_run("0", tags={"nashflow.parent": parent})
+    client.create_model_version("champion", "s3://elsewhere/copy", nested.info.run_id)
+
+
 def by_logged_model(client: MlflowClient, store: Store) -> None:
     tags = {"nashflow.uri": store.location("policies/001/main"), "mlflow.model.isExternal": "true"}
     model = client.create_logged_model("0", "main-001", tags=tags)
@@ -52,7 +59,7 @@ def by_logged_model(client: MlflowClient, store: Store) -> None:
     client.create_model_version("champion", f"models:/{model.model_id}", model_id=model.model_id)
 
 
-@pytest.mark.parametrize("register", [by_source, by_file_uri, by_run, by_logged_model])
+@pytest.mark.parametrize("register", [by_source, by_file_uri, by_run, by_nested_run, by_logged_model])
 def test_a_run_with_a_registered_model_stays(
     prefix: Path, registry: MlflowClient, register: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
