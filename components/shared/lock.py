@@ -57,8 +57,8 @@ def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -
             until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held["expires"]))
             raise UserError(
                 f"{store.uri}: in use by the run {held['owner']} on {held['host']} (lock renewed until {until}): "
-                f"wait for it to end, or choose another run root; if it is gone for good, delete all of "
-                f"{store.location(layout.LOCK)}/"
+                f"wait for it to end, or choose another run root; if it is gone for good, give a run on Kubeflow the "
+                f"parameter takes_over: {held['owner']}, or delete all of {store.location(layout.LOCK)}/"
             )
         holder = {key: held[key] for key in ("host", "pid", "started")} if held and not process else _holder(process)
         if _put(store, {"owner": owner, "job": job, **holder}, current):

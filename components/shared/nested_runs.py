@@ -67,7 +67,7 @@ class NestedRuns:
         if not kept:
             found = found or [self._make(place, began)]
             first = min(found, key=lambda run: (run.info.start_time, run.info.run_id))
-            self._store.swap(self._key(place), first.info.run_id.encode(), None)
+            self._store.create(self._key(place), first.info.run_id.encode())
             kept = self._store.read(self._key(place)).decode()
         for run in found:
             if run.info.run_id != kept:

@@ -61,12 +61,12 @@ from nashflow.components.shared.tracker import Tracker
 from nashflow.components.shared.tracking import Tracking
 
 class Store(LocalStore):
-    def swap(self, key, data, version):
+    def create(self, key, data):
         if key.endswith(sys.argv[3]):
             if sys.argv[4] == "after":
-                super().swap(key, data, version)
+                super().create(key, data)
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().swap(key, data, version)
+        return super().create(key, data)
 
 from pathlib import Path
 Tracker(Tracking.from_json(json.loads(sys.argv[2])), Store(Path(sys.argv[1]))).begin(1, "main/rollout")
@@ -104,7 +104,7 @@ class Overtaken(LocalStore):
             self._other.begin(1, "main/rollout")
             raise
 
-    def swap(self, key: str, data: bytes, version: str | None) -> bool:
+    def create(self, key: str, data: bytes) -> bool:
         raise Killed
 
 
@@ -174,11 +174,11 @@ class Deadly(LocalStore):
         super().__init__(root)
         self._countdown, self._kept = countdown, kept
 
-    def swap(self, key: str, data: bytes, version: str | None) -> bool:
+    def create(self, key: str, data: bytes) -> bool:
         self._countdown -= 1
         if self._countdown == 0 and not self._kept:
             raise Killed
-        done = super().swap(key, data, version)
+        done = super().create(key, data)
         if self._countdown == 0:
             raise Killed
         return done
