@@ -1,15 +1,18 @@
 """A server, and the command as users call it, with waits cut to milliseconds."""
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import tenacity
 import typer
 from kfp.client import Client
+from kfp_server_api.rest import RESTClientObject
 
 from nashflow.pipelines import cli, graph
 from nashflow.pipelines.client import connection, creation, package, waiting
@@ -62,16 +65,26 @@ def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that soon gives up a server that is away or does not answer."""
-    monkeypatch.setattr(connection, "_SECONDS", (0.3, 0.3))
+def impatient(monkeypatch: pytest.MonkeyPatch, kfp: KfpServer) -> None:
+    """A client that soon gives up a server that is away, or a request that a fault leaves without an answer.
+
+    All other requests have the time that they have in earnest, so that on a busy machine none of them is given up.
+    """
     monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 0.3)
+    usual = RESTClientObject.request
+
+    def request(self: Any, method: str, url: str, *, _request_timeout: Any, **options: Any) -> Any:
+        assert _request_timeout == connection._SECONDS
+        slow = kfp.will_be_slow(f"{method} {urlsplit(url).path}")
+        return usual(self, method, url, _request_timeout=(10.0, 0.1) if slow else _request_timeout, **options)
+
+    monkeypatch.setattr(RESTClientObject, "request", request)
 
 
 @pytest.fixture
 def settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long enough for a broken request to have its effect, on a busy machine too."""
-    monkeypatch.setattr(creation, "_SETTLE_SECONDS", 10.0)
+    """A client that looks for what a broken request has made until it finds it."""
+    monkeypatch.setattr(creation, "_SETTLE_SECONDS", math.inf)
 
 
 @pytest.fixture(autouse=True)

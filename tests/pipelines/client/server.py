@@ -14,7 +14,6 @@ import socket
 import ssl
 import struct
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,9 +50,9 @@ class Fault:
     match: str
     """Pattern of method and path, such as POST .*/runs$."""
     kind: str
-    """A status; reset; slow: no answer before the client gives up; page: a login page; empty: nothing is listed."""
+    """A status; reset; slow: no answer until the client has gone; page: a login page; empty: nothing is listed."""
     when: str = "before"
-    """before: no effect; after: with its effect; later: the effect comes a while after the client's loss."""
+    """before: no effect; after: with its effect; later: it comes after the next request; last: with `catch_up`."""
     times: int = 1
     skip: int = 0
     """Matching requests that go well first."""
@@ -100,7 +99,7 @@ class KfpServer:
         self.seen: list[str] = []
         self.on_request: Callable[[], object] = lambda: None
         self.on_poll: Callable[[int], None] = lambda polls: None
-        self.slow_seconds, self.later_seconds = 0.6, 0.1
+        self.late: dict[str, list[Callable[[], object]]] = {"later": [], "last": []}
         self._polls: dict[str, int] = {}
         self._lock = threading.RLock()
         self._clock = 0
@@ -141,11 +140,11 @@ class KfpServer:
 
     def away(self, seconds: float) -> None:
         """Go away now and come back by itself."""
+        self.stop()
         self._restarting = threading.Thread(target=self._restart, args=(seconds,), daemon=True)
         self._restarting.start()
 
     def _restart(self, seconds: float) -> None:
-        self.stop()
         if not self._closed.wait(seconds):
             self.start()
 
@@ -158,14 +157,29 @@ class KfpServer:
 
     def fault_for(self, request: str) -> Fault | None:
         with self._lock:
-            for fault in self.faults:
-                if fault.times and re.fullmatch(fault.match, request):
-                    if fault.skip:
-                        fault.skip -= 1
-                        return None
-                    fault.times -= 1
-                    return fault
-        return None
+            fault = self._matching(request)
+            if fault and fault.skip:
+                fault.skip -= 1
+                return None
+            if fault:
+                fault.times -= 1
+            return fault
+
+    def will_be_slow(self, request: str) -> bool:
+        """Whether such a request, if it came now, would get no answer."""
+        with self._lock:
+            fault = self._matching(request)
+            return fault is not None and fault.kind == "slow" and not fault.skip
+
+    def _matching(self, request: str) -> Fault | None:
+        return next((fault for fault in self.faults if fault.times and re.fullmatch(fault.match, request)), None)
+
+    def catch_up(self, when: str = "last") -> None:
+        """Let the requests have their effects that have none yet."""
+        with self._lock:
+            effects, self.late[when] = self.late[when], []
+        for effect in effects:
+            effect()
 
     def fire(self, name: str) -> Any:
         """What the controller of scheduled workflows does when a recurring run's time has come."""
@@ -440,6 +454,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._spoil(fault, effect)
             else:
                 self._send(200, effect())
+                self.kfp.catch_up("later")
         except Refused as refused:
             self._send(refused.status, refused.body)
 
@@ -448,13 +463,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _spoil(self, fault: Fault, effect: Callable[[], Any]) -> None:
         if fault.when == "after":
             effect()
-        elif fault.when == "later":
-            threading.Timer(self.kfp.later_seconds, effect).start()
+        elif fault.when != "before":
+            self.kfp.late[fault.when].append(effect)
         if fault.kind == "reset":
             # Closed without an answer, and with no time to linger.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif fault.kind == "slow":
-            time.sleep(self.kfp.slow_seconds)
+            self.rfile.read(1)
         elif fault.kind == "page":
             self._send(200, "<html>Log in</html>", "text/html")
         elif fault.kind == "empty":

@@ -168,7 +168,7 @@ def test_a_server_that_stays_away_is_75_and_how_to_follow_on(
 ) -> None:
     monkeypatch.setattr(waiting, "_PATIENCE_SECONDS", 0.3)
     kfp.script = [Snapshot("RUNNING")]
-    kfp.on_poll = lambda polls: kfp.away(3.0) if polls == 2 else None
+    kfp.on_poll = lambda polls: kfp.stop() if polls == 2 else None
     done = submit("--wait")
     (run,) = kfp.runs
     assert done.code == 75
