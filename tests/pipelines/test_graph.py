@@ -7,7 +7,7 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -209,12 +209,19 @@ def test_what_does_not_travel_through_kfp_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_papers_recipe_compiles_in_three_seconds_of_cpu_time(tmp_path: Path) -> None:
-    """A fresh process, imports and lint included; of the CPU, so that a busy machine changes nothing."""
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """What the child processes of some work cost the CPU: a busy machine changes nothing about it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cli.call("compile", "inpo-llama3-8b", "--output", str(tmp_path / "p.yaml"))
+    work()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) <= 3.0
+    return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+
+
+def test_the_papers_recipe_compiles_in_five_times_what_importing_kfp_takes(tmp_path: Path) -> None:
+    """Each in a fresh process, imports and lint included: three seconds where KFP's import takes 0.6."""
+    importing = cpu_seconds(lambda: subprocess.run([sys.executable, "-c", "import kfp.kubernetes"], check=True))
+    compiling = cpu_seconds(lambda: cli.call("compile", "inpo-llama3-8b", "--output", str(tmp_path / "p.yaml")))
+    assert compiling <= 5 * importing
     assert len(read_graph(tmp_path / "p.yaml").executors) == 4 + 3 * 5
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -278,13 +279,15 @@ def test_events_tell_what_ran_and_how(run: Run, events: list[Event]) -> None:
     def single():
         say(value="hello")
 
+    begun = time.monotonic()
     run(single)
+    elapsed = time.monotonic() - begun
 
     started, succeeded = events
     assert (started.state, started.exit_code, started.records) == ("started", None, ())
     assert (succeeded.state, succeeded.exit_code, succeeded.attempt) == ("succeeded", 0, 1)
     assert succeeded.argv[:5] == ("python3", "-m", "toy.step", "write", "hello")
-    assert 0 < succeeded.seconds < 5
+    assert 0 < succeeded.seconds <= elapsed
     assert [record["value"] for record in succeeded.records] == ["hello"]
     assert succeeded.log.read_text().startswith("$ python3 -m toy.step write hello")
     assert "some library says hello" in succeeded.log.with_suffix(".out").read_text()
@@ -471,7 +474,7 @@ print(Path("out").read_text(), end="")  # an unguarded script: the child must no
 """
     (tmp_path / "packages" / "script.py").write_text(script)
     command = [sys.executable, "packages/script.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
 
 

@@ -12,6 +12,9 @@ import psutil
 import pytest
 from kfp import compiler, dsl
 
+LONG = 3000.0
+"""Seconds that nobody waits for: a test that has to would run into its timeout."""
+
 SLEEPER = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -19,13 +22,15 @@ from pathlib import Path
 folder, name, manners = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 def flush(number, frame):
-    (folder / f"{name}.flushed").touch()
-    sys.exit(143)
+    (folder / f"{name}.asked").touch()
+    if manners == "polite":
+        (folder / f"{name}.flushed").touch()
+        sys.exit(143)
 
-signal.signal(signal.SIGTERM, flush if manners == "polite" else signal.SIG_IGN)
-helper = subprocess.Popen(["sleep", "600"])
+signal.signal(signal.SIGTERM, flush)
+helper = subprocess.Popen(["sleep", "3000"])
 (folder / f"{name}.started").write_text(f"{os.getpid()} {helper.pid} {os.getppid()}")
-time.sleep(600)
+time.sleep(3000)
 """
 
 DRIVER = """
@@ -36,7 +41,8 @@ from nashflow.pipelines.local import Interrupted, StepFailed, execute, processes
 folder, manners, processes.GRACE_SECONDS = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 sys.path.insert(0, str(folder))
 try:
-    execute(folder / "pipeline.yaml", {"folder": str(folder), "manners": manners}, folder / "root", [], {}, print)
+    parameters = {"folder": str(folder), "manners": manners}
+    execute(folder / "pipeline.yaml", parameters, folder / "root", [], {}, lambda event: print(event, flush=True))
 except (Interrupted, StepFailed) as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -51,7 +57,7 @@ def sleep(folder: str, name: int, manners: str):
 @dsl.pipeline
 def sleepers(folder: str, manners: str):
     with dsl.ParallelFor(items=[0, 1, 2]) as name:
-        sleep(folder=folder, name=name, manners=manners).set_retry(3, backoff_duration="60s")
+        sleep(folder=folder, name=name, manners=manners).set_retry(3, backoff_duration=f"{LONG:.0f}s")
 
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -65,11 +71,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     compiler.Compiler().compile(sleepers, str(tmp_path / "pipeline.yaml"))
     drivers: list[subprocess.Popen[str]] = []
 
-    def start_driver(manners: str = "polite", grace: float = 20.0) -> subprocess.Popen[str]:
+    def start_driver(manners: str = "polite", grace: float = LONG) -> subprocess.Popen[str]:
         command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path), manners, str(grace)]
-        driver = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        with (tmp_path / "events").open("w") as events:
+            driver = subprocess.Popen(command, stdout=events, stderr=subprocess.PIPE, text=True, start_new_session=True)
         drivers.append(driver)
         wait_for(lambda: len(list(tmp_path.glob("*.started"))) == 2)
         return driver
@@ -81,10 +86,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         os.kill(pid, signal.SIGKILL)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Without a deadline but the test's own, which is what a busy machine needs."""
     while not condition():
-        assert time.monotonic() < end, "waited too long"
         time.sleep(0.05)
 
 
@@ -109,7 +113,7 @@ def test_a_signal_lets_the_steps_flush(
 ) -> None:
     driver = start()
     (os.killpg if to_the_group else os.kill)(driver.pid, number)
-    _, stderr = driver.communicate(timeout=10)
+    _, stderr = driver.communicate()
 
     assert driver.returncode == 128 + number
     assert stderr == f"stopped by {number.name}\n"
@@ -122,7 +126,7 @@ def test_a_step_that_will_not_end_is_killed_after_the_grace(start: Start, tmp_pa
     driver = start("stubborn", grace=1.0)
     began = time.monotonic()
     driver.terminate()
-    driver.communicate(timeout=15)
+    driver.communicate()
 
     assert driver.returncode == 128 + signal.SIGTERM
     assert time.monotonic() - began > 1.0
@@ -130,22 +134,22 @@ def test_a_step_that_will_not_end_is_killed_after_the_grace(start: Start, tmp_pa
 
 
 def test_asking_twice_does_not_wait(start: Start, tmp_path: Path) -> None:
-    driver = start("stubborn", grace=60.0)
+    driver = start("stubborn")
     driver.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    wait_for(lambda: len(list(tmp_path.glob("*.asked"))) == 2)
     assert driver.poll() is None
     driver.send_signal(signal.SIGINT)
-    driver.communicate(timeout=10)
+    driver.communicate()
     wait_for(lambda: all_gone(tmp_path))
 
 
-@pytest.mark.parametrize(("manners", "grace"), [("polite", 20.0), ("stubborn", 1.0)])
+@pytest.mark.parametrize(("manners", "grace"), [("polite", LONG), ("stubborn", 1.0)])
 def test_nothing_outlives_a_killed_run(manners: str, grace: float, start: Start, tmp_path: Path) -> None:
     driver = start(manners, grace)
     driver.kill()
     driver.wait()
 
-    wait_for(lambda: all_gone(tmp_path), seconds=5.0)
+    wait_for(lambda: all_gone(tmp_path))
     assert len(list(tmp_path.glob("*.flushed"))) == (2 if manners == "polite" else 0)
 
 
@@ -154,18 +158,17 @@ def test_nothing_outlives_the_fork_server(start: Start, tmp_path: Path) -> None:
     server = pids(tmp_path)[0][2]
     os.kill(server, signal.SIGKILL)
 
-    wait_for(lambda: all(gone(three[0]) for three in pids(tmp_path)), seconds=5.0)
+    wait_for(lambda: all(gone(three[0]) for three in pids(tmp_path)))
     driver.terminate()
-    driver.communicate(timeout=10)
+    driver.communicate()
 
 
 def test_a_signal_does_not_wait_for_a_retry_s_delay(start: Start, tmp_path: Path) -> None:
     driver = start()
     for step, _, _ in pids(tmp_path):
         os.kill(step, signal.SIGKILL)
-    wait_for(lambda: all(gone(three[0]) for three in pids(tmp_path)))
-    time.sleep(0.5)
-    assert driver.poll() is None  # a minute's delay before the next attempt
+    wait_for(lambda: (tmp_path / "events").read_text().count("state='failed'") == 2)
+    assert driver.poll() is None
     driver.terminate()
-    driver.communicate(timeout=10)
+    driver.communicate()
     assert driver.returncode == 128 + signal.SIGTERM

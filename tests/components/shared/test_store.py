@@ -283,9 +283,8 @@ def test_a_killed_writer_leaves_nothing_to_see(tmp_path: Path, before: bytes | N
     with (tmp_path / "endless").open("wb") as source:
         source.write(bytes(3 * MIB))
         source.flush()
-        deadline = time.monotonic() + 30
         while not any(path.stat().st_size >= MIB for path in (tmp_path / "run").glob(".*")):
-            assert time.monotonic() < deadline, "nothing was written"
+            assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL

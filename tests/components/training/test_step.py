@@ -123,10 +123,8 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
 
 def wait_for_checkpoint(run: SandboxRun, update: int) -> None:
     """Checkpoints are written in the background; a kill may come before, which costs updates and changes nothing."""
-    deadline = time.monotonic() + 20
     key = f"update-{update:08d}/state.json"
     while update and not any(name.endswith(key) for name in run.store.list("iterations/002/main/training")):
-        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 

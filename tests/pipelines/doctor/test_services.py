@@ -165,10 +165,11 @@ def test_a_run_root_that_cannot_be_one(root: str, state: str, found: str) -> Non
 
 def test_a_store_that_is_away_is_given_up_soon(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
-    started = time.monotonic()
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     (failure,) = failures(on("s3://bucket"))
     assert "AWS_ENDPOINT_URL_S3" in failure.found
-    assert time.monotonic() - started < 15
+    assert sum(pauses) < 15
 
 
 def test_without_credentials_nothing_is_tried(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
