@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chisquare
 
 from nashflow.components.engines.sampling import uniforms
 from nashflow.components.engines.transformers_engine import TransformersEngine
@@ -14,6 +13,7 @@ from nashflow.components.shared.chat import prompt_ids
 from nashflow.components.shared.errors import UserError
 from tests.fixtures import models
 from tests.fixtures.models import BOS, EOS
+from tests.fixtures.statistics import BY_CHANCE, chance
 
 WORDS = ("a", "b", "c", "d")
 A, B, C, D = range(len(models.SPECIALS), len(models.SPECIALS) + 4)
@@ -177,7 +177,7 @@ def test_whole_responses_have_their_exact_probabilities(llama_engine):
     counts = dict.fromkeys(expected, 0)
     for one in responses:
         counts[tuple(one.ids)] += 1
-    assert chisquare(list(counts.values()), samples * np.array(list(expected.values()))).pvalue > 0.01
+    assert chance(list(counts.values()), list(expected.values())) > BY_CHANCE
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_sampled(engine):

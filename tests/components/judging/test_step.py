@@ -17,6 +17,7 @@ from nashflow.components.oracles.settings import SandboxOracle
 from nashflow.components.shared.errors import UserError
 from tests.fixtures import models
 from tests.fixtures.runs import SandboxRun, remove
+from tests.fixtures.statistics import SIGMAS
 
 New = Callable[..., SandboxRun]
 UNIT = "iterations/001/main/pairs/00000"
@@ -92,7 +93,7 @@ def test_sampled_labels_are_coins_with_the_oracles_probability(prepare: New) -> 
     won = np.array([row["winner"] == row["first"] for row in rows])
     different = exact != 0.5
     excess = (won - exact)[different]
-    assert abs(excess.sum()) < 4 * np.sqrt((exact * (1 - exact))[different].sum())
+    assert abs(excess.sum()) < SIGMAS * np.sqrt((exact * (1 - exact))[different].sum())
     assert won[different].any()
     assert not won[different & (exact < 0.2)].all()
     assert won[different & (exact < 0.2)].any()  # upsets happen

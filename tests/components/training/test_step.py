@@ -170,12 +170,14 @@ def test_shards_change_no_weight(finished_root: SandboxRun, prepare: New) -> Non
 
 
 def test_the_seed_orders_the_pairs(run: SandboxRun) -> None:
+    """At a learning rate that moves no weight one pass over the same pairs has the same mean loss in any order."""
     losses = []
     for seed in (0, 1):
-        figures = run.changed(run={**run.recipe.run.model_dump(), "seed": seed}).step("training", 2).manifest.metrics
+        still = run.changed(training={**run.recipe.training.model_dump(), "learning_rate": 1e-30, "epochs": 1})
+        figures = still.changed(run={**run.recipe.run.model_dump(), "seed": seed}).step("training", 2).manifest.metrics
         losses.append(figures["curves"]["loss"])
     assert losses[0] != losses[1]
-    assert sum(losses[0][:3]) == pytest.approx(sum(losses[1][:3]), rel=0.05)  # one pass over the same pairs
+    assert sum(losses[0]) == pytest.approx(sum(losses[1]), rel=1e-5)
 
 
 def test_the_policy_can_be_saved_in_bfloat16(run: SandboxRun) -> None:

@@ -8,6 +8,7 @@ from nashflow.components.games.sandbox.enumeration import all_sequences, enumera
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
 from nashflow.components.shared.chat import prompt_ids, response_ids
 from nashflow.components.shared.models import load_causal_lm, load_tokenizer
+from tests.fixtures.statistics import BY_CHANCE, chance
 
 
 def test_every_response_is_scored_as_one_by_one(reference: Path) -> None:
@@ -50,8 +51,7 @@ def test_sampled_frequencies_approach_the_enumerated_policy(reference: Path) -> 
     sampled = model.generate(prompt, do_sample=True, top_k=0, max_new_tokens=3, eos_token_id=1, pad_token_id=2)
     texts = tokenizer.batch_decode(sampled[:, prompt.shape[1] :], skip_special_tokens=True)
     counts = np.array([texts.count(response_text(index)) for index in range(25)])
-    chi_square = float(((counts - count * expected) ** 2 / (count * expected)).sum())
-    assert chi_square < 51.2  # 0.999 quantile, 24 degrees of freedom
+    assert chance(counts, expected) > BY_CHANCE
 
 
 def test_enumerating_leaves_the_model_as_it_was(reference: Path) -> None:
