@@ -5,7 +5,13 @@ import os
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.fixtures.mlflow_store", "tests.fixtures.runs", "tests.fixtures.s3", "tests.fixtures.seaweedfs"]
+pytest_plugins = [
+    "tests.fixtures.folders",
+    "tests.fixtures.mlflow_store",
+    "tests.fixtures.runs",
+    "tests.fixtures.s3",
+    "tests.fixtures.seaweedfs",
+]
 
 # Read when torch is imported: two threads on two busy cores make tiny models many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,10 +1,8 @@
 """The step protocol, from outside: real processes of a toy step, their exit codes, their lines and what they leave."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,44 +10,11 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared import records
+from nashflow.components.shared import recipes
 from nashflow.components.shared.protocol import _local_path
 from nashflow.components.shared.store import open_store
 from nashflow.components.shared.units import read_manifest
-
-ROOT = Path(__file__).parents[3]
-UNIT = "iterations/002/main/rollouts/00001"
-
-
-def start(
-    run_root: str, toy: dict[str, Any] | str, *more: str, threads: Any = 1, **environment: str
-) -> subprocess.Popen[str]:
-    """The toy step's process; `toy`: its settings' section, or the whole text of `--recipe`."""
-    settings = toy if isinstance(toy, str) else json.dumps({"run": {"seed": 7, "threads": threads}, "toy": toy})
-    flags = {"run-root": run_root, "iteration": "2", "phase": "main", "shard": "1", "recipe": settings}
-    arguments = [argument for flag, value in flags.items() for argument in (f"--{flag}", value)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fixtures.toy", *arguments, "--colour", "red", *more],
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def step(*arguments: Any, **options: Any) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the toy step."""
-    process = start(*arguments, **options)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
-def rows(run_root: str) -> list[dict[str, Any]]:
-    store = open_store(run_root)
-    manifest = read_manifest(store, UNIT)
-    assert manifest is not None
-    return list(manifest.table(store, "rollouts", records.ROLLOUTS).to_pylist())
+from tests.fixtures.toy.processes import UNIT, rows, step, stopped_at_work
 
 
 @pytest.fixture
@@ -143,6 +108,19 @@ def test_the_launcher_collects_an_artifact_where_its_uri_says(artifact: dict[str
     assert _local_path(artifact) == Path(path)
 
 
+def test_a_step_reads_its_part_of_the_recipe_that_preparation_has_written(root: str) -> None:
+    """Other sections are other steps'; a copy that somebody has changed is refused."""
+    store = open_store(root)
+    recipe = {"toy": {"rows": 2}, "run": {"seed": 7, "threads": 2, "name": "x"}, "training": {"learnin_rate": 1}}
+    digest = recipes.write(store, recipe)
+    code, out, err = step(root, digest)
+    assert (code, err, json.loads(out)["metrics"]["rows"]) == (0, "", 2)
+    (file,) = Path(root, "recipes").iterdir()
+    file.write_text(file.read_text().replace('"rows": 2', '"rows": 3'))
+    assert step(root, digest) == (2, "", f"toy: {file}: is not what preparation wrote: run preparation again\n")
+    assert len(rows(root)) == 2
+
+
 # --- the user's mistakes: exit 2, one line ---------------------------------------------------------------------------
 
 MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
@@ -162,6 +140,9 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
         "--recipe 0123456789abcdef: {root}/recipes/0123456789abcdef.json is not there: preparation "
         "writes it; run that first",
     ),
+    ("[]", "--recipe []: neither a JSON object nor a recipe's digest of 16 hexadecimal digits"),
+    ("../../run", "--recipe ../../run: neither a JSON object nor a recipe's digest of 16 hexadecimal digits"),
+    ("", "--recipe: toy: required, but missing"),
 ]
 
 
@@ -235,15 +216,6 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written_and_can_be_freed(tiny_
 
 
 # --- stopped ---------------------------------------------------------------------------------------------------------
-
-
-def stopped_at_work(root: str, ready: Path, **environment: str) -> subprocess.Popen[str]:
-    """The toy's process, which has journalled 3 of its 4 rows and now works on long."""
-    process = start(root, {}, TOY_STOP_AFTER="3", TOY_READY=str(ready), **environment)
-    while not ready.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    return process
 
 
 @pytest.mark.parametrize("signals", [1, 3])
