@@ -140,8 +140,8 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
         "--recipe 0123456789abcdef: {root}/recipes/0123456789abcdef.json is not there: preparation "
         "writes it; run that first",
     ),
-    ("[]", "--recipe []: neither a JSON object nor a recipe's digest of 16 hexadecimal digits"),
-    ("../../run", "--recipe ../../run: neither a JSON object nor a recipe's digest of 16 hexadecimal digits"),
+    ("[]", "--recipe []: neither a JSON object nor a digest of 16 hexadecimal digits"),
+    ("../../run", "--recipe ../../run: neither a JSON object nor a digest of 16 hexadecimal digits"),
     ("", "--recipe: toy: required, but missing"),
 ]
 

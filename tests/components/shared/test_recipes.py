@@ -51,7 +51,7 @@ def test_a_recipe_that_nobody_wrote_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("digest", ["../run", "0" * 15, "0" * 17, "g" * 16, "A" * 16, f"{'0' * 16}\n", "/etc/passwd"])
 def test_what_is_no_digest_is_no_path(digest: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="neither a JSON object nor a recipe's digest"):
+    with pytest.raises(UserError, match="neither a JSON object nor a digest"):
         recipes.read(open_store(str(tmp_path)), digest)
 
 

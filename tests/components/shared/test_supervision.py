@@ -147,7 +147,7 @@ def test_a_signal_while_it_waits_ends_it_with_the_last_attempts_code(number: int
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_signal_while_the_child_is_being_started_ends_it_as_well(number: int, when: str) -> None:
     """The parent knows its child only when `Popen` has returned: before that there is nobody to hand the signal to."""
-    steps = ["os.kill(os.getpid(), %d)" % number, "process = start(command)"]
+    steps = [f"os.kill(os.getpid(), {int(number)})", "process = start(command)"]
     first, second = steps if when == "before" else reversed(steps)
     before = f"""
 import os, subprocess
