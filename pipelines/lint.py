@@ -117,14 +117,18 @@ def placeholders_are_resolved(graph: Graph) -> Iterator[str]:
 
 
 def texts_are_left_alone(graph: Graph) -> Iterator[str]:
-    """Argo replaces {{…}} in parameters' defaults and in the environment too, or stumbles over it."""
-    for name, parameter in graph.ir["root"].get("inputDefinitions", {}).get("parameters", {}).items():
-        if "{{" in json.dumps(parameter.get("defaultValue")):
-            yield f"the default of {name} holds {{{{, which a cluster takes for a placeholder"
+    """Argo replaces {{…}} and Kubernetes $(NAME), in parameters' defaults and in the environment too."""
+    texts = {
+        f"the default of {name}": json.dumps(parameter.get("defaultValue"))
+        for name, parameter in graph.ir["root"].get("inputDefinitions", {}).get("parameters", {}).items()
+    }
     for label, container in graph.executors.items():
         for variable in container.get("env", []):
-            if "{{" in variable.get("value", ""):
-                yield f"{label}: {variable.get('name')} holds {{{{, which a cluster takes for a placeholder"
+            texts[f"{label}: {variable.get('name')}"] = variable.get("value", "")
+    for where, text in texts.items():
+        for opening in ("{{", "$("):
+            if opening in text:
+                yield f"{where} holds {opening}, which a cluster takes for a placeholder"
 
 
 def executors_are_distinct(graph: Graph) -> Iterator[str]:
