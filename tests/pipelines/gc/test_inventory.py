@@ -17,9 +17,10 @@ EARLY = (
     "policies/000/main.manifest.json",
     "iterations/000/prompts/held_out.manifest.json",
     "iterations/002/prompts/00000.manifest.json",
-    "report/outcome.json",
 )
 """What a preparation that dies before it writes `run.json` may leave."""
+
+OTHERS = (layout.LOCK, layout.OUTCOME, "run.json.bak", "preparation.manifest.json", "lock.json.old")
 
 
 def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
@@ -34,7 +35,7 @@ def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
     assert (prefix / "archive/old/run.json").exists()
 
 
-@pytest.mark.parametrize("name", ["lock.json", "run.json.bak", "preparation.manifest.json", "lock.json.old", *EARLY])
+@pytest.mark.parametrize("name", [*OTHERS, *EARLY])
 def test_folders_of_others_are_no_runs(prefix: Path, name: str) -> None:
     """Other programs have files of these names."""
     a_run(prefix, "old")
