@@ -157,7 +157,7 @@ def print_plan(recipe: Recipe) -> None:
         console.print("(cluster.iterations_per_run): each submits the next one", highlight=False)
     size = _largest_workflow(recipe)
     console.print(
-        f"on a cluster a workflow of {size.tasks:,.0f} tasks (each shard's counted), about {size.total / 1000:,.0f} kB: "
+        f"on a cluster a workflow of {size.tasks:,.0f} tasks (each shard's counted), {size.total / 1000:,.0f} kB: about "
         f"{size.total / LIMIT:.0%} of what Argo stores; {BUDGET / LIMIT:.0%} are allowed",
         highlight=False,
     )

@@ -206,9 +206,10 @@ def test_run_json_says_what_the_run_is(prepared_root: SandboxRun) -> None:
 
 def test_the_graph_gets_the_run_root_and_leave_to_go_on(prepared: SandboxRun) -> None:
     result = prepared.step("preparation")
-    digest = result.parameters["digest"]
-    assert result.parameters == {"resolved_run_root": prepared.root, "digest": digest, "go": "true"}
-    assert recipes.read(prepared.store, digest) == prepared.recipe.model_dump(mode="json")
+    resolved = result.parameters["resolved"]
+    assert result.parameters == {"resolved": resolved, "go": "true"}
+    store, recipe = recipes.read(resolved)
+    assert (store.uri, recipe) == (prepared.root, prepared.recipe.model_dump(mode="json"))
     assert result.metrics == {"prompts": 8, "iterations": 2}
 
 
@@ -354,7 +355,7 @@ def test_a_run_can_be_prepared_on_s3(
 ) -> None:
     monkeypatch.setenv("NASHFLOW_CACHE", str(tmp_path / "cache"))
     run = prepare(root=f"{s3_bucket}/runs/small")
-    assert run.step("preparation").parameters["resolved_run_root"] == f"{s3_bucket}/runs/small"
+    assert run.step("preparation").parameters["resolved"].startswith(f"{s3_bucket}/runs/small/recipes/")
     assert set(run.store.list()) == set(prepared_root.store.list())
     assert run.content("prompts", 2) == prepared_root.content("prompts", 2)
     assert open_policy(run.store, "000/main").weights == open_policy(prepared_root.store, "000/main").weights

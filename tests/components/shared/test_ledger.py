@@ -111,7 +111,7 @@ def test_a_second_firing_without_new_prompts_ends_green_through_go(new: New, tmp
     assert (first.parameters["go"], first.metrics["prompts"]) == ("true", 8)
     second = fire(new("two"))
     assert (second.parameters["go"], second.metrics["prompts"]) == ("false", 0)
-    assert second.parameters["resolved_run_root"] == str(tmp_path / "two")
+    assert second.parameters["resolved"] == ""
     assert read_run(open_store(str(tmp_path / "two"))) is None, "nothing of a run is left"
     again = fire(new("one"))
     assert again.parameters["go"] == "true", "the first firing resumes on its own prompts"

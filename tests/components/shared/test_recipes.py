@@ -25,40 +25,54 @@ values = st.recursive(
 def test_what_was_written_is_read_and_nothing_else(recipe: dict[str, Any], data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
         store = open_store(folder)
-        digest = recipes.write(store, recipe)
-        assert recipes.read(store, digest) == recipe
-        assert recipes.write(store, dict(reversed(recipe.items()))) == digest, "the order of keys means nothing"
+        location = recipes.write(store, recipe)
+        found, read = recipes.read(location)
+        assert (found.uri, read) == (store.uri, recipe)
+        assert recipes.write(store, dict(reversed(recipe.items()))) == location, "the order of keys means nothing"
         (key,) = store.list()
         content = store.read(key)
-        assert key == f"recipes/{digest}.json"
-        assert hashlib.sha256(content).hexdigest()[:16] == digest
+        assert key == f"recipes/{hashlib.sha256(content).hexdigest()[:16]}.json"
+        assert location == f"{folder}/{key}"
         place = data.draw(st.integers(0, len(content) - 1))
         changed = bytearray(content)
         changed[place] ^= data.draw(st.integers(1, 255))
         store.write(key, bytes(changed))
-        with pytest.raises(UserError, match=f"^{Path(folder, key)}: is not what preparation wrote"):
-            recipes.read(store, digest)
+        with pytest.raises(UserError, match=f"^{location}: is not what preparation wrote"):
+            recipes.read(location)
 
 
-def test_a_recipe_that_nobody_wrote_is_named(tmp_path: Path) -> None:
+def test_a_recipe_on_s3_has_an_address_of_its_own(s3_bucket: str) -> None:
+    location = recipes.write(open_store(f"{s3_bucket}/runs/one"), {"a": 1})
+    assert location.startswith(f"{s3_bucket}/runs/one/recipes/")
+    store, recipe = recipes.read(location)
+    assert (store.uri, recipe) == (f"{s3_bucket}/runs/one", {"a": 1})
+
+
+REFUSED = {
+    "{root}/recipes/0123456789abcdef.json": "not there: preparation writes it; run that first",
+    "{root}/recipes/": "neither JSON nor a recipe under a run root",
+    "{root}/0123456789abcdef.json": "neither JSON nor a recipe under a run root: RUN_ROOT/recipes/….json",
+    "{root}/recipes/../run.json": "neither JSON nor a recipe under a run root",
+    "0123456789abcdef": "neither JSON nor a recipe under a run root",
+    "[]": "neither JSON nor a recipe under a run root",
+    "recipes/0123456789abcdef.json": "not a place for artifacts: ''",
+    "ftp://host/recipes/0123456789abcdef.json": "not a place for artifacts: 'ftp://host'",
+}
+
+
+@pytest.mark.parametrize("location", REFUSED)
+def test_what_is_no_recipe_is_named(location: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        recipes.read(open_store(str(tmp_path)), "0" * 16)
-    assert str(caught.value) == (
-        f"--recipe 0000000000000000: {tmp_path}/recipes/0000000000000000.json is not there: preparation writes it; "
-        "run that first"
-    )
-
-
-@pytest.mark.parametrize("digest", ["../run", "0" * 15, "0" * 17, "g" * 16, "A" * 16, f"{'0' * 16}\n", "/etc/passwd"])
-def test_what_is_no_digest_is_no_path(digest: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="neither a JSON object nor a digest"):
-        recipes.read(open_store(str(tmp_path)), digest)
+        recipes.read(location.replace("{root}", str(tmp_path)))
+    assert REFUSED[location] in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_recipes_of_one_run_root_lie_beside_each_other(prepared: SandboxRun) -> None:
     """Until a run has ended its steps find their recipe, whatever another attempt has changed that may change."""
-    before = prepared.step("preparation").parameters["digest"]
-    after = prepared.changed(evaluation__tau=0.3).step("preparation").parameters["digest"]
+    before = prepared.step("preparation").parameters["resolved"]
+    after = prepared.changed(evaluation__tau=0.3).step("preparation").parameters["resolved"]
     assert before != after
-    assert recipes.read(prepared.store, before)["evaluation"]["tau"] == 0.1
-    assert recipes.read(prepared.store, after)["evaluation"]["tau"] == 0.3
+    assert recipes.read(before)[1]["evaluation"]["tau"] == 0.1
+    assert recipes.read(after)[1]["evaluation"]["tau"] == 0.3

@@ -15,7 +15,7 @@ from nashflow.pipelines.client import waiting
 from nashflow.pipelines.continuation import step
 from nashflow.pipelines.recipe import load_recipe
 
-from .conftest import ROOT, Call, Done
+from .conftest import Call, Done
 from .server import Fault, KfpServer, Snapshot, node
 
 SETS = ["run.iterations=5", "cluster.iterations_per_run=2"]

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nashflow.components.shared import layout
+from nashflow.components.shared import layout, outcome
 from nashflow.components.shared.digests import sha256_bytes
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.units import File, Manifest, Unit
