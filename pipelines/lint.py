@@ -27,6 +27,7 @@ _EXECUTOR_INPUT = "{{$}}"
 _KINDS: dict[str | None, Any] = {"NUMBER_INTEGER": 1, "NUMBER_DOUBLE": 1.0, "BOOLEAN": True}
 """A value of each kind of parameter."""
 _WHOLE_ARGUMENTS = ("{{$.pipeline_job_uuid}}", "{{$.pipeline_job_name}}", "{{$.pipeline_task_uuid}}")
+_EXPANDED = re.compile(r"\{\{|\$[($]")
 _CONDITIONAL = ('{"Concat":', '{"IfPresent":')
 _STEP = re.compile(r"nashflow\.(?:components|pipelines)\.(\w+)")
 
@@ -117,14 +118,17 @@ def placeholders_are_resolved(graph: Graph) -> Iterator[str]:
 
 
 def texts_are_left_alone(graph: Graph) -> Iterator[str]:
-    """Argo replaces {{…}} in parameters' defaults and in the environment too, or stumbles over it."""
-    for name, parameter in graph.ir["root"].get("inputDefinitions", {}).get("parameters", {}).items():
-        if "{{" in json.dumps(parameter.get("defaultValue")):
-            yield f"the default of {name} holds {{{{, which a cluster takes for a placeholder"
+    """Argo replaces {{…}}, Kubernetes $(NAME) and $$, in parameters' defaults and in the environment too."""
+    texts = {
+        f"the default of {name}": json.dumps(parameter.get("defaultValue"))
+        for name, parameter in graph.ir["root"].get("inputDefinitions", {}).get("parameters", {}).items()
+    }
     for label, container in graph.executors.items():
         for variable in container.get("env", []):
-            if "{{" in variable.get("value", ""):
-                yield f"{label}: {variable.get('name')} holds {{{{, which a cluster takes for a placeholder"
+            texts[f"{label}: {variable.get('name')}"] = variable.get("value", "")
+    for where, text in texts.items():
+        if found := _EXPANDED.search(text):
+            yield f"{where} holds {found[0]}, which a cluster takes for a placeholder"
 
 
 def executors_are_distinct(graph: Graph) -> Iterator[str]:

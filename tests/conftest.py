@@ -6,6 +6,7 @@ import hypothesis
 import pytest
 
 pytest_plugins = [
+    "tests.fixtures.folders",
     "tests.fixtures.mlflow_store",
     "tests.fixtures.precision",
     "tests.fixtures.runs",

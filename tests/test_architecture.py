@@ -15,6 +15,8 @@ TREES = ("components", "pipelines")
 STEPS = ("preparation", "rollout", "judging", "logprobs", "training", "evaluation", "reporting", "closing")
 FLOORS = [("shared",), ("methods", "games"), ("oracles", "engines"), STEPS]
 FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
+RECIPE, READS_RECIPES = "recipe.py", "preparation"
+"""The one module beside the floors: it composes the steps' settings, and one step reads what it composes."""
 HEAVY = {
     "boto3",
     "botocore",
@@ -67,11 +69,21 @@ def floor_mistakes(path: str, source: str) -> list[str]:
         target = name.removeprefix("nashflow.").split(".")
         if tree != "components" or target[0] not in TREES:
             continue
-        if target[0] == "pipelines" or part not in FLOOR or target[1] not in FLOOR:
+        if part == RECIPE or target[1] == "recipe":
+            if not about_recipes(part, target):
+                mistakes.append(f"{path}:{node.lineno}: {part} imports {name}")
+        elif target[0] == "pipelines" or part not in FLOOR or target[1] not in FLOOR:
             mistakes.append(f"{path}:{node.lineno}: {name} is on no floor below")
         elif target[1] != part and FLOOR[target[1]] >= FLOOR[part]:
             mistakes.append(f"{path}:{node.lineno}: {part} imports {name}")
     return mistakes
+
+
+def about_recipes(part: str, target: list[str]) -> bool:
+    """Whether an import of the recipe's module, or by it, is allowed."""
+    if target[:2] == ["components", "recipe"]:
+        return part == READS_RECIPES
+    return target[0] == "components" and target[1] in FLOOR and (target[1] not in STEPS or target[2:3] == ["settings"])
 
 
 def relative_mistakes(path: str, source: str) -> list[str]:
@@ -178,6 +190,12 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (floor_mistakes, "components/oracles/matrix.py", "from ..engines import scoring"),
     (floor_mistakes, "components/engines/x.py", "import nashflow.components.oracles.matrix"),
     (floor_mistakes, "components/unheard_of/x.py", "from ..shared import errors"),
+    (floor_mistakes, STEP, "from ..recipe import Recipe"),
+    (floor_mistakes, SHARED, "from nashflow.components.recipe import Recipe"),
+    (floor_mistakes, "components/recipe.py", "from .evaluation.step import run"),
+    (floor_mistakes, "components/recipe.py", "from .evaluation import step"),
+    (floor_mistakes, "components/recipe.py", "from nashflow.pipelines import cluster"),
+    (floor_mistakes, "components/recipe.py", "from .unheard_of import x"),
     (relative_mistakes, STEP, "from nashflow.components.shared import errors"),
     (relative_mistakes, STEP, "from components.shared import errors"),
     (relative_mistakes, "pipelines/cli.py", "from components.shared import errors"),
@@ -209,6 +227,13 @@ FINE: list[tuple[Rule, str, str]] = [
     (floor_mistakes, METHOD, "from ..shared.settings import Settings\nimport numpy\nfrom . import phases"),
     (floor_mistakes, "components/games/sandbox/world.py", "from ..preference import gap\nfrom ...shared import seeds"),
     (floor_mistakes, "pipelines/graph.py", "from nashflow.components.judging import component"),
+    (floor_mistakes, "pipelines/recipe.py", "from nashflow.components.recipe import Recipe"),
+    (floor_mistakes, "components/preparation/step.py", "from ..recipe import Recipe as Step"),
+    (
+        floor_mistakes,
+        "components/recipe.py",
+        "from .evaluation.settings import Evaluation\nfrom .methods import AnyMethod\nfrom .shared import errors",
+    ),
     (relative_mistakes, "pipelines/graph.py", "from nashflow.components.methods import inpo\nfrom . import local"),
     (relative_mistakes, "pipelines/graph.py", "from ..components.methods import inpo"),
     (relative_mistakes, SHARED, "from .store import Store\nimport componentsish"),

@@ -35,6 +35,6 @@ def _number(text: str) -> int:
     """KFP's local orchestrator writes whole numbers as floats."""
     try:
         return max(0, int(float(text)))
-    except ValueError:
-        print(f"{RETRIES} {text}: not a number", file=sys.stderr)
+    except (ValueError, OverflowError):
+        print(f"{RETRIES}, or {_OFF} in the environment: {text!r} is no number of attempts", file=sys.stderr)
         sys.exit(2)

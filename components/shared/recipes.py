@@ -28,7 +28,7 @@ def read(location: str) -> tuple[Store, dict[str, Any]]:
     """
     folder, name = posixpath.split(location)
     run_root, last = posixpath.split(folder)
-    if last != _FOLDER:
+    if last != _FOLDER or not name:
         raise UserError(f"--recipe {location}: neither JSON nor a recipe under a run root: RUN_ROOT/{_FOLDER}/….json")
     store = open_store(run_root)
     try:

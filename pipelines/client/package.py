@@ -1,5 +1,6 @@
 """A recipe compiled for the server: its file, the name of its version, the parameters that it takes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,15 @@ def run_root_of(package: Package, given: str) -> str:
     """The run root of a submitted run: the one given, or the recipe's.
 
     Raises:
-        UserError: there is none, pods cannot reach it, or it has braces that mean nothing.
+        UserError: there is none, pods cannot reach it, or it holds what would be replaced on its way to them.
     """
     root = given or str(package.defaults.get("run_root") or "")
     if not root:
         raise UserError("no run root: give --run-root s3://bucket/prefix, or set cluster.run_root in the recipe")
     if set("{}") & set(root.replace(JOB, "")):
         raise UserError(f"run root {root}: nothing but {JOB}, for the job's id, may stand in braces")
+    if replaced := re.search(r"\$[($]", root):
+        raise UserError(f"run root {root}: Kubernetes would replace {replaced[0]} on its way to the pods: leave it out")
     if not _is_prefix(root):
         raise UserError(f"run root {root}: pods reach no such place: give s3://bucket/prefix")
     return root

@@ -59,7 +59,8 @@ def submit(
     with TemporaryDirectory(prefix="nashflow-submit-") as folder:
         compiled = compile_package(recipe, package or Path(folder, "pipeline.yaml"), first)
         display_name = name or unique_name(compiled.name)
-        root = run_root_of(compiled, run_root).replace(JOB, display_name)
+        named = run_root_of(compiled, run_root).replace(JOB, display_name)
+        given = {"run_root": run_root_of(compiled, named), "set": settings}
         uploaded = upload(connection, compiled)
     run = start_run(
         connection,
@@ -68,14 +69,20 @@ def submit(
             description=with_set(compiled.description, settings),
             experiment_id=experiment_id(connection, experiment),
             pipeline_version_reference=uploaded.reference,
-            runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"run_root": root, "set": settings}),
+            runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=given),
             service_account=service_account or compiled.service_account or None,
             plugins_input=tracked_in(experiment),
         ),
     )
-    if not run.pipeline_version_reference or run.pipeline_version_reference.pipeline_version_id != uploaded.version_id:
+    if _is_of(run) != (uploaded.version_id, given):
         raise UserError(f"--name {name}: is a run of another recipe, or of other settings: choose another name")
     return run
+
+
+def _is_of(run: Any) -> tuple[str | None, dict[str, str]]:
+    """The version that a run is of, and what it is given."""
+    version, config = run.pipeline_version_reference, run.runtime_config
+    return version.pipeline_version_id if version else None, dict((config.parameters if config else None) or {})
 
 
 def with_set(description: str, settings: str) -> str:

@@ -1,5 +1,6 @@
 """Recipes: files and shipped names, overrides, variables, and what a wrong one is told."""
 
+import importlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -7,10 +8,11 @@ import pytest
 import yaml
 
 from nashflow.components.methods import AnyMethod
-from nashflow.components.rollout.settings import Step as RolloutStep
 from nashflow.components.shared.errors import UserError
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
 from tests.fixtures.runs import SMALL
+
+STEPS = ("rollout", "judging", "logprobs", "training", "evaluation", "reporting")
 
 
 def written(folder: Path, **sections: Any) -> str:
@@ -71,11 +73,26 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     assert refusal(str(tmp_path)).startswith(f"{tmp_path}: cannot be read: ")
 
 
-def test_a_step_gets_the_sections_that_it_reads() -> None:
-    subset = Recipe.parse(SMALL, "test").subset(RolloutStep)
-    assert set(subset) == set(RolloutStep.model_fields)
-    assert subset["rollout"]["max_new_tokens"] == 3
-    assert RolloutStep.parse(subset, "test").run.seed == 0
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_reads_its_part_of_a_recipe_and_nothing_else(step: str) -> None:
+    part = importlib.import_module(f"nashflow.components.{step}.settings").Step
+    whole = Recipe.parse(SMALL, "test").model_dump(mode="json")
+    read = part.parse(whole, "--recipe")
+    others = dict.fromkeys(whole.keys() - part.model_fields.keys())
+    assert part.parse(whole | others | {"unheard_of": {}}, "--recipe") == read
+    for section in part.model_fields:
+        assert getattr(read, section).model_dump(mode="json").items() <= whole[section].items()
+
+
+@pytest.mark.parametrize("step", ["rollout", "judging", "logprobs", "training", "evaluation"])
+def test_a_part_that_somebody_has_written_by_hand_is_checked_by_name(step: str) -> None:
+    part = importlib.import_module(f"nashflow.components.{step}.settings").Step
+    whole = Recipe.parse(SMALL, "test").model_dump(mode="json")
+    for section in part.model_fields.keys() - {"run", "prompts"}:
+        with pytest.raises(UserError, match=rf"^--recipe: {section}\.unheard_of: unknown key"):
+            part.parse(whole | {section: {**whole[section], "unheard_of": 1}}, "--recipe")
+        with pytest.raises(UserError, match=rf"^--recipe: {section}"):
+            part.parse(whole | {section: None}, "--recipe")
 
 
 # --- overrides and variables -----------------------------------------------------------------------------------------

@@ -6,27 +6,28 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared import layout, lock
+from nashflow.components.shared import layout, lock, outcome
 from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.ledger import Ledger
 from nashflow.components.shared.run import read_run
-from tests.fixtures.runs import SandboxRun, snapshot
+from tests.fixtures.runs import SandboxRun, recipe, snapshot
 
 FAILURE = {"state": "FAILED", "error": {"code": 9, "message": "task training-001-main failed"}}
+STOPPED = "Kubeflow was not told of its end: it was cancelled, or one of its tasks could not be started"
 
 
 def close(run: SandboxRun, status: dict[str, Any] | None, **flags: str) -> int:
-    flags = {
-        "job_id": "job-1",
-        "owner": "",
-        "continues": "false",
-        "status": json.dumps(status) if status else "",
-        **flags,
-    }
-    return int(run.step("closing", **flags).manifest.metrics["succeeded"])
+    said = json.dumps(status) if status else ""
+    result = run.step("closing", **{"job_id": "job-1", "continues": "false", "status": said, **flags})
+    assert (result.manifest, result.artifacts, result.parameters) == (None, {}, {}), "an exit task has no outputs"
+    return int(result.metrics["succeeded"])
 
 
-def outcome(run: SandboxRun) -> dict[str, Any]:
-    return dict(json.loads(run.store.read(layout.OUTCOME)))
+def became(run: SandboxRun) -> tuple[str, str, str]:
+    """What the run root says became of the run: the word, the reason, the job."""
+    said = outcome.read(run.store)
+    assert said is not None
+    return said.outcome, said.reason, said.job
 
 
 @pytest.fixture(autouse=True)
@@ -35,24 +36,38 @@ def held(prepared: SandboxRun) -> None:
     lock.acquire(prepared.store, "job-1", job="job-1")
 
 
-@pytest.mark.parametrize("state", ["COMPLETE", "CACHED", "SUCCEEDED", "SUCCESS"])
-def test_a_run_that_succeeded(state: str, prepared: SandboxRun) -> None:
-    assert close(prepared, {"state": state}) == 1
-    said = outcome(prepared)
-    assert (said["succeeded"], said["error"], said["job"]) == (True, "", "job-1")
+WORDS = {
+    "COMPLETE": ("succeeded", ""),
+    "CACHED": ("succeeded", ""),
+    "SUCCEEDED": ("succeeded", ""),
+    "SUCCESS": ("succeeded", ""),
+    "FAILED": ("failed", ""),
+    "CANCELED": ("cancelled", ""),
+    "NEW": ("failed", STOPPED),
+    "RUNNING": ("failed", STOPPED),
+}
 
 
-def test_a_run_that_failed_says_what_kfp_says(prepared: SandboxRun) -> None:
-    assert close(prepared, FAILURE) == 0
-    assert outcome(prepared)["error"] == "task training-001-main failed"
-    assert not outcome(prepared)["succeeded"]
+@pytest.mark.parametrize("state", WORDS)
+def test_what_became_of_the_run_in_our_words(state: str, prepared: SandboxRun) -> None:
+    assert close(prepared, {"state": state, "error": {}}) == int(WORDS[state][0] == "succeeded")
+    assert became(prepared) == (*WORDS[state], "job-1")
+    assert lock.held_by(prepared.store) == ("", "")
 
 
-@pytest.mark.parametrize("state", ["FAILED", "CANCELED", "NEW", "RUNNING"])
-def test_a_run_that_did_not_succeed(state: str, prepared: SandboxRun) -> None:
-    assert close(prepared, {"state": state, "error": {}}) == 0
-    said = outcome(prepared)
-    assert (said["succeeded"], said["error"], lock.held_by(prepared.store)) == (False, "", ("", ""))
+@pytest.mark.parametrize("error", [FAILURE["error"], "task training-001-main failed"])
+def test_a_run_that_failed_says_what_kfp_says(error: Any, prepared: SandboxRun) -> None:
+    close(prepared, {"state": "FAILED", "error": error})
+    assert became(prepared) == ("failed", "task training-001-main failed", "job-1")
+
+
+def test_the_outcome_is_a_json_object_of_four_fields(prepared: SandboxRun) -> None:
+    close(prepared, {"state": "COMPLETE"})
+    said = json.loads(prepared.store.read(layout.OUTCOME))
+    ended = said.pop("ended")
+    assert said == {"outcome": "succeeded", "reason": "", "job": "job-1"}
+    assert isinstance(ended, float)
+    assert ended > 1.7e9
 
 
 @pytest.mark.parametrize("status", [None, {}, {"state": "UNKNOWN"}, {"state": "complete"}, {"state": None}])
@@ -76,7 +91,7 @@ def test_a_run_that_was_refused_changes_nothing_of_the_one_at_work(prepared: San
     assert close(prepared, FAILURE, job_id="job-2") == 0
     assert snapshot(prepared.root) == before
     close(prepared, {"state": "SUCCEEDED"})
-    assert outcome(prepared)["job"] == "job-1"
+    assert became(prepared)[2] == "job-1"
 
 
 def test_a_run_that_goes_on_is_not_touched_by_the_closing_of_the_one_before(prepared: SandboxRun) -> None:
@@ -85,20 +100,45 @@ def test_a_run_that_goes_on_is_not_touched_by_the_closing_of_the_one_before(prep
     before = snapshot(prepared.root)
     close(prepared, FAILURE, continues="true")
     assert snapshot(prepared.root) == before
-    close(prepared, {"state": "SUCCEEDED"}, job_id="job-2", owner="job-1")
-    assert (outcome(prepared)["job"], lock.held_by(prepared.store)) == ("job-2", ("", ""))
+    close(prepared, {"state": "SUCCEEDED"}, job_id="job-2", takes_over="job-1")
+    assert (became(prepared)[2], lock.held_by(prepared.store)) == ("job-2", ("", ""))
 
 
-def test_the_lock_is_left_to_the_run_that_goes_on_unless_there_is_none(prepared: SandboxRun) -> None:
-    close(prepared, {"state": "SUCCEEDED"}, continues="true")
+@pytest.mark.parametrize("continues", ["true", "True"])
+def test_the_lock_is_left_to_the_run_that_goes_on_unless_there_is_none(continues: str, prepared: SandboxRun) -> None:
+    """A cluster writes booleans as JSON does, the local orchestrator as Python does."""
+    close(prepared, {"state": "SUCCEEDED"}, continues=continues)
     with pytest.raises(UserError, match="in use by the run job-1"):
         lock.acquire(prepared.store, "job-3")
-    close(prepared, FAILURE, continues="true")
+    close(prepared, FAILURE, continues=continues)
     lock.acquire(prepared.store, "job-3")
 
 
-def test_a_run_that_was_never_prepared_leaves_nothing(tmp_path: Path, prepared: SandboxRun) -> None:
-    empty = SandboxRun(str(tmp_path / "empty"), prepared.recipe)
-    assert close(empty, FAILURE) == 0
+@pytest.mark.parametrize("state", ["COMPLETE", "FAILED", "CANCELED"])
+def test_a_run_that_was_never_prepared_leaves_nothing_but_its_lock_free(state: str, tmp_path: Path) -> None:
+    empty = SandboxRun(str(tmp_path / "empty"), recipe())
+    close(empty, {"state": state})
     assert read_run(empty.store) is None
     assert not Path(empty.root).exists() or snapshot(empty.root) == {}
+    lock.acquire(empty.store, "job-1", job="job-1")
+    close(empty, {"state": state})
+    assert snapshot(empty.root) == {}
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED", "RUNNING"])
+def test_prompts_are_left_to_others_under_the_name_that_run_json_has(state: str, prepared: SandboxRun) -> None:
+    """The name may be a parameter's, not the recipe's: closing is given neither."""
+    data = json.loads(prepared.store.read(layout.RUN)) | {"name": "weekly"}
+    prepared.store.write(layout.RUN, json.dumps(data).encode())
+    for name in ("weekly", "small"):
+        assert Ledger(prepared.store, name).take(["one", "two"])
+    close(prepared, {"state": state})
+    others = prepared.store.at("../another")
+    assert Ledger(others, "weekly").free(["one", "two", "three"]) == {"one", "two", "three"}
+    assert Ledger(others, "small").free(["one", "two", "three"]) == {"three"}
+
+
+def test_a_run_that_succeeded_keeps_its_prompts(prepared: SandboxRun) -> None:
+    assert Ledger(prepared.store, "small").take(["one"])
+    close(prepared, {"state": "COMPLETE"})
+    assert Ledger(prepared.store.at("../another"), "small").free(["one", "two"]) == {"two"}

@@ -11,39 +11,17 @@ import pytest
 from nashflow.components.games.preference import log_normalise
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
-from nashflow.components.shared import lock
+from nashflow.components.shared import lock, recipes
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.models import weights_digest
 from nashflow.components.shared.policies import open_policy
 from nashflow.components.shared.store import open_store
 from tests.fixtures import models
+from tests.fixtures.folders import over
 from tests.fixtures.runs import SandboxRun, log_policy, snapshot
 
 New = Callable[..., SandboxRun]
 PREPARATIONS_OWN = ("run.json", "lock/", "preparation.manifest.json", "preparation/")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy, a reward model and a pair preference model, byte-level; and prompts."""
-    root = tmp_path_factory.mktemp("folders")
-    models.llama(root / "policy")
-    models.classifier(root / "reward")
-    models.llama(root / "judge", seed=1)
-    lines = [json.dumps({"prompt": f"question {index}" + " and more" * (index % 3)}) for index in range(40)]
-    (root / "prompts.jsonl").write_text("\n".join(lines))
-    return root
-
-
-def real(folders: Path, **changes: Any) -> dict[str, Any]:
-    """Changes that make the small recipe one over folders and a file of prompts."""
-    return {
-        "policy": {"kind": "folder", "model": str(folders / "policy")},
-        "oracle": {"kind": "reward_model", "model": str(folders / "reward")},
-        "prompts": {"path": str(folders / "prompts.jsonl"), "per_iteration": 10, "held_out": 8},
-        "evaluation": {"benchmarks": ["head_to_head"]},
-        **{key.replace("__", "."): value for key, value in changes.items()},
-    }
 
 
 def refusal(run: SandboxRun, **flags: str) -> str:
@@ -63,7 +41,7 @@ def refusal(run: SandboxRun, **flags: str) -> str:
 
 def test_bad_prompts_leave_nothing_behind(fresh: New, folders: Path, tmp_path: Path) -> None:
     path = tmp_path / "inputs" / "prompts.jsonl"
-    run = fresh(real(folders, prompts__path=str(path)), "runs/new")
+    run = fresh(over(folders, prompts__path=str(path)), "runs/new")
     assert refusal(run) == f"{path}: no such file; set prompts.path to a JSON, JSONL or Parquet file of prompts"
     path.parent.mkdir()
     path.write_text('{"prompt": "one"}\n["two"]\n')
@@ -117,7 +95,7 @@ def test_a_model_folder_that_transformers_cannot_open_is_refused(
 ) -> None:
     copy = Path(shutil.copytree(folders / {"policy": "policy", "oracle": "reward"}[part], tmp_path / "copy"))
     damage(copy)
-    line = refusal(fresh(real(folders, **{f"{part}__model": str(copy)})))
+    line = refusal(fresh(over(folders, **{f"{part}__model": str(copy)})))
     assert line.startswith(f"model folder {copy} cannot be opened by transformers: ")
 
 
@@ -129,13 +107,13 @@ def test_a_model_folder_that_cannot_be_used_is_refused(
     original = folders / {"policy": "policy", "oracle": "reward"}[part]
     copy = Path(shutil.copytree(original, tmp_path / "copy"))
     line = damage(copy)
-    assert refusal(fresh(real(folders, **{f"{part}__model": str(copy)}))) == line
+    assert refusal(fresh(over(folders, **{f"{part}__model": str(copy)}))) == line
 
 
 def test_a_judge_without_single_tokens_for_its_answers_is_refused(fresh: New, folders: Path, tmp_path: Path) -> None:
     judge = models.llama(tmp_path / "judge", ("A", "b", "c"))
     oracle = {"kind": "pair_preference", "model": str(judge)}
-    assert refusal(fresh(real(folders, oracle=oracle))) == (
+    assert refusal(fresh(over(folders, oracle=oracle))) == (
         f'"B" is not a single token of the tokenizer in {judge}: a pair preference model answers with the token A or '
         "B; set oracle.model to another folder"
     )
@@ -143,7 +121,7 @@ def test_a_judge_without_single_tokens_for_its_answers_is_refused(fresh: New, fo
 
 def test_a_classifier_cannot_answer_a_or_b(fresh: New, folders: Path) -> None:
     oracle = {"kind": "pair_preference", "model": str(folders / "reward")}
-    assert refusal(fresh(real(folders, oracle=oracle))) == (
+    assert refusal(fresh(over(folders, oracle=oracle))) == (
         f"oracle.model {folders / 'reward'} is a sequence classifier: set oracle.kind to reward_model"
     )
 
@@ -151,7 +129,7 @@ def test_a_classifier_cannot_answer_a_or_b(fresh: New, folders: Path) -> None:
 def test_too_few_prompts_that_fit_are_refused(fresh: New, folders: Path) -> None:
     path = folders / "prompts.jsonl"
     # 11 or 12 bytes, 3 special tokens and the BOS
-    assert refusal(fresh(real(folders, prompts__max_tokens=16, prompts__held_out=14))) == (
+    assert refusal(fresh(over(folders, prompts__max_tokens=16, prompts__held_out=14))) == (
         f"{path}: 14 prompts have at most prompts.max_tokens = 16 tokens (and given responses at most "
         "rollout.max_new_tokens = 3), and prompts.held_out = 14 of them are for evaluation: raise the first or lower "
         "the last"
@@ -185,7 +163,7 @@ def test_changed_inputs_under_the_same_names_are_another_recipe(fresh: New, fold
     prompts, policy = tmp_path / "inputs" / "prompts.jsonl", tmp_path / "inputs" / "policy"
     shutil.copytree(folders / "policy", policy)
     shutil.copy(folders / "prompts.jsonl", prompts)
-    run = fresh(real(folders, prompts__path=str(prompts), policy__model=str(policy)))
+    run = fresh(over(folders, prompts__path=str(prompts), policy__model=str(policy)))
     run.step("preparation")
     prompts.write_text(prompts.read_text().replace("question 7", "question 77"))
     line = refusal(run)
@@ -228,14 +206,32 @@ def test_run_json_says_what_the_run_is(prepared_root: SandboxRun) -> None:
 
 def test_the_graph_gets_the_run_root_and_leave_to_go_on(prepared: SandboxRun) -> None:
     result = prepared.step("preparation")
-    assert result.parameters == {"resolved_run_root": prepared.root, "go": "true"}
-    assert result.manifest.metrics == {"prompts": 8, "iterations": 2}
+    resolved = result.parameters["resolved"]
+    assert result.parameters == {"resolved": resolved, "go": "true"}
+    store, recipe = recipes.read(resolved)
+    assert (store.uri, recipe) == (prepared.root, prepared.recipe.model_dump(mode="json"))
+    assert result.metrics == {"prompts": 8, "iterations": 2}
+
+
+def test_kubeflow_is_shown_the_reference_and_what_the_run_was_told(prepared: SandboxRun) -> None:
+    artifacts = prepared.step("preparation").artifacts
+    assert artifacts.keys() == {"reference", "settings"}
+    manifest = prepared.manifest("policies/000/main")
+    where = {"uri": f"{prepared.root}/policies/000/main", "digest": manifest.metrics["weights"]}
+    assert artifacts["reference"].metadata == where
+    assert json.loads(artifacts["reference"].content)["files"] == manifest.to_json()["files"]
+    told, shown = json.loads(artifacts["settings"].content), artifacts["settings"].metadata
+    assert told["method.eta"] == shown["method.eta"] == 0.5
+    assert told["judging.drop_identical"] is False
+    assert (shown["judging.drop_identical"], shown["evaluation.benchmarks"]) == ("false", '["head_to_head", "game"]')
+    assert all(isinstance(value, int | float | str) and not isinstance(value, bool) for value in shown.values())
+    assert not any(key.startswith("cluster") for key in told)
 
 
 def test_prompts_are_dealt_to_the_shards_of_every_iteration(fresh: New, folders: Path) -> None:
-    run = fresh(real(folders))
+    run = fresh(over(folders))
     run.step("preparation")
-    sharded = fresh(real(folders, prompts__shards=3), "sharded")
+    sharded = fresh(over(folders, prompts__shards=3), "sharded")
     sharded.step("preparation")
     held_out = run.rows("iterations/000/prompts/held_out", "prompts")
     assert [row["row_id"] for row in held_out] == [-1 - index for index in range(8)]
@@ -253,21 +249,21 @@ def test_prompts_are_dealt_to_the_shards_of_every_iteration(fresh: New, folders:
 
 
 def test_long_prompts_are_left_out(fresh: New, folders: Path) -> None:
-    run = fresh(real(folders, prompts__max_tokens=16))
+    run = fresh(over(folders, prompts__max_tokens=16))
     result = run.step("preparation")
-    assert result.manifest.metrics["prompts"] == 14
+    assert result.metrics["prompts"] == 14
     rows = run.content("prompts", 1) + run.content("prompts", 2)
     assert {row["messages"][0]["content"] for row in rows} <= {f"question {index}" for index in range(0, 40, 3)}
 
 
 def test_parameters_of_the_pipeline_replace_the_recipes(fresh: New, folders: Path, tmp_path: Path) -> None:
-    run = fresh(real(folders, prompts__path="nowhere.jsonl", policy__model="nowhere"))
+    run = fresh(over(folders, prompts__path="nowhere.jsonl", policy__model="nowhere"))
     run.step("preparation", run_name="other", prompts=str(folders / "prompts.jsonl"), policy=str(folders / "policy"))
     said = json.loads(run.store.read("run.json"))
     assert said["name"] == said["recipe"]["run"]["name"] == "other"
     assert said["recipe"]["prompts"]["path"] == str(folders / "prompts.jsonl")
     assert said["recipe"]["policy"]["model"] == str(folders / "policy")
-    line = refusal(fresh(real(folders), "another"), run_name="Not a name!")
+    line = refusal(fresh(over(folders), "another"), run_name="Not a name!")
     assert line.startswith("the pipeline's parameters: run.name: ")
 
 
@@ -278,9 +274,8 @@ def test_a_rerun_changes_nothing_but_its_own_notes(prepared: SandboxRun) -> None
     before = snapshot(prepared.root)
     prepared.step("preparation")
     after = snapshot(prepared.root)
-    assert not [
-        key for key in before | after if before.get(key) != after.get(key) and not key.startswith(PREPARATIONS_OWN)
-    ]
+    changed = {key for key in before | after if before.get(key) != after.get(key)}
+    assert not [key for key in changed if not key.startswith((*PREPARATIONS_OWN, "recipes/"))]
     assert after["run.json"][1] == before["run.json"][1]
 
 
@@ -291,6 +286,7 @@ def test_an_extension_adds_iterations_and_changes_none(prepared: SandboxRun, fre
     after = snapshot(prepared.root)
     changed = [key for key in before if before[key] != after.get(key)]
     assert not [key for key in changed if not key.startswith(PREPARATIONS_OWN)]
+    assert len([key for key in after.keys() - before.keys() if key.startswith("recipes/")]) == 1
     assert {Path(key).parts[1] for key in after.keys() - before.keys() if key.startswith("iterations")} == {
         "003",
         "004",
@@ -323,7 +319,7 @@ def test_an_interrupted_preparation_is_finished_by_the_next(prepared: SandboxRun
 
 def test_a_policy_folder_is_pointed_to_and_watched(fresh: New, folders: Path, tmp_path: Path) -> None:
     model = Path(shutil.copytree(folders / "policy", tmp_path / "model"))
-    run = fresh(real(folders, policy__model=str(model)))
+    run = fresh(over(folders, policy__model=str(model)))
     run.step("preparation")
     assert run.store.list("policies") == ["policies/000/main.manifest.json"]
     opened = open_policy(run.store, "000/main")
@@ -338,7 +334,7 @@ def test_a_policy_folder_is_pointed_to_and_watched(fresh: New, folders: Path, tm
 def test_a_policy_folder_can_be_copied(fresh: New, folders: Path, tmp_path: Path) -> None:
     model = Path(shutil.copytree(folders / "policy", tmp_path / "model"))
     policy = {"kind": "folder", "model": str(model), "copy_files": True}
-    run = fresh(real(folders, policy=policy))
+    run = fresh(over(folders, policy=policy))
     run.step("preparation")
     shutil.rmtree(model)
     opened = open_policy(run.store, "000/main")
@@ -360,7 +356,7 @@ def test_a_run_can_be_prepared_on_s3(
 ) -> None:
     monkeypatch.setenv("NASHFLOW_CACHE", str(tmp_path / "cache"))
     run = prepare(root=f"{s3_bucket}/runs/small")
-    assert run.step("preparation").parameters["resolved_run_root"] == f"{s3_bucket}/runs/small"
+    assert run.step("preparation").parameters["resolved"].startswith(f"{s3_bucket}/runs/small/recipes/")
     without_lock = [{key for key in each.store.list() if "lock/" not in key} for each in (run, prepared_root)]
     assert without_lock[0] == without_lock[1]
     assert run.content("prompts", 2) == prepared_root.content("prompts", 2)

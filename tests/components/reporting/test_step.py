@@ -10,6 +10,7 @@ import pytest
 from nashflow.components.reporting.settings import Step
 from nashflow.components.reporting.step import run
 from nashflow.components.shared import layout, tracking
+from nashflow.components.shared.artifacts import Artifact
 from nashflow.components.shared.digests import sha256_bytes
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import Call, Result
@@ -43,9 +44,12 @@ def test_a_report_is_three_files_and_a_manifest_that_vouches_for_them(tmp_path: 
     assert tuple(written) == FILES
     assert json.loads(written["report/summary.json"])["iterations"][2]["duality_gap"] == 0.06
     assert written["report/figure.png"].startswith(b"\x89PNG")
-    assert result.documents == {"report": written["report/report.html"]}
     assert not result.skipped
     manifest = read_manifest(store, "report/report")
+    assert manifest is not None
+    file = manifest.files["report.html"]
+    place = {"uri": store.location(file.key), "digest": file.sha256}
+    assert result.artifacts == {"report": Artifact(written["report/report.html"], place)}
     assert manifest == result.manifest
     assert {file.key: file.sha256 for file in manifest.files.values()} == {
         key: sha256_bytes(data) for key, data in written.items()
@@ -53,7 +57,7 @@ def test_a_report_is_three_files_and_a_manifest_that_vouches_for_them(tmp_path: 
 
 
 def test_the_metrics_are_the_last_iterations(tmp_path: Path) -> None:
-    metrics = report(toy_run(tmp_path, evaluations(3, WON)), 2).manifest.metrics
+    metrics = report(toy_run(tmp_path, evaluations(3, WON)), 2).metrics
     assert metrics == {
         "iteration": 2,
         **WON[2],
@@ -69,7 +73,7 @@ def test_the_same_again_is_found_done(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(2, WON, GAME))
     first, second = report(store, 1), report(store, 1)
     assert (first.skipped, second.skipped) == (False, True)
-    assert second.documents == first.documents
+    assert second.artifacts == first.artifacts
 
 
 def test_equal_runs_have_equal_reports_up_to_where_they_lie(tmp_path: Path) -> None:
@@ -111,15 +115,15 @@ def test_other_figures_make_another_report_although_the_answers_are_equal(tmp_pa
     store = toy_run(tmp_path, evaluations(2, WON))
     report(store, 1)
     evaluation(store, 1, {**evaluations(2, WON)[1], "kl": 0.7}, 4, "t1 ")
-    assert report(store, 1).manifest.metrics["kl"] == 0.7
+    assert report(store, 1).metrics["kl"] == 0.7
 
 
 def test_other_answers_make_another_report_although_the_figures_are_equal(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(2, WON))
-    before = report(store, 1).documents["report"]
+    before = report(store, 1).artifacts["report"].content
     evaluation(store, 1, evaluations(2, WON)[1], 4, "something else ")
     after = report(store, 1)
-    assert (b"something else" in before, b"something else" in after.documents["report"]) == (False, True)
+    assert (b"something else" in before, b"something else" in after.artifacts["report"].content) == (False, True)
 
 
 def test_other_evaluation_settings_make_another_report(tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ def test_mlflow_keeps_the_report_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def call_module(store: Store, executor_input: dict[str, Any], **changed: Any) -> subprocess.CompletedProcess[str]:
-    flags = ["--run-root", store.uri, "--iteration", "1", "--settings", json.dumps({**SETTINGS, **changed})]
+    flags = ["--run-root", store.uri, "--iteration", "1", "--recipe", json.dumps({**SETTINGS, **changed})]
     return subprocess.run(
         [sys.executable, "-m", "nashflow.components.reporting", *flags, "--executor-input", json.dumps(executor_input)],
         capture_output=True,
@@ -166,8 +170,7 @@ def call_module(store: Store, executor_input: dict[str, Any], **changed: Any) ->
 def test_as_a_step_it_writes_every_declared_output(tmp_path: Path) -> None:
     store = toy_run(tmp_path / "run", evaluations(2, WON, GAME))
     artifacts = {
-        name: {"artifacts": [{"name": name, "uri": str(tmp_path / "out" / name)}]}
-        for name in ("report", "manifest", "metrics")
+        name: {"artifacts": [{"name": name, "uri": str(tmp_path / "out" / name)}]} for name in ("report", "metrics")
     }
     done = call_module(store, {"outputs": {"artifacts": artifacts, "outputFile": str(tmp_path / "out" / "all.json")}})
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,7 +1,7 @@
 """Only new prompts: what runs of one name have taken is left to none of the others."""
 
 import json
-import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from nashflow.components.preparation import step as preparation
 from nashflow.components.shared import generations, lock
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.ledger import Ledger
+from nashflow.components.shared.protocol import Result
 from nashflow.components.shared.run import read_run
 from nashflow.components.shared.store import open_store
+from tests.fixtures.folders import over, write_prompts
 from tests.fixtures.runs import SandboxRun
 
 New = Callable[..., SandboxRun]
@@ -87,52 +89,51 @@ def test_two_runs_that_take_at_once_lose_nothing(run: Runs, monkeypatch: pytest.
 
 
 @pytest.fixture
-def fresh(fresh: New, prepared_root: SandboxRun, tmp_path: Path) -> New:
-    """Fresh runs beside a reference that is made already."""
-    shutil.copytree(Path(prepared_root.root).parent / "cache", tmp_path / "cache")
-    return fresh
+def new(fresh: New, folders: Path, tmp_path: Path) -> Callable[[str], SandboxRun]:
+    """A run under a run root of this name, over a file of eight prompts, one of which is held out."""
+    file = write_prompts(tmp_path / "prompts.jsonl", [f"question {index}" for index in range(8)])
+    prompts = {"path": str(file), "per_iteration": 4, "held_out": 1}
+    return lambda root: fresh(over(folders, prompts=prompts), root)
 
 
-def fire(fresh: New, root: str) -> preparation.Result:
-    """One firing of a recurring run over the sandbox's eight prompts."""
-    return fresh({"prompts.held_out": 1}, root).step("preparation", only_new_prompts="true")
-
-
-def test_a_second_firing_without_new_prompts_ends_green_through_go(fresh: New, tmp_path: Path) -> None:
-    first = fire(fresh, "one")
-    assert first.parameters["go"] == "true"
-    assert first.manifest.metrics["prompts"] == 8
-    second = fire(fresh, "two")
-    assert second.parameters["go"] == "false"
-    assert second.parameters["resolved_run_root"] == str(tmp_path / "two")
-    assert second.manifest.metrics["prompts"] == 0
-    assert read_run(open_store(str(tmp_path / "two"))) is None, "nothing of a run is left"
-    again = fire(fresh, "one")
-    assert again.parameters["go"] == "true", "the first firing resumes on its own prompts"
-
-
-def test_without_the_flag_prompts_are_taken_again(fresh: New) -> None:
-    fire(fresh, "one")
-    assert fresh({"prompts.held_out": 1}, "two").step("preparation").parameters["go"] == "true"
+def fire(run: SandboxRun) -> Result:
+    """One firing of a recurring run."""
+    return run.step("preparation", only_new_prompts="true")
 
 
 def close(run: SandboxRun, state: str) -> None:
-    run.step("closing", run_name="", job_id="", owner="", continues="false", status=json.dumps({"state": state}))
+    run.step("closing", continues="false", status=json.dumps({"state": state}))
 
 
-def test_a_firing_that_failed_leaves_its_prompts_to_the_next(fresh: New) -> None:
-    fire(fresh, "one")
-    close(fresh({"prompts.held_out": 1}, "one"), "FAILED")
-    second = fire(fresh, "two")
-    assert second.parameters["go"] == "true"
-    assert second.manifest.metrics["prompts"] == 8
-    close(fresh({"prompts.held_out": 1}, "two"), "SUCCEEDED")
-    assert fire(fresh, "three").parameters["go"] == "false"
+def test_a_second_firing_without_new_prompts_ends_green_through_go(new: New, tmp_path: Path) -> None:
+    first = fire(new("one"))
+    assert (first.parameters["go"], first.metrics["prompts"]) == ("true", 8)
+    second = fire(new("two"))
+    assert (second.parameters["go"], second.metrics["prompts"]) == ("false", 0)
+    assert second.parameters["resolved"] == ""
+    assert read_run(open_store(str(tmp_path / "two"))) is None, "nothing of a run is left"
+    again = fire(new("one"))
+    assert again.parameters["go"] == "true", "the first firing resumes on its own prompts"
 
 
-def other(fresh: New, tmp_path: Path) -> Ledger:
+def test_without_the_flag_prompts_are_taken_again(new: New) -> None:
+    fire(new("one"))
+    assert new("two").step("preparation").parameters["go"] == "true"
+
+
+def test_a_firing_that_failed_leaves_its_prompts_to_the_next(new: New) -> None:
+    fire(new("one"))
+    close(new("one"), "FAILED")
+    second = fire(new("two"))
+    assert (second.parameters["go"], second.metrics["prompts"]) == ("true", 8)
+    close(new("two"), "SUCCEEDED")
+    assert fire(new("three")).parameters["go"] == "false"
+
+
+def other(new: New) -> Ledger:
     """The ledger as another firing, `two`, sees it."""
-    return Ledger(open_store(str(tmp_path / "two")), fresh().recipe.run.name)
+    run = new("two")
+    return Ledger(run.store, run.recipe.run.name)
 
 
 def overtake(monkeypatch: pytest.MonkeyPatch, faster: Ledger, count: int) -> list[str]:
@@ -149,46 +150,60 @@ def overtake(monkeypatch: pytest.MonkeyPatch, faster: Ledger, count: int) -> lis
     return looked
 
 
-def test_prompts_taken_while_a_firing_prepares_are_left_out(
-    fresh: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prompts_taken_while_a_firing_prepares_are_left_out(new: New, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another firing of the same name takes half of the prompts between this one's look and its claim."""
-    looked = overtake(monkeypatch, other(fresh, tmp_path), 4)
-    assert fire(fresh, "one").manifest.metrics["prompts"] == 4
+    looked = overtake(monkeypatch, other(new), 4)
+    assert fire(new("one")).metrics["prompts"] == 4
     assert len(looked) == 8
 
 
-def test_a_firing_that_died_while_it_prepared_leaves_its_prompts_to_the_next(
-    fresh: New, monkeypatch: pytest.MonkeyPatch
+def test_a_firing_that_failed_while_it_prepared_has_given_its_prompts_back(
+    new: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At once: without `run.json` the closing step does not know their ledger's name."""
+
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(preparation.reference, "bring_in", full)
         with pytest.raises(OSError, match="No space left"):
-            fire(fresh, "one")
-    assert fire(fresh, "two").parameters["go"] == "false"
-    close(fresh({"prompts.held_out": 1}, "one"), "FAILED")
-    assert fire(fresh, "two").manifest.metrics["prompts"] == 8
+            fire(new("one"))
+    close(new("one"), "FAILED")
+    assert fire(new("two")).metrics["prompts"] == 8
+    assert fire(new("three")).parameters["go"] == "false"
+
+
+def test_a_firing_that_was_prepared_keeps_its_prompts_though_a_later_attempt_fails(
+    new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing gives them back, if the run goes no further."""
+    fire(new("one"))
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation.reference, "bring_in", lambda *_: sys.exit(143))
+        with pytest.raises(SystemExit):
+            fire(new("one"))
+    assert fire(new("two")).parameters["go"] == "false"
+    close(new("one"), "FAILED")
+    assert fire(new("two")).parameters["go"] == "true"
 
 
 @pytest.mark.parametrize("lost", [3, 8])
-def test_a_firing_cannot_go_on_when_others_have_taken_its_prompts(fresh: New, tmp_path: Path, lost: int) -> None:
-    fire(fresh, "one")
-    close(fresh({"prompts.held_out": 1}, "one"), "FAILED")
+def test_a_firing_cannot_go_on_when_others_have_taken_its_prompts(new: New, tmp_path: Path, lost: int) -> None:
+    fire(new("one"))
+    close(new("one"), "FAILED")
     newest = max((tmp_path / "ledgers").rglob("*.json"))
-    assert other(fresh, tmp_path).take(sorted(json.loads(newest.read_text())["taken"])[:lost])
+    assert other(new).take(sorted(json.loads(newest.read_text())["taken"])[:lost])
     before = (tmp_path / "one/run.json").read_bytes()
     with pytest.raises(UserError, match=r"have taken prompts of this one since it failed.* submit a new run$"):
-        fire(fresh, "one")
+        fire(new("one"))
     assert (tmp_path / "one/run.json").read_bytes() == before
 
 
 def test_a_firing_that_finds_nothing_after_all_holds_no_lock(
-    fresh: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another firing takes everything between this one's look and its claim."""
-    overtake(monkeypatch, other(fresh, tmp_path), 8)
-    assert fire(fresh, "one").parameters["go"] == "false"
+    overtake(monkeypatch, other(new), 8)
+    assert fire(new("one")).parameters["go"] == "false"
     assert lock.held_by(open_store(str(tmp_path / "one"))) == ("", "")

@@ -1,55 +1,22 @@
 """The step protocol, from outside: real processes of a toy step, their exit codes, their lines and what they leave."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nashflow.components.shared import records
-from nashflow.components.shared.protocol import _local_path
+from nashflow.components.shared import recipes
+from nashflow.components.shared.protocol import _local_path, parser, passed
 from nashflow.components.shared.store import open_store
 from nashflow.components.shared.units import read_manifest
-
-ROOT = Path(__file__).parents[3]
-UNIT = "iterations/002/main/rollouts/00001"
-
-
-def start(
-    run_root: str, toy: dict[str, Any] | str, *more: str, threads: Any = 1, **environment: str
-) -> subprocess.Popen[str]:
-    """The toy step's process; `toy`: its settings' section, or the whole text of `--recipe`."""
-    settings = toy if isinstance(toy, str) else json.dumps({"run": {"seed": 7, "threads": threads}, "toy": toy})
-    flags = {"run-root": run_root, "iteration": "2", "phase": "main", "shard": "1", "recipe": settings}
-    arguments = [argument for flag, value in flags.items() for argument in (f"--{flag}", value)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fixtures.toy", *arguments, "--colour", "red", *more],
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def step(*arguments: Any, **options: Any) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the toy step."""
-    process = start(*arguments, **options)
-    out, err = process.communicate()
-    return process.returncode, out, err
-
-
-def rows(run_root: str) -> list[dict[str, Any]]:
-    store = open_store(run_root)
-    manifest = read_manifest(store, UNIT)
-    assert manifest is not None
-    return list(manifest.table(store, "rollouts", records.ROLLOUTS).to_pylist())
+from tests.fixtures.toy.processes import UNIT, rows, step, step_of_graph, stopped_at_work
 
 
 @pytest.fixture
@@ -143,6 +110,50 @@ def test_the_launcher_collects_an_artifact_where_its_uri_says(artifact: dict[str
     assert _local_path(artifact) == Path(path)
 
 
+def test_a_step_reads_its_part_of_the_recipe_that_preparation_has_written(root: str) -> None:
+    """Other sections are other steps'; a copy that somebody has changed is refused."""
+    recipe = {"toy": {"rows": 2}, "run": {"seed": 7, "threads": 2, "name": "x"}, "training": {"learnin_rate": 1}}
+    location = recipes.write(open_store(root), recipe)
+    code, out, err = step("", location)
+    assert (code, err, json.loads(out)["metrics"]["rows"]) == (0, "", 2)
+    file = Path(location)
+    file.write_text(file.read_text().replace('"rows": 2', '"rows": 3'))
+    assert step("", location) == (2, "", f"toy: {file}: is not what preparation wrote: run preparation again\n")
+    assert len(rows(root)) == 2
+
+
+@pytest.mark.parametrize("number", [int, float])
+def test_in_a_graph_flags_are_the_components_parameters(number: type[float], root: str, tmp_path: Path) -> None:
+    """Others, such as the image, are KFP's; the local orchestrator writes whole numbers as floats."""
+    location = recipes.write(open_store(root), {"toy": {"rows": 2}})
+    given = executor_input(tmp_path)
+    given["inputs"]["parameterValues"] = {
+        "recipe": location,
+        "iteration": number(2),
+        "phase": "--main",
+        "shard": number(1),
+        "colour": "-{{red}} and $(BLUE)",
+        "image": "nashflow-steps",
+        "retries": number(3),
+    }
+    code, out, err = step_of_graph(given)
+    line = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (line["iteration"], line["phase"], line["shard"], line["metrics"]["rows"]) == (2, "--main", 1, 2)
+    assert json.loads((tmp_path / "outputs" / "metrics").read_text())["colour"] == "-{{red}} and $(BLUE)"
+
+
+@given(st.text(), st.booleans(), st.integers(), st.dictionaries(st.text(), st.text()))
+def test_a_parameter_of_any_kind_is_one_flag(text: str, truth: bool, number: int, status: dict[str, str]) -> None:
+    """KFP's final status is an object, its booleans are JSON's."""
+    values = {"run_root": text, "continues": truth, "iteration": float(number), "status": status, "unheard_of": 1}
+    flags = passed({"inputs": {"parameterValues": values}}, ("continues", "status"))
+    parsed = parser("toy", ("continues", "status")).parse_args(flags)
+    assert (parsed.run_root, parsed.continues) == (text, "true" if truth else "false")
+    assert json.loads(parsed.status) == status
+    assert parsed.iteration == int(float(number))
+
+
 # --- the user's mistakes: exit 2, one line ---------------------------------------------------------------------------
 
 MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
@@ -157,11 +168,9 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
         "{'run': {}}",
         "--recipe: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
     ),
-    (
-        "0123456789abcdef",
-        "--recipe 0123456789abcdef: {root}/recipes/0123456789abcdef.json is not there: preparation "
-        "writes it; run that first",
-    ),
+    ("{root}/recipes/0.json", "--recipe {root}/recipes/0.json: not there: preparation writes it; run that first"),
+    ("[]", "--recipe []: neither JSON nor a recipe under a run root: RUN_ROOT/recipes/….json"),
+    ("", "--recipe: toy: required, but missing"),
 ]
 
 
@@ -169,8 +178,16 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
 def test_a_mistake_of_the_user_is_one_line_and_nothing_half_written(
     toy: dict[str, Any] | str, line: str, root: str
 ) -> None:
+    if isinstance(toy, str):
+        toy = toy.replace("{root}", root)
     assert step(root, toy) == (2, "", f"toy: {line.replace('{root}', root)}\n")
     assert not Path(root).exists()
+
+
+def test_a_step_that_is_told_no_place_is_refused() -> None:
+    assert step("", {}) == (2, "", "toy: neither --run-root nor a --recipe under one: give either\n")
+    code, out, err = step("runs/x", {}, "--executor-input", "{")
+    assert (code, out, err.startswith("toy: --executor-input: not JSON: ")) == (2, "", True)
 
 
 def test_a_run_root_of_another_kind_is_refused() -> None:
@@ -235,15 +252,6 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written_and_can_be_freed(tiny_
 
 
 # --- stopped ---------------------------------------------------------------------------------------------------------
-
-
-def stopped_at_work(root: str, ready: Path, **environment: str) -> subprocess.Popen[str]:
-    """The toy's process, which has journalled 3 of its 4 rows and now works on long."""
-    process = start(root, {}, TOY_STOP_AFTER="3", TOY_READY=str(ready), **environment)
-    while not ready.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    return process
 
 
 @pytest.mark.parametrize("signals", [1, 3])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.settings import Settings, nearest
+from nashflow.components.shared.settings import SHAPES_GRAPH, WHOLE, Part, Settings, graph_shaping, nearest
 
 
 class Training(Settings):
@@ -138,7 +138,7 @@ def test_any_json_is_accepted_or_refused_on_one_line(data: Any) -> None:
 
 
 def test_numbers_that_the_orchestrator_made_floats_become_integers_again() -> None:
-    recipe = Recipe.parse({"training": {"epochs": 3.0, "learning_rate": 1}}, "--settings")
+    recipe = Recipe.parse({"training": {"epochs": 3.0, "learning_rate": 1}}, "--recipe")
     assert (recipe.training.epochs, recipe.training.learning_rate) == (3, 1.0)
     assert [type(recipe.training.epochs), type(recipe.training.learning_rate)] == [int, float]
 
@@ -158,36 +158,24 @@ def test_nearest_words() -> None:
     assert nearest("quick", []) == ""
 
 
-# --- subsets: what a step gets of a recipe ---------------------------------------------------------------------------
+# --- parts: what a step reads of a recipe ----------------------------------------------------------------------------
 
 
-class Rate(Settings):
+class Rate(Part):
     learning_rate: float
 
 
-class Step(Settings):
+class Step(Part):
     training: Rate
     shape: Shape
     stages: tuple[Training, ...]
     extra: Rate | None
-    folder: Path
 
 
-def test_a_subset_has_the_fields_of_the_narrower_model_as_json() -> None:
-    recipe = Recipe(
-        training=Training(learning_rate=0.5, epochs=4),
-        shape=Square(side=2.0),
-        stages=(Training(epochs=2),),
-        extra=Training(learning_rate=0.25),
-        folder=Path("there"),
-    )
-    assert recipe.subset(Step) == {
-        "training": {"learning_rate": 0.5},
-        "shape": {"kind": "square", "side": 2.0, "labels": "none"},
-        "stages": [{"learning_rate": 0.001, "epochs": 2, "schedule": "cosine"}],
-        "extra": {"learning_rate": 0.25},
-        "folder": "there",
-    }
+class WholeRate(Rate):
+    model_config = WHOLE
+
+    momentum: float = 0.9
 
 
 numbers = st.floats(-1e9, 1e9)
@@ -198,13 +186,57 @@ shapes = st.builds(Circle, radius=numbers) | st.builds(Square, side=numbers)
 
 
 @given(st.builds(Recipe, training=trainings, shape=shapes, stages=st.tuples(trainings), extra=st.none() | trainings))
-def test_a_step_reads_its_subset_back(recipe: Recipe) -> None:
-    step = Step.parse(recipe.subset(Step), "--settings")
-    assert step.training.learning_rate == recipe.training.learning_rate
-    assert (step.shape, step.stages, step.folder) == (recipe.shape, recipe.stages, recipe.folder)
+def test_a_step_reads_its_part_of_the_whole(recipe: Recipe) -> None:
+    step = Step.parse(recipe.model_dump(mode="json"), "--recipe")
+    assert step.training == Rate(learning_rate=recipe.training.learning_rate)
+    assert (step.shape, step.stages) == (recipe.shape, recipe.stages)
     assert (step.extra and step.extra.learning_rate) == (recipe.extra and recipe.extra.learning_rate)
 
 
-def test_the_whole_is_its_own_subset() -> None:
-    recipe = Recipe(stages=(Training(), Training(epochs=2)), named={"a": Training()})
-    assert Recipe.parse(recipe.subset(Recipe), "again") == recipe
+PART = {"training": {"learning_rate": 1}, "shape": {"kind": "circle", "radius": 1}, "stages": [], "extra": None}
+PARTS = [
+    ({"shape": {"kind": "circle", "radius": 1, "radios": 1}}, "shape.radios: unknown key; did you mean shape.radius?"),
+    ({"stages": [{"epoch": 1}]}, "stages.0.epoch: unknown key; did you mean stages.0.epochs?"),
+    ({"training": {"learnin_rate": 1}}, "training.learning_rate: required, but missing"),
+]
+
+
+@pytest.mark.parametrize(("changes", "line"), PARTS)
+def test_a_part_refuses_what_stands_in_sections_that_are_its_own(changes: dict[str, Any], line: str) -> None:
+    assert Step.parse({**PART, "others": {}, "training": {"learning_rate": 1, "epochs": 2}}, "--recipe")
+    with pytest.raises(UserError) as caught:
+        Step.parse(PART | changes, "--recipe")
+    assert str(caught.value) == f"--recipe: {line}"
+
+
+def test_a_whole_that_extends_a_part_refuses_unknown_keys() -> None:
+    assert WholeRate.parse({"learning_rate": 1, "momentum": 0}, "x").momentum == 0
+    with pytest.raises(UserError, match=r"^x: momentun: unknown key; did you mean momentum\?$"):
+        WholeRate.parse({"learning_rate": 1, "momentun": 0}, "x")
+
+
+# --- what shapes the graph -------------------------------------------------------------------------------------------
+
+
+class Shards(Settings):
+    shards: Annotated[int, SHAPES_GRAPH] = Field(1, ge=1)
+    path: str = ""
+
+
+class Shaping(Settings):
+    prompts: Shards = Shards()
+    many: tuple[Shards, ...] = ()
+    shape: Shape = Circle(radius=1.0)
+    cluster: Annotated[dict[str, Any], SHAPES_GRAPH] = Field(default_factory=dict)
+    maybe: Shards | None = None
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+
+def test_marked_fields_and_those_that_tell_variants_apart_shape_the_graph() -> None:
+    assert sorted(set(graph_shaping(Shaping))) == [
+        "cluster",
+        "many.shards",
+        "maybe.shards",
+        "prompts.shards",
+        "shape.kind",
+    ]

@@ -15,7 +15,7 @@ from nashflow.pipelines.client import waiting
 from nashflow.pipelines.continuation import step
 from nashflow.pipelines.recipe import load_recipe
 
-from .conftest import ROOT, Call, Done
+from .conftest import Call, Done
 from .server import Fault, KfpServer, Snapshot, node
 
 SETS = ["run.iterations=5", "cluster.iterations_per_run=2"]
@@ -59,15 +59,15 @@ def retried_in_the_middle(submit: Call, call: Call, kfp: KfpServer, root: Path) 
 def iterations(kfp: KfpServer, run: Any) -> set[str]:
     """The iterations that a run's version unrolls, and what it ends with."""
     version = kfp.versions[run.pipeline_version_reference.pipeline_version_id]
-    names = version.pipeline_spec["pipeline_spec"]["components"]
-    return {name.removeprefix("comp-") for name in names if name.startswith(("comp-rollout", "comp-continuation"))}
+    tasks = version.pipeline_spec["pipeline_spec"]["components"]["comp-condition-2"]["dag"]["tasks"]
+    return {name for name in tasks if name.startswith(("rollout", "continuation"))}
 
 
 @pytest.mark.usefixtures("in_pod")
 def test_each_run_submits_the_next_with_what_it_was_given(submit: Call, kfp: KfpServer, tmp_path: Path) -> None:
     submit(*CHAINED, "--service-account", "nashflow-runner", "--experiment", "mine")
     (first,) = kfp.runs.values()
-    first.runtime_config.parameters["only_new_prompts"] = "true"
+    first.runtime_config.parameters |= {"only_new_prompts": True, "set": "method.eta=0.25"}
     go_on(kfp, first.run_id, 3, tmp_path)
     _, second = kfp.runs.values()
     go_on(kfp, second.run_id, 5, tmp_path)
@@ -78,8 +78,9 @@ def test_each_run_submits_the_next_with_what_it_was_given(submit: Call, kfp: Kfp
     for run in (second, third):
         assert run.runtime_config.parameters == {
             "run_root": str(tmp_path),
-            "owner": first.run_id,
-            "only_new_prompts": "true",
+            "set": "method.eta=0.25",
+            "takes_over": first.run_id,
+            "only_new_prompts": True,
         }
         assert (run.service_account, run.experiment_id) == ("nashflow-runner", first.experiment_id)
         assert run.plugins_input == first.plugins_input == {"mlflow": {"experiment_name": "mine"}}
@@ -248,7 +249,7 @@ def test_a_chain_that_is_cut_off_is_no_success_and_retry_mends_it(
     assert f"`nashflow retry {first.run_id} --host {kfp.url}`" in done.line
     assert call("retry", first.run_id, "--host", kfp.url).code == 0
     *_, again = kfp.runs.values()
-    assert again.runtime_config.parameters["owner"] == first.run_id
+    assert again.runtime_config.parameters["takes_over"] == first.run_id
     go_on(kfp, again.run_id, 3, tmp_path)
     *_, third = kfp.runs.values()
     assert (third.display_name, iterations(kfp, third)) == (second.display_name, iterations(kfp, second))
@@ -263,10 +264,10 @@ def test_wait_ends_with_the_run_of_a_chain_that_failed(submit: Call, kfp: KfpSer
     assert len(kfp.runs) == 1
 
 
-def test_a_chain_begins_under_the_run_root_of_its_first_job(submit: Call, kfp: KfpServer) -> None:
+def test_a_chain_begins_under_the_run_root_of_its_first_run(submit: Call, kfp: KfpServer) -> None:
     assert submit(*CHAINED, "--run-root", "s3://runs/{job}").code == 0
     (run,) = kfp.runs.values()
-    assert run.runtime_config.parameters["run_root"] == "s3://runs/{job}" != ROOT
+    assert run.runtime_config.parameters["run_root"] == f"s3://runs/{run.display_name}"
 
 
 @pytest.mark.usefixtures("in_pod")

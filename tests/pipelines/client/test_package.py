@@ -14,10 +14,10 @@ from .server import KfpServer
 
 
 def package(default: str = "") -> Package:
-    return Package(Path("p.yaml"), "a", "0", {"run_root": default}, "")
+    return Package(Path("p.yaml"), "a", "0", {"run_root": default}, "", "a recipe")
 
 
-GOOD = ["s3://bucket/runs/one", "s3://bucket/{job}", "s3://bucket/runs/{job}/", "s3://b.c/{job}/x"]
+GOOD = ["s3://bucket/runs/one", "s3://bucket/{job}", "s3://bucket/runs/{job}/", "s3://b.c/{job}/x", "s3://b/$x/[bold]"]
 BAD = {
     "": "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root",
     "runs/x": "run root runs/x: pods reach no such place: give s3://bucket/prefix",
@@ -37,6 +37,9 @@ BAD = {
     "s3://bucket/{{x": "may stand in braces",
     "s3://bucket/}": "may stand in braces",
     "s3://bucket/{ job }": "may stand in braces",
+    "s3://bucket/$(AWS_SECRET_ACCESS_KEY)": "Kubernetes would replace $( on its way to the pods: leave it out",
+    "s3://bucket/$$(X)/{job}": "Kubernetes would replace $$ on its way to the pods",
+    "s3://bucket/a$$b": "Kubernetes would replace $$ on its way to the pods",
 }
 
 

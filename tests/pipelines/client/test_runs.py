@@ -79,7 +79,7 @@ def test_retry_goes_on_under_the_same_run_root(submit: Call, call: Call, kfp: Kf
     assert again.display_name.startswith("quickstart-")
     for same in ("pipeline_version_reference", "experiment_id", "service_account"):
         assert getattr(again, same) == getattr(run, same)
-    assert again.runtime_config.parameters == {"run_root": ROOT, "owner": run.run_id}
+    assert again.runtime_config.parameters == {"run_root": ROOT, "set": "", "takes_over": run.run_id}
 
 
 def test_retry_of_a_firing_keeps_its_run_root(call: Call, kfp: KfpServer) -> None:
@@ -97,8 +97,9 @@ def test_retry_of_a_firing_keeps_its_run_root(call: Call, kfp: KfpServer) -> Non
     for again in (second, third):
         assert again.runtime_config.parameters == {
             "run_root": f"s3://bucket/{first.run_id}",
-            "owner": first.run_id,
-            "only_new_prompts": "true",
+            "set": "",
+            "takes_over": first.run_id,
+            "only_new_prompts": True,
         }
 
 

@@ -49,7 +49,7 @@ def test_a_schedule_is_created_as_declared(schedule: Call, kfp: KfpServer) -> No
     assert (job.display_name, job.trigger.cron_schedule.cron, job.mode) == ("weekly", CRON, "ENABLE")
     assert (job.max_concurrency, job.no_catchup, job.service_account) == ("2", True, "trainer")
     assert job.plugins_input == {"mlflow": {"experiment_name": "nashflow"}}
-    assert job.runtime_config.parameters == {"run_root": ROOT, "only_new_prompts": "true"}
+    assert job.runtime_config.parameters == {"run_root": ROOT, "set": "", "only_new_prompts": True}
     assert job.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
 
 
@@ -256,7 +256,7 @@ def test_what_a_file_leaves_out_has_the_documented_defaults(declare: Call, kfp: 
     declare(entry("a"))
     job = only(kfp)
     assert (job.max_concurrency, job.no_catchup, job.mode) == ("1", True, "ENABLE")
-    assert job.runtime_config.parameters["only_new_prompts"] == "true"
+    assert job.runtime_config.parameters["only_new_prompts"] is True
 
 
 def test_a_name_of_another_owner_is_refused_by_name_and_nothing_is_changed(

@@ -22,7 +22,7 @@ def test_a_run_has_a_pipeline_a_version_and_an_experiment(submit: Call, kfp: Kfp
     assert (pipeline.display_name, experiment.display_name) == ("quickstart", "alignment")
     assert run.experiment_id == experiment.experiment_id
     assert run.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
-    assert run.runtime_config.parameters == {"run_root": ROOT}
+    assert run.runtime_config.parameters == {"run_root": ROOT, "set": ""}
     assert run.service_account == "trainer"
     assert run.plugins_input == {"mlflow": {"experiment_name": "alignment"}}
 
@@ -33,12 +33,31 @@ def test_the_same_recipe_is_used_again(submit: Call, kfp: KfpServer) -> None:
     assert (len(kfp.pipelines), len(kfp.versions), len(kfp.experiments), len(kfp.runs)) == (1, 1, 1, 3)
 
 
-def test_another_setting_is_another_version_of_the_same_pipeline(submit: Call, kfp: KfpServer) -> None:
+def test_another_shape_of_the_graph_is_another_version_of_the_same_pipeline(submit: Call, kfp: KfpServer) -> None:
     submit()
-    submit("--set", "training.learning_rate=0.5")
+    submit("--set", "prompts.shards=2")
     assert (len(kfp.pipelines), len(kfp.versions)) == (1, 2)
     first, second = kfp.runs.values()
     assert first.pipeline_version_reference != second.pipeline_version_reference
+    assert [run.runtime_config.parameters["set"] for run in kfp.runs.values()] == ["", ""]
+
+
+def test_runs_that_differ_in_settings_share_a_version(submit: Call, kfp: KfpServer) -> None:
+    for sets in ([], ["method.eta=0.25"], ["prompts.shards=2", "method.eta=0.25", "training.learning_rate=1e-6"]):
+        assert submit(*(option for each in sets for option in ("--set", each))).code == 0
+    assert (len(kfp.pipelines), len(kfp.versions)) == (1, 2)
+    first, second, third = kfp.runs.values()
+    assert first.pipeline_version_reference == second.pipeline_version_reference != third.pipeline_version_reference
+    assert [run.runtime_config.parameters["set"] for run in kfp.runs.values()] == [
+        "",
+        "method.eta=0.25",
+        "method.eta=0.25 training.learning_rate=1e-06",
+    ]
+    assert [run.description for run in kfp.runs.values()] == [
+        "quickstart: inpo, iteration 1, 1 shard",
+        "quickstart: inpo, iteration 1, 1 shard; set method.eta=0.25",
+        "quickstart: inpo, iteration 1, 2 shards; set method.eta=0.25 training.learning_rate=1e-06",
+    ]
 
 
 def test_a_version_says_nothing_of_the_compiler(
@@ -138,9 +157,11 @@ def test_a_name_makes_the_same_command_the_same_run(submit: Call, kfp: KfpServer
     assert submit("--name", "nightly-7").code == 75
     assert [submit("--name", "nightly-7").code for _ in range(2)] == [0, 0]
     assert [run.display_name for run in kfp.runs.values()] == ["nightly-7"]
-    refused = submit("--name", "nightly-7", "--set", "training.learning_rate=0.5")
-    assert (refused.code, len(kfp.runs)) == (2, 1)
-    assert "--name nightly-7: is a run of another recipe, or of other settings" in refused.line
+    others = (["--set", "training.learning_rate=0.5"], ["--set", "prompts.shards=2"], ["--run-root", "s3://other/run"])
+    for other in others:
+        refused = submit("--name", "nightly-7", *other)
+        assert (refused.code, len(kfp.runs)) == (2, 1)
+        assert "--name nightly-7: is a run of another recipe, or of other settings" in refused.line
 
 
 @pytest.mark.usefixtures("settling")
@@ -228,6 +249,11 @@ def test_what_the_server_refuses_is_said_and_not_sent_again(submit: Call, kfp: K
         (["--run-root", ""], "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root"),
         (["--run-root", "runs/x"], "run root runs/x: pods reach no such place: give s3://bucket/prefix"),
         (["--set", "trainin.x=1"], "trainin: unknown key; did you mean training?"),
+        (["--run-root", "s3://b/$(AWS_SECRET_ACCESS_KEY)"], "Kubernetes would replace $( on its way to the pods"),
+        (["--run-root", "s3://b/{{workflow.name}}"], "nothing but {job}, for the job's id, may stand in braces"),
+        (["--run-root", "s3://b/{job}", "--name", "$(X)"], "run root s3://b/$(X): Kubernetes would replace $("),
+        (["--run-root", "s3://b/{job}", "--name", "{{x}}"], "run root s3://b/{{x}}: nothing but {job}"),
+        (["--set", "cluster.run_root='s3://b/$(X)'"], "the default of run_root holds $("),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_made(
@@ -242,7 +268,7 @@ def test_the_recipes_run_root_is_taken_where_none_is_given(call: Call, kfp: KfpS
     sets = ["--set", "run.iterations=1", "--set", "cluster.run_root=s3://bucket/{job}"]
     assert call("submit", "quickstart", *sets, "--host", kfp.url).code == 0
     (run,) = kfp.runs.values()
-    assert run.runtime_config.parameters["run_root"] == "s3://bucket/{job}"
+    assert run.runtime_config.parameters["run_root"] == f"s3://bucket/{run.display_name}"
 
 
 def test_the_recipes_service_account_counts_unless_another_is_given(submit: Call, kfp: KfpServer) -> None:
@@ -256,7 +282,7 @@ def test_a_chained_run_unrolls_the_later_iterations_alone(submit: Call, kfp: Kfp
     three = ("--set", "run.iterations=3")
     assert submit(*three, "--first-iteration", "3", "--package", str(file)).code == 0
     ir = next(yaml.safe_load_all(file.read_text()))
-    rollouts = {name for name in ir["deploymentSpec"]["executors"] if "rollout" in name}
-    assert rollouts == {"exec-rollout-003-main"}
+    tasks = ir["components"]["comp-condition-2"]["dag"]["tasks"]
+    assert {name for name in tasks if "rollout" in name} == {"rollout-003-main"}
     refused = submit(*three, "--first-iteration", "4")
     assert (refused.code, refused.err) == (2, "nashflow: --first-iteration 4: the recipe's iterations are 1 to 3\n")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nashflow.components.shared import generations, layout
+from nashflow.components.shared import generations, layout, outcome
 from nashflow.components.shared.digests import sha256_bytes
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.units import File, Manifest, Unit
@@ -69,7 +69,7 @@ def locked(store: Store, **fields: Any) -> None:
 
 def fired(prefix: Path, name: str) -> None:
     """What a firing that found no new prompts leaves."""
-    Unit(open_store(f"{prefix}/{name}"), "preparation", 1, None, {}).publish({}, {"prompts": 0}, time.time())
+    outcome.write(open_store(f"{prefix}/{name}"), "skipped", "2 more prompts are needed", name)
 
 
 def died_early(prefix: Path) -> Store:
@@ -79,8 +79,6 @@ def died_early(prefix: Path) -> Store:
     for key in store.list("iterations/000/evaluation"):
         store.delete(key)
     Unit(store, layout.prompts(2, 0), 1, None, {}).publish({}, {}, time.time())
-    outcome = {"succeeded": False, "error": "", "job": "job-7", "ended": 1.0}
-    store.write(layout.OUTCOME, json.dumps(outcome).encode())
     aged(store.uri, OLD)
     return store
 

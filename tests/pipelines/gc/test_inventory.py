@@ -16,9 +16,11 @@ EARLY = (
     "policies/000/main.manifest.json",
     "iterations/000/prompts/held_out.manifest.json",
     "iterations/002/prompts/00000.manifest.json",
-    "report/outcome.json",
 )
 """What a preparation that dies before it writes `run.json` may leave."""
+
+LOCK = f"{layout.LOCK}/000000000001.json"
+OTHERS = (LOCK, layout.OUTCOME, "run.json.bak", "preparation.manifest.json", "lock.json")
 
 
 def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
@@ -33,10 +35,7 @@ def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
     assert (prefix / "archive/old/run.json").exists()
 
 
-LOCK = "lock/000000000001.json"
-
-
-@pytest.mark.parametrize("name", [LOCK, "run.json.bak", "preparation.manifest.json", "lock.json", *EARLY])
+@pytest.mark.parametrize("name", [*OTHERS, *EARLY])
 def test_folders_of_others_are_no_runs(prefix: Path, name: str) -> None:
     """Other programs have files of these names."""
     a_run(prefix, "old")
