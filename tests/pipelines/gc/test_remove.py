@@ -54,12 +54,12 @@ def test_killed_at_any_time_it_leaves_a_run_that_is_whole(
     assert names(prefix) == set()
 
 
-@pytest.mark.parametrize("count", range(6))
+@pytest.mark.parametrize("count", range(5))
 def test_killed_at_any_time_what_is_left_of_an_early_death_is_found_again(
     prefix: Path, deletions: dict[str, int], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nashflow.pipelines.gc.remove._AT_ONCE", 1)
-    assert len(died_early(prefix).list()) == 6
+    assert len(died_early(prefix).list()) == 5
     deletions["count"] = count
     with pytest.raises(Killed):
         clean(prefix)
