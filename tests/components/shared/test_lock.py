@@ -78,7 +78,8 @@ def test_a_live_run_is_not_disturbed(run_store: Store) -> None:
     assert str(caught.value) == (
         f"{run_store.uri}: in use by the run first on {socket.gethostname()} (lock renewed until {until}): "
         "wait for it to end, or choose another run root; "
-        f"if it is gone for good, delete all of {run_store.uri}/lock/"
+        "if it is gone for good, give a run on Kubeflow the parameter takes_over: first, "
+        f"or delete all of {run_store.uri}/lock/"
     )
     assert held(run_store) == before
     assert before["expires"] == pytest.approx(time.time() + lock.TTL_SECONDS, abs=30)
