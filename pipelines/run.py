@@ -23,6 +23,7 @@ from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.tracker import Tracker
 
 from .graph import write_local_graph
+from .lines import finished_line
 from .local import Event, Interrupted, StepFailed, execute
 from .plan import tasks_of
 from .recipe import Recipe, load_recipe
@@ -48,16 +49,6 @@ _ENVIRONMENT = {
     "MPLBACKEND": "agg",
     "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep: two processes on few cores do not spin at each other
     "TOKENIZERS_PARALLELISM": "false",
-}
-_SHOWN = {
-    "preparation": ("prompts",),
-    "rollout": ("responses", "mean_length"),
-    "judging": ("pairs", "comparisons"),
-    "logprobs": ("sequences", "cache_hits"),
-    "training": ("updates", "loss", "accuracy"),
-    "evaluation": ("win_rate", "duality_gap", "kl"),
-    "reporting": (),
-    "closing": (),
 }
 
 
@@ -124,23 +115,11 @@ def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
                 progress.update(bar, description=event.task.rpartition("/")[2])
             elif event.state == "succeeded" and event.records:
                 progress.advance(bar)
-                progress.console.print(_line(event.records[-1]), highlight=False, soft_wrap=True)
+                progress.console.print(finished_line(event.records[-1]), highlight=False, soft_wrap=True)
             elif event.state == "failed":
                 progress.console.print(f"{event.task}: attempt {event.attempt} failed", highlight=False)
 
         yield show
-
-
-def _line(record: dict[str, Any]) -> str:
-    place = f"iteration {record['iteration']}" if record["step"] not in ("preparation", "reporting", "closing") else ""
-    shown = ((key, record["metrics"].get(key)) for key in _SHOWN[record["step"]])
-    figures = ", ".join(f"{key} {_number(value)}" for key, value in shown if value is not None)
-    state = "finished before" if record["skipped"] else f"{record['seconds']:.1f} s"
-    return f"{place:<13}{record['phase']:<10}{record['step']:<12}{state:>15}  {figures}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 @contextmanager

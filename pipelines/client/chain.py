@@ -11,8 +11,9 @@ import kfp_server_api
 from ..recipe import Recipe
 from .connection import Connection
 from .package import compile_package
+from .planned import planned_tasks
 from .submission import start_run, unique_name, upload
-from .tasks import FINISHED, tasks_of
+from .tasks import FINISHED, place_of, tasks_of
 
 
 def resumed(run: Any, name: str, run_root: str, version: Any = None) -> Any:
@@ -57,8 +58,13 @@ def submit_next(connection: Connection, recipe: Recipe, first: int, run_id: str,
 
 def next_name(connection: Connection, run: Any) -> str | None:
     """The name of the run that one of a chain has submitted; None where it has submitted none."""
-    submitted = (task.iteration for task in tasks_of(run) if task.step == "continuation" and task.state == "SUCCEEDED")
+    tasks = tasks_of(run)
+    submitted = (task.iteration for task in tasks if task.step == "continuation" and task.state == "SUCCEEDED")
     first = next(submitted, None)
+    if run.state == "SUCCEEDED" and tasks and not any(task.step == "closing" for task in tasks):
+        # KFP's details of a large run stop before its end.
+        places = map(place_of, planned_tasks(connection, run))
+        first = next((place.iteration for place in places if place and place.step == "continuation"), first)
     return None if first is None else _name(pipeline_name(connection, run), first, run)
 
 

@@ -105,8 +105,8 @@ def runs(
     experiment: Annotated[str, typer.Option(help="Only runs of this experiment.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 20,
 ) -> None:
-    """List the newest runs on Kubeflow Pipelines."""
-    from .runs import print_runs
+    """List the newest runs on Kubeflow Pipelines, and what became of them."""
+    from .run_table import print_runs
 
     print_runs(_connect(access), experiment, limit, _console())
 
@@ -117,13 +117,21 @@ def logs(
     access: Access,
     run: Run,
     step: Annotated[
-        str, typer.Option(help="Only this step, such as training, or this task, such as training-001-main.")
+        str,
+        typer.Option(
+            help="Only this step, such as training, or this task, such as training-001-main; with -driver at its end: "
+            "KFP's driver of it."
+        ),
     ] = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on, through retries and new pods, to the run's end.")
+    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="With the lines of KFP's launcher and Argo's executor.")] = False,
 ) -> None:
     """Print what a run's pods have written, through the Kubernetes API (the current kube context, unless named)."""
     from .logs import print_logs
 
-    print_logs(_connect(access), run, step, _console())
+    print_logs(_connect(access), run, step, raw, follow, _console())
 
 
 @app.command()

@@ -26,7 +26,7 @@ _CAUSES = {
 
 def status(error: Exception) -> int:
     """The HTTP status of an answer that is an error; 0 where there was no answer."""
-    return int(error.status or 0) if isinstance(error, kfp_server_api.ApiException) else 0
+    return int(error.status or 0) if isinstance(error, ANSWERS) else 0
 
 
 def unsent(error: BaseException) -> bool:
@@ -37,7 +37,7 @@ def unsent(error: BaseException) -> bool:
 def transient(error: BaseException) -> bool:
     """Whether a call that may be repeated is worth repeating."""
     # An API server that has lost its database says 500 to everything until it is back.
-    if isinstance(error, kfp_server_api.ApiException):
+    if isinstance(error, ANSWERS):
         return status(error) in (429, 500, *_AWAY)
     return isinstance(error, transport.HTTPError) and not isinstance(error, ValueError)
 

@@ -1,17 +1,12 @@
-"""`nashflow runs`, `cancel` and `retry`: the runs that the server knows."""
+"""`nashflow cancel` and `retry`: runs that the server knows."""
 
 import itertools
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.protocol import JOB
 
 from .chain import chain_of, next_name, next_run, resumed, retry_name, version_of
-from .clock import in_words, known, seconds_between
 from .connection import Connection, NotFound
 from .submission import start_run
 from .tasks import FINISHED
@@ -27,40 +22,13 @@ def find_run(connection: Connection, name: str) -> Any:
     try:
         return connection.call(runs.run_service_get_run, run_id=name)
     except NotFound:
-        found = connection.find(runs.run_service_list_runs, "runs", name, **_in_namespace(connection))
+        options = {"namespace": connection.namespace} if connection.namespace else {}
+        found = connection.find(runs.run_service_list_runs, "runs", name, **options)
     if not found:
         raise UserError(f"{name}: {connection.access} knows no run of this id or name; `nashflow runs` lists them")
     if len(found) > 1:
         raise UserError(f"{name}: {len(found)} runs have this name; give an id: {', '.join(r.run_id for r in found)}")
     return connection.call(runs.run_service_get_run, run_id=found[0].run_id)
-
-
-def print_runs(connection: Connection, experiment: str, limit: int, console: Console) -> None:
-    """The newest runs: name, state, when, how long, where to look.
-
-    Raises:
-        UserError: no such experiment.
-    """
-    options = _in_namespace(connection)
-    if experiment:
-        method = connection.client.experiments.experiment_service_list_experiments
-        found = connection.find(method, "experiments", experiment, **options)
-        if not found:
-            raise UserError(f"--experiment {experiment}: {connection.access} knows no such experiment")
-        options = {"experiment_id": found[0].experiment_id}
-    method = connection.client.runs.run_service_list_runs
-    newest = connection.every(method, "runs", sort_by="created_at desc", **options)
-    table = Table("name", "state", "created", "duration", "link", box=box.SIMPLE_HEAD)
-    for run in itertools.islice(newest, limit):
-        created = known(run.created_at)
-        table.add_row(
-            run.display_name,
-            (run.state or "").lower(),
-            f"{created:%Y-%m-%d %H:%M:%S}" if created else "",
-            in_words(seconds_between(run.created_at, run.finished_at if run.state in FINISHED else None)),
-            connection.link(run.run_id),
-        )
-    console.print(table)
 
 
 def cancel(connection: Connection, name: str) -> Any:
@@ -118,7 +86,3 @@ def _check_nothing_goes_on(connection: Connection, run: Any) -> None:
             state = "has succeeded" if succeeded else f"is {(other.state or 'at work').lower()}"
             how = f"`nashflow wait {other.run_id} {connection.access.flags}`"
             raise UserError(f"{run.display_name}: {other.display_name} goes on with it already, and {state}: {how}")
-
-
-def _in_namespace(connection: Connection) -> dict[str, str]:
-    return {"namespace": connection.namespace} if connection.namespace else {}

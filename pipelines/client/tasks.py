@@ -1,61 +1,123 @@
-"""The steps of a run, found among the nodes of its workflow."""
+"""The tasks of a run, found among the nodes of its workflow as KFP's API shows them."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from ..cluster import STEPS
+from ..lines import OF_NO_ITERATION
 from .clock import known, seconds_between
 
 FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 """States that a run or a task does not leave any more."""
 
-_TASK = re.compile(rf"(?P<step>{'|'.join(STEPS)})(-(?P<iteration>\d+)(-(?P<phase>.+))?)?")
+_NAME = re.compile(rf"(?P<step>{'|'.join(STEPS)})(-(?P<iteration>\d+)(-(?P<phase>[^()]+))?)?")
+
+
+_LOOP = re.compile(r"shards-(?P<iteration>\d+)(-(?P<phase>[^()]+))?")
+
+
+class Place(NamedTuple):
+    """Where a node of a workflow belongs."""
+
+    step: str
+    """A step; or the name of a graph, of which there are drivers alone."""
+    iteration: int | None = None
+    phase: str = ""
+    driver: bool = False
+    """Whether it is KFP's driver, which goes before a task or a graph."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a step: where it belongs, and how it gets on."""
+    """A task of the graph, all its shards together: where it belongs, and how it gets on."""
 
     name: str
-    step: str
-    iteration: int | None
-    phase: str
-    state: str
-    seconds: float
+    place: Place
+    states: tuple[str, ...]
+    """The states of the shards that have begun."""
+    start: datetime
+    end: datetime | None
+    """The last shard's; None while one of them is at work."""
     error: str
+    """What KFP's API knows of its failure; seldom anything."""
 
-    def __str__(self) -> str:
-        place = "" if self.iteration is None else f"iteration {self.iteration}"
-        return f"{place:<13}{self.phase:<10}{self.step:<12}"
+    @property
+    def step(self) -> str:
+        """The step's name."""
+        return self.place.step
+
+    @property
+    def iteration(self) -> int | None:
+        """The iteration; None outside of them."""
+        return self.place.iteration
+
+    @property
+    def state(self) -> str:
+        """FAILED as soon as one shard has failed; SUCCEEDED when all that have begun have succeeded."""
+        if "FAILED" in self.states:
+            return "FAILED"
+        return next((state for state in self.states if state not in FINISHED), self.states[-1])
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from the first shard's beginning to the last one's end."""
+        return seconds_between(self.start, self.end)
+
+
+def name_in(loop: str, node: str) -> str:
+    """The name of a task or driver of which there is one for each shard, in this loop over them: as outside of one."""
+    match = _LOOP.fullmatch(loop)
+    bare = node.removesuffix("-driver")
+    if not match or bare not in STEPS or bare in OF_NO_ITERATION:
+        return node
+    return f"{bare}-{int(match['iteration']):03d}-{match['phase'] or 'main'}{node.removeprefix(bare)}"
+
+
+def place_of(name: str) -> Place | None:
+    """Where the node of this name belongs; None if it is no step's and no driver's, such as a graph or an attempt."""
+    bare = name.removesuffix("-driver")
+    if match := _NAME.fullmatch(bare):
+        iteration = int(match["iteration"]) if match["iteration"] else None
+        return Place(match["step"], iteration, match["phase"] or "", bare != name)
+    return Place(bare, driver=True) if bare != name else None
 
 
 def tasks_of(run: Any) -> list[Task]:
-    """The run's tasks that have begun, in the order of their beginning; several of one name are shards."""
+    """The run's tasks that have begun, in the order of their beginning; of drivers those that have failed.
+
+    Where Argo is told to retry, each node is there twice, as `x` and as its attempt `x(0)`, and only `x` counts. A node
+    that is passed over has no state.
+    """
     nodes = (run.run_details.task_details or ()) if run.run_details else ()
-    begun = sorted((node for node in nodes if known(node.start_time)), key=lambda node: node.start_time)
-    return [task for node in begun if (task := _task(node))]
+    shards: dict[str, list[Any]] = {}
+    loop = ""
+    for node in sorted((node for node in nodes if known(node.start_time)), key=lambda node: node.start_time):
+        # Nodes do not say which loop they are in; but one loop ends before the next one begins.
+        loop = node.display_name if _LOOP.fullmatch(node.display_name or "") else loop
+        name = name_in(loop, node.display_name or "")
+        place = place_of(name)
+        if place and node.state and (not place.driver or node.state == "FAILED"):
+            shards.setdefault(name, []).append(node)
+    return [_task(name, nodes) for name, nodes in shards.items()]
 
 
-def _task(node: Any) -> Task | None:
-    """The task of a workflow's node; None for drivers, executors, loops, conditions, which have nodes too."""
-    name = node.display_name or ""
-    match = _TASK.fullmatch(name)
-    if not match or name.endswith("-driver"):
-        return None
-    number = match["iteration"]
+def _task(name: str, nodes: list[Any]) -> Task:
+    place = place_of(name)
+    assert place
+    ends = [known(node.end_time) for node in nodes]
     return Task(
         name,
-        match["step"],
-        int(number) if number else None,
-        match["phase"] or "",
-        node.state or "",
-        seconds_between(node.start_time, node.end_time),
-        _error(node),
+        place,
+        tuple(node.state for node in nodes),
+        nodes[0].start_time,
+        max(end for end in ends if end) if all(ends) else None,
+        next(filter(None, map(_error, nodes)), ""),
     )
 
 
 def _error(node: Any) -> str:
-    """What the server knows of a task's failure; seldom anything."""
-    errors = [node.error, *(entry.error for entry in reversed(node.state_history or ()))]
+    errors: Iterable[Any] = [node.error, *(entry.error for entry in reversed(node.state_history or ()))]
     return next((" ".join(error.message.split()) for error in errors if error and error.message), "")

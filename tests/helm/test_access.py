@@ -65,6 +65,7 @@ CLIENT = (
     | all_of("", "pods", *READ)
     | all_of("", "pods/log", *READ)
     | all_of("", "events", *READ)
+    | all_of("argoproj.io", "workflows", "list")
     | all_of("", "configmaps", "get", names=("nashflow-env", "kfp-launcher", "workflow-controller-configmap"))
     | all_of("", "resourcequotas", "list")
     | all_of("", "limitranges", "list")

@@ -2,12 +2,14 @@
 
 import math
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import kfp_server_api
 import pytest
 import tenacity
 import typer
@@ -15,11 +17,12 @@ from kfp.client import Client
 from kfp_server_api.rest import RESTClientObject
 
 from nashflow.pipelines import cli, graph
-from nashflow.pipelines.client import connection, creation, package, waiting
+from nashflow.pipelines.client import connection, creation, package, pods, progress, waiting
 from nashflow.pipelines.client.commands import app as client_app
 from nashflow.pipelines.recipe import Recipe
 
-from .server import KfpServer
+from .pod_server import PodServer
+from .server import NEVER, KfpServer
 
 ROOT = "s3://bucket/runs/one"
 
@@ -49,6 +52,15 @@ def kfp() -> Iterator[KfpServer]:
     server.close()
 
 
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: None) -> Iterator[PodServer]:
+    """The Kubernetes API, to which the current kube context leads."""
+    server = PodServer(tmp_path)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig))
+    yield server
+    server.stop()
+
+
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No environment of the user's, and short waits."""
@@ -56,10 +68,18 @@ def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in ("KF_PIPELINES_UI_ENDPOINT", "KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
     monkeypatch.setattr(connection, "_WAIT", tenacity.wait_fixed(0.01))
     monkeypatch.setattr(waiting, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(pods, "_WAIT", tenacity.wait_fixed(0.01))
     monkeypatch.setattr(creation, "_SETTLE_SECONDS", 0.15)
     monkeypatch.setattr(creation, "_LOOK_SECONDS", 0.02)
 
@@ -120,6 +140,24 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         out, err = capsys.readouterr()
         return Done(code, out, err)
 
+    return run
+
+
+def begun(kfp: KfpServer, run_root: str = "", **fields: Any) -> Any:
+    """A run that the server knows, of a version that it does not, as if it had been submitted long ago."""
+    run_id = fields.pop("run_id", str(uuid.uuid4()))
+    run = kfp_server_api.V2beta1Run(
+        run_id=run_id,
+        display_name=f"quickstart-{run_id[:8]}",
+        state="PENDING",
+        created_at=kfp.now(),
+        finished_at=NEVER,
+        state_history=[],
+        runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"run_root": run_root} if run_root else {}),
+    )
+    for name, value in fields.items():
+        setattr(run, name, value)
+    kfp.runs[run_id] = run
     return run
 
 

@@ -58,7 +58,9 @@ class Fault:
     """Matching requests that go well first."""
 
 
-def node(name: str, state: str = "SUCCEEDED", start: float = 0, seconds: float | None = None, error: str = "") -> Any:
+def node(
+    name: str, state: str | None = "SUCCEEDED", start: float = 0, seconds: float | None = None, error: str = ""
+) -> Any:
     """One node of a workflow, as a run's details have it; no `seconds`: it has not ended."""
     begun = BEGINNING + timedelta(seconds=start)
     return api.V2beta1PipelineTaskDetail(
@@ -90,8 +92,6 @@ class KfpServer:
         self.versions: dict[str, Any] = {}
         self.runs: dict[str, Any] = {}
         self.recurring: dict[str, Any] = {}
-        self.pods: list[dict[str, Any]] = []
-        self.logs: dict[str, str] = {}
         self.script: list[Snapshot] = [Snapshot("RUNNING"), Snapshot("SUCCEEDED")]
         self.faults: list[Fault] = []
         self.tokens: set[str] | None = None
@@ -204,8 +204,6 @@ class KfpServer:
         """The body of the answer: a model, a dict, or text."""
         path = path.removeprefix(_PROXY)
         with self._lock:
-            if path.startswith("/api/v1/"):
-                return self._kubernetes(path, query)
             if "/pipelines/upload_version" in path:
                 return self._upload(query, body, kind)
             for route, call in self._routes.items():
@@ -242,6 +240,9 @@ class KfpServer:
     def _list_versions(self, pipeline: str, query: dict[str, str]) -> Any:
         mine = {key: version for key, version in self.versions.items() if version.pipeline_id == pipeline}
         return self._page("pipeline_versions", "V2beta1ListPipelineVersionsResponse", mine, query)
+
+    def _get_version(self, pipeline: str, key: str, query: dict[str, str]) -> Any:
+        return _known(self.versions, key, "PipelineVersion")
 
     def _upload(self, query: dict[str, str], body: bytes, kind: str) -> Any:
         message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
@@ -331,6 +332,7 @@ class KfpServer:
         "POST /pipelines": _create_pipeline,
         "GET /pipelines/([^/]+)": _get_pipeline,
         "GET /pipelines/([^/]+)/versions": _list_versions,
+        "GET /pipelines/([^/]+)/versions/([^/]+)": _get_version,
         "GET /runs": _list_runs,
         "POST /runs": _post_run,
         "GET /runs/([^/:]+)": _get_run,
@@ -374,32 +376,6 @@ class KfpServer:
         if unknown := sorted((new.runtime_config.parameters or {}).keys() - declared.keys()):
             raise Refused(400, f"Invalid input error: Unrecognized input parameters: {', '.join(unknown)}")
         _known(self.experiments, new.experiment_id, "Experiment")
-
-    def _kubernetes(self, path: str, query: dict[str, str]) -> Any:
-        """Pods and their logs, as the Kubernetes API serves them."""
-        if match := re.fullmatch(r"/api/v1/namespaces/([^/]+)/pods", path):
-            key, _, value = query.get("labelSelector", "=").partition("=")
-            pods = [
-                pod
-                for pod in self.pods
-                if pod["metadata"]["namespace"] == match[1] and pod["metadata"]["labels"].get(key) == value
-            ]
-            return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}
-        if match := re.fullmatch(r"/api/v1/namespaces/[^/]+/pods/([^/]+)/log", path):
-            assert query["container"] == "main"
-            return self._log(match[1])
-        raise Refused(404, "the server could not find the requested resource")
-
-    def _log(self, name: str) -> str:
-        """A container's log, if it has begun; a pod may have gone since it was listed."""
-        if name not in self.logs:
-            raise Refused(404, f'pods "{name}" not found')
-        (status,) = (pod["status"] for pod in self.pods if pod["metadata"]["name"] == name)
-        for container in status.get("containerStatuses", []):
-            if waiting := container["state"].get("waiting"):
-                said = f'container "{container["name"]}" in pod "{name}" is waiting to start: {waiting["reason"]}'
-                raise Refused(400, said)
-        return self.logs[name]
 
 
 def parsed(body: bytes, model: str) -> Any:

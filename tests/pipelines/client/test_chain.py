@@ -280,3 +280,15 @@ def test_cancel_names_the_run_of_the_chain_that_is_at_work(
         refused = call("cancel", ended.run_id, "--host", kfp.url)
         assert (refused.code, f"{ended.display_name}: has ended already ({state}); " in refused.line) == (2, True)
         assert f"{third.display_name}, is at work: `nashflow cancel {third.run_id} --host {kfp.url}`" in refused.line
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_wait_finds_the_next_run_where_kfps_details_stop_before_the_end(
+    submit: Call, call: Call, kfp: KfpServer, tmp_path: Path
+) -> None:
+    """As they do for a large run: by its graph it submits the next one, and a run that succeeded has done so."""
+    first, second = at_work_in_the_second(submit, kfp, tmp_path)
+    kfp.advance(first, Snapshot("SUCCEEDED", [node("preparation", seconds=3), node("rollout-001-main", seconds=9)]))
+    kfp.advance(second, Snapshot("SUCCEEDED"))
+    done = call("wait", first.run_id, "--host", kfp.url)
+    assert (done.code, f"{second.display_name} ({second.run_id})" in done.out) == (0, True)

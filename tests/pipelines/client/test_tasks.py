@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nashflow.pipelines.client.clock import in_words, known, seconds_between
-from nashflow.pipelines.client.tasks import tasks_of
+from nashflow.pipelines.client.tasks import Place, name_in, place_of, tasks_of
+from nashflow.pipelines.cluster import STEPS
 from nashflow.pipelines.graph import compile_graph
 from nashflow.pipelines.recipe import load_recipe
 
@@ -18,7 +21,7 @@ from .server import node
 
 def found(*nodes: Any) -> list[tuple[str, int | None, str]]:
     tasks = tasks_of(SimpleNamespace(run_details=SimpleNamespace(task_details=list(nodes))))
-    return [(task.step, task.iteration, task.phase) for task in tasks]
+    return [tuple(task.place[:3]) for task in tasks]
 
 
 @pytest.mark.parametrize(
@@ -96,3 +99,74 @@ def test_a_time_that_has_not_come_is_none() -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_shards_are_one_task_and_attempts_are_none() -> None:
+    """Where Argo is told to retry, each node is there twice; a node that is passed over has no state."""
+    nodes = [
+        *(node(name, state, 5 + shard, 10) for shard, state in enumerate(("SUCCEEDED", "RUNNING", "SUCCEEDED"))
+          for name in ("rollout-001-main", "rollout-001-main(0)")),
+        node("training-001-main-driver(0)", "FAILED", 30, 1),
+        node("training-001-main-driver", "FAILED", 30, 1),
+        node("condition-2-driver", "FAILED", 31, 1),
+        node("evaluation-001", None, 40, 0),
+    ]  # fmt: skip
+    nodes[2].end_time = datetime(1, 1, 1, tzinfo=UTC)
+    tasks = tasks_of(SimpleNamespace(run_details=SimpleNamespace(task_details=nodes)))
+    assert [(task.name, task.state, len(task.states), task.place.driver) for task in tasks] == [
+        ("rollout-001-main", "RUNNING", 3, False),
+        ("training-001-main-driver", "FAILED", 1, True),
+        ("condition-2-driver", "FAILED", 1, True),
+    ]
+    assert tasks[0].end is None
+    assert [task.place[:3] for task in tasks[1:]] == [("training", 1, "main"), ("condition-2", None, "")]
+
+
+@given(
+    st.sampled_from(STEPS),
+    st.none() | st.integers(0, 999),
+    st.none() | st.from_regex(r"[a-z]+(-[a-z]+)?", fullmatch=True).filter(lambda phase: not phase.endswith("driver")),
+    st.booleans(),
+)
+def test_a_name_is_read_back_as_it_was_made(step: str, iteration: int | None, phase: str | None, driver: bool) -> None:
+    name = step if iteration is None else f"{step}-{iteration:03d}{f'-{phase}' if phase else ''}"
+    expected = Place(step, iteration, (phase or "") if iteration is not None else "", driver)
+    assert place_of(f"{name}-driver" if driver else name) == expected
+    assert place_of(f"{name}(0)") is None
+
+
+@pytest.mark.parametrize("loop", ["shards-1", "shards-1-half"])
+def test_the_tasks_of_a_loop_over_shards_are_named_by_their_loop(loop: str) -> None:
+    """They are called the same in each loop; one loop ends before the next one begins."""
+    later = "shards-12"
+    nodes = [
+        node("preparation", start=1, seconds=5),
+        node(loop, start=10, seconds=100),
+        *(node("rollout", start=20 + shard, seconds=5) for shard in range(2)),
+        node("judging", start=40, seconds=5),
+        node("judging-driver", "FAILED", start=41, seconds=5),
+        node("training-001-main", start=120, seconds=5),
+        node(later, start=200, seconds=100),
+        node(f"{later}(0)", start=200, seconds=100),
+        node("rollout", start=210, seconds=5),
+        node("reporting", start=310, seconds=5),
+        node("closing", start=320, seconds=5),
+    ]
+    tasks = tasks_of(SimpleNamespace(run_details=SimpleNamespace(task_details=nodes)))
+    phase = "half" if loop.endswith("half") else "main"
+    assert [(task.name, len(task.states)) for task in tasks] == [
+        ("preparation", 1),
+        (f"rollout-001-{phase}", 2),
+        (f"judging-001-{phase}", 1),
+        (f"judging-001-{phase}-driver", 1),
+        ("training-001-main", 1),
+        ("rollout-012-main", 1),
+        ("reporting", 1),
+        ("closing", 1),
+    ]
+
+
+def test_what_else_is_in_a_loop_keeps_its_name() -> None:
+    for name in ("iteration-item", "iteration-item-driver", "executor", "rollout(0)", ""):
+        assert name_in("shards-1", name) == name
+    assert name_in("for-loop-1", "rollout") == "rollout"

@@ -1,0 +1,30 @@
+"""Calls that may take for ever, such as those of a store that no network leads to, given some seconds and no more."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def within(seconds: float, calls: Sequence[Callable[[], T]]) -> list[T | Exception]:
+    """What the calls return or raise, all at the same time; TimeoutError for one that has not ended in `seconds`.
+
+    Such a one is left to itself, in a thread that does not keep the process from ending.
+    """
+    answers: list[T | Exception] = [TimeoutError(f"no answer in {seconds:g} s") for _ in calls]
+
+    def answer(number: int) -> None:
+        try:
+            answers[number] = calls[number]()
+        except Exception as error:
+            answers[number] = error
+
+    threads = [threading.Thread(target=answer, args=(number,), daemon=True) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return answers.copy()

@@ -1,0 +1,111 @@
+"""Pods that do not start, told while a run is followed: each trouble once, and when it is over."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from ..lines import task_line
+from .planned import Planned
+from .pod_trouble import CANNOT_START, Trouble, ended_by, held_up_by, needs_events
+from .pods import NOT_DONE, Json, Pods, main_state, messages_of, node_of, path_of
+from .reasons import advice_of
+from .tasks import Place, place_of
+
+
+class Told(NamedTuple):
+    """What is told of a node of the graph."""
+
+    line: str
+    in_recipe: bool = False
+    """Whether it is a matter of the recipe, so that this run will not get over it."""
+
+
+class _Found(NamedTuple):
+    """A trouble of a node of the graph: of one of its pods, and how many more have it."""
+
+    trouble: Trouble
+    pod: Json | None
+    pods: int
+
+
+_Key = tuple[str, str]
+"""Node and kind of trouble."""
+
+
+class HeldUp:
+    """What holds up the pods of a run."""
+
+    def __init__(self, pods: Pods, planned: Mapping[str, Planned]) -> None:
+        self._pods, self._planned = pods, planned
+        self._before: dict[_Key, _Found] = {}
+        self._told: set[_Key] = set()
+        self._lost: set[str] = set()
+
+    def look(self) -> list[Told]:
+        """What is new: a trouble that was there the last time already, or that is over."""
+        pods = self._pods.find(NOT_DONE)
+        begun = [pod for pod in pods if pod["status"]["phase"] != "Failed"]
+        found = self._troubles(begun) if begun else self._without_pods()
+        lines = self._lost_pods(pods)
+        for key, now in found.items():
+            if key in self._before and key not in self._told:
+                self._told.add(key)
+                # Of the two reasons that it goes back and forth between, one says more.
+                fuller = max(now, self._before[key], key=lambda found: len(found.trouble.said))
+                lines.append(self._told_of(key[0], fuller))
+        at_work = {node_of(pod) for pod in pods if "running" in main_state(pod)}
+        for key in self._told - found.keys():
+            self._told.remove(key)
+            if key[0] in at_work:
+                lines.append(Told(_line(key[0], "started", "what held it up is over")))
+        self._before = found
+        return lines
+
+    def _troubles(self, pods: list[Json]) -> dict[_Key, _Found]:
+        found: dict[_Key, _Found] = {}
+        asked: set[str] = set()
+        for pod in pods:
+            node, name = node_of(pod), pod["metadata"]["name"]
+            # Shards are alike: the events of one of them will do.
+            events = self._pods.events(name) if node not in asked and needs_events(pod) else []
+            asked.add(node)
+            if trouble := held_up_by(pod, events):
+                key = (node, trouble.kind)
+                first = found.get(key, _Found(trouble, pod, 0))
+                found[key] = first._replace(pods=first.pods + 1)
+        return found
+
+    def _without_pods(self) -> dict[_Key, _Found]:
+        """What keeps Argo from making a pod at all, such as a quota: it says so of the node that waits for one."""
+        said = messages_of(self._pods.workflow(), "Pending")
+        return {
+            (node, "no pod"): _Found(
+                Trouble("no pod", CANNOT_START, " ".join(message.split()), node.endswith("-driver")), None, 1
+            )
+            for node, message in said.items()
+        }
+
+    def _lost_pods(self, pods: list[Json]) -> list[Told]:
+        """Pods that were taken away from their step, such as evicted ones, and that others have followed."""
+        newest = {path_of(pod): pod for pod in pods}
+        lines = []
+        for pod in pods:
+            name = pod["metadata"]["name"]
+            if pod["status"]["phase"] != "Failed" or newest[path_of(pod)] is pod or name in self._lost:
+                continue
+            self._lost.add(name)
+            if trouble := ended_by(pod):
+                lines.append(self._told_of(node_of(pod), _Found(replace(trouble, state="tried again"), pod, 1)))
+        return lines
+
+    def _told_of(self, node: str, found: _Found) -> Told:
+        trouble = found.trouble
+        advice = advice_of(trouble.said, node, found.pod, trouble, self._pods.namespace, self._planned)
+        many = f"{found.pods} pods: " if found.pods > 1 else ""
+        said = f"{many}{trouble.said}{': ' if advice.text else ''}{advice.text}"
+        return Told(_line(node, trouble.state, said), advice.in_recipe)
+
+
+def _line(node: str, state: str, said: str) -> str:
+    place = place_of(node) or Place(node)
+    return task_line(*place[:3], state, f"{'its driver: ' if place.driver else ''}{said}")

@@ -1,0 +1,35 @@
+"""What became of a run, in our words: KFP calls a cancelled run failed, and one that had nothing to do succeeded."""
+
+from typing import Any
+
+from nashflow.components.shared.outcome import Outcome
+
+from .tasks import FINISHED, tasks_of
+
+_CANCELLING = ("CANCELING", "CANCELED")
+
+
+def is_cancelled(run: Any) -> bool:
+    """Whether somebody has stopped the run, or is stopping it."""
+    return any(entry.state in _CANCELLING for entry in run.state_history or ()) or run.state in _CANCELLING
+
+
+def outcome_in_words(run: Any, recorded: Outcome | None) -> str:
+    """One of pending, running, being cancelled, succeeded, failed, cancelled, or skipped with the reason.
+
+    `recorded` is the outcome that the run itself wrote down; None where it is not known.
+    """
+    if run.state not in FINISHED:
+        return "being cancelled" if is_cancelled(run) else (run.state or "unknown").lower()
+    word = recorded.outcome if recorded else ""
+    if is_cancelled(run) or word == "cancelled":
+        return "cancelled"
+    if run.state == "SUCCEEDED" and (word == "skipped" or _did_nothing(run)):
+        return f"skipped: {recorded.reason if recorded and recorded.reason else 'no new prompts'}"
+    return str(run.state.lower())
+
+
+def _did_nothing(run: Any) -> bool:
+    """Whether preparation let nothing follow, by KFP's details of the run, as far as they are there."""
+    steps = {task.step for task in tasks_of(run) if task.state == "SUCCEEDED"}
+    return steps == {"preparation", "closing"}
