@@ -47,6 +47,8 @@ class Controller:
             "status", {"nodes": {}, "phase": "Running", "startedAt": now()}
         )
         self.nodes: dict[str, Node] = self.status["nodes"]
+        self.pace = 1.0
+        """How many times faster than on a cluster the waits between two attempts pass."""
         self.wait: float | None = None
         """Seconds until a retry is due, after `operate`."""
         self._templates = {template["name"]: template for template in workflow["spec"]["templates"]}
@@ -94,8 +96,7 @@ class Controller:
                 continue
             if self.late and pod.phase in ("Pending", "Running"):
                 self.pods.stop(node)
-                pod = self.pods.look(node) or pod
-                if pod.phase in ("Pending", "Running"):
+                if pod.phase == "Pending":
                     self._mark(node, "Failed", DEADLINE)
                     continue
             self._assess(node, pod)
@@ -170,7 +171,9 @@ class Controller:
             self._mark(node, last["phase"], f"retry exceeded workflow deadline {begun}")
             return False
         defaults = self.workflow["spec"]["templateDefaults"]["retryStrategy"]
-        decision = retries.decide({**defaults, **processed.get("retryStrategy", {})}, attempts, datetime.now(UTC))
+        decision = retries.decide(
+            {**defaults, **processed.get("retryStrategy", {})}, attempts, datetime.now(UTC), self.pace
+        )
         if not decision.again:
             if "outputs" in last:
                 node["outputs"] = last["outputs"]
@@ -199,6 +202,10 @@ class Controller:
         return made
 
     def _pod(self, node: Node, processed: dict[str, Any], number: int) -> None:
+        if self.late:
+            # It would be ended before it runs, those of exit hooks too.
+            self._mark(node, "Failed", DEADLINE)
+            return
         values = {
             **self._values,
             "retries": str(number),
@@ -209,7 +216,7 @@ class Controller:
         # What came in through an input is looked through again.
         values |= {f"inputs.parameters.{parameter['name']}": parameter["value"] for parameter in inputs}
         self.pods.start(node, substitute(processed, values))
-        if (pod := self.pods.look(node)) is not None and not self.late:
+        if (pod := self.pods.look(node)) is not None:
             self._assess(node, pod)
 
     def _process(self, name: str, template: str, arguments: dict[str, str]) -> dict[str, Any]:

@@ -16,17 +16,20 @@ class Decision(NamedTuple):
     """Why there is none."""
 
 
-def decide(strategy: dict[str, Any], attempts: list[Node], moment: datetime) -> Decision:
+def decide(strategy: dict[str, Any], attempts: list[Node], moment: datetime, pace: float) -> Decision:
     """Another attempt after the last one, which did not succeed: by the policy, the limit and the backoff.
 
-    The backoff's maximum bounds all attempts together, from the start of the first one.
+    The backoff's maximum bounds all attempts together, from the start of the first one. It is waited for before the
+    policy is looked at. Times pass at `pace`.
     """
     last = attempts[-1]
     if backoff := strategy.get("backoff"):
         finished = _time(last["finishedAt"])
-        wait = timedelta(seconds=int(backoff["duration"]) * max(int(backoff["factor"]), 1) ** (len(attempts) - 1))
+        wait = (
+            timedelta(seconds=int(backoff["duration"]) * max(int(backoff["factor"]), 1) ** (len(attempts) - 1)) / pace
+        )
         if longest := int(backoff["maxDuration"]):
-            deadline = _time(attempts[0]["startedAt"]) + timedelta(seconds=longest)
+            deadline = _time(attempts[0]["startedAt"]) + timedelta(seconds=longest) / pace
             if moment > deadline:
                 return Decision(False, message="Max duration limit exceeded")
             if finished + wait > deadline:

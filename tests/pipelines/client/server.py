@@ -123,7 +123,7 @@ class KfpServer:
 
     def start(self) -> None:
         """Open the port, the same as before."""
-        handler = type("Handler", (_Handler,), {"kfp": self})
+        handler = type("Handler", (self.handler(),), {"kfp": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.port = self._http.server_port
         if self._certificate:
@@ -131,6 +131,10 @@ class KfpServer:
             context.load_cert_chain(self._certificate)
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def handler(self) -> type["Handler"]:
+        """What takes its requests."""
+        return Handler
 
     def stop(self) -> None:
         """Close the port."""
@@ -415,7 +419,9 @@ def _passes(item: Any, query: dict[str, str]) -> bool:
     return True
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Requests, with what shall go wrong with them."""
+
     kfp: KfpServer
 
     def do_GET(self) -> None:

@@ -1,0 +1,67 @@
+"""A Kubeflow on loopback ports that runs what is submitted to it, with SeaweedFS as its object store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+
+from ..fixtures.seaweedfs import SeaweedFS
+from .metadata import Metadata
+from .pods.cluster import Cluster
+from .pods.kubelet import Kubelet
+from .pods.objects import Objects
+from .server.api import KubeflowServer
+from .server.users import Users
+
+BUCKET = "mlpipeline"
+
+
+@dataclass
+class Kubeflow:
+    """The parts of a running one."""
+
+    server: KubeflowServer
+    cluster: Cluster
+    kubelet: Kubelet
+    metadata: Metadata
+
+    def kubeconfig(self, file: Path, context: str = "here") -> Path:
+        """Write a kubeconfig whose only context leads here."""
+        named = {"cluster": context, "user": "me", "namespace": self.server.namespace}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": context,
+            "contexts": [{"name": context, "context": named}],
+            "clusters": [{"name": context, "cluster": {"server": self.server.url}}],
+            "users": [{"name": "me", "user": {"token": "a-token"}}],
+        }
+        file.write_text(yaml.safe_dump(config))
+        return file
+
+
+@contextmanager
+def kubeflow(
+    folder: Path, store: SeaweedFS, namespace: str = "kubeflow", users: Users | None = None
+) -> Iterator[Kubeflow]:
+    """Start one, with files of its pods below `folder`."""
+    client = _client(store)
+    if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        store.create_bucket(BUCKET)
+    cluster, metadata = Cluster(), Metadata()
+    kubelet = Kubelet(cluster, Objects(client, BUCKET), metadata, folder)
+    server = KubeflowServer(kubelet, namespace, users)
+    try:
+        yield Kubeflow(server, cluster, kubelet, metadata)
+    finally:
+        server.close()
+        kubelet.close()
+
+
+def _client(store: SeaweedFS) -> Any:
+    keys = {"aws_access_key_id": store.key, "aws_secret_access_key": store.secret, "region_name": "us-east-1"}
+    return boto3.session.Session(**keys).client("s3", endpoint_url=store.url)  # type: ignore[call-overload]
