@@ -1,4 +1,4 @@
-"""The pods of workflows: what Argo asks for becomes a driver's work in a thread, or a launcher's with a real process."""
+"""The pods of workflows: what Argo asks for becomes a driver in a thread, or a launcher with a real process."""
 
 import json
 import os
