@@ -10,6 +10,7 @@ import boto3
 import yaml
 
 from ..fixtures.seaweedfs import SeaweedFS
+from .argo.controller import pod_name
 from .metadata import Metadata
 from .pods.cluster import Cluster
 from .pods.kubelet import Kubelet
@@ -28,6 +29,32 @@ class Kubeflow:
     cluster: Cluster
     kubelet: Kubelet
     metadata: Metadata
+
+    def submit(self, spec: dict[str, Any], platform: dict[str, Any] | None, parameters: dict[str, Any]) -> Any:
+        """Upload a pipeline and run it; the run as it begins."""
+        server, name = self.server, f"toy-{len(self.server.versions)}"
+        experiment = server.post("experiments", {"display_name": name, "namespace": server.namespace})
+        pipeline = server.post("pipelines", {"display_name": name, "namespace": server.namespace})
+        version = server.add_version(pipeline.pipeline_id, name, spec, platform)
+        reference = {"pipeline_id": pipeline.pipeline_id, "pipeline_version_id": version.pipeline_version_id}
+        run = {"display_name": name, "experiment_id": experiment.experiment_id, "pipeline_version_reference": reference}
+        return server.post("runs", {**run, "runtime_config": {"parameters": parameters}})
+
+    def ended(self, run: Any) -> Any:
+        """A run, once it has ended."""
+        self.server.workflows[run.run_id].thread.join()
+        return self.server.runs[run.run_id]
+
+    def nodes(self, run: Any) -> dict[str, dict[str, Any]]:
+        """The nodes of a run's workflow, by their names without the workflow's."""
+        workflow = self.server.workflows[run.run_id]
+        nodes = workflow.manifest["status"]["nodes"].values()
+        return {node["name"].removeprefix(workflow.name): node for node in nodes}
+
+    def log(self, run: Any, node: str) -> str:
+        """What the pod of a node has written."""
+        pod = self.kubelet.runtime.pods[pod_name(self.server.workflows[run.run_id].name, self.nodes(run)[node])]
+        return b"".join(pod.log.read(False, False, None)).decode()
 
     def kubeconfig(self, file: Path, context: str = "here") -> Path:
         """Write a kubeconfig whose only context leads here."""

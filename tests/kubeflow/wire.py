@@ -24,13 +24,33 @@ def stable(value: Any) -> str:
 
 def message(value: Any, model: type[Message]) -> str:
     """protojson of a message given as a dict: fields in their order, maps by sorted keys, a space after each comma."""
-    parsed = json_format.ParseDict(_sorted(value), model())
-    return json.dumps(_numbers(json_format.MessageToDict(parsed)), ensure_ascii=False, separators=(", ", ":"))
+    parsed = json_format.ParseDict(value, model())
+    return json.dumps(_numbers(_ordered(parsed)), ensure_ascii=False, separators=(", ", ":"))
 
 
 def normal(value: Any, model: type[Message]) -> Any:
     """A message as a dict without what has its default."""
     return json_format.MessageToDict(json_format.ParseDict(value, model()))
+
+
+def _ordered(parsed: Message) -> Any:
+    """A message as a dict in the order of its fields."""
+    if parsed.DESCRIPTOR.file.name.startswith("google/protobuf/"):
+        return _sorted(json_format.MessageToDict(parsed))
+    plain = json_format.MessageToDict(parsed)
+    made = {}
+    for field, value in parsed.ListFields():
+        name = field.json_name
+        if field.message_type is None:
+            made[name] = plain[name]
+        elif field.message_type.GetOptions().map_entry:
+            inner = field.message_type.fields_by_name["value"].message_type
+            made[name] = {key: _ordered(value[key]) if inner else value[key] for key in sorted(value)}
+        elif field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED:
+            made[name] = [_ordered(item) for item in value]
+        else:
+            made[name] = _ordered(value)
+    return made
 
 
 def _sorted(value: Any) -> Any:

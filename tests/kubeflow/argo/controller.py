@@ -2,6 +2,7 @@
 
 import copy
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -10,6 +11,9 @@ from .nodes import BAD, FULFILLED, Node, node_id, now
 from .template import TemplateError, process, substitute
 
 DEADLINE = "Step exceeded its deadline"
+_PENDING_SECONDS = 1.0
+"""How long a pod of an exit hook may be pending after the deadline: until the controller looks again."""
+_DELETED = "pod deleted"
 _OMITTED = "omitted: depends condition not met"
 
 
@@ -52,6 +56,7 @@ class Controller:
         self.wait: float | None = None
         """Seconds until a retry is due, after `operate`."""
         self._templates = {template["name"]: template for template in workflow["spec"]["templates"]}
+        self._started: dict[str, float] = {}
         self._processed: dict[str, dict[str, Any]] = {}
         self._values = _values(workflow)
 
@@ -91,18 +96,27 @@ class Controller:
             pod = self.pods.look(node)
             if pod is None:
                 if node["phase"] == "Running":
-                    # As if it had never been: the next step of the controller makes it again, under its name.
-                    node["phase"] = "Pending"
+                    # An error whose result has not come in is no end: the pod is made again, under its name.
+                    node |= {"phase": "Pending", "message": _DELETED}
                 continue
-            if self.late and pod.phase in ("Pending", "Running"):
-                self.pods.stop(node)
-                if pod.phase == "Pending":
-                    self._mark(node, "Failed", DEADLINE)
-                    continue
+            if self.late and self._ends_with_deadline(node, pod):
+                continue
             self._assess(node, pod)
 
+    def _ends_with_deadline(self, node: Node, pod: Pod) -> bool:
+        """Whether a pod that has no more time is no more looked at. Exit hooks have it, unless they do not start."""
+        hooked = ".onExit" in node["name"]
+        if pod.phase == "Pending" and (not hooked or time.monotonic() > self._started[node["id"]] + _PENDING_SECONDS):
+            self.pods.stop(node)
+            self._mark(node, "Failed", DEADLINE)
+            return True
+        if pod.phase == "Running" and not hooked:
+            self.pods.stop(node)
+        return False
+
     def _assess(self, node: Node, pod: Pod) -> None:
-        node.pop("message", None)
+        if node.get("message") != _DELETED:
+            node.pop("message", None)
         if pod.phase in ("Pending", "Running"):
             node["phase"] = pod.phase
             if pod.message:
@@ -161,9 +175,9 @@ class Controller:
     def _after(self, node: Node, attempts: list[Node], processed: dict[str, Any]) -> bool:
         """Whether another attempt is due; otherwise the node has ended, or waits."""
         last = attempts[-1]
+        if "outputs" in last:
+            node["outputs"] = last["outputs"]
         if last["phase"] not in BAD:
-            if "outputs" in last:
-                node["outputs"] = last["outputs"]
             self._mark(node, "Succeeded", "")
             return False
         if self.late:
@@ -175,8 +189,6 @@ class Controller:
             {**defaults, **processed.get("retryStrategy", {})}, attempts, datetime.now(UTC), self.pace
         )
         if not decision.again:
-            if "outputs" in last:
-                node["outputs"] = last["outputs"]
             self._mark(node, last["phase"], decision.message)
             return False
         if decision.wait:
@@ -202,10 +214,10 @@ class Controller:
         return made
 
     def _pod(self, node: Node, processed: dict[str, Any], number: int) -> None:
-        if self.late:
-            # It would be ended before it runs, those of exit hooks too.
+        if self.late and ".onExit" not in node["name"]:
             self._mark(node, "Failed", DEADLINE)
             return
+        self._started.setdefault(node["id"], time.monotonic())
         values = {
             **self._values,
             "retries": str(number),

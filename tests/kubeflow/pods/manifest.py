@@ -29,6 +29,8 @@ def manifest(workflow: dict[str, Any], node: Node, template: dict[str, Any]) -> 
         "workflows.argoproj.io/completed": "false",
         "workflows.argoproj.io/workflow": metadata["name"],
     }
+    if ".onExit" in node["name"]:
+        labels["workflows.argoproj.io/on-exit"] = "true"
     annotations = {
         "kubectl.kubernetes.io/default-container": "main",
         **template["metadata"]["annotations"],

@@ -1,5 +1,6 @@
 """The API server of Kubeflow Pipelines over a cluster that runs what is submitted."""
 
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -68,6 +69,10 @@ class KubeflowServer(KfpServer):
             service_account=job.service_account,
         )
         return self._create_run(run, self._namespaces.get(job.recurring_run_id, self.namespace))
+
+    def post(self, what: str, body: dict[str, Any]) -> Any:
+        """What the server answers to a POST."""
+        return self.answer("POST", f"/apis/v2beta1/{what}", {}, json.dumps(body).encode(), "application/json")
 
     # --- answers -----------------------------------------------------------------------------------------------------
 

@@ -237,7 +237,10 @@ class KfpServer:
         message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
         (part,) = message.get_payload()  # type: ignore[misc]
         spec, *platform = yaml.load_all(part.get_payload(decode=True), yaml.CSafeLoader)  # type: ignore[union-attr]
-        name, pipeline = query["name"], query["pipelineid"]
+        return self.add_version(query["pipelineid"], query["name"], spec, platform[0] if platform else None)
+
+    def add_version(self, pipeline: str, name: str, spec: dict[str, Any], platform: dict[str, Any] | None) -> Any:
+        """Put a version of a pipeline, unless there is one of this name."""
         if any(v.pipeline_id == pipeline and v.display_name == name for v in self.versions.values()):
             failed = "Failed to create a pipeline version"
             raise Refused(409, failed, {"error_message": failed, "error_details": failed})
@@ -247,7 +250,7 @@ class KfpServer:
             name=name,
             display_name=name,
             created_at=self.now(),
-            pipeline_spec={"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec,
+            pipeline_spec={"pipeline_spec": spec, "platform_spec": platform} if platform else spec,
         )
         self.versions[new.pipeline_version_id] = new
         return new
