@@ -29,6 +29,8 @@ class Kubeflow:
     cluster: Cluster
     kubelet: Kubelet
     metadata: Metadata
+    objects: Objects
+    folder: Path
 
     def submit(self, spec: dict[str, Any], platform: dict[str, Any] | None, parameters: dict[str, Any]) -> Any:
         """Upload a pipeline and run it; the run as it begins."""
@@ -56,6 +58,14 @@ class Kubeflow:
         pod = self.kubelet.runtime.pods[pod_name(self.server.workflows[run.run_id].name, self.nodes(run)[node])]
         return b"".join(pod.log.read(False, False, None)).decode()
 
+    def keys(self, run: Any) -> list[str]:
+        """The objects below a run's own folder in the pipeline root."""
+        return [key for key in self.objects.names() if run.run_id in key]
+
+    def stored(self, key: str) -> bytes:
+        """An object of KFP's bucket."""
+        return self.objects.read(key)
+
     def kubeconfig(self, file: Path, context: str = "here") -> Path:
         """Write a kubeconfig whose only context leads here."""
         named = {"cluster": context, "user": "me", "namespace": self.server.namespace}
@@ -80,10 +90,11 @@ def kubeflow(
     if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
         store.create_bucket(BUCKET)
     cluster, metadata = Cluster(), Metadata()
-    kubelet = Kubelet(cluster, Objects(client, BUCKET), metadata, folder)
+    objects = Objects(client, BUCKET)
+    kubelet = Kubelet(cluster, objects, metadata, folder)
     server = KubeflowServer(kubelet, namespace, users)
     try:
-        yield Kubeflow(server, cluster, kubelet, metadata)
+        yield Kubeflow(server, cluster, kubelet, metadata, objects, folder)
     finally:
         server.close()
         kubelet.close()

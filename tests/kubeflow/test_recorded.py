@@ -178,7 +178,8 @@ def _running(cluster: Kubeflow, run: Any, node: str) -> str:
     """The name of a node's pod, once its step has begun."""
     while True:
         for pod in list(cluster.kubelet.runtime.pods.values()):
-            if re.search(rf"\.{node}$", pod.node) and pod.phase == "Running" and '"step"' in pod.log.last:
+            known = {seen["name"]: seen["phase"] for seen in list(cluster.nodes(run).values())}
+            if re.search(rf"\.{node}$", pod.node) and known.get(pod.node) == "Running" and '"step"' in pod.log.last:
                 return pod.name
         time.sleep(0.02)
 

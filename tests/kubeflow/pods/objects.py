@@ -11,15 +11,22 @@ class Objects:
         self._client = client
         self.bucket = bucket
 
+    def names(self, prefix: str = "") -> list[str]:
+        """The names of the objects that begin so."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+    def read(self, key: str) -> bytes:
+        """One object."""
+        return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()  # type: ignore[no-any-return]
+
     def download(self, key: str, target: Path) -> None:
         """What lies under a key, an object or a folder.
 
         Raises:
             FileNotFoundError: nothing does.
         """
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=key)
-        names = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        found = [name for name in names if name == key or name.startswith(f"{key}/")]
+        found = [name for name in self.names(key) if name == key or name.startswith(f"{key}/")]
         if not found:
             raise FileNotFoundError(key)
         for name in found:

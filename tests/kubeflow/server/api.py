@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import kfp_server_api as api
 
 from ...pipelines.client.server import NEVER, Handler, KfpServer, Refused, parsed
+from ..argo.packing import LIMIT
 from ..compiler.workflow import Job, compiled
 from ..pods.kubelet import Kubelet
 from .details import STATES, Details
@@ -28,6 +29,8 @@ class KubeflowServer(KfpServer):
     def __init__(self, kubelet: Kubelet, namespace: str, users: Users | None = None) -> None:
         self.kubelet, self.namespace, self.users = kubelet, namespace, users
         self.workflows: dict[str, Workflow] = {}
+        self.workflow_limit = LIMIT
+        """Bytes from which on Argo compresses a workflow, and cannot store it."""
         self._details: dict[str, Details] = {}
         self._namespaces: dict[str, str] = {}
         self._kubernetes_api = Kubernetes(kubelet, self._stored)
@@ -104,6 +107,7 @@ class KubeflowServer(KfpServer):
             raise Refused(
                 500, f"Failed to create a run: InternalServerError: Failed to create a workflow: {error}"
             ) from error
+        workflow.limit = self.workflow_limit
         new.state = "PENDING"
         new.state_history = [api.V2beta1RuntimeStatus(state="PENDING", update_time=new.created_at)]
         self.runs[new.run_id], self.workflows[new.run_id] = new, workflow
