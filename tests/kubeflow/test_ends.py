@@ -55,7 +55,7 @@ def test_details_stop_when_nodes_are_compressed(cluster: Kubeflow) -> None:
 
 def test_a_workflow_that_is_too_large_ends_in_the_middle(cluster: Kubeflow) -> None:
     spec = _chain()
-    cluster.server.workflow_limit = _specification(spec) + 8_000
+    cluster.server.workflow_limit = _specification(spec) + 3_500
     run = cluster.ended(cluster.submit(spec, None, {}))
     assert run.state == "FAILED"
     stored = cluster.server.workflows[run.run_id].stored()
