@@ -86,11 +86,10 @@ def kubeflow(
     folder: Path, store: SeaweedFS, namespace: str = "kubeflow", users: Users | None = None
 ) -> Iterator[Kubeflow]:
     """Start one, with files of its pods below `folder`."""
-    client = _client(store)
-    if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+    objects = Objects(client(store), BUCKET)
+    if BUCKET not in {bucket["Name"] for bucket in client(store).list_buckets()["Buckets"]}:
         store.create_bucket(BUCKET)
     cluster, metadata = Cluster(), Metadata()
-    objects = Objects(client, BUCKET)
     kubelet = Kubelet(cluster, objects, metadata, folder)
     server = KubeflowServer(kubelet, namespace, users)
     try:
@@ -100,6 +99,7 @@ def kubeflow(
         kubelet.close()
 
 
-def _client(store: SeaweedFS) -> Any:
+def client(store: SeaweedFS) -> Any:
+    """boto3's client of an object store."""
     keys = {"aws_access_key_id": store.key, "aws_secret_access_key": store.secret, "region_name": "us-east-1"}
     return boto3.session.Session(**keys).client("s3", endpoint_url=store.url)  # type: ignore[call-overload]
