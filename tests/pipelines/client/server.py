@@ -122,7 +122,7 @@ class KfpServer:
 
     def start(self) -> None:
         """Open the port, the same as before."""
-        handler = type("Handler", (_Handler,), {"kfp": self})
+        handler = type("Handler", (self.handler(),), {"kfp": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.port = self._http.server_port
         if self._certificate:
@@ -130,6 +130,10 @@ class KfpServer:
             context.load_cert_chain(self._certificate)
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def handler(self) -> type["Handler"]:
+        """What takes its requests."""
+        return Handler
 
     def stop(self) -> None:
         """Close the port."""
@@ -248,7 +252,10 @@ class KfpServer:
         message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
         (part,) = message.get_payload()  # type: ignore[misc]
         spec, *platform = yaml.load_all(part.get_payload(decode=True), yaml.CSafeLoader)  # type: ignore[union-attr]
-        name, pipeline = query["name"], query["pipelineid"]
+        return self.add_version(query["pipelineid"], query["name"], spec, platform[0] if platform else None)
+
+    def add_version(self, pipeline: str, name: str, spec: dict[str, Any], platform: dict[str, Any] | None) -> Any:
+        """Put a version of a pipeline, unless there is one of this name."""
         if any(v.pipeline_id == pipeline and v.display_name == name for v in self.versions.values()):
             failed = "Failed to create a pipeline version"
             raise Refused(409, failed, {"error_message": failed, "error_details": failed})
@@ -258,7 +265,7 @@ class KfpServer:
             name=name,
             display_name=name,
             created_at=self.now(),
-            pipeline_spec={"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec,
+            pipeline_spec={"pipeline_spec": spec, "platform_spec": platform} if platform else spec,
         )
         self.versions[new.pipeline_version_id] = new
         return new
@@ -405,7 +412,9 @@ def _passes(item: Any, query: dict[str, str]) -> bool:
     return True
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Requests, with what shall go wrong with them."""
+
     kfp: KfpServer
 
     def do_GET(self) -> None:

@@ -1,0 +1,157 @@
+"""A place to run recipes: a Kubeflow, its object store, an MLflow server, and `nashflow` commands that reach them."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..fixtures.cli import COMMAND, wait_for
+from ..fixtures.seaweedfs import SeaweedFS
+from ..fixtures.tracking import free_port
+from .cluster import Kubeflow, client, kubeflow
+from .pods.objects import Objects
+
+BUCKET = "nashflow"
+_CLUSTER = {
+    "run_root": f"s3://{BUCKET}/runs/{{job}}",
+    "secrets": [{"name": "nashflow-s3", "keys": {key: key for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}}],
+    "config_maps": [
+        {
+            "name": "nashflow-env",
+            "keys": {key: key for key in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "MLFLOW_TRACKING_URI")},
+        }
+    ],
+}
+
+
+@dataclass
+class Site:
+    """What is there."""
+
+    kubeflow: Kubeflow
+    store: SeaweedFS
+    tracking: str
+    """The MLflow server's URL."""
+    folder: Path
+
+    def recipe(self, name: str) -> Path:
+        """The quickstart under a name of its own, with what this cluster asks of it."""
+        file = self.folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump({"extends": "quickstart", "run": {"name": name}, "cluster": _CLUSTER}))
+        return file
+
+    def nashflow(
+        self, *arguments: Any, sets: tuple[str, ...] = (), check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """The command as a user calls it, to its end; by default it has to exit with 0."""
+        chosen = [part for item in sets for part in ("--set", item)]
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments), *chosen], env=self.environment, capture_output=True, text=True
+        )
+        assert not check or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}\n{self.told()}"
+        return done
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """A user's: where the API server, Kubernetes and the store are; nothing of this machine's."""
+        dropped = ("AWS", "MLFLOW", "KF", "NASHFLOW_JOURNAL")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
+        return {
+            **kept,
+            **self.store.environment,
+            "KF_PIPELINES_ENDPOINT": self.kubeflow.server.url,
+            "KUBECONFIG": str(self.folder / "kubeconfig"),
+            "NO_PROXY": "127.0.0.1",
+            "COLUMNS": "200",
+        }
+
+    def run(self, text: str) -> Any:
+        """The run that a command's output names."""
+        return next(run for run in self.kubeflow.server.runs.values() if run.run_id in text)
+
+    def read(self, run: Any, file: str) -> Any:
+        """A JSON file below a run's root."""
+        return json.loads(self._objects.read(f"{self._root(run)}/{file}"))
+
+    def digests(self, run: Any) -> list[str]:
+        """Of the run's policies, by iteration."""
+        return [policy["digest"] for policy in self.read(run, "report/summary.json")["policies"]]
+
+    def _root(self, run: Any) -> str:
+        """Where in the bucket a run's root is."""
+        root = run.runtime_config.parameters["run_root"].replace("{job}", run.run_id)
+        return root.removeprefix(f"s3://{BUCKET}/")  # type: ignore[no-any-return]
+
+    @property
+    def _objects(self) -> Objects:
+        return Objects(client(self.store), BUCKET)
+
+    def step(self, run: Any, name: str) -> str:
+        """The name of a step's pod, once it runs."""
+
+        def running() -> str:
+            for pod in list(self.kubeflow.kubelet.runtime.pods.values()):
+                mine = pod.manifest["metadata"]["labels"]["pipeline/runid"] == run.run_id
+                if mine and pod.phase == "Running" and f".{name}" in pod.node and ".executor" in pod.node:
+                    return pod.name
+            return ""
+
+        return wait_for(running, 300)  # type: ignore[no-any-return]
+
+    def told(self) -> str:
+        """The last lines of all pods that failed."""
+        failed = [pod for pod in self.kubeflow.kubelet.runtime.pods.values() if pod.phase == "Failed"]
+        logs = (b"".join(pod.log.read(False, False, None)).decode()[-2000:] for pod in failed)
+        return "\n".join(f"== {pod.node}\n{log}" for pod, log in zip(failed, logs, strict=True))
+
+
+@contextmanager
+def site(folder: Path, store: SeaweedFS, tables: Path) -> Iterator[Site]:
+    """Make one; `tables` is an empty database of MLflow's."""
+    with kubeflow(folder, store) as running, _mlflow(folder, tables) as tracking:
+        store.create_bucket(BUCKET)
+        running.cluster.room["cpu"] = "4"
+        running.cluster.secrets["nashflow-s3"] = {
+            "AWS_ACCESS_KEY_ID": store.key,
+            "AWS_SECRET_ACCESS_KEY": store.secret,
+        }
+        running.cluster.config_maps["nashflow-env"] = {
+            "AWS_ENDPOINT_URL": store.url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "MLFLOW_TRACKING_URI": tracking,
+        }
+        running.kubeconfig(folder / "kubeconfig")
+        yield Site(running, store, tracking, folder)
+
+
+@contextmanager
+def _mlflow(folder: Path, tables: Path) -> Iterator[str]:
+    database = folder / "mlflow.db"
+    database.write_bytes(tables.read_bytes())
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "mlflow.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(lambda: _answers(f"{url}/health"), 120)
+        yield url
+    finally:
+        os.killpg(server.pid, 9)
+        server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,86 @@
+"""Runs of the quickstart on a Kubeflow, through the commands that a user has (make cluster-test)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..fixtures.cli import SMALL, call, wait_for, weights
+from ..fixtures.seaweedfs import SeaweedFS
+from .pods.sandbox import missing
+from .site import Site, site
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+TINY = (*SMALL, "run.iterations=1", "training.epochs=2")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, seaweedfs_server: SeaweedFS, empty_mlflow: Path) -> Iterator[Site]:
+    if why := missing():
+        pytest.skip(f"pods need mount namespaces of their own: {why}")
+    with site(tmp_path_factory.mktemp("site"), seaweedfs_server, empty_mlflow) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def digests(place: Site) -> list[str]:
+    """Of the policies that the tiny recipe makes on this machine."""
+    root = place.folder / "here"
+    call("run", str(place.recipe("tiny")), "--run-root", str(root), sets=TINY)
+    return weights(root)
+
+
+def test_the_quickstart(place: Site) -> None:
+    submitted = place.nashflow("submit", place.recipe("quickstart"), "--wait")
+    print(submitted.stdout)
+    run = place.run(submitted.stdout)
+    assert run.state == "SUCCEEDED"
+    assert place.read(run, "report/outcome.json")["outcome"] == "succeeded"
+    assert len(place.digests(run)) == 4
+    assert _tracked(place, run) == {"FINISHED"}
+    listed = place.nashflow("runs").stdout
+    assert run.display_name in listed
+    assert "succeeded" in listed
+    logs = place.nashflow("logs", run.run_id, "--step", "training", "--kube-context", "here").stdout
+    assert logs.count('"step": "training"') == 3
+
+
+def test_a_schedule_fires_three_times(place: Site) -> None:
+    place.nashflow("schedule", place.recipe("nightly"), "--cron", "0 0 3 * * *", sets=TINY)
+    for number in range(1, 4):
+        run = place.kubeflow.ended(place.kubeflow.server.fire("nightly"))
+        assert run.state == "SUCCEEDED", place.told()
+        assert place.read(run, "report/outcome.json")["outcome"] == "succeeded", number
+        assert len(place.digests(run)) == 2
+    assert place.nashflow("runs").stdout.count("nightly") >= 3
+
+
+def test_a_run_is_cancelled_and_retried(place: Site, digests: list[str]) -> None:
+    run = place.run(place.nashflow("submit", place.recipe("tiny"), "--name", "stopped", sets=TINY).stdout)
+    place.step(run, "training-001-main")
+    place.nashflow("cancel", run.run_id)
+    waited = place.nashflow("wait", run.run_id, check=False)
+    assert waited.returncode == 1
+    assert "cancelled" in place.nashflow("runs").stdout
+    retried = place.nashflow("retry", run.run_id, "--wait")
+    again = place.run(retried.stdout.replace(run.run_id, ""))
+    assert again.state == "SUCCEEDED"
+    assert place.digests(again) == digests
+
+
+def test_a_pod_is_lost(place: Site, digests: list[str]) -> None:
+    run = place.run(place.nashflow("submit", place.recipe("tiny"), "--name", "lost", sets=TINY).stdout)
+    place.kubeflow.kubelet.delete(place.step(run, "training-001-main"))
+    place.nashflow("wait", run.run_id)
+    assert place.digests(run) == digests
+
+
+def _tracked(place: Site, run: Any) -> set[str]:
+    """The states of a run's own run in MLflow and of those below it."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(place.tracking)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    wait_for(lambda: client.search_runs(experiments))
+    return {known.info.status for known in client.search_runs(experiments, max_results=1000)}

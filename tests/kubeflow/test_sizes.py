@@ -1,0 +1,106 @@
+"""The compiler, the drivers and the controller, held against workflows that real ones made."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from .argo.packing import pack
+from .argo.progress import add_up
+from .compiler.workflow import Job, compiled
+from .measure import succeed
+from .recorded import needs_recordings, pipeline, read
+
+pytestmark = needs_recordings
+
+
+@pytest.fixture(scope="module")
+def workflow() -> dict[str, Any]:
+    """Of three iterations; its nodes were compressed."""
+    return read("workflow-compressed.json.gz")  # type: ignore[no-any-return]
+
+
+def test_a_pipeline_compiles_to_the_same_specification(workflow: dict[str, Any]) -> None:
+    spec, platform, parameters = pipeline(workflow)
+    metadata = workflow["metadata"]
+    run_id, name = metadata["labels"]["pipeline/runid"], metadata["annotations"]["pipelines.kubeflow.org/run_name"]
+    job = Job(run_id, name, parameters, workflow["spec"]["serviceAccountName"])
+    made = compiled(spec, platform, job)["spec"]
+    theirs = copy.deepcopy(workflow["spec"])
+    for specification in (made, theirs):
+        specification["templates"].sort(key=lambda template: template["name"])
+        # Arguments are named by hashes of how Go prints a container.
+        specification["arguments"] = sorted(item["value"] for item in specification["arguments"]["parameters"])
+    assert made["arguments"] == theirs["arguments"]
+    assert [_without_hashes(template) for template in made.pop("templates")] == [
+        _without_hashes(template) for template in theirs.pop("templates")
+    ]
+    assert made == theirs
+
+
+def test_a_success_has_the_same_nodes(workflow: dict[str, Any]) -> None:
+    nodes = _succeeded(workflow)["status"]["nodes"]
+    theirs = workflow["status"]["nodes"]
+    assert {key: _shape(node) for key, node in nodes.items()} == {key: _shape(node) for key, node in theirs.items()}
+
+
+def test_nodes_are_written_in_the_same_bytes(workflow: dict[str, Any]) -> None:
+    whole = copy.deepcopy(workflow)
+    packed = pack(whole)
+    assert packed.nodes == 1_291_028
+    assert packed.compressed == pytest.approx(len(workflow["status"]["compressedNodes"]), rel=0.01)
+
+
+def test_a_success_takes_the_same_bytes(workflow: dict[str, Any]) -> None:
+    ours, theirs = pack(_succeeded(workflow)), pack(workflow)
+    assert ours.specification == theirs.specification
+    assert ours.nodes == pytest.approx(theirs.nodes, rel=0.01)
+    assert ours.compressed == pytest.approx(len(workflow["status"]["compressedNodes"]), rel=0.03)
+
+
+def test_progress_counts_the_same_pods(workflow: dict[str, Any]) -> None:
+    nodes = copy.deepcopy(workflow["status"]["nodes"])
+    add_up(nodes)
+    for key, node in workflow["status"]["nodes"].items():
+        assert nodes[key].get("progress") == node.get("progress"), node["name"]
+
+
+def _succeeded(workflow: dict[str, Any]) -> dict[str, Any]:
+    ours = copy.deepcopy({key: value for key, value in workflow.items() if key != "status"})
+    assert succeed(ours) == 19
+    return ours
+
+
+def _shape(node: dict[str, Any]) -> Any:
+    """What of a node does not depend on when and with what it ran."""
+    fixed = (
+        "name",
+        "displayName",
+        "type",
+        "templateName",
+        "templateScope",
+        "phase",
+        "boundaryID",
+        "nodeFlag",
+        "progress",
+    )
+    parameters = node.get("inputs", {}).get("parameters", ())
+    outputs = node.get("outputs", {})
+    return (
+        {key: node.get(key) for key in fixed},
+        [parameter["name"] for parameter in parameters],
+        [parameter["name"] for parameter in outputs.get("parameters", ())],
+        sorted(outputs),
+        set(node.get("children", ())),
+        set(node.get("outboundNodes", ())),
+    )
+
+
+def _without_hashes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_hashes(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_hashes(item) for item in value]
+    if isinstance(value, str) and value.startswith("{{workflow.parameters."):
+        return value.split("-")[0]
+    return value
