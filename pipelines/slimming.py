@@ -20,15 +20,12 @@ _NAMES = {
     "constant": "pvcNameParameter",
 }
 """Names, and parameters that hold the same once more."""
-_PLACE = ("iteration", "phase")
-"""Parameters by which loops differ that do the same."""
 
 
 def slim(package: Path) -> None:
     """Rewrite a compiled pipeline in place: the same tasks with less text, and with names that a person would give.
 
-    - One component for all tasks whose interface, container and placement are the same; one for all loops that do the
-      same in different iterations and phases.
+    - One component for all tasks whose interface, container and placement are the same.
     - Written into the container, and not passed to each task, what all tasks of a component are given alike.
     - No input `base_image`, which KFP's compiler adds, as an unresolved placeholder, where an image is a parameter.
     - Nothing that says again, for older backends, what stands beside it; no parameter that no task reads.
@@ -38,14 +35,27 @@ def slim(package: Path) -> None:
     placed = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     _drop_what_repeats(ir, placed)
     _merge(ir, placed)
-    _share_loops(ir)
+    _tidy_loops(ir)
     _fold_constants(ir)
     _rename_groups(ir)
     _drop_unread(ir["root"], [])
     for value in _objects(ir["components"]):
         value.pop("schemaVersion", None)  # 0.0.1 of all artifacts' types; nothing reads it
-    text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True)
-    package.write_text(text.replace("pipelinechannel--", ""))
+    documents[0] = _without_prefix(ir)
+    package.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True))
+
+
+def _without_prefix(value: Any) -> Any:
+    """The IR without KFP's prefix of inputs from around; constants, which hold the user's texts, stay as they are."""
+    if isinstance(value, dict):
+        return {_bare(key): inner if key == "constant" else _without_prefix(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_prefix(inner) for inner in value]
+    return _bare(value) if isinstance(value, str) else value
+
+
+def _bare(text: str) -> str:
+    return text.replace("pipelinechannel--", "")
 
 
 def _parts(ir: Json) -> Iterator[Json]:
@@ -118,41 +128,25 @@ def _refer(ir: Json, renamed: dict[str, str]) -> None:
         reference["name"] = renamed.get(reference["name"], reference["name"])
 
 
-def _share_loops(ir: Json) -> None:
-    """Tell the tasks of a loop their iteration and phase by parameters of the loop, so that its graph serves others."""
-    loops = [task for task in _tasks(ir) if "parameterIterator" in task]
-    differing = _differing(ir, loops)
-    known: dict[str, str] = {}
-    renamed: dict[str, str] = {}
-    for task in loops:
-        name, item = task["componentRef"]["name"], task["parameterIterator"]["itemInput"]
-        part = ir["components"].pop(name)
-        declared = part.setdefault("inputDefinitions", {}).setdefault("parameters", {})
+def _tidy_loops(ir: Json) -> None:
+    """Name what a loop is over, and its tasks: the loop says already of which iteration and phase they are.
+
+    Each loop keeps a component of its own: KFP names the workflow's template of a loop after its component, and refuses
+    a second one of that name.
+    """
+    for task in [task for task in _tasks(ir) if "parameterIterator" in task]:
+        item = task["parameterIterator"]["itemInput"]
+        part = ir["components"][task["componentRef"]["name"]]
+        declared = part["inputDefinitions"]["parameters"]
         declared["shard"] = declared.pop(item)
         task["parameterIterator"]["itemInput"] = "shard"
         for inner in part["dag"]["tasks"].values():
             inner["taskInfo"]["name"] = inner["taskInfo"]["name"].split()[0]
-            for key, source in _parameters(inner).items():
+            for source in _parameters(inner).values():
                 if source.get("componentInputParameter") == item:
                     source["componentInputParameter"] = "shard"
-                elif key in differing:
-                    _parameters(task)[key] = dict(source)
-                    kind = "NUMBER_INTEGER" if key == "iteration" else "STRING"
-                    declared[key] = {"parameterType": kind}
-                    _parameters(inner)[key] = {"componentInputParameter": key}
         _rename(part["dag"], {key: key.split("-")[0] for key in part["dag"]["tasks"]})
         _drop_unread(part, [task])
-        made = _named_once(known, "shards", part)
-        renamed[name] = f"comp-{made}"
-        ir["components"][f"comp-{made}"] = part
-    _refer(ir, renamed)
-
-
-def _differing(ir: Json, loops: list[Json]) -> set[str]:
-    """Those of iteration and phase that are not the same in all loops."""
-    inside = [ir["components"][task["componentRef"]["name"]]["dag"]["tasks"].values() for task in loops]
-    given = [_parameters(inner) for tasks in inside for inner in tasks]
-    return {key for key in _PLACE if len({json.dumps(parameters.get(key)) for parameters in given}) > 1}
 
 
 def _fold_constants(ir: Json) -> None:
@@ -167,7 +161,7 @@ def _fold_constants(ir: Json) -> None:
         declared = part.get("inputDefinitions", {}).get("parameters", {})
         for key in list(declared):
             values = [given.get(key, {}).get("runtimeValue", {}).get("constant") for given in calls[name]]
-            if values[0] is None or any(value != values[0] for value in values) or "{" in str(values[0]):
+            if values[0] is None or any(value != values[0] for value in values) or set("{$") & set(str(values[0])):
                 continue
             text = values[0] if isinstance(values[0], str) else json.dumps(values[0]).removesuffix(".0")
             container["args"] = _with_constant(container["args"], key, text)

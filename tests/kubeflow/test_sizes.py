@@ -1,14 +1,20 @@
 """The compiler, the drivers and the controller, held against workflows that real ones made."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nashflow.pipelines.compiled import read_graph
+from nashflow.pipelines.graph import write_graph
+from nashflow.pipelines.recipe import load_recipe
+from nashflow.pipelines.size import estimate
+
 from .argo.packing import pack
 from .argo.progress import add_up
 from .compiler.workflow import Job, compiled
-from .measure import succeed
+from .measure import measure, succeed
 from .recorded import needs_recordings, pipeline, read
 
 pytestmark = needs_recordings
@@ -104,3 +110,20 @@ def _without_hashes(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("{{workflow.parameters."):
         return value.split("-")[0]
     return value
+
+
+@pytest.mark.parametrize(
+    ("recipe", "iterations", "shards"),
+    [("quickstart", 3, 1), ("quickstart", 1, 8), ("sandbox-egpo", 2, 1), ("inpo-llama3-8b", 3, 8)],
+)
+def test_the_estimate_of_a_graph_is_the_size_of_its_workflow(
+    recipe: str, iterations: int, shards: int, tmp_path: Path
+) -> None:
+    """A tenth on either side: compressors differ, and so do the names and digests of two runs."""
+    package = tmp_path / "p.yaml"
+    settings = [f"run.iterations={iterations}", f"prompts.shards={shards}", "cluster.run_root=s3://bucket/runs/{job}"]
+    write_graph(load_recipe(recipe, settings), package, 1)
+    measured, estimated = measure(package), estimate(read_graph(package))
+    assert estimated.tasks == measured.tasks
+    assert estimated.specification == pytest.approx(measured.packed.specification, rel=0.1)
+    assert estimated.status == pytest.approx(measured.packed.compressed, rel=0.1)
