@@ -23,11 +23,11 @@ def conclude(connection: Connection, run: Any, progress: Progress, console: Cons
         console.print(f"{outcome} in {duration}{f', {reason}' if reason else ''}: {link}", **PLAIN)
         return 0
     if outcome == "cancelled":
-        how, advice = "was cancelled", _after_cancelling(run, progress, flags)
+        how, said, advice = "was cancelled", "", _after_cancelling(run, progress, flags)
     else:
         said = "; ".join(map(str, progress.failures)) or (run.error.message if run.error else "")
-        how, advice = f"{outcome}{f': {said}' if said else ''}", _after_failing(run, progress.failures, flags)
-    print(f"nashflow: {run.display_name} {how} after {duration}: {link}", file=sys.stderr)
+        how, advice = outcome, _after_failing(run, progress.failures, flags)
+    print(f"nashflow: {run.display_name} {how} after {duration}: {f'{said}; ' if said else ''}{link}", file=sys.stderr)
     print(f"nashflow: {advice}", file=sys.stderr)
     return 1
 

@@ -78,8 +78,8 @@ def test_a_run_that_fails_names_its_step_and_how_to_go_on(submit: Call, kfp: Kfp
     first, second = done.err.splitlines()
     assert done.code == 1
     assert first == (
-        f"nashflow: {run.display_name} failed: training-001-main: main: exit code 2: out of memory "
-        f"after 2 min 5 s: {kfp.url}/#/runs/details/{run.run_id}"
+        f"nashflow: {run.display_name} failed after 2 min 5 s: training-001-main: main: exit code 2: out of memory; "
+        f"{kfp.url}/#/runs/details/{run.run_id}"
     )
     assert f"`nashflow logs {run.run_id} --step training-001-main --host {kfp.url}`" in second
     assert f"`nashflow retry {run.run_id} --host {kfp.url}`" in second
