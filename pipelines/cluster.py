@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from nashflow.components.shared.settings import Settings
 
@@ -111,10 +111,10 @@ class StepResources(Settings):
     tolerations: tuple[Toleration, ...] = ()
     """Taints of the node that are no hindrance."""
     timeout_seconds: int = Field(3600, ge=1, le=366 * 24 * 3600)
-    """Longest time of one attempt."""
+    """Longest time of one pod, with its attempts."""
     retries: int = Field(3, ge=0, le=100)
-    """Further attempts after one that failed, a minute later and then twice as long after each; preparation gets none,
-    because what it refuses is the user's to mend."""
+    """Further attempts after one that failed: in its pod, half a minute later and then twice as long after each; and
+    in a new one, where the pod was lost. Preparation gets none, because what it refuses is the user's to mend."""
 
 
 class StepOverrides(StepResources):
@@ -258,6 +258,11 @@ class ClusterSettings(Settings):
                     f"a larger {where}.memory"
                 )
         return self
+
+    @field_serializer("steps")
+    def _only_what_is_set(self, steps: dict[StepName, StepOverrides]) -> dict[str, Any]:
+        """Read again, what differs from the profile is the same, and nothing else."""
+        return {step: overrides.model_dump(mode="json", exclude_unset=True) for step, overrides in steps.items()}
 
     @property
     def parallelism(self) -> int:

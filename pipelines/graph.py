@@ -52,7 +52,7 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
     with TemporaryDirectory(prefix="nashflow-compile-") as folder:
         made = Path(folder, package.name)
         write_graph(recipe, made, first)
-        check_graph(made, package)
+        check_graph(made, recipe.run.name)
         package.write_bytes(made.read_bytes())
 
 

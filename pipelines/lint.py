@@ -15,7 +15,7 @@ from nashflow.components.shared.protocol import parser, passed
 from .compiled import Graph, Json, read_graph, tasks_of, times
 from .names import LABEL_KEY, LABEL_VALUE
 from .provenance import read_twice
-from .size import BUDGET, estimate, read_by
+from .size import BUDGET, WAY_OUT, estimate, read_by
 
 LONGEST_ARGUMENT = 100_000
 """Bytes of one argument: Linux takes 128 KiB, and the launcher adds to it."""
@@ -182,6 +182,14 @@ def outputs_are_written(graph: Graph) -> Iterator[str]:
                 yield f"{label}: nothing writes its output {name}"
 
 
+def loops_have_components(graph: Graph) -> Iterator[str]:
+    """KFP names the workflow's template of a loop after the loop's component, and refuses a second one of that name."""
+    names = [task["componentRef"]["name"] for _, _, task in graph.tasks() if "parameterIterator" in task]
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{count} loops are of {name}: each needs a component of its own"
+
+
 def loops_are_static(graph: Graph) -> Iterator[str]:
     """A loop over artifacts is not implemented, and one over a task's output breaks locally: shards are numbers."""
     for _, name, task in graph.tasks():
@@ -282,8 +290,7 @@ def it_is_small(graph: Graph) -> Iterator[str]:
         yield (
             f"its workflow would have about {size.total:,.0f} bytes at the end, above {BUDGET:,}: "
             f"{size.specification:,.0f} of specification, {size.status:,.0f} of status for {size.tasks:,.0f} tasks; "
-            "lower prompts.shards, or run.iterations, and submit the same run root again with a larger one; or set "
-            "cluster.iterations_per_run, which chains runs of so many iterations under one run root"
+            f"{WAY_OUT}"
         )
 
 
@@ -312,6 +319,7 @@ RULES: tuple[Rule, ...] = (
     steps_take_their_arguments,
     outputs_are_written,
     loops_are_static,
+    loops_have_components,
     nothing_is_cached,
     accelerators_have_what_they_need,
     pods_are_bounded,
@@ -324,8 +332,8 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check_graph(package: Path, shown: Path | None = None) -> Counter[str]:
-    """Hold every rule against a compiled file, `shown` as another one; how many containers of each step it has.
+def check_graph(package: Path, shown: str = "") -> Counter[str]:
+    """Hold every rule against a compiled file, `shown` as what it is of; how many containers of each step it has.
 
     Raises:
         UserError: what breaks a rule.

@@ -13,7 +13,7 @@ from nashflow.components.methods.units import units_of
 from .cluster import StepName
 from .compiled import read_graph
 from .recipe import Recipe
-from .size import BUDGET, LIMIT, Size, estimate
+from .size import BUDGET, LIMIT, WAY_OUT, Size, estimate
 
 
 @dataclass(frozen=True)
@@ -161,4 +161,6 @@ def print_plan(recipe: Recipe) -> None:
         f"{size.total / 1000:,.0f} kB: {size.total / LIMIT:.0%} of what Argo stores; {BUDGET / LIMIT:.0%} are allowed",
         highlight=False,
     )
+    if size.total > BUDGET:
+        console.print(f"too large for a cluster: {WAY_OUT}", highlight=False)
     console.print(f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}")

@@ -31,6 +31,13 @@ _READ = 2
 """An artifact that is read counts so often: its metadata come with it."""
 
 
+WAY_OUT = (
+    "lower prompts.shards, or run.iterations, and submit the same run root again with a larger one; or set "
+    "cluster.iterations_per_run, which chains runs of so many iterations under one run root"
+)
+"""What makes a workflow smaller."""
+
+
 class Size(NamedTuple):
     """Bytes of a workflow at the end of its run."""
 

@@ -22,6 +22,10 @@ _NAMES = {
 """Names, and parameters that hold the same once more."""
 
 
+_OF_USERS = ("constant", "defaultValue", "description")
+"""What holds texts of the user's."""
+
+
 def slim(package: Path) -> None:
     """Rewrite a compiled pipeline in place: the same tasks with less text, and with names that a person would give.
 
@@ -48,7 +52,7 @@ def slim(package: Path) -> None:
 def _without_prefix(value: Any) -> Any:
     """The IR without KFP's prefix of inputs from around; constants, which hold the user's texts, stay as they are."""
     if isinstance(value, dict):
-        return {_bare(key): inner if key == "constant" else _without_prefix(inner) for key, inner in value.items()}
+        return {_bare(key): inner if key in _OF_USERS else _without_prefix(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_without_prefix(inner) for inner in value]
     return _bare(value) if isinstance(value, str) else value

@@ -4,9 +4,9 @@ import json
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from . import generations
+from . import generations, layout, lock, outcome
 from .generations import Generation
-from .store import Store
+from .store import Store, open_store
 
 
 class _Entries(NamedTuple):
@@ -31,14 +31,16 @@ class Ledger:
         entries, _ = self._read()
         holders = {prompt: entries.taken.get(prompt) for prompt in prompts}
         own = {prompt for prompt, holder in holders.items() if holder == self._run}
-        return own or {prompt for prompt, holder in holders.items() if not holder or holder in entries.failed}
+        given_up = {None, *entries.failed, *self._abandoned(entries, holders.values())}
+        return own or {prompt for prompt, holder in holders.items() if holder in given_up}
 
     def take(self, prompts: Collection[str]) -> bool:
         """Write down that this run takes `prompts` (digests); False, and nothing is written, if another was faster."""
         while True:
             entries, current = self._read()
+            holders = {entries.taken.get(prompt) for prompt in prompts}
             open_to_me = {None, self._run, *entries.failed}
-            if any(entries.taken.get(prompt) not in open_to_me for prompt in prompts):
+            if holders - open_to_me - self._abandoned(entries, holders):
                 return False
             taken = entries.taken | dict.fromkeys(prompts, self._run)
             if self._write(taken, [run for run in entries.failed if run != self._run], current):
@@ -53,6 +55,14 @@ class Ledger:
             if self._write(entries.taken, [*entries.failed, self._run], current):
                 return
 
+    def _abandoned(self, entries: _Entries, holders: Iterable[str | None]) -> set[str | None]:
+        """The holders that died without a word: neither at work nor done, though their run roots are still there.
+
+        Their last task, which tells the ledger, did not run either: it was cancelled too, say, or its node was lost.
+        """
+        others = {holder for holder in holders if holder and holder != self._run and holder not in entries.failed}
+        return {holder for holder in others if _is_abandoned(open_store(holder))}
+
     def _read(self) -> tuple[_Entries, Generation | None]:
         current = generations.newest(self._store, self._key)
         return _Entries(**json.loads(current.data)) if current else _Entries({}, []), current
@@ -62,3 +72,10 @@ class Ledger:
         entries = _Entries(taken, sorted(set(failed) & set(taken.values())))
         data = json.dumps(entries._asdict(), sort_keys=True).encode()
         return generations.put(self._store, self._key, data, previous)
+
+
+def _is_abandoned(run_root: Store) -> bool:
+    if not lock.exists(run_root) or lock.in_use_by(run_root) or run_root.exists(layout.SUMMARY):
+        return False
+    ended = outcome.read(run_root)
+    return ended is None or ended.outcome != "succeeded"

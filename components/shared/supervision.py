@@ -9,7 +9,7 @@ from collections.abc import Sequence
 FINAL = (0, 2)
 """Exit codes that are not tried again: done, and a mistake of the user's."""
 
-_FIRST_WAIT, _FACTOR, _LONGEST_WAIT = 10.0, 2.0, 600.0
+_FIRST_WAIT, _FACTOR, _LONGEST_WAIT = 30.0, 2.0, 600.0
 _POLL_SECONDS = 0.2
 
 

@@ -45,9 +45,12 @@ def submit_next(connection: Connection, recipe: Recipe, first: int, run_id: str,
         UserError: the server refuses it. ConnectionError: it stays away.
     """
     before = connection.call(connection.client.runs.run_service_get_run, run_id=run_id)
+    # Its own name may be another one, by the parameter run_name, which the next run is given too.
+    pipeline = pipeline_name(connection, before)
+    recipe = recipe.model_copy(update={"run": recipe.run.model_copy(update={"name": pipeline})})
     with TemporaryDirectory(prefix="nashflow-continuation-") as folder:
         version = upload(connection, compile_package(recipe, Path(folder, "pipeline.yaml"), first)).reference
-    name = _name(recipe.run.name, first, before)
+    name = _name(pipeline, first, before)
     known = next_run(connection, before, name)
     if known and not _went_wrong(known):
         return known

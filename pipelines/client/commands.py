@@ -35,11 +35,17 @@ def submit(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     run_root: Annotated[
-        str, typer.Option(help="s3://bucket/prefix that the run lives under. Default: the recipe's cluster.run_root.")
+        str,
+        typer.Option(
+            help="s3://bucket/prefix that the run lives under; {job} becomes its name. Default: cluster.run_root."
+        ),
     ] = "",
     first_iteration: FirstIteration = 1,
     name: Annotated[
         str, typer.Option(help="The run's name: the same command again finds it instead of starting it again.")
+    ] = "",
+    takes_over: Annotated[
+        str, typer.Option(metavar="RUN_ID", help="A run that has ended, but still holds the lock of this run root.")
     ] = "",
     experiment: Experiment = "nashflow",
     service_account: ServiceAccount = "",
@@ -54,7 +60,9 @@ def submit(
 
     loaded, settings = load_for_runs(recipe, overrides or [])
     connection = _connect(access)
-    run = start(connection, loaded, run_root, experiment, service_account, package, first_iteration, name, settings)
+    run = start(
+        connection, loaded, run_root, experiment, service_account, package, first_iteration, name, settings, takes_over
+    )
     _go_on(connection, run, wait)
 
 

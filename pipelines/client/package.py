@@ -66,9 +66,9 @@ def run_root_of(package: Package, given: str) -> str:
     if not root:
         raise UserError("no run root: give --run-root s3://bucket/prefix, or set cluster.run_root in the recipe")
     if set("{}") & set(root.replace(JOB, "")):
-        raise UserError(f"run root {root}: nothing but {JOB}, for the job's id, may stand in braces")
-    if replaced := re.search(r"\$[($]", root):
-        raise UserError(f"run root {root}: Kubernetes would replace {replaced[0]} on its way to the pods: leave it out")
+        raise UserError(f"run root {root}: nothing but {JOB}, for the run's own folder, may stand in braces")
+    if replaced := re.search(r"\$[($]|\[\[", root):
+        raise UserError(f"run root {root}: {replaced[0]} would be replaced on its way to the pods: leave it out")
     if not _is_prefix(root):
         raise UserError(f"run root {root}: pods reach no such place: give s3://bucket/prefix")
     return root

@@ -1,5 +1,6 @@
 """`nashflow submit`: pipeline, version and experiment made or used again, and one run of them."""
 
+import re
 import secrets
 import time
 from functools import partial
@@ -46,10 +47,11 @@ def submit(
     first: int = 1,
     name: str = "",
     settings: str = "",
+    takes_over: str = "",
 ) -> Any:
     """Start a run of a recipe, from iteration `first` on; the run. `package` is where the compiled pipeline is kept.
 
-    `settings` are the run's own, besides the recipe's. `{job}` in the run root becomes the run's name. A run of this
+    `settings` are the run's own, besides the recipe's; `takes_over` is a run that has ended, whose lock it may take. `{job}` in the run root becomes the run's name. A run of this
     `name` that there is already is the one.
 
     Raises:
@@ -59,8 +61,13 @@ def submit(
     with TemporaryDirectory(prefix="nashflow-submit-") as folder:
         compiled = compile_package(recipe, package or Path(folder, "pipeline.yaml"), first)
         display_name = name or unique_name(compiled.name)
-        named = run_root_of(compiled, run_root).replace(JOB, display_name)
-        given = {"run_root": run_root_of(compiled, named), "set": settings}
+        root = run_root_of(compiled, run_root)
+        if JOB in root and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", display_name):
+            raise UserError(
+                f"--name {name}: becomes the run's folder, for {JOB} in {root}: set letters, digits, dashes, dots and "
+                "underscores, no dot first"
+            )
+        given = {"run_root": root.replace(JOB, display_name), "set": settings, "takes_over": takes_over}
         uploaded = upload(connection, compiled)
     run = start_run(
         connection,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nashflow.components.preparation import step as preparation
-from nashflow.components.shared import generations, lock
+from nashflow.components.shared import generations, layout, lock, outcome
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.ledger import Ledger
 from nashflow.components.shared.protocol import Result
@@ -55,6 +55,32 @@ def test_a_run_that_failed_leaves_its_prompts_to_others(run: Runs) -> None:
     assert run("a").free(["one", "two", "three"]) == {"one", "two"}, "and finds them again, while nobody has taken them"
     assert run("a").take(["one", "two"])
     assert run("b").free(["one", "two", "three"]) == {"three"}, "it is at work again"
+
+
+def test_a_run_that_died_without_a_word_leaves_its_prompts_to_others(run: Runs, tmp_path: Path) -> None:
+    """Its pod was lost before `run.json`, or it was cancelled and its last task with it; gone without its lock."""
+    root = open_store(str(tmp_path / "a"))
+    lock.acquire(root, "job", job="job")
+    run("a").take(["one"])
+    assert run("b").free(["one"]) == set(), "it is at work"
+    lock.release(root, "job")
+    assert run("b").free(["one"]) == {"one"}
+    assert run("b").take(["one"])
+    assert run("c").free(["one"]) == set(), "nothing is known of b's run root, which was deleted, say, when it was done"
+
+
+@pytest.mark.parametrize("last", ["succeeded", "report"])
+def test_a_run_that_is_done_keeps_its_prompts(run: Runs, tmp_path: Path, last: str) -> None:
+    root = open_store(str(tmp_path / "a"))
+    lock.acquire(root, "job", job="job")
+    run("a").take(["one"])
+    lock.release(root, "job")
+    if last == "succeeded":
+        outcome.write(root, "succeeded", "", "job")
+    else:
+        root.write(layout.SUMMARY, b"{}")
+    assert run("b").free(["one"]) == set()
+    assert not run("b").take(["one"])
 
 
 def test_what_a_failed_run_has_lost_stays_lost(run: Runs) -> None:

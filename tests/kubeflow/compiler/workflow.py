@@ -198,6 +198,9 @@ class _Compiler:
 
     def _add(self, template: dict[str, Any]) -> None:
         """A DAG; drivers come into being with the first task that has one."""
+        assert template["name"] not in (known["name"] for known in self.templates), (
+            f'template name="{template["name"]}": template already exists'
+        )
         kinds = {task["template"] for task in template["dag"]["tasks"]} & {
             "system-dag-driver",
             "system-container-driver",
