@@ -54,8 +54,9 @@ def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concate
                 return method(self, *args, **kwargs)
         except failures() as error:
             where, self.uri = redact(self.uri), ""
-            later = f"what is missing there is sent by: nashflow report {redact(self._store.uri)}"
-            print(f"warning: MLflow at {where}: {one_line(error)}; {later}", file=sys.stderr, flush=True)
+            later = f"MLFLOW_TRACKING_URI={where} nashflow report {redact(self._store.uri)}"
+            said = f"warning: not sent to MLflow: {one_line(error)}; nothing is lost, this sends it: {later}"
+            print(said, file=sys.stderr, flush=True)
             return None
 
     return call

@@ -88,5 +88,5 @@ def test_no_step_fails_where_mlflow_has_gone(
     run.data(1, ("rollout", "judging"))
     (first, second) = capfd.readouterr().err.splitlines()
     assert first == second
-    assert first.startswith(f"warning: MLflow at sqlite:///{tmp_path}/mlflow.db: unable to open database file; ")
-    assert first.endswith(f": nashflow report {run.root}")
+    assert first.startswith("warning: not sent to MLflow: unable to open database file; ")
+    assert first.endswith(f": MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/mlflow.db nashflow report {run.root}")
