@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
+from nashflow.components.shared.store import open_store
 from nashflow.components.shared.store_local import LocalStore
 from nashflow.components.shared.tracker import Tracker
 from tests.fixtures.tracking import FINISHED, every_run, nested, opened, reported, statuses
@@ -41,12 +42,20 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 """
 
 
-@pytest.mark.parametrize("where", ["client", "server"])
-def test_sixteen_processes_that_begin_one_step_make_one_run(request, where, surroundings, local_store):
-    request.getfixturevalue(where)
+@pytest.fixture(params=["on this machine", "on a cluster"])
+def run_root_store(request):
+    """SQLite and a folder, or a tracking server and the object store that KFP brings."""
+    if request.param == "on this machine":
+        request.getfixturevalue("client")
+        return request.getfixturevalue("local_store")
+    request.getfixturevalue("server")
+    return open_store(f"{request.getfixturevalue('seaweedfs_prefix')}/run")
+
+
+def test_sixteen_processes_that_begin_one_step_make_one_run(run_root_store, surroundings):
     surroundings.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")  # how long one worker takes for all is not the question
-    tracking = opened(local_store)
-    call = [sys.executable, "-c", AT_ONCE, local_store.uri, json.dumps(tracking.to_json())]
+    tracking = opened(run_root_store)
+    call = [sys.executable, "-c", AT_ONCE, run_root_store.uri, json.dumps(tracking.to_json())]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
@@ -56,6 +65,7 @@ def test_sixteen_processes_that_begin_one_step_make_one_run(request, where, surr
 
 KILLED = """
 import json, os, signal, sys
+from nashflow.components.shared.store import open_store
 from nashflow.components.shared.store_local import LocalStore
 from nashflow.components.shared.tracker import Tracker
 from nashflow.components.shared.tracking import Tracking
