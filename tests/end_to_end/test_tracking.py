@@ -40,7 +40,7 @@ def test_a_run_that_mlflow_was_away_from_is_sent_as_the_warning_says(tmp_path: P
     root = tmp_path / "run"
     variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     process = started(root, **variables)
-    cli.wait_for(lambda: process.poll() is not None or (root / layout.RUN).exists(), 600)
+    cli.wait_for(lambda: process.poll() is not None or (root / layout.RUN).exists())
     mlflow_server.stop()
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stdout + stderr
@@ -72,7 +72,7 @@ def test_a_run_that_is_stopped_and_goes_on(tmp_path: Path, empty_mlflow: Path) -
     root = tmp_path / "run"
     client = MlflowClient(f"sqlite:///{shutil.copy(empty_mlflow, tmp_path / 'mlflow.db')}")
     process = started(root, MLFLOW_TRACKING_URI="")
-    cli.wait_for(lambda: process.poll() is not None or list(root.glob("tracking/*/1/main/rollout.id")), 600)
+    cli.wait_for(lambda: process.poll() is not None or list(root.glob("tracking/*/1/main/rollout.id")))
     process.send_signal(signal.SIGINT)
     process.communicate()
     tracking = tracking_of(root)
