@@ -51,8 +51,8 @@ def submit(
 ) -> Any:
     """Start a run of a recipe, from iteration `first` on; the run. `package` is where the compiled pipeline is kept.
 
-    `settings` are the run's own, besides the recipe's; `takes_over` is a run that has ended, whose lock it may take. `{job}` in the run root becomes the run's name. A run of this
-    `name` that there is already is the one.
+    `settings` are the run's own, besides the recipe's; `takes_over` is a run that has ended, whose lock it may take.
+    `{job}` in the run root becomes the run's name. A run of this `name` that there is already is the one.
 
     Raises:
         UserError: the recipe, the run root or a right is missing; the name is another recipe's run's.
