@@ -24,5 +24,5 @@ hypothesis.settings.load_profile("nashflow")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole runs first: a long file dealt out last would leave the other worker idle."""
-    long = ("/faults/", "/end_to_end/", "/real/")
+    long = ("/faults/", "/end_to_end/", "/real/", "/kubeflow/")
     items.sort(key=lambda item: not any(part in str(item.path) for part in long))

@@ -42,10 +42,10 @@ class Site:
     """The MLflow server's URL."""
     folder: Path
 
-    def recipe(self, name: str) -> Path:
-        """The quickstart under a name of its own, with what this cluster asks of it."""
+    def recipe(self, name: str, **more: Any) -> Path:
+        """The quickstart under a name of its own, with what this cluster asks of it, and `more` sections."""
         file = self.folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump({"extends": "quickstart", "run": {"name": name}, "cluster": _CLUSTER}))
+        file.write_text(yaml.safe_dump({"extends": "quickstart", "run": {"name": name}, "cluster": _CLUSTER, **more}))
         return file
 
     def nashflow(
@@ -80,6 +80,11 @@ class Site:
     def read(self, run: Any, file: str) -> Any:
         """A JSON file below a run's root."""
         return json.loads(self._objects.read(f"{self._root(run)}/{file}"))
+
+    def files(self, run: Any) -> list[tuple[str, bytes]]:
+        """All that is below a run's root: names and contents."""
+        root = f"{self._root(run)}/"
+        return [(name.removeprefix(root), self._objects.read(name)) for name in self._objects.names(root)]
 
     def digests(self, run: Any) -> list[str]:
         """Of the run's policies, by iteration."""

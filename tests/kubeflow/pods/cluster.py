@@ -26,6 +26,8 @@ class Trouble:
     kind: str
     """oom: the step is killed for its memory; evicted: the pod ends for the node's sake; quota: there is no pod."""
     times: int = 1
+    memory: str = "1Mi"
+    """Of oom: how much the step may use."""
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Cluster:
     """Names of images that no registry has; it has all others."""
     room: dict[str, str] = field(default_factory=lambda: {"cpu": "8", "memory": "64Gi"})
     """What the node has for pods."""
+    pod_defaults: dict[str, str] = field(default_factory=dict)
+    """Tokens for KFP's API, by the label of the pods that a PodDefault gives them to."""
     troubles: list[Trouble] = field(default_factory=list)
 
     def befalls(self, node: str, *kinds: str) -> Trouble | None:

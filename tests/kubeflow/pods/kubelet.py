@@ -16,7 +16,7 @@ from ..driver.upstream import DriverError
 from ..flags import parsed
 from ..metadata import Metadata
 from . import said
-from .cluster import Cluster
+from .cluster import Cluster, amount
 from .expansion import expand
 from .launcher import Launcher
 from .manifest import EMISSARY, manifest
@@ -26,6 +26,8 @@ from .sandbox import Sandbox
 
 _KEPT = ("LANG", "LC_ALL", "OMP_NUM_THREADS", "ATEN_CPU_CAPABILITY", "COVERAGE_PROCESS_START")
 """Variables of this process that steps get too: none that says where anything is."""
+
+_PROJECTED = "/run/secrets/kubeflow/pipelines/token"
 
 
 class Kubelet:
@@ -88,6 +90,7 @@ class Kubelet:
                 for mount in pod.main["volumeMounts"]:
                     if mount["name"] == volume["name"]:
                         sandbox.mounts[mount["mountPath"]] = self.runtime.cluster.claims[claim]
+        self._project(pod, sandbox)
         launcher = Launcher(sandbox, self._objects, self._metadata, pod.log, lambda: pod.stopping)
         try:
             code = launcher.run(command, self._variables(pod), lambda: self._started(pod, launcher))
@@ -102,7 +105,7 @@ class Kubelet:
         pod.runs(launcher.process.pid)
         trouble = self.runtime.cluster.befalls(pod.node, "oom", "evicted")
         if trouble and trouble.kind == "oom":
-            threading.Timer(0.2, pod.kill_step).start()
+            threading.Thread(target=pod.run_out_of_memory, args=(amount(trouble.memory),), daemon=True).start()
         elif trouble:
             limit = 'Usage of EmptyDir volume "minio-scratch" exceeds the limit "5Mi". '
             threading.Timer(0.2, pod.end, ("Evicted", limit)).start()
@@ -123,7 +126,24 @@ class Kubelet:
         image = {name: os.environ[name] for name in _KEPT if name in os.environ}
         image |= {"PATH": f"{self.python.parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/run"}
         image |= {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+        if self._token(pod):
+            image["KF_PIPELINES_SA_TOKEN_PATH"] = f"/var{_PROJECTED}"
         return {**image, **self._declared(pod)}
+
+    def _project(self, pod: Pod, sandbox: Sandbox) -> None:
+        """The files of the service account, and of a PodDefault."""
+        account = sandbox.file("/run/secrets/kubernetes.io/serviceaccount")
+        account.mkdir(parents=True)
+        (account / "namespace").write_text(pod.manifest["metadata"]["namespace"])
+        (account / "token").write_text("a token for Kubernetes")
+        if token := self._token(pod):
+            file = sandbox.file(_PROJECTED)
+            file.parent.mkdir(parents=True)
+            file.write_text(token)
+
+    def _token(self, pod: Pod) -> str:
+        labels = pod.manifest["metadata"]["labels"]
+        return next((token for label, token in self.runtime.cluster.pod_defaults.items() if label in labels), "")
 
 
 class WorkflowPods:

@@ -7,7 +7,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
+
+import psutil
 
 from ..argo.nodes import now
 from .cluster import Cluster
@@ -78,10 +81,21 @@ class Pod:
         self._event("Normal", "Killing", "Stopping container main")
         self.stop()
 
-    def kill_step(self) -> None:
-        """The kernel's out-of-memory killer takes the step; the launcher lives."""
-        self.oom = True
-        self._kill(signal.SIGKILL)
+    def run_out_of_memory(self, limit: Decimal) -> None:
+        """When the step has used so many bytes, the kernel takes its largest process; the launcher lives."""
+        assert self._group
+        while not self.stopping:
+            try:
+                step = psutil.Process(self._group)
+                used = {part: part.memory_info().rss for part in [step, *step.children(recursive=True)]}
+                if sum(used.values()) > limit:
+                    self.oom = True
+                    max(used, key=lambda part: used[part]).kill()
+                    return
+            except psutil.NoSuchProcess:
+                if not psutil.pid_exists(self._group):
+                    return
+            time.sleep(_SECONDS)
 
     def _kill(self, number: signal.Signals) -> None:
         if self._group is not None:
