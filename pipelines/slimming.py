@@ -20,6 +20,9 @@ _NAMES = {
     "constant": "pvcNameParameter",
 }
 """Names, and parameters that hold the same once more."""
+_PREFIX = "pipelinechannel--"
+_REFERENCES = ("componentInputParameter", "componentInputArtifact", "condition", "image")
+"""Where inputs of a graph are referred to, whose names KFP's compiler prefixes."""
 _PLACE = ("iteration", "phase")
 """Parameters by which loops differ that do the same."""
 
@@ -44,8 +47,8 @@ def slim(package: Path) -> None:
     _drop_unread(ir["root"], [])
     for value in _objects(ir["components"]):
         value.pop("schemaVersion", None)  # 0.0.1 of all artifacts' types; nothing reads it
-    text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True)
-    package.write_text(text.replace("pipelinechannel--", ""))
+    documents = [_unprefixed(document) for document in documents]
+    package.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True))
 
 
 def _parts(ir: Json) -> Iterator[Json]:
@@ -209,6 +212,19 @@ def _objects(value: Any) -> Iterator[Json]:
     if isinstance(value, list):
         for inner in value:
             yield from _objects(inner)
+
+
+def _unprefixed(value: Any) -> Any:
+    """Inputs under plain names. Other texts stay as they are: a recipe may hold the prefix."""
+    if isinstance(value, list):
+        return [_unprefixed(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {}
+    for key, inner in value.items():
+        is_reference = key in _REFERENCES and isinstance(inner, str)
+        plain[key.replace(_PREFIX, "")] = inner.replace(_PREFIX, "") if is_reference else _unprefixed(inner)
+    return plain
 
 
 def _drop_unread(part: Json, callers: list[Json]) -> None:
