@@ -20,10 +20,9 @@ _NAMES = {
     "constant": "pvcNameParameter",
 }
 """Names, and parameters that hold the same once more."""
-
-
-_OF_USERS = ("constant", "defaultValue", "description")
-"""What holds texts of the user's."""
+_PREFIX = "pipelinechannel--"
+_REFERENCES = ("componentInputParameter", "componentInputArtifact", "condition", "image")
+"""Where inputs of a graph are referred to, whose names KFP's compiler prefixes."""
 
 
 def slim(package: Path) -> None:
@@ -45,21 +44,8 @@ def slim(package: Path) -> None:
     _drop_unread(ir["root"], [])
     for value in _objects(ir["components"]):
         value.pop("schemaVersion", None)  # 0.0.1 of all artifacts' types; nothing reads it
-    documents[0] = _without_prefix(ir)
+    documents = [_unprefixed(document) for document in documents]
     package.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True))
-
-
-def _without_prefix(value: Any) -> Any:
-    """The IR without KFP's prefix of inputs from around; constants, which hold the user's texts, stay as they are."""
-    if isinstance(value, dict):
-        return {_bare(key): inner if key in _OF_USERS else _without_prefix(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_prefix(inner) for inner in value]
-    return _bare(value) if isinstance(value, str) else value
-
-
-def _bare(text: str) -> str:
-    return text.replace("pipelinechannel--", "")
 
 
 def _parts(ir: Json) -> Iterator[Json]:
@@ -207,6 +193,19 @@ def _objects(value: Any) -> Iterator[Json]:
     if isinstance(value, list):
         for inner in value:
             yield from _objects(inner)
+
+
+def _unprefixed(value: Any) -> Any:
+    """Inputs under plain names. Other texts stay as they are: a recipe may hold the prefix."""
+    if isinstance(value, list):
+        return [_unprefixed(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {}
+    for key, inner in value.items():
+        is_reference = key in _REFERENCES and isinstance(inner, str)
+        plain[key.replace(_PREFIX, "")] = inner.replace(_PREFIX, "") if is_reference else _unprefixed(inner)
+    return plain
 
 
 def _drop_unread(part: Json, callers: list[Json]) -> None:
