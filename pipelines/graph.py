@@ -32,7 +32,7 @@ from .slimming import slim
 
 _LONGEST_RECIPE = 64_000
 _OF_SHARDS = ("rollout", "judging", "logprobs")
-_DATA = ("responses", "comparisons", "pairs", "log_probabilities")
+_DATA = ("responses", "comparisons", "pairs")
 
 
 def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:

@@ -15,7 +15,6 @@ def training(
     responses: dsl.Output[dsl.Dataset],
     comparisons: dsl.Output[dsl.Dataset],
     pairs: dsl.Output[dsl.Dataset],
-    log_probabilities: dsl.Output[dsl.Dataset],
 ) -> dsl.ContainerSpec:
     """Train on the pairs of all shards, and publish the next policy; and what it was trained on, for all shards."""
     return dsl.ContainerSpec(

@@ -20,7 +20,7 @@ from .loop import Trainer, summary
 from .settings import Step
 
 VERSION = 2
-OUTPUTS = ("policy", "metrics", "responses", "comparisons", "pairs", "log_probabilities")
+OUTPUTS = ("policy", "metrics", "responses", "comparisons", "pairs")
 
 
 def run(call: Call[Step]) -> Result:
@@ -70,15 +70,14 @@ def run(call: Call[Step]) -> Result:
 def _result(call: Call[Step], phase: Phase, manifest: Manifest, skipped: bool = False) -> Result:
     source, store = phase.data_from or phase.name, call.store
 
-    def data(of: str, unit: str, kind: str) -> Artifact:
-        keys = [layout.shard(call.iteration, of, unit, shard) for shard in range(call.settings.prompts.shards)]
+    def data(unit: str, kind: str) -> Artifact:
+        keys = [layout.shard(call.iteration, source, unit, shard) for shard in range(call.settings.prompts.shards)]
         return shards_artifact(store, [require_manifest(store, key) for key in keys], kind)
 
     artifacts = {
         "policy": policy_artifact(store, manifest),
-        "responses": data(source, "rollouts", "rollouts"),
-        "comparisons": data(source, "pairs", "comparisons"),
-        "pairs": data(source, "pairs", "pairs"),
-        "log_probabilities": data(phase.name, "logprobs", "logprobs"),
+        "responses": data("rollouts", "rollouts"),
+        "comparisons": data("pairs", "comparisons"),
+        "pairs": data("pairs", "pairs"),
     }
     return Result(manifest, skipped, artifacts)
