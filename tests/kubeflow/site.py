@@ -109,7 +109,7 @@ class Site:
                     return pod.name
             return ""
 
-        return wait_for(running, 300)  # type: ignore[no-any-return]
+        return wait_for(running)  # type: ignore[no-any-return]
 
     def told(self) -> str:
         """The last lines of all pods that failed."""
@@ -147,7 +147,7 @@ def _mlflow(folder: Path, tables: Path) -> Iterator[str]:
     with (folder / "mlflow.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        wait_for(lambda: _answers(f"{url}/health"), 120)
+        wait_for(lambda: _answers(f"{url}/health"))
         yield url
     finally:
         os.killpg(server.pid, 9)
