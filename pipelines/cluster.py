@@ -20,6 +20,7 @@ from .names import (
     ObjectName,
     ObjectNameOrNone,
     ResourceName,
+    RunRoot,
     VariableName,
 )
 
@@ -205,7 +206,7 @@ class ClusterSettings(Settings):
     """The image of each runtime."""
     production: bool = False
     """Refuse images that have neither a tag other than latest nor a digest: they could change between two steps."""
-    run_root: str = ""
+    run_root: RunRoot = ""
     """Run root of submitted runs, such as s3://bucket/runs/{job}, where {job} becomes the KFP job id."""
     service_account: ObjectNameOrNone = ""
     """The pods' service account; empty: Kubeflow's default."""

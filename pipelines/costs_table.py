@@ -5,11 +5,11 @@ import shlex
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from .costs import STEPS, TYPICAL_LENGTH, Assumptions, Cost, checkpoint_bytes, cost_of
 from .recipe import Recipe
+from .terminal import terminal
 
 
 def print_costs(recipe: Recipe, assumptions: Assumptions, command: Sequence[str]) -> None:
@@ -17,13 +17,13 @@ def print_costs(recipe: Recipe, assumptions: Assumptions, command: Sequence[str]
 
     `command`: what the user typed, which is shown with what it lacks.
     """
-    console, known = Console(), assumptions.of(recipe)
+    console, known = terminal(), assumptions.of(recipe)
     console.print()
     console.print(_table([cost_of(recipe, iteration, known) for iteration in range(recipe.run.iterations + 1)]))
     for line in _basis(recipe, known):
-        console.print(line, highlight=False)
+        console.print(line)
     if known.parameters is None:
-        console.print(shlex.join([*command, "--parameters", "8e9"]), highlight=False, soft_wrap=True, markup=False)
+        console.print(shlex.join([*command, "--parameters", "8e9"]), soft_wrap=True)
 
 
 def _table(costs: Sequence[Cost]) -> Table:

@@ -75,3 +75,10 @@ MountPath = Annotated[
     ),
 ]
 """Of a folder in a container, below the root."""
+RUN_ROOT = r"(?:\{job\}|(?!\$[($]|\[\[)[^{}\x00-\x1f\x7f-\x9f\u2028\u2029])*"
+RUN_ROOT_WANTED = (
+    "place that pods are told unchanged: set s3://bucket/prefix without line breaks, $(, $$ and [[, and with nothing "
+    "but {job}, for the run's own folder, in braces"
+)
+RunRoot = Annotated[str, _matching(RUN_ROOT, RUN_ROOT_WANTED)]
+"""Of a submitted run: Argo replaces `{{…}}`, Kubernetes `$(NAME)` and `$$`, KFP `[[…]]`."""

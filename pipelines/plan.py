@@ -132,10 +132,11 @@ def _largest_workflow(recipe: Recipe) -> Size:
 
 def print_plan(recipe: Recipe) -> None:
     """Show the recipe's work on the terminal."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from .terminal import terminal
+
+    console = terminal()
     table = Table(title=f"{recipe.run.name}: {recipe.method.name}, {recipe.run.iterations} iterations")
     headings = ("iteration", "responses", "comparisons", "pairs (at most)", "scored sequences", "trainings")
     for heading in headings:
@@ -147,20 +148,21 @@ def print_plan(recipe: Recipe) -> None:
     console.print(table)
     for work in works:
         for phase in work.phases:
-            console.print(f"iteration {work.iteration}, {phase}", highlight=False)
+            console.print(f"iteration {work.iteration}, {phase}")
     compared = sum(work.comparisons for work in works)
     evaluated = recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
     console.print(f"{len(tasks_of(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
-    console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations", highlight=False)
+    console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations")
     if len(runs := runs_of(recipe)) > 1:
         console.print(f"on a cluster a chain of {len(runs)} runs, of {' + '.join(map(str, runs))} iterations", end=" ")
-        console.print("(cluster.iterations_per_run): each submits the next one", highlight=False)
+        console.print("(cluster.iterations_per_run): each submits the next one")
     size = _largest_workflow(recipe)
     console.print(
         f"on a cluster a workflow of {size.tasks:,.0f} tasks (each shard's counted), about "
         f"{size.total / 1000:,.0f} kB: {size.total / LIMIT:.0%} of what Argo stores; {BUDGET / LIMIT:.0%} are allowed",
-        highlight=False,
     )
     if size.total > BUDGET:
-        console.print(f"too large for a cluster: {WAY_OUT}", highlight=False)
-    console.print(f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}")
+        console.print(f"too large for a cluster: {WAY_OUT}")
+    console.print(
+        f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}", soft_wrap=True
+    )

@@ -26,6 +26,7 @@ from nashflow.components.shared.run import Run, flatten, require_run
 from nashflow.components.shared.store import Store, open_store
 
 from .resend import send_again
+from .terminal import terminal
 
 _LENS = ("evaluation.tau", "evaluation.temperature")
 """What a policy is looked at through: figures measured with another one do not compare."""
@@ -55,7 +56,7 @@ def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
     reports = [_read(run_root) for run_root in run_roots]
     for other in reports[1:]:
         _check_one_world(reports[0], other)
-    console = Console()
+    console = terminal()
     if len(reports) == 1:
         store, run, summary = reports[0]
         made = publish_report(report_unit(store, run, summary), run, summary)
@@ -71,16 +72,16 @@ def _compare(summaries: Sequence[Mapping[str, Any]], console: Console) -> None:
     if len(summaries) <= _FEW:
         for summary in summaries:
             _print_run(summary, console)
-        console.print(CAPTION, style="dim", highlight=False)
+        console.print(CAPTION, style="dim")
         console.print()
     _print_tables("the runs after their last iteration", comparison_columns(summaries), console)
-    console.print(COMPARISON_CAPTION, style="dim", highlight=False)
+    console.print(COMPARISON_CAPTION, style="dim")
 
 
 def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> None:
     """Print a run's figures, a row an iteration, and where its report lies."""
     _print_run(summary, console)
-    console.print(CAPTION, style="dim", highlight=False)
+    console.print(CAPTION, style="dim")
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         _print_place(console, name, store.location(key))
 
@@ -120,8 +121,8 @@ def _table(title: str | None, columns: Sequence[Column]) -> Table:
 
 
 def _print_place(console: Console, name: str, place: str) -> None:
-    # A path is copied from the terminal: it may not be broken, nor read as markup.
-    console.print(f"{name:<8} {place}", soft_wrap=True, markup=False, highlight=False)
+    # A path is copied from the terminal: it may not be broken.
+    console.print(f"{name:<8} {place}", soft_wrap=True)
 
 
 def _read(run_root: str) -> _Report:

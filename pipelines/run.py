@@ -28,6 +28,7 @@ from .local import Event, Interrupted, StepFailed, execute
 from .plan import tasks_of
 from .recipe import Recipe, load_recipe
 from .report import print_table
+from .terminal import terminal
 
 _PRELOAD = (
     "torch",
@@ -61,11 +62,11 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     recipe = load_recipe(name, overrides)
     store = open_store(run_root or f"runs/{recipe.run.name}")
     check(recipe, store)
-    console = Console()
+    console = terminal()
     for iteration in range(1, recipe.run.iterations + 1):
         for phase in recipe.method.phases(iteration):
             if phase.note:
-                console.print(f"iteration {iteration}, {phase.name}: {phase.note}", highlight=False, markup=False)
+                console.print(f"iteration {iteration}, {phase.name}: {phase.note}")
     # For the steps, and for this process, which tells how a run ended that was stopped.
     tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
     with _locked(store) as owner, _scratch() as scratch, _progress(console, recipe) as show:
@@ -82,7 +83,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
             _warn(scratch / "logs")
     print_table(json.loads(store.read(layout.SUMMARY)), store, console)
     how = f"mlflow ui --backend-store-uri {tracking}" if tracking.startswith("sqlite:") else redact(tracking)
-    console.print(f"runs side by side in MLflow: {how}", soft_wrap=True, highlight=False)
+    console.print(f"runs side by side in MLflow: {how}", soft_wrap=True)
 
 
 def _beside(store: Store) -> str:
@@ -115,9 +116,9 @@ def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
                 progress.update(bar, description=event.task.rpartition("/")[2])
             elif event.state == "succeeded" and event.records:
                 progress.advance(bar)
-                progress.console.print(finished_line(event.records[-1]), highlight=False, soft_wrap=True)
+                progress.console.print(finished_line(event.records[-1]), soft_wrap=True)
             elif event.state == "failed":
-                progress.console.print(f"{event.task}: attempt {event.attempt} failed", highlight=False)
+                progress.console.print(f"{event.task}: attempt {event.attempt} failed")
 
         yield show
 

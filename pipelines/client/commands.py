@@ -221,10 +221,10 @@ def _connect(access: Access) -> "Connection":
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from ..terminal import terminal
 
     # What is not a terminal, such as a file or a pipe, has no width.
-    return Console() if sys.stdout.isatty() else Console(width=_ANY_WIDTH)
+    return terminal() if sys.stdout.isatty() else terminal(_ANY_WIDTH)
 
 
 def _go_on(connection: "Connection", run: Any, wait: bool) -> None:

@@ -13,6 +13,7 @@ from nashflow.components.shared.protocol import JOB
 from ..compiled import read_graph
 from ..description import described
 from ..graph import compile_graph
+from ..names import RUN_ROOT, RUN_ROOT_WANTED
 from ..recipe import Recipe
 
 
@@ -65,10 +66,8 @@ def run_root_of(package: Package, given: str) -> str:
     root = given or str(package.defaults.get("run_root") or "")
     if not root:
         raise UserError("no run root: give --run-root s3://bucket/prefix, or set cluster.run_root in the recipe")
-    if set("{}") & set(root.replace(JOB, "")):
-        raise UserError(f"run root {root}: nothing but {JOB}, for the run's own folder, may stand in braces")
-    if replaced := re.search(r"\$[($]|\[\[", root):
-        raise UserError(f"run root {root}: {replaced[0]} would be replaced on its way to the pods: leave it out")
+    if not re.fullmatch(RUN_ROOT, root):
+        raise UserError(f"run root {root!r} is no {RUN_ROOT_WANTED}")
     if not _is_prefix(root):
         raise UserError(f"run root {root}: pods reach no such place: give s3://bucket/prefix")
     return root

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..terminal import terminal
 from .finding import Finding
 
 _COLOURS = {"ok": "green", "failed": "bold red", "not needed": "dim", "not tried": "yellow", "not known": "cyan"}
@@ -17,7 +17,7 @@ _COLOURS = {"ok": "green", "failed": "bold red", "not needed": "dim", "not tried
 
 def show_table(findings: Iterable[Finding], strict: bool) -> bool:
     """Print the findings; whether nothing failed, and with `strict` nothing was left untried."""
-    console = Console()
+    console = terminal()
     with console.status("looking"):
         found = list(findings)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
@@ -28,7 +28,7 @@ def show_table(findings: Iterable[Finding], strict: bool) -> bool:
         table.add_row(Text(each.check), Text(each.state, _COLOURS[each.state]), _told(each))
     console.print(table)
     counts: Counter[str] = Counter(each.state for each in found)
-    console.print(", ".join(f"{counts[state]} {state}" for state in _COLOURS if counts[state]), highlight=False)
+    console.print(", ".join(f"{counts[state]} {state}" for state in _COLOURS if counts[state]))
     return _fine(found, strict)
 
 

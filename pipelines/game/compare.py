@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
 
 from nashflow.components.games.families import draw_games
 from nashflow.components.games.preference import Game
@@ -14,6 +13,7 @@ from nashflow.components.games.progress import Curve, trace
 from nashflow.components.shared.atomic_file import replacing
 from nashflow.components.shared.errors import UserError
 
+from ..terminal import terminal
 from .figure import draw_gaps
 from .settings import choose_tau, make_solvers, read_sets, usual_tau
 from .solve import read_game
@@ -120,13 +120,13 @@ def summarise(curve: Curve) -> dict[str, Any]:
 
 
 def _show(title: str, records: Sequence[Mapping[str, Any]], output: Path | None) -> None:
-    console = Console()
+    console = terminal()
     columns = ["method", "iterations", "median gap", "max gap", "solved", "first passage"]
     print_table(console, title, columns, [_row(record) for record in records])
-    console.print(_CAPTION, style="dim", highlight=False)
+    console.print(_CAPTION, style="dim")
     if output:
-        # A path is copied from the terminal: it may not be broken, nor read as markup.
-        console.print(f"figure   {output}", soft_wrap=True, markup=False, highlight=False)
+        # A path is copied from the terminal: it may not be broken.
+        console.print(f"figure   {output}", soft_wrap=True)
 
 
 def _row(record: Mapping[str, Any]) -> list[str]:

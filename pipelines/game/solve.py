@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from nashflow.components.games.files import read_log_policy, read_matrix
 from nashflow.components.games.preference import Array, Game, kl_divergence, win_rates
@@ -13,6 +12,7 @@ from nashflow.components.games.progress import Solution, solve
 from nashflow.components.games.solvers import make_solver
 from nashflow.components.shared.errors import UserError
 
+from ..terminal import terminal
 from .settings import choose_tau, read_sets, usual_tau
 from .table import print_table
 
@@ -71,7 +71,7 @@ def _record(method: str, game: Game, solution: Solution) -> dict[str, object]:
 
 
 def _show(title: str, game: Game, solution: Solution, tolerance: float) -> None:
-    console = Console()
+    console = terminal()
     columns: dict[str, Array] = {
         "reference": np.exp(game.log_reference),
         "policy": np.exp(solution.log_policy),
@@ -80,10 +80,8 @@ def _show(title: str, game: Game, solution: Solution, tolerance: float) -> None:
     rows = [[str(i), *(f"{value:.6f}" for value in row)] for i, row in enumerate(zip(*columns.values(), strict=True))]
     print_table(console, title, ["y", *columns], rows)
     reached = "" if solution.gap <= tolerance else f", above the tolerance of {tolerance:g}"
-    console.print(
-        f"\nduality gap {float(solution.gap):.3g} after {solution.iterations} iterations{reached}", highlight=False
-    )
-    console.print(f"KL to the reference {_kl(game, solution):.6g} nats", highlight=False)
+    console.print(f"\nduality gap {float(solution.gap):.3g} after {solution.iterations} iterations{reached}")
+    console.print(f"KL to the reference {_kl(game, solution):.6g} nats")
 
 
 def _kl(game: Game, solution: Solution) -> float:

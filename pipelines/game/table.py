@@ -14,5 +14,5 @@ def print_table(console: Console, title: str, columns: Iterable[str], rows: Iter
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
+    console.print(title, style="bold", soft_wrap=True)
     console.print(table)

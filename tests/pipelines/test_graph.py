@@ -319,8 +319,6 @@ def test_it_is_the_same_bytes_in_every_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "output", "complaint"),
     [
-        ("cluster.run_root='s3://b/{{x}}'", "p.yaml", "the default of run_root holds {{, which a cluster takes for a"),
-        ("cluster.run_root='s3://b/$(X)'", "p.yaml", "the default of run_root holds $(, which a cluster takes for a"),
         (f"prompts.field={'x' * 64_000}", "p.yaml", "above 64000: put long texts into files"),
         ("run.seed=0", "p.json", "give a name that ends in .yaml"),
     ],

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from nashflow.components.shared import layout
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import Store, open_store
 from nashflow.pipelines.report import print_table, report_runs
+from nashflow.pipelines.terminal import terminal
 from tests.components.reporting.toy_runs import GAME, WON, evaluations, toy_run
 
 PNG = b"\x89PNG"
@@ -35,7 +35,7 @@ def rows(out: str) -> list[list[str]]:
 def printed(store: Store, width: int, capsys: pytest.CaptureFixture[str]) -> str:
     report_runs([store.uri], None)
     capsys.readouterr()
-    print_table(json.loads(store.read(layout.SUMMARY)), store, Console(width=width))
+    print_table(json.loads(store.read(layout.SUMMARY)), store, terminal(width))
     return capsys.readouterr().out
 
 

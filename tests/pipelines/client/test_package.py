@@ -32,14 +32,15 @@ BAD = {
     "/models": "give s3://bucket/prefix",
     "/models/../etc": "give s3://bucket/prefix",
     "/models-too/x": "give s3://bucket/prefix",
-    "s3://bucket/{jobb}": "run root s3://bucket/{jobb}: nothing but {job}, for the job's id, may stand in braces",
-    "s3://bucket/{{job}}": "may stand in braces",
-    "s3://bucket/{{x": "may stand in braces",
-    "s3://bucket/}": "may stand in braces",
-    "s3://bucket/{ job }": "may stand in braces",
-    "s3://bucket/$(AWS_SECRET_ACCESS_KEY)": "Kubernetes would replace $( on its way to the pods: leave it out",
-    "s3://bucket/$$(X)/{job}": "Kubernetes would replace $$ on its way to the pods",
-    "s3://bucket/a$$b": "Kubernetes would replace $$ on its way to the pods",
+    "s3://bucket/{jobb}": "run root 's3://bucket/{jobb}' is no place that pods are told unchanged",
+    "s3://bucket/{{job}}": "nothing but {job}, for the run's id, in braces",
+    "s3://bucket/{{x": "nothing but {job}, for the run's id, in braces",
+    "s3://bucket/}": "nothing but {job}, for the run's id, in braces",
+    "s3://bucket/{ job }": "nothing but {job}, for the run's id, in braces",
+    "s3://bucket/$(AWS_SECRET_ACCESS_KEY)": "without line breaks, $( and $$",
+    "s3://bucket/$$(X)/{job}": "without line breaks, $( and $$",
+    "s3://bucket/a\nb": "without line breaks, $( and $$",
+    "s3://bucket/a$$b": "without line breaks, $( and $$",
 }
 
 

@@ -1,10 +1,16 @@
 """`nashflow submit`: what it makes, what it uses again, and that a run is never started twice."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+
+from nashflow.components.recipe import with_settings
+from nashflow.pipelines.recipe import load_recipe
+from tests.fixtures.expansion import arrived
 
 from .conftest import ROOT, Call
 from .server import Fault, KfpServer
@@ -25,6 +31,16 @@ def test_a_run_has_a_pipeline_a_version_and_an_experiment(submit: Call, kfp: Kfp
     assert run.runtime_config.parameters == {"run_root": ROOT, "set": ""}
     assert run.service_account == "trainer"
     assert run.plugins_input == {"mlflow": {"experiment_name": "alignment"}}
+
+
+def test_names_and_settings_are_shown_as_they_are(submit: Call, call: Call, kfp: KfpServer) -> None:
+    name, field = "[bold]x[/] :cat: $(HOME)", "{{workflow.name}} [red]$(AWS_SECRET_ACCESS_KEY)"
+    done = submit("--name", name, "--set", f"prompts.field={json.dumps(field)}")
+    (run,) = kfp.runs.values()
+    assert (done.code, done.out.startswith(f"{name} ({run.run_id}): ")) == (0, True)
+    assert name in call("runs", "--host", kfp.url).out
+    given = arrived(run.runtime_config.parameters["set"])
+    assert with_settings(load_recipe("quickstart"), shlex.split(given)).prompts.field == field
 
 
 def test_the_same_recipe_is_used_again(submit: Call, kfp: KfpServer) -> None:
@@ -249,11 +265,16 @@ def test_what_the_server_refuses_is_said_and_not_sent_again(submit: Call, kfp: K
         (["--run-root", ""], "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root"),
         (["--run-root", "runs/x"], "run root runs/x: pods reach no such place: give s3://bucket/prefix"),
         (["--set", "trainin.x=1"], "trainin: unknown key; did you mean training?"),
-        (["--run-root", "s3://b/$(AWS_SECRET_ACCESS_KEY)"], "Kubernetes would replace $( on its way to the pods"),
-        (["--run-root", "s3://b/{{workflow.name}}"], "nothing but {job}, for the job's id, may stand in braces"),
-        (["--run-root", "s3://b/{job}", "--name", "$(X)"], "run root s3://b/$(X): Kubernetes would replace $("),
-        (["--run-root", "s3://b/{job}", "--name", "{{x}}"], "run root s3://b/{{x}}: nothing but {job}"),
-        (["--set", "cluster.run_root='s3://b/$(X)'"], "the default of run_root holds $("),
+        *(
+            ([*options], f"{where}{root!r} is no place that pods are told unchanged: set s3://bucket/prefix")
+            for options, where, root in (
+                (["--run-root", "s3://b/$(AWS_SECRET_ACCESS_KEY)"], "run root ", "s3://b/$(AWS_SECRET_ACCESS_KEY)"),
+                (["--run-root", "s3://b/{{workflow.name}}"], "run root ", "s3://b/{{workflow.name}}"),
+                (["--run-root", "s3://b/{job}", "--name", "$(X)"], "run root ", "s3://b/$(X)"),
+                (["--run-root", "s3://b/{job}", "--name", "{{x}}"], "run root ", "s3://b/{{x}}"),
+                (["--set", "cluster.run_root=s3://b/$$(X)"], "quickstart: cluster.run_root: ", "s3://b/$$(X)"),
+            )
+        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_made(
