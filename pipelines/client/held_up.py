@@ -12,14 +12,6 @@ from .reasons import advice_of
 from .tasks import Place, place_of
 
 
-class Told(NamedTuple):
-    """What is told of a node of the graph."""
-
-    line: str
-    in_recipe: bool = False
-    """Whether it is a matter of the recipe, so that this run will not get over it."""
-
-
 class _Found(NamedTuple):
     """A trouble of a node of the graph: of one of its pods, and how many more have it."""
 
@@ -38,10 +30,16 @@ class HeldUp:
     def __init__(self, pods: Pods, planned: Mapping[str, Planned]) -> None:
         self._pods, self._planned = pods, planned
         self._before: dict[_Key, _Found] = {}
-        self._told: set[_Key] = set()
+        self._told: dict[_Key, bool] = {}
+        """What was told and is not over yet, and whether it is a matter of the recipe."""
         self._lost: set[str] = set()
 
-    def look(self) -> list[Told]:
+    @property
+    def in_recipe(self) -> bool:
+        """Whether something that was told is a matter of the recipe, so that this run will not get over it."""
+        return any(self._told.values())
+
+    def look(self) -> list[str]:
         """What is new: a trouble that was there the last time already, or that is over."""
         pods = self._pods.find(NOT_DONE)
         begun = [pod for pod in pods if pod["status"]["phase"] != "Failed"]
@@ -49,15 +47,15 @@ class HeldUp:
         lines = self._lost_pods(pods)
         for key, now in found.items():
             if key in self._before and key not in self._told:
-                self._told.add(key)
                 # Of the two reasons that it goes back and forth between, one says more.
                 fuller = max(now, self._before[key], key=lambda found: len(found.trouble.said))
-                lines.append(self._told_of(key[0], fuller))
+                line, self._told[key] = self._told_of(key[0], fuller)
+                lines.append(line)
         at_work = {node_of(pod) for pod in pods if "running" in main_state(pod)}
-        for key in self._told - found.keys():
-            self._told.remove(key)
+        for key in self._told.keys() - found.keys():
+            del self._told[key]
             if key[0] in at_work:
-                lines.append(Told(_line(key[0], "started", "what held it up is over")))
+                lines.append(_line(key[0], "started", "what held it up is over"))
         self._before = found
         return lines
 
@@ -85,7 +83,7 @@ class HeldUp:
             for node, message in said.items()
         }
 
-    def _lost_pods(self, pods: list[Json]) -> list[Told]:
+    def _lost_pods(self, pods: list[Json]) -> list[str]:
         """Pods that were taken away from their step, such as evicted ones, and that others have followed."""
         newest = {path_of(pod): pod for pod in pods}
         lines = []
@@ -95,15 +93,17 @@ class HeldUp:
                 continue
             self._lost.add(name)
             if trouble := ended_by(pod):
-                lines.append(self._told_of(node_of(pod), _Found(replace(trouble, state="tried again"), pod, 1)))
+                line, _ = self._told_of(node_of(pod), _Found(replace(trouble, state="tried again"), pod, 1))
+                lines.append(line)
         return lines
 
-    def _told_of(self, node: str, found: _Found) -> Told:
+    def _told_of(self, node: str, found: _Found) -> tuple[str, bool]:
+        """The line, and whether it is a matter of the recipe."""
         trouble = found.trouble
         advice = advice_of(trouble.said, node, found.pod, trouble, self._pods.namespace, self._planned)
         many = f"{found.pods} pods: " if found.pods > 1 else ""
         said = f"{many}{trouble.said}{': ' if advice.text else ''}{advice.text}"
-        return Told(_line(node, trouble.state, said), advice.in_recipe)
+        return _line(node, trouble.state, said), advice.in_recipe
 
 
 def _line(node: str, state: str, said: str) -> str:

@@ -36,12 +36,15 @@ class Progress:
         self._done: set[str] = set()
         self._failed: set[str] = set()
         self._next_look = 0.0
-        self.in_recipe = False
-        """Whether something is in its way that is a matter of the recipe."""
         self.failures: list[Failure] = []
         """Why tasks failed."""
         self.outcome: Outcome | None = None
         """How the run ended, as it wrote down itself."""
+
+    @property
+    def in_recipe(self) -> bool:
+        """Whether something is in its way that is a matter of the recipe."""
+        return self._pods.in_recipe
 
     def show(self, run: Any) -> None:
         """Tell what is new; of a run that has ended, all that is left to tell."""
@@ -72,13 +75,13 @@ class Progress:
         return True
 
     def _show_troubles(self, run: Any) -> None:
-        """Tell what holds up pods; and once, what follows where that is a matter of the recipe."""
-        for line, in_recipe in self._pods.troubles():
+        """Tell what holds up pods; and where that has become a matter of the recipe, what follows."""
+        known = self.in_recipe
+        for line in self._pods.troubles():
             self._say(line)
-            if in_recipe and not self.in_recipe:
-                self.in_recipe = True
-                stop = f"a run keeps its settings: stop it with `nashflow cancel {run.run_id} {self._flags}`"
-                self._say(f"{stop}, and submit the recipe again with --run-root {run_root_of(run)}, {FOUND_AGAIN}")
+        if self.in_recipe and not known:
+            stop = f"a run keeps its settings: stop it with `nashflow cancel {run.run_id} {self._flags}`"
+            self._say(f"{stop}, and submit the recipe again with --run-root {run_root_of(run)}, {FOUND_AGAIN}")
 
     def _done_lines(self, tasks: dict[str, Task], looking: bool, all_is_done: bool) -> list[tuple[float, str]]:
         """The lines of tasks that are done, each with the time of its end."""

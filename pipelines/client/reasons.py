@@ -12,7 +12,7 @@ from nashflow.components.shared.protocol import USER_ERROR
 from .advice import ASK_THE_KEEPER, NO_ADVICE, Advice, Case, advice_on
 from .log_lines import exit_code, last_words
 from .planned import Planned
-from .pod_trouble import Trouble, ended_by
+from .pod_trouble import NO_ROOM, Trouble, ended_by
 from .pods import FAILED, Json, Pods, is_driver, messages_of, node_of, path_of
 from .tasks import place_of
 
@@ -70,7 +70,9 @@ def failures(pods: Pods, nodes: Iterable[str], planned: Mapping[str, Planned]) -
 def advice_of(
     said: str, node: str, pod: Json | None, trouble: Trouble | None, namespace: str, planned: Mapping[str, Planned]
 ) -> Advice:
-    """What to do about what is said of a node of the graph."""
+    """What to do about what is said of a node of the graph; nothing where waiting is all it takes."""
+    if trouble and trouble.state == NO_ROOM:
+        return NO_ADVICE
     place = place_of(node)
     kubeflows = trouble.kubeflows if trouble else node.endswith("-driver")
     image = planned[node].image if node in planned else ""

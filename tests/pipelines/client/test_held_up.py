@@ -89,14 +89,16 @@ STUCK: dict[str, tuple[Callable[[str], Json], list[Any], str, str]] = {
             )
         ),
         [],
-        "waits for room  Unschedulable: 0/1 nodes are available: 1 Insufficient cpu: lower",
-        "lower cluster.steps.training.cpu (now 2)",
+        "waits for room  Unschedulable: 0/1 nodes are available: 1 Insufficient cpu; "
+        "it starts when other pods have ended",
+        "",
     ),
     "an autoscaler": (
         a_pod(status=unschedulable("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")),
         [lambda made: event(made, "TriggeredScaleUp", "pod triggered scale-up", "Normal")],
-        "waits for room  Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu; the autoscaler is",
-        "lower cluster.steps.training.accelerators",
+        "waits for room  Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu; "
+        "the autoscaler is adding a node",
+        "",
     ),
     "no accelerator": (
         a_pod(status=unschedulable("0/1 nodes are available: 1 Insufficient amd.com/gpu.")),
@@ -197,6 +199,29 @@ def test_what_is_a_matter_of_the_recipe_is_no_matter_of_a_retry(call: Call, kfp:
     (said,) = [line for line in done.out.splitlines() if "keeps its settings" in line]
     assert said.endswith(f"stop it with `nashflow cancel {run.run_id} --host {kfp.url}`, and {again}")
     assert done.err.splitlines()[1] == f"nashflow: {again}: a retry would ask for the same"
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_a_run_that_only_waits_or_has_got_over_it_is_not_to_be_cancelled(
+    call: Call, kfp: KfpServer, cluster: PodServer, over: bool
+) -> None:
+    """Whoever cancels it all the same goes on with a retry."""
+    run = begun(kfp, "/tmp/{job}")
+    status = unschedulable("0/1 nodes are available: 1 Insufficient cpu. preemption: 1 No preemption victims found.")
+    held_up = {"state": waiting("ErrImagePull", PULL)} if over else {"status": status}
+    cluster.add(pod(run.run_id, NODE, **held_up))
+    kfp.script = [Snapshot("RUNNING", TASKS)]
+
+    def change(poll: int) -> None:
+        if over and poll == 6:
+            cluster.pods = [pod(run.run_id, NODE, "Running", state={"running": {}})]
+        if poll == 9:
+            kfp._terminate(run.run_id, b"")
+
+    kfp.on_poll = change
+    done = call("wait", run.run_id, "--host", kfp.url)
+    assert ("keeps its settings" in done.out) == over
+    assert done.err.splitlines()[1].startswith("nashflow: go on from there: `nashflow retry ")
 
 
 def test_a_trouble_that_is_over_by_the_next_look_is_not_told(follow: Callable[..., Done], cluster: PodServer) -> None:
