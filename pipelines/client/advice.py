@@ -49,6 +49,8 @@ class _Row(NamedTuple):
 
 _IMAGE = "ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull|ImageInspectError"
 _BY_ITSELF = "in the namespace {namespace}, and the step starts by itself, or correct"
+_TAINT = r"untolerated taint \{node\.kubernetes\.io/"
+"""Kubernetes sets these by itself on a node that is not well, and takes them away when it is."""
 _OF_ANYBODY = (
     _Row("exceeded quota", "free some of the quota of the namespace {namespace}, or ask for more"),
     _Row("failed quota: .* must specify", "give the namespace {namespace} a LimitRange with defaults"),
@@ -58,6 +60,9 @@ _OF_ANYBODY = (
         "make it in the namespace {namespace}, or name another one in cluster.service_account",
         True,
     ),
+    _Row(f"{_TAINT}disk-pressure", "free disk space on the nodes, or wait"),
+    _Row(f"{_TAINT}memory-pressure", "free memory on the nodes, or wait"),
+    _Row(f"{_TAINT}(?!disk-|memory-)", "wait until the nodes are ready again"),
     _Row(
         'forbidden: User "system:serviceaccount:',
         "give this service account the right, as the chart's role for steps does, or name another one in "
@@ -92,7 +97,12 @@ _OF_STEPS = (
         "lower cluster.steps.{step}.accelerators, correct its accelerator_type, or add a node with such",
         True,
     ),
-    _Row("untolerated taint", "name the taint in cluster.steps.{step}.tolerations", True),
+    # Where there is a node for the step, but no room on it, the taints of other nodes do not matter.
+    _Row(
+        rf"^(?!.*(Insufficient|{_TAINT})).*untolerated taint",
+        "name the taint in cluster.steps.{step}.tolerations",
+        True,
+    ),
     _Row("match Pod's node affinity", "set cluster.steps.{step}.node_selector to labels that a node has", True),
     _Row("OOMKilled|low on resource: memory", "raise cluster.steps.{step}.memory{memory}", True),
     _Row('EmptyDir volume "shm"', "raise cluster.steps.{step}.shared_memory", True),
@@ -114,4 +124,6 @@ def advice_on(said: str, case: Case) -> Advice:
         "memory": case.now("memory"),
         "deadline": f" (now {deadline})" if deadline else "",
     }
-    return Advice("; ".join(row.text.format(**values) for row in found), any(row.in_recipe for row in found))
+    return Advice(
+        "; ".join(row.text.format(**values) for row in found), bool(found) and all(row.in_recipe for row in found)
+    )

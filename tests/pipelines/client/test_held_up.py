@@ -112,6 +112,41 @@ STUCK: dict[str, tuple[Callable[[str], Json], list[Any], str, str]] = {
         "had untolerated taint {gpu: yes}",
         "name the taint in cluster.steps.training.tolerations",
     ),
+    "a node short of disk": (
+        a_pod(
+            status=unschedulable(
+                "0/2 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
+                "1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }."
+            )
+        ),
+        [],
+        "cannot start  Unschedulable: 0/2 nodes",
+        "/disk-pressure: }: free disk space on the nodes, or wait",
+    ),
+    "a node short of memory": (
+        a_pod(
+            status=unschedulable("0/1 nodes: 1 node(s) had untolerated taint {node.kubernetes.io/memory-pressure: }.")
+        ),
+        [],
+        "cannot start  Unschedulable: 0/1 nodes",
+        "/memory-pressure: }: free memory on the nodes, or wait",
+    ),
+    "a node that is not ready": (
+        a_pod(status=unschedulable("0/1 nodes: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.")),
+        [],
+        "cannot start  Unschedulable: 0/1 nodes",
+        "/not-ready: }: wait until the nodes are ready again",
+    ),
+    "a taint beside a node without room": (
+        a_pod(
+            status=unschedulable(
+                "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {control-plane: }."
+            )
+        ),
+        [],
+        "cannot start  Unschedulable: 0/2 nodes",
+        "{control-plane: }: lower cluster.steps.training.cpu (now 2), or add a larger node",
+    ),
     "a selector": (
         a_pod(status=unschedulable("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")),
         [],
@@ -185,6 +220,7 @@ def test_a_pod_that_cannot_start_says_why_once_and_what_to_do(
     (line,) = told(follow(once(cluster, make, *events)))
     assert said in line
     assert line.endswith(said) if not advice else advice in line
+    assert ("tolerations" in line) == ("tolerations" in advice)
 
 
 def test_what_is_a_matter_of_the_recipe_is_no_matter_of_a_retry(call: Call, kfp: KfpServer, cluster: PodServer) -> None:
@@ -201,15 +237,26 @@ def test_what_is_a_matter_of_the_recipe_is_no_matter_of_a_retry(call: Call, kfp:
     assert done.err.splitlines()[1] == f"nashflow: {again}: a retry would ask for the same"
 
 
-@pytest.mark.parametrize("over", [False, True])
+NOT_THE_RECIPES: dict[str, dict[str, Any]] = {
+    "no room now": {
+        "status": unschedulable(
+            "0/1 nodes are available: 1 Insufficient cpu. preemption: 1 No preemption victims found."
+        )
+    },
+    "a node that is not well": {
+        "status": unschedulable("0/1 nodes: 1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }.")
+    },
+    "over": {"state": waiting("ErrImagePull", PULL)},
+}
+
+
+@pytest.mark.parametrize("name", NOT_THE_RECIPES)
 def test_a_run_that_only_waits_or_has_got_over_it_is_not_to_be_cancelled(
-    call: Call, kfp: KfpServer, cluster: PodServer, over: bool
+    call: Call, kfp: KfpServer, cluster: PodServer, name: str
 ) -> None:
     """Whoever cancels it all the same goes on with a retry."""
-    run = begun(kfp, "/tmp/{job}")
-    status = unschedulable("0/1 nodes are available: 1 Insufficient cpu. preemption: 1 No preemption victims found.")
-    held_up = {"state": waiting("ErrImagePull", PULL)} if over else {"status": status}
-    cluster.add(pod(run.run_id, NODE, **held_up))
+    run, over = begun(kfp, "/tmp/{job}"), name == "over"
+    cluster.add(pod(run.run_id, NODE, **NOT_THE_RECIPES[name]))
     kfp.script = [Snapshot("RUNNING", TASKS)]
 
     def change(poll: int) -> None:
