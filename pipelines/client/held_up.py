@@ -1,6 +1,6 @@
 """Pods that do not start, told while a run is followed: each trouble once, and when it is over."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ class _Found(NamedTuple):
     pods: int
 
 
+_LOOKS = 2
+"""Between two tasks, or two pods of one task, there is none for a moment."""
+
 _Key = tuple[str, str]
 """Node and kind of trouble."""
 
@@ -33,17 +36,23 @@ class HeldUp:
         self._told: dict[_Key, bool] = {}
         """What was told and is not over yet, and whether it is a matter of the recipe."""
         self._lost: set[str] = set()
+        self._without: dict[str, int] = {}
+        """How many looks in a row found no pod of a task that is at work."""
+        self._by_argo: dict[str, str] = {}
 
     @property
     def in_recipe(self) -> bool:
         """Whether something that was told is a matter of the recipe, so that this run will not get over it."""
         return any(self._told.values())
 
-    def look(self) -> list[str]:
-        """What is new: a trouble that was there the last time already, or that is over."""
+    def look(self, at_work: Collection[str]) -> list[str]:
+        """What is new: a trouble that was there the last time already, or that is over.
+
+        `at_work` are the tasks that are, as far as KFP shows them.
+        """
         pods = self._pods.find(NOT_DONE)
         begun = [pod for pod in pods if pod["status"]["phase"] != "Failed"]
-        found = self._troubles(begun) if begun else self._without_pods()
+        found = self._troubles(begun) | self._without_pods(begun, at_work)
         lines = self._lost_pods(pods)
         for key, now in found.items():
             if key in self._before and key not in self._told:
@@ -51,10 +60,10 @@ class HeldUp:
                 fuller = max(now, self._before[key], key=lambda found: len(found.trouble.said))
                 line, self._told[key] = self._told_of(key[0], fuller)
                 lines.append(line)
-        at_work = {node_of(pod) for pod in pods if "running" in main_state(pod)}
+        running = {node_of(pod) for pod in pods if "running" in main_state(pod)}
         for key in self._told.keys() - found.keys():
             del self._told[key]
-            if key[0] in at_work:
+            if key[0] in running:
                 lines.append(_line(key[0], "started", "what held it up is over"))
         self._before = found
         return lines
@@ -73,9 +82,16 @@ class HeldUp:
                 found[key] = first._replace(pods=first.pods + 1)
         return found
 
-    def _without_pods(self) -> dict[_Key, _Found]:
-        """What keeps Argo from making a pod at all, such as a quota: it says so of the node that waits for one."""
-        said = messages_of(self._pods.workflow(), "Pending")
+    def _without_pods(self, begun: list[Json], at_work: Collection[str]) -> dict[_Key, _Found]:
+        """What keeps Argo from making a pod at all, such as a quota: it says so of the node that waits for one.
+
+        The workflow is large: while there are other pods, it is read only if a task goes without one for some looks.
+        """
+        without = set(at_work) - set(map(node_of, begun))
+        self._without = {task: self._without.get(task, 0) + 1 for task in without}
+        if not begun or any(looks % _LOOKS == 0 for looks in self._without.values()):
+            self._by_argo = messages_of(self._pods.workflow(), "Pending")
+        said = {node: message for node, message in self._by_argo.items() if not begun or node in without}
         return {
             (node, "no pod"): _Found(
                 Trouble("no pod", CANNOT_START, " ".join(message.split()), node.endswith("-driver")), None, 1

@@ -1,6 +1,6 @@
 """The pods of a run that is followed, as far as the client may see them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
 from .connection import Connection
@@ -22,9 +22,9 @@ class PodSight:
         """Whether something holds up a pod that is a matter of the recipe."""
         self._sight = Sight("the run's pods", "why one does not start, or has failed, is not told", say)
 
-    def troubles(self) -> list[str]:
-        """What is new."""
-        return self._sight.of(self._look, [])
+    def troubles(self, at_work: Collection[str]) -> list[str]:
+        """What is new, while KFP shows these tasks to be at work."""
+        return self._sight.of(lambda: self._look(at_work), [])
 
     def failures(self, nodes: list[str]) -> list[Failure]:
         """Why these tasks, or drivers of tasks, failed."""
@@ -35,8 +35,8 @@ class PodSight:
         """Likewise, of all that failed, where KFP's API does not say them."""
         return self._sight.of(lambda: failures(self._pods, failed_nodes(self._pods), self._planned), [])
 
-    def _look(self) -> list[str]:
-        lines = self._held_up.look()
+    def _look(self, at_work: Collection[str]) -> list[str]:
+        lines = self._held_up.look(at_work)
         self.in_recipe = self._held_up.in_recipe
         return lines
 

@@ -1,7 +1,7 @@
 """What is told of a run while it is followed: a line for each task that ends, and what holds up those that do not."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -63,7 +63,7 @@ class Progress:
             if run.state == "FAILED" and not self.failures and not is_cancelled(run):
                 self.failures = self._pods.all_failures()
         elif looking:
-            self._show_troubles(run)
+            self._show_troubles(run, [name for name, task in tasks.items() if task.state not in FINISHED])
         self._bar.update(self._at_work(run, tasks.values()))
 
     def _is_time_to_look(self) -> bool:
@@ -74,10 +74,10 @@ class Progress:
         self._next_look = now + _LOOK_SECONDS
         return True
 
-    def _show_troubles(self, run: Any) -> None:
+    def _show_troubles(self, run: Any, at_work: Collection[str]) -> None:
         """Tell what holds up pods; and where that has become a matter of the recipe, what follows."""
         known = self.in_recipe
-        for line in self._pods.troubles():
+        for line in self._pods.troubles(at_work):
             self._say(line)
         if self.in_recipe and not known:
             stop = f"a run keeps its settings: stop it with `nashflow cancel {run.run_id} {self._flags}`"

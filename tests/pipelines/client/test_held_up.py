@@ -351,6 +351,37 @@ def test_no_setting_of_the_recipe_is_named_for_what_is_kubeflows(
     assert "cluster." not in line
 
 
+QUOTA = 'pods "quickstart-x-1" is forbidden: exceeded quota: compute'
+
+
+def test_a_quota_is_told_while_another_pod_of_the_run_is_there_and_the_workflow_is_not_read_at_every_look(
+    follow: Callable[..., Done], cluster: PodServer
+) -> None:
+    def change(run_id: str, poll: int) -> None:
+        if poll == 0:
+            cluster.pods = [pod(run_id, "evaluation-001", "Running", state={"running": {}})]
+            cluster.workflows = [
+                workflow(run_id, training_001_main=("Pending", QUOTA), evaluation_001=("Pending", "not so any more"))
+            ]
+        if poll == 9:
+            cluster.pods.append(pod(run_id, NODE, "Running", state={"running": {}}))
+
+    done = follow(change, polls=12)
+    line, over = told(done)
+    assert f"cannot start  {QUOTA}: free some of the quota" in line
+    assert over.endswith("started  what held it up is over")
+    assert "not so any more" not in done.out
+    assert len([path for path in cluster.seen if path.endswith("/workflows")]) <= 5
+
+
+def test_the_workflow_is_not_read_while_each_task_at_work_has_a_pod(
+    follow: Callable[..., Done], cluster: PodServer
+) -> None:
+    make = a_pod(phase="Running", state={"running": {}})
+    assert told(follow(once(cluster, make), polls=9)) == []
+    assert not [path for path in cluster.seen if path.endswith("/workflows")]
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize(
     ("said", "advice"),
