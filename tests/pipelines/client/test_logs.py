@@ -112,6 +112,29 @@ def test_logs_say_when_the_pods_are_gone_and_where_to_look(logs: Call, kfp: KfpS
     assert "in the namespace team" in logs("--namespace", "team").line
 
 
+@pytest.mark.parametrize("options", [[], ["--follow"]])
+def test_a_step_that_does_not_exist_is_refused_at_once(
+    call: Call, submit: Call, kfp: KfpServer, cluster: PodServer, options: list[str]
+) -> None:
+    submit()
+    (run_id,) = kfp.runs
+    for wrong, right in (("trainin", "training"), ("judgin-001-main", "judging-001-main")):
+        done = call("logs", run_id, "--host", kfp.url, "--step", wrong, *options)
+        assert done.code == 2
+        assert done.line.startswith(f"nashflow: --step {wrong}: ")
+        assert done.line.endswith(f"; did you mean {right}?")
+    assert not cluster.seen
+
+
+def test_following_what_is_not_there_is_refused_at_the_runs_end(logs: Call, story: "Story", kfp: KfpServer) -> None:
+    for run in kfp.runs.values():
+        run.state = "SUCCEEDED"
+    done = logs("--follow", "--step", "judging")
+    assert (done.code, done.out) == (2, "")
+    assert "--step judging: the run" in done.line
+    assert "has no such pod, or not any more; logs of steps that have ended lie below" in done.line
+
+
 @pytest.mark.parametrize("what", ["/pods", "/log"])
 @pytest.mark.parametrize("options", [[], ["--follow"]])
 def test_logs_without_the_right_to_read_pods(logs: Call, cluster: PodServer, what: str, options: list[str]) -> None:
