@@ -39,6 +39,8 @@ class HeldUp:
         self._without: dict[str, int] = {}
         """How many looks in a row found no pod of a task that is at work."""
         self._by_argo: dict[str, str] = {}
+        self._elsewhere: bool | None = None
+        """Whether the cluster that is looked at does not know the run; None before that is known."""
 
     @property
     def in_recipe(self) -> bool:
@@ -53,7 +55,7 @@ class HeldUp:
         pods = self._pods.find(NOT_DONE)
         begun = [pod for pod in pods if pod["status"]["phase"] != "Failed"]
         found = self._troubles(begun) | self._without_pods(begun, at_work)
-        lines = self._lost_pods(pods)
+        lines = [*self._lost_pods(pods), *self._no_pods_at_all()]
         for key, now in found.items():
             if key in self._before and key not in self._told:
                 # Of the two reasons that it goes back and forth between, one says more.
@@ -98,6 +100,14 @@ class HeldUp:
             )
             for node, message in said.items()
         }
+
+    def _no_pods_at_all(self) -> list[str]:
+        """Once: that there never was a pod here of a run whose tasks are at work, so that none can be looked at."""
+        if self._elsewhere is not None or not any(looks >= _LOOKS for looks in self._without.values()):
+            return []
+        self._elsewhere = not self._pods.workflow() and not self._pods.find()
+        how = "if it runs elsewhere, name its --kube-context or --namespace"
+        return [f"no pods of this run in {self._pods.where}: {how}"] if self._elsewhere else []
 
     def _lost_pods(self, pods: list[Json]) -> list[str]:
         """Pods that were taken away from their step, such as evicted ones, and that others have followed."""

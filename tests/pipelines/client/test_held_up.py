@@ -455,6 +455,24 @@ def test_the_pods_of_other_runs_and_namespaces_are_not_looked_at(
     assert told(follow(change)) == []
 
 
+@pytest.mark.parametrize("known", ["nothing", "a workflow", "a pod that has ended"])
+def test_a_cluster_that_knows_no_pod_of_a_run_at_work_is_named_once(
+    follow: Callable[..., Done], cluster: PodServer, known: str
+) -> None:
+    def change(run_id: str, poll: int) -> None:
+        if known == "a workflow":
+            cluster.workflows = [workflow(run_id, preparation=("Succeeded", ""))]
+        if known == "a pod that has ended":
+            cluster.pods = [pod(run_id, "preparation", "Succeeded")]
+
+    said = [line for line in follow(change, polls=9).out.splitlines() if "no pods of this run" in line]
+    line = (
+        "no pods of this run in the namespace kubeflow of the kube context here: "
+        "if it runs elsewhere, name its --kube-context or --namespace"
+    )
+    assert said == ([line] if known == "nothing" else [])
+
+
 # --- as a real Kubernetes said it ------------------------------------------------------------------------------------
 
 
