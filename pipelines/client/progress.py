@@ -102,11 +102,12 @@ class Progress:
 
     def _failure_lines(self, run: Any, failed: list[Task]) -> list[tuple[float, str]]:
         """The lines of tasks that have failed, each with the time of its end."""
-        new = [task for task in failed if task.name not in self._failed]
+        cancelled = is_cancelled(run)
+        # A driver that is stopped leaves a task that never began.
+        new = [task for task in failed if task.name not in self._failed and not (cancelled and task.place.driver)]
         if not new:
             return []
         self._failed.update(task.name for task in new)
-        cancelled = is_cancelled(run)
         reasons = [Failure(task.name) for task in new] if cancelled else self._pods.failures([t.name for t in new])
         lines = []
         for task, failure in zip(new, reasons, strict=True):
