@@ -106,7 +106,7 @@ _OF_STEPS = (
     _Row("match Pod's node affinity", "set cluster.steps.{step}.node_selector to labels that a node has", True),
     _Row("OOMKilled|low on resource: memory", "raise cluster.steps.{step}.memory{memory}", True),
     _Row('EmptyDir volume "shm"', "raise cluster.steps.{step}.shared_memory", True),
-    _Row('ephemeral-storage|[Uu]sage of EmptyDir volume (?!"shm")', "free disk space on the nodes"),
+    _Row("ephemeral-storage", "free disk space on the nodes"),
     _Row("DeadlineExceeded", "raise cluster.steps.{step}.timeout_seconds{deadline}", True),
 )
 

@@ -30,6 +30,8 @@ class Failure:
     advice: Advice = NO_ADVICE
     code: int | None = None
     """The step's exit code, where it is known."""
+    has_log: bool = True
+    """Whether its log may say more: not where Kubernetes ended its pod, or made none."""
 
     @property
     def is_the_recipes(self) -> bool:
@@ -63,7 +65,8 @@ def failures(pods: Pods, nodes: Iterable[str], planned: Mapping[str, Planned]) -
         said = ended.said if ended else last_words(log, is_driver(pod)) if pod else ""
         if not said and not _NO_NEWS.fullmatch(message := " ".join(by_argo().get(node, "").split())):
             said = message
-        found.append(Failure(node, said, advice_of(said, node, pod, ended, pods.namespace, planned), exit_code(log)))
+        advice = advice_of(said, node, pod, ended, pods.namespace, planned)
+        found.append(Failure(node, said, advice, exit_code(log), not ended and bool(pod or not said)))
     return found
 
 

@@ -108,12 +108,22 @@ ENDED = {
     "evicted for its disk": (
         {"status": {"reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}},
         f"{NODE}: Evicted: The node was low on resource: ephemeral-storage.; ",
-        "; free disk space on the nodes; then go on from there: `nashflow retry ",
+        "nashflow: free disk space on the nodes; then go on from there: `nashflow retry ",
     ),
     "evicted for its memory": (
         {"status": {"reason": "Evicted", "message": "The node was low on resource: memory."}},
         "low on resource: memory.",
         "raise cluster.steps.training.memory",
+    ),
+    "more in memory than it may": (
+        {"status": {"reason": "Evicted", "message": 'Usage of EmptyDir volume "shm" exceeds the limit "1Gi".'}},
+        'Evicted: Usage of EmptyDir volume "shm" exceeds the limit "1Gi".; ',
+        "nashflow: raise cluster.steps.training.shared_memory, and submit the recipe again with --run-root ",
+    ),
+    "more on another volume than it may": (
+        {"status": {"reason": "Evicted", "message": 'Usage of EmptyDir volume "other" exceeds the limit "1Gi".'}},
+        'Evicted: Usage of EmptyDir volume "other" exceeds the limit "1Gi".; ',
+        "nashflow: go on from there: `nashflow retry ",
     ),
     "no such command": (
         {"state": terminated("StartError", 128, 'exec: "python3": executable file not found in $PATH')},
@@ -138,6 +148,7 @@ def test_a_step_that_was_ended_from_outside_says_what_to_set(
     assert said in first
     assert "half-way" not in first
     assert advice in second
+    assert "its log" not in second
 
 
 def test_a_failed_driver_is_told_by_its_last_complaint(failed: Callable[..., Done], cluster: PodServer) -> None:
@@ -191,6 +202,7 @@ def test_what_argo_alone_knows_is_told_from_the_workflow(
     first, second = ending(failed(prepare, node("root-driver", "FAILED", start=2, seconds=3)))
     assert f"root-driver: {said}; " in first
     assert advice in second
+    assert "its log" not in second
 
 
 def test_a_service_account_without_rights_is_told_by_the_drivers_words(
