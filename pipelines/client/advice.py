@@ -37,7 +37,7 @@ class Advice(NamedTuple):
 
 
 NO_ADVICE = Advice("", False)
-ASK_THE_KEEPER = Advice("it is a part of Kubeflow itself: ask its keeper", False)
+ASK_THE_ADMINISTRATOR = Advice("it is a part of Kubeflow itself: ask its administrator", False)
 
 
 class _Row(NamedTuple):
@@ -54,7 +54,7 @@ _TAINT = r"untolerated taint \{node\.kubernetes\.io/"
 _OF_ANYBODY = (
     _Row("exceeded quota", "free some of the quota of the namespace {namespace}, or ask for more"),
     _Row("failed quota: .* must specify", "give the namespace {namespace} a LimitRange with defaults"),
-    _Row("violates PodSecurity", "the namespace {namespace} forbids such pods: ask its keeper"),
+    _Row("violates PodSecurity", "the namespace {namespace} forbids such pods: ask its administrator"),
     _Row(
         'serviceaccount "[^"]*" not found',
         "make it in the namespace {namespace}, or name another one in cluster.service_account",

@@ -70,7 +70,7 @@ def run_root_of(package: Package, given: str) -> str:
     if replaced := re.search(r"\$[($]", root):
         raise UserError(f"run root {root}: Kubernetes would replace {replaced[0]} on its way to the pods: leave it out")
     if not _is_prefix(root):
-        raise UserError(f"run root {root}: pods reach no such place: give s3://bucket/prefix")
+        raise UserError(f"run root {root}: pods can only use s3://; give s3://bucket/prefix")
     return root
 
 

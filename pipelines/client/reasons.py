@@ -9,7 +9,7 @@ from kubernetes.client import ApiException
 
 from nashflow.components.shared.protocol import USER_ERROR
 
-from .advice import ASK_THE_KEEPER, NO_ADVICE, Advice, Case, advice_on
+from .advice import ASK_THE_ADMINISTRATOR, NO_ADVICE, Advice, Case, advice_on
 from .log_lines import exit_code, last_words
 from .planned import Planned
 from .pod_trouble import NO_ROOM, Trouble, ended_by
@@ -80,7 +80,7 @@ def advice_of(
     kubeflows = trouble.kubeflows if trouble else node.endswith("-driver")
     image = planned[node].image if node in planned else ""
     advice = advice_on(said, Case(place.step if place else node, image, namespace, kubeflows, pod))
-    return ASK_THE_KEEPER if trouble and trouble.kubeflows and not advice.text else advice
+    return ASK_THE_ADMINISTRATOR if trouble and trouble.kubeflows and not advice.text else advice
 
 
 def _log(pods: Pods, pod: Json) -> str:

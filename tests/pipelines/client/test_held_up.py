@@ -320,10 +320,19 @@ def test_a_mount_that_failed_before_the_image_is_pulled_is_over(
 
 
 KUBEFLOWS = {
-    "a driver's image": ("its driver: ErrImagePull: no such image", "it is a part of Kubeflow itself: ask its keeper"),
-    "the launcher's image": ("ImagePullBackOff: no such image", "it is a part of Kubeflow itself: ask its keeper"),
+    "a driver's image": (
+        "its driver: ErrImagePull: no such image",
+        "it is a part of Kubeflow itself: ask its administrator",
+    ),
+    "the launcher's image": (
+        "ImagePullBackOff: no such image",
+        "it is a part of Kubeflow itself: ask its administrator",
+    ),
     "a driver without room": ("its driver: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu", "free room on"),
-    "Kubeflow's Secret": ("FailedMount: MountVolume.SetUp failed", "it is a part of Kubeflow itself: ask its keeper"),
+    "Kubeflow's Secret": (
+        "FailedMount: MountVolume.SetUp failed",
+        "it is a part of Kubeflow itself: ask its administrator",
+    ),
 }
 
 
@@ -397,7 +406,7 @@ def test_the_workflow_is_not_read_while_each_task_at_work_has_a_pod(
         ),
         (
             'pods "quickstart-x-1" is forbidden: violates PodSecurity "restricted:latest": unrestricted capabilities',
-            "the namespace kubeflow forbids such pods: ask its keeper",
+            "the namespace kubeflow forbids such pods: ask its administrator",
         ),
     ],
 )

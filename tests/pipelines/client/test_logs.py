@@ -1,4 +1,4 @@
-"""`nashflow logs`: what pods have written, and what they go on to write."""
+"""`nashflow logs`: what pods have written, and what they keep printing."""
 
 import threading
 import time
@@ -69,7 +69,9 @@ def test_the_log_of_a_driver_is_there_for_the_asking(logs: Call) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "judging", "judging-001-main", "judging-001-main-driver"])
-def test_a_driver_that_failed_is_shown_unasked(logs: Call, kfp: KfpServer, cluster: PodServer, name: str) -> None:
+def test_the_log_of_a_driver_that_failed_is_always_shown(
+    logs: Call, kfp: KfpServer, cluster: PodServer, name: str
+) -> None:
     """In the place of the step that never began."""
     (run_id,) = kfp.runs
     cluster.add(step(run_id, "judging-001-main-driver", 15, phase="Failed"), f"F{KFP[1:]}")

@@ -180,6 +180,18 @@ def test_a_graphs_driver_has_a_line_too(failed: Callable[..., Done], cluster: Po
 
 
 @pytest.mark.parametrize(
+    ("loop", "place"), [("shards-002", "iteration 2  main      "), ("shards-002-extra", "iteration 2  extra     ")]
+)
+def test_the_driver_of_a_loop_stands_beside_its_iteration(
+    failed: Callable[..., Done], cluster: PodServer, loop: str, place: str
+) -> None:
+    cluster.forbidden = "."
+    done = failed(lambda run: None, node(f"{loop}-driver", "FAILED", start=2, seconds=3))
+    (line,) = [line for line in done.out.splitlines() if line.startswith("iteration")]
+    assert line == f"{place}shards               failed  its driver"
+
+
+@pytest.mark.parametrize(
     ("said", "advice"),
     [
         (

@@ -247,7 +247,7 @@ def test_what_the_server_refuses_is_said_and_not_sent_again(submit: Call, kfp: K
     ("options", "words"),
     [
         (["--run-root", ""], "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root"),
-        (["--run-root", "runs/x"], "run root runs/x: pods reach no such place: give s3://bucket/prefix"),
+        (["--run-root", "runs/x"], "run root runs/x: pods can only use s3://; give s3://bucket/prefix"),
         (["--set", "trainin.x=1"], "trainin: unknown key; did you mean training?"),
         (["--run-root", "s3://b/$(AWS_SECRET_ACCESS_KEY)"], "Kubernetes would replace $( on its way to the pods"),
         (["--run-root", "s3://b/{{workflow.name}}"], "nothing but {job}, for the job's id, may stand in braces"),
