@@ -84,7 +84,7 @@ def report(
 
 
 def main() -> None:
-    """The `nashflow` command: what the user or the machine's keeper can mend is one line on stderr.
+    """The `nashflow` command: what the user or the machine's administrator can mend is one line on stderr.
 
     Exit code 2: the user's input is wrong. 75: the disk is full or a server does not answer: try again. 1: all else.
     """

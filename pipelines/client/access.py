@@ -37,21 +37,30 @@ class Access:
         ),
     ] = ""
     kube_context: Annotated[
-        str, typer.Option(help="Reach the API server through Kubernetes, with this context of the kubeconfig.")
+        str,
+        typer.Option(
+            help="Reach Kubernetes with this context of the kubeconfig; and through it the API server, "
+            "unless --host is given, too."
+        ),
     ] = ""
     ca_cert: Annotated[
         str, typer.Option(metavar="FILE", help="Certificates of the authority that the server's is from.")
     ] = ""
 
     def __str__(self) -> str:
-        return f"kube context {self.kube_context}" if self.kube_context else redact(self.host)
+        return f"kube context {self.kube_context}" if self.through_kubernetes else redact(self.host)
+
+    @property
+    def through_kubernetes(self) -> bool:
+        """Whether the way to the API server is through Kubernetes, which then is the one that asks who it is."""
+        return bool(self.kube_context and not self.host)
 
     @property
     def flags(self) -> str:
         """The options that lead to the same server, for a command line to be shown; never the token."""
         options = {
             "--kube-context": self.kube_context,
-            "--host": "" if self.kube_context else str(self),
+            "--host": redact(self.host),
             "--namespace": self.namespace,
             "--token-file": self.token_file,
             "--ca-cert": self.ca_cert,

@@ -37,7 +37,7 @@ class Advice(NamedTuple):
 
 
 NO_ADVICE = Advice("", False)
-ASK_THE_KEEPER = Advice("it is a part of Kubeflow itself: ask its keeper", False)
+ASK_THE_ADMINISTRATOR = Advice("it is a part of Kubeflow itself: ask its administrator", False)
 
 
 class _Row(NamedTuple):
@@ -49,15 +49,20 @@ class _Row(NamedTuple):
 
 _IMAGE = "ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull|ImageInspectError"
 _BY_ITSELF = "in the namespace {namespace}, and the step starts by itself, or correct"
+_TAINT = r"untolerated taint \{node\.kubernetes\.io/"
+"""Kubernetes sets these by itself on a node that is not well, and takes them away when it is."""
 _OF_ANYBODY = (
     _Row("exceeded quota", "free some of the quota of the namespace {namespace}, or ask for more"),
     _Row("failed quota: .* must specify", "give the namespace {namespace} a LimitRange with defaults"),
-    _Row("violates PodSecurity", "the namespace {namespace} forbids such pods: ask its keeper"),
+    _Row("violates PodSecurity", "the namespace {namespace} forbids such pods: ask its administrator"),
     _Row(
         'serviceaccount "[^"]*" not found',
         "make it in the namespace {namespace}, or name another one in cluster.service_account",
         True,
     ),
+    _Row(f"{_TAINT}disk-pressure", "free disk space on the nodes, or wait"),
+    _Row(f"{_TAINT}memory-pressure", "free memory on the nodes, or wait"),
+    _Row(f"{_TAINT}(?!disk-|memory-)", "wait until the nodes are ready again"),
     _Row(
         'forbidden: User "system:serviceaccount:',
         "give this service account the right, as the chart's role for steps does, or name another one in "
@@ -92,11 +97,16 @@ _OF_STEPS = (
         "lower cluster.steps.{step}.accelerators, correct its accelerator_type, or add a node with such",
         True,
     ),
-    _Row("untolerated taint", "name the taint in cluster.steps.{step}.tolerations", True),
+    # Where there is a node for the step, but no room on it, the taints of other nodes do not matter.
+    _Row(
+        rf"^(?!.*(Insufficient|{_TAINT})).*untolerated taint",
+        "name the taint in cluster.steps.{step}.tolerations",
+        True,
+    ),
     _Row("match Pod's node affinity", "set cluster.steps.{step}.node_selector to labels that a node has", True),
     _Row("OOMKilled|low on resource: memory", "raise cluster.steps.{step}.memory{memory}", True),
     _Row('EmptyDir volume "shm"', "raise cluster.steps.{step}.shared_memory", True),
-    _Row('ephemeral-storage|[Uu]sage of EmptyDir volume (?!"shm")', "free disk space on the nodes"),
+    _Row("ephemeral-storage", "free disk space on the nodes"),
     _Row("DeadlineExceeded", "raise cluster.steps.{step}.timeout_seconds{deadline}", True),
 )
 
@@ -114,4 +124,6 @@ def advice_on(said: str, case: Case) -> Advice:
         "memory": case.now("memory"),
         "deadline": f" (now {deadline})" if deadline else "",
     }
-    return Advice("; ".join(row.text.format(**values) for row in found), any(row.in_recipe for row in found))
+    return Advice(
+        "; ".join(row.text.format(**values) for row in found), bool(found) and all(row.in_recipe for row in found)
+    )

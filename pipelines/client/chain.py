@@ -8,10 +8,13 @@ from typing import Any
 
 import kfp_server_api
 
+from nashflow.components.shared.errors import UserError
+
 from ..recipe import Recipe
-from .connection import Connection
+from .connection import Connection, NotFound
 from .package import compile_package
 from .planned import planned_tasks
+from .run_root import FOUND_AGAIN, run_root_of
 from .submission import start_run, unique_name, upload
 from .tasks import FINISHED, place_of, tasks_of
 
@@ -103,11 +106,19 @@ def retry_name(connection: Connection, run: Any) -> str:
 
 
 def pipeline_name(connection: Connection, run: Any) -> str:
-    """The name of the pipeline that a run is of; its own where it is of none."""
+    """The name of the pipeline that a run is of; its own where it is of none.
+
+    Raises:
+        UserError: it is deleted. ConnectionError: the server stays away.
+    """
     if not run.pipeline_version_reference:
         return str(run.display_name)
     method = connection.client.pipelines.pipeline_service_get_pipeline
-    return str(connection.call(method, pipeline_id=run.pipeline_version_reference.pipeline_id).display_name)
+    try:
+        return str(connection.call(method, pipeline_id=run.pipeline_version_reference.pipeline_id).display_name)
+    except NotFound:
+        again = f"submit the recipe again with --run-root {run_root_of(run)}, {FOUND_AGAIN}"
+        raise UserError(f"{run.display_name}: its pipeline is deleted: {again}") from None
 
 
 def _name(pipeline: str, first: int, before: Any) -> str:

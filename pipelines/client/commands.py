@@ -132,7 +132,7 @@ def logs(
         ),
     ] = "",
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on, through retries and new pods, to the run's end.")
+        bool, typer.Option("--follow", help="Keep printing, through retries and new pods, to the run's end.")
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="With the lines of KFP's launcher and Argo's executor.")] = False,
 ) -> None:

@@ -82,7 +82,7 @@ class Connection:
         Raises:
             UserError: the server refuses it. ConnectionError: the server stays away.
         """
-        refreshed = bool(self.access.token_file or self.access.kube_context)
+        refreshed = bool(self.access.token_file or self.access.through_kubernetes)
         try:
             return _repeated(method, self.patience, refreshed, *arguments, **options)
         except FAILURES as error:
@@ -145,7 +145,7 @@ class Connection:
         return ConnectionError(f"{self.access}: no answer: {said}: check --host and the network, or try again later")
 
     def _how_to_sign_in(self) -> str:
-        if self.access.kube_context:
+        if self.access.through_kubernetes:
             return f"sign in to the kube context {self.access.kube_context} again"
         if self.access.token:
             return (
@@ -175,10 +175,10 @@ def connect(access: Access) -> Connection:
             client = _Client(
                 access.host,
                 # Beside a kube context this would name the namespace of the API server.
-                namespace="kubeflow" if access.kube_context else access.namespace or "kubeflow",
+                namespace="kubeflow" if access.through_kubernetes else access.namespace or "kubeflow",
                 existing_token=access.token or None,
                 credentials=credentials,
-                kube_context=access.kube_context or None,
+                kube_context=access.kube_context if access.through_kubernetes else None,
                 ssl_ca_cert=access.ca_cert or None,
             )
         except FAILURES as error:
@@ -189,9 +189,8 @@ def connect(access: Access) -> Connection:
 def _completed(access: Access) -> Access:
     """The access with what it leaves to its defaults; checked as far as no server is needed."""
     if access.kube_context:
-        if access.host:
-            raise UserError(f"--host {access.host} and --kube-context {access.kube_context}: give one of them")
         _check_context(access.kube_context)
+    if access.through_kubernetes:
         return replace(access, token="", token_file="")
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
     host = (access.host or (_IN_CLUSTER if in_pod else "")).rstrip("/")

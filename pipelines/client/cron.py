@@ -61,7 +61,7 @@ def _mistake(part: str, lowest: int, highest: int, names: dict[str, int]) -> str
 
 
 def cron_in_words(cron: str) -> str:
-    """A checked expression in words; KFP's clock is UTC unless its keeper has set another."""
+    """A checked expression in words; KFP's clock is UTC unless its administrator has set another."""
     options = Options()
     options.use_24hour_time_format = True
     return f"{get_description(cron.lower(), options)} (UTC)"

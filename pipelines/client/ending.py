@@ -41,16 +41,16 @@ def _after_failing(run: Any, failures: list[Failure], flags: str) -> str:
     if not failures:
         return _retry(run, flags)
     failure, again = failures[0], _retry(run, flags)
-    log = f"its log: `nashflow logs {run.run_id} --step {failure.node} {flags}`"
+    log = f"its log: `nashflow logs {run.run_id} --step {failure.node} {flags}`; " if failure.has_log else ""
     if failure.is_the_recipes:
-        return f"{log}; a retry would meet the same fault: mend the recipe, and submit it again"
+        return f"{log}a retry would meet the same fault: mend the recipe, and submit it again"
     if failure.advice.in_recipe:
-        return f"{log}; {failure.advice.text}, and {_submit_again(run)}"
+        return f"{log}{failure.advice.text}, and {_submit_again(run)}"
     if failure.advice.text:
-        return f"{log}; {failure.advice.text}; then {again}"
+        return f"{log}{failure.advice.text}; then {again}"
     if not failure.said:
-        return f"{log}; if it names a fault of the recipe, mend that and submit it again, otherwise {again}"
-    return f"{log}; {again}"
+        return f"{log}if it names a fault of the recipe, mend that and submit it again, otherwise {again}"
+    return f"{log}{again}"
 
 
 def _retry(run: Any, flags: str) -> str:

@@ -30,8 +30,10 @@ class _Heard(NamedTuple):
     line: str | Exception
 
 
-def follow_logs(connection: Connection, run: Any, pods: Pods, step: str, raw: bool, console: Console) -> None:
+def follow_logs(connection: Connection, run: Any, pods: Pods, step: str, raw: bool, console: Console) -> bool:
     """Print what the pods write until the run has ended, under a header whenever another one speaks.
+
+    Whether there was a pod whose log was wanted.
 
     Raises:
         UserError: the server does not know the run any more. ConnectionError: it stays away.
@@ -57,7 +59,7 @@ def follow_logs(connection: Connection, run: Any, pods: Pods, step: str, raw: bo
                 console.print(header_of(pod), **PLAIN)
             console.print(line, **PLAIN)
         if over:
-            return
+            return bool(readers)
         run = connection.call(connection.client.runs.run_service_get_run, run_id=run.run_id)
 
 

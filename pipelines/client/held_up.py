@@ -1,6 +1,6 @@
 """Pods that do not start, told while a run is followed: each trouble once, and when it is over."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,14 +12,6 @@ from .reasons import advice_of
 from .tasks import Place, place_of
 
 
-class Told(NamedTuple):
-    """What is told of a node of the graph."""
-
-    line: str
-    in_recipe: bool = False
-    """Whether it is a matter of the recipe, so that this run will not get over it."""
-
-
 class _Found(NamedTuple):
     """A trouble of a node of the graph: of one of its pods, and how many more have it."""
 
@@ -27,6 +19,9 @@ class _Found(NamedTuple):
     pod: Json | None
     pods: int
 
+
+_LOOKS = 2
+"""Between two tasks, or two pods of one task, there is none for a moment."""
 
 _Key = tuple[str, str]
 """Node and kind of trouble."""
@@ -38,26 +33,40 @@ class HeldUp:
     def __init__(self, pods: Pods, planned: Mapping[str, Planned]) -> None:
         self._pods, self._planned = pods, planned
         self._before: dict[_Key, _Found] = {}
-        self._told: set[_Key] = set()
+        self._told: dict[_Key, bool] = {}
+        """What was told and is not over yet, and whether it is a matter of the recipe."""
         self._lost: set[str] = set()
+        self._without: dict[str, int] = {}
+        """How many looks in a row found no pod of a task that is at work."""
+        self._by_argo: dict[str, str] = {}
+        self._elsewhere: bool | None = None
+        """Whether the cluster that is looked at does not know the run; None before that is known."""
 
-    def look(self) -> list[Told]:
-        """What is new: a trouble that was there the last time already, or that is over."""
+    @property
+    def in_recipe(self) -> bool:
+        """Whether something that was told is a matter of the recipe, so that this run will not get over it."""
+        return any(self._told.values())
+
+    def look(self, at_work: Collection[str]) -> list[str]:
+        """What is new: a trouble that was there the last time already, or that is over.
+
+        `at_work` are the tasks that are, as far as KFP shows them.
+        """
         pods = self._pods.find(NOT_DONE)
         begun = [pod for pod in pods if pod["status"]["phase"] != "Failed"]
-        found = self._troubles(begun) if begun else self._without_pods()
-        lines = self._lost_pods(pods)
+        found = self._troubles(begun) | self._without_pods(begun, at_work)
+        lines = [*self._lost_pods(pods), *self._no_pods_at_all()]
         for key, now in found.items():
             if key in self._before and key not in self._told:
-                self._told.add(key)
                 # Of the two reasons that it goes back and forth between, one says more.
                 fuller = max(now, self._before[key], key=lambda found: len(found.trouble.said))
-                lines.append(self._told_of(key[0], fuller))
-        at_work = {node_of(pod) for pod in pods if "running" in main_state(pod)}
-        for key in self._told - found.keys():
-            self._told.remove(key)
-            if key[0] in at_work:
-                lines.append(Told(_line(key[0], "started", "what held it up is over")))
+                line, self._told[key] = self._told_of(key[0], fuller)
+                lines.append(line)
+        running = {node_of(pod) for pod in pods if "running" in main_state(pod)}
+        for key in self._told.keys() - found.keys():
+            del self._told[key]
+            if key[0] in running:
+                lines.append(_line(key[0], "started", "what held it up is over"))
         self._before = found
         return lines
 
@@ -75,9 +84,16 @@ class HeldUp:
                 found[key] = first._replace(pods=first.pods + 1)
         return found
 
-    def _without_pods(self) -> dict[_Key, _Found]:
-        """What keeps Argo from making a pod at all, such as a quota: it says so of the node that waits for one."""
-        said = messages_of(self._pods.workflow(), "Pending")
+    def _without_pods(self, begun: list[Json], at_work: Collection[str]) -> dict[_Key, _Found]:
+        """What keeps Argo from making a pod at all, such as a quota: it says so of the node that waits for one.
+
+        The workflow is large: while there are other pods, it is read only if a task goes without one for some looks.
+        """
+        without = set(at_work) - set(map(node_of, begun))
+        self._without = {task: self._without.get(task, 0) + 1 for task in without}
+        if not begun or any(looks % _LOOKS == 0 for looks in self._without.values()):
+            self._by_argo = messages_of(self._pods.workflow(), "Pending")
+        said = {node: message for node, message in self._by_argo.items() if not begun or node in without}
         return {
             (node, "no pod"): _Found(
                 Trouble("no pod", CANNOT_START, " ".join(message.split()), node.endswith("-driver")), None, 1
@@ -85,7 +101,15 @@ class HeldUp:
             for node, message in said.items()
         }
 
-    def _lost_pods(self, pods: list[Json]) -> list[Told]:
+    def _no_pods_at_all(self) -> list[str]:
+        """Once: that there never was a pod here of a run whose tasks are at work, so that none can be looked at."""
+        if self._elsewhere is not None or not any(looks >= _LOOKS for looks in self._without.values()):
+            return []
+        self._elsewhere = not self._pods.workflow() and not self._pods.find()
+        how = "if it runs elsewhere, name its --kube-context or --namespace"
+        return [f"no pods of this run in {self._pods.where}: {how}"] if self._elsewhere else []
+
+    def _lost_pods(self, pods: list[Json]) -> list[str]:
         """Pods that were taken away from their step, such as evicted ones, and that others have followed."""
         newest = {path_of(pod): pod for pod in pods}
         lines = []
@@ -95,15 +119,17 @@ class HeldUp:
                 continue
             self._lost.add(name)
             if trouble := ended_by(pod):
-                lines.append(self._told_of(node_of(pod), _Found(replace(trouble, state="tried again"), pod, 1)))
+                line, _ = self._told_of(node_of(pod), _Found(replace(trouble, state="tried again"), pod, 1))
+                lines.append(line)
         return lines
 
-    def _told_of(self, node: str, found: _Found) -> Told:
+    def _told_of(self, node: str, found: _Found) -> tuple[str, bool]:
+        """The line, and whether it is a matter of the recipe."""
         trouble = found.trouble
         advice = advice_of(trouble.said, node, found.pod, trouble, self._pods.namespace, self._planned)
         many = f"{found.pods} pods: " if found.pods > 1 else ""
         said = f"{many}{trouble.said}{': ' if advice.text else ''}{advice.text}"
-        return Told(_line(node, trouble.state, said), advice.in_recipe)
+        return _line(node, trouble.state, said), advice.in_recipe
 
 
 def _line(node: str, state: str, said: str) -> str:

@@ -7,15 +7,19 @@ from kubernetes.client import ApiException
 from rich.console import Console
 
 from nashflow.components.shared.errors import UserError
+from nashflow.components.shared.settings import nearest
 
+from ..cluster import STEPS
 from ..lines import PLAIN
 from .connection import Connection
 from .failures import explain
 from .follow_logs import follow_logs
 from .log_lines import shown_lines
 from .logged_pods import header_of, is_wanted
+from .planned import planned_tasks
 from .pods import Json, Pods, is_driver, pods_of
 from .runs import find_run
+from .tasks import place_of
 
 _PATIENCE_SECONDS, _FOLLOWING_SECONDS = 20.0, 600.0
 
@@ -27,14 +31,18 @@ def print_logs(connection: Connection, name: str, step: str, raw: bool, follow: 
     with KFP's and Argo's own lines. `follow`: go on, also with pods that there will be, until the run ends.
 
     Raises:
-        UserError: no such run, no pods of it any more (says where their logs lie), or no right to read them.
+        UserError: no such run or step, no pods of it any more (says where their logs lie), or no right to read them.
         ConnectionError: the Kubernetes API does not answer.
     """
     run = find_run(connection, name)
+    if step and not place_of(step):
+        known = nearest(step, [*STEPS, *planned_tasks(connection, run)])
+        raise UserError(f"--step {step}: no step, task or driver of a run{known}")
     pods = pods_of(connection, run.run_id, _FOLLOWING_SECONDS if follow else _PATIENCE_SECONDS)
     try:
         if follow:
-            follow_logs(connection, run, pods, step, raw, console)
+            if not follow_logs(connection, run, pods, step, raw, console):
+                raise UserError(_gone(run, step, pods.namespace, bool(pods.find())))
             return
         every = pods.find()
         found = [pod for pod in every if is_wanted(pod, step)]

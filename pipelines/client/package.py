@@ -69,7 +69,7 @@ def run_root_of(package: Package, given: str) -> str:
     if not re.fullmatch(RUN_ROOT, root):
         raise UserError(f"run root {root!r} is no {RUN_ROOT_WANTED}")
     if not _is_prefix(root):
-        raise UserError(f"run root {root}: pods reach no such place: give s3://bucket/prefix")
+        raise UserError(f"run root {root}: pods can only use s3://; give s3://bucket/prefix")
     return root
 
 

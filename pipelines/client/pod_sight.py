@@ -1,10 +1,10 @@
 """The pods of a run that is followed, as far as the client may see them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
 from .connection import Connection
-from .held_up import HeldUp, Told
+from .held_up import HeldUp
 from .planned import Planned
 from .pods import Pods, pods_of
 from .reasons import Failure, failed_nodes, failures
@@ -18,11 +18,13 @@ class PodSight:
         self, connection: Connection, run_id: str, planned: Mapping[str, Planned], say: Callable[[str], None]
     ) -> None:
         self._connection, self._run_id, self._planned = connection, run_id, planned
+        self.in_recipe = False
+        """Whether something holds up a pod that is a matter of the recipe."""
         self._sight = Sight("the run's pods", "why one does not start, or has failed, is not told", say)
 
-    def troubles(self) -> list[Told]:
-        """What is new."""
-        return self._sight.of(lambda: self._held_up.look(), [])
+    def troubles(self, at_work: Collection[str]) -> list[str]:
+        """What is new, while KFP shows these tasks to be at work."""
+        return self._sight.of(lambda: self._look(at_work), [])
 
     def failures(self, nodes: list[str]) -> list[Failure]:
         """Why these tasks, or drivers of tasks, failed."""
@@ -32,6 +34,11 @@ class PodSight:
     def all_failures(self) -> list[Failure]:
         """Likewise, of all that failed, where KFP's API does not say them."""
         return self._sight.of(lambda: failures(self._pods, failed_nodes(self._pods), self._planned), [])
+
+    def _look(self, at_work: Collection[str]) -> list[str]:
+        lines = self._held_up.look(at_work)
+        self.in_recipe = self._held_up.in_recipe
+        return lines
 
     @cached_property
     def _pods(self) -> Pods:

@@ -77,7 +77,7 @@ def _unscheduled(pod: Json, events: Sequence[Json]) -> Trouble | None:
         return Trouble("no room", NO_ROOM, f"{said}; the autoscaler is adding a node", kubeflows)
     # The scheduler only thinks of evicting other pods where the node would be large enough without them.
     if "Insufficient" in message and "No preemption victims found" in message:
-        return Trouble("no room", NO_ROOM, said, kubeflows)
+        return Trouble("no room", NO_ROOM, f"{said}; it starts when other pods have ended", kubeflows)
     return Trouble("no node", CANNOT_START, said, kubeflows)
 
 

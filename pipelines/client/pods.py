@@ -37,11 +37,12 @@ class Pods:
     it does not answer.
     """
 
-    def __init__(self, api: client.ApiClient, namespace: str, run_id: str, patience: float) -> None:
-        """`patience`: seconds to put up with an API that is away."""
+    def __init__(self, api: client.ApiClient, namespace: str, run_id: str, patience: float, context: str) -> None:
+        """`patience`: seconds to put up with an API that is away; `context`: the kube context; empty in a pod."""
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
         self.namespace, self._selector = namespace, f"{_RUN}={run_id}"
         self._patience = patience
+        self.where = f"the namespace {namespace} of {f'the kube context {context}' if context else 'this cluster'}"
 
     def find(self, selector: str = "") -> list[Json]:
         """The pods, the oldest first; only those that a field selector finds, if one is given."""
@@ -124,19 +125,21 @@ def pods_of(connection: Connection, run_id: str, patience: float = 0.0) -> Pods:
     Raises:
         UserError: there is no way to a Kubernetes API from here.
     """
-    return Pods(_api(connection.access), connection.namespace or "kubeflow", run_id, patience)
+    api, context = _api(connection.access)
+    return Pods(api, connection.namespace or "kubeflow", run_id, patience, context)
 
 
-def _api(access: Access) -> client.ApiClient:
-    """The Kubernetes API of the given context, or of the pod that this is, or of the current context."""
+def _api(access: Access) -> tuple[client.ApiClient, str]:
+    """The Kubernetes API of the given context, or of the pod that this is, or of the current context; and its name."""
     try:
         if not access.kube_context:
             config.load_incluster_config()
-            return client.ApiClient()
+            return client.ApiClient(), ""
     except config.ConfigException:
         pass
     try:
-        return config.new_client_from_config(context=access.kube_context or None)
+        context = access.kube_context or config.list_kube_config_contexts()[1]["name"]
+        return config.new_client_from_config(context=context), context
     except config.ConfigException as error:
         said = " ".join(str(error).split())
         raise UserError(f"pods are read through Kubernetes: name a --kube-context: {said}") from None

@@ -1,7 +1,7 @@
 """What is told of a run while it is followed: a line for each task that ends, and what holds up those that do not."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -36,12 +36,15 @@ class Progress:
         self._done: set[str] = set()
         self._failed: set[str] = set()
         self._next_look = 0.0
-        self.in_recipe = False
-        """Whether something is in its way that is a matter of the recipe."""
         self.failures: list[Failure] = []
         """Why tasks failed."""
         self.outcome: Outcome | None = None
         """How the run ended, as it wrote down itself."""
+
+    @property
+    def in_recipe(self) -> bool:
+        """Whether something is in its way that is a matter of the recipe."""
+        return self._pods.in_recipe
 
     def show(self, run: Any) -> None:
         """Tell what is new; of a run that has ended, all that is left to tell."""
@@ -60,7 +63,7 @@ class Progress:
             if run.state == "FAILED" and not self.failures and not is_cancelled(run):
                 self.failures = self._pods.all_failures()
         elif looking:
-            self._show_troubles(run)
+            self._show_troubles(run, [name for name, task in tasks.items() if task.state not in FINISHED])
         self._bar.update(self._at_work(run, tasks.values()))
 
     def _is_time_to_look(self) -> bool:
@@ -71,14 +74,14 @@ class Progress:
         self._next_look = now + _LOOK_SECONDS
         return True
 
-    def _show_troubles(self, run: Any) -> None:
-        """Tell what holds up pods; and once, what follows where that is a matter of the recipe."""
-        for line, in_recipe in self._pods.troubles():
+    def _show_troubles(self, run: Any, at_work: Collection[str]) -> None:
+        """Tell what holds up pods; and where that has become a matter of the recipe, what follows."""
+        known = self.in_recipe
+        for line in self._pods.troubles(at_work):
             self._say(line)
-            if in_recipe and not self.in_recipe:
-                self.in_recipe = True
-                stop = f"a run keeps its settings: stop it with `nashflow cancel {run.run_id} {self._flags}`"
-                self._say(f"{stop}, and submit the recipe again with --run-root {run_root_of(run)}, {FOUND_AGAIN}")
+        if self.in_recipe and not known:
+            stop = f"a run keeps its settings: stop it with `nashflow cancel {run.run_id} {self._flags}`"
+            self._say(f"{stop}, and submit the recipe again with --run-root {run_root_of(run)}, {FOUND_AGAIN}")
 
     def _done_lines(self, tasks: dict[str, Task], looking: bool, all_is_done: bool) -> list[tuple[float, str]]:
         """The lines of tasks that are done, each with the time of its end."""
@@ -99,11 +102,12 @@ class Progress:
 
     def _failure_lines(self, run: Any, failed: list[Task]) -> list[tuple[float, str]]:
         """The lines of tasks that have failed, each with the time of its end."""
-        new = [task for task in failed if task.name not in self._failed]
+        cancelled = is_cancelled(run)
+        # A driver that is stopped leaves a task that never began.
+        new = [task for task in failed if task.name not in self._failed and not (cancelled and task.place.driver)]
         if not new:
             return []
         self._failed.update(task.name for task in new)
-        cancelled = is_cancelled(run)
         reasons = [Failure(task.name) for task in new] if cancelled else self._pods.failures([t.name for t in new])
         lines = []
         for task, failure in zip(new, reasons, strict=True):

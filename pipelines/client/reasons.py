@@ -9,10 +9,10 @@ from kubernetes.client import ApiException
 
 from nashflow.components.shared.protocol import USER_ERROR
 
-from .advice import ASK_THE_KEEPER, NO_ADVICE, Advice, Case, advice_on
+from .advice import ASK_THE_ADMINISTRATOR, NO_ADVICE, Advice, Case, advice_on
 from .log_lines import exit_code, last_words
 from .planned import Planned
-from .pod_trouble import Trouble, ended_by
+from .pod_trouble import NO_ROOM, Trouble, ended_by
 from .pods import FAILED, Json, Pods, is_driver, messages_of, node_of, path_of
 from .tasks import place_of
 
@@ -30,6 +30,8 @@ class Failure:
     advice: Advice = NO_ADVICE
     code: int | None = None
     """The step's exit code, where it is known."""
+    has_log: bool = True
+    """Whether its log may say more: not where Kubernetes ended its pod, or made none."""
 
     @property
     def is_the_recipes(self) -> bool:
@@ -63,19 +65,22 @@ def failures(pods: Pods, nodes: Iterable[str], planned: Mapping[str, Planned]) -
         said = ended.said if ended else last_words(log, is_driver(pod)) if pod else ""
         if not said and not _NO_NEWS.fullmatch(message := " ".join(by_argo().get(node, "").split())):
             said = message
-        found.append(Failure(node, said, advice_of(said, node, pod, ended, pods.namespace, planned), exit_code(log)))
+        advice = advice_of(said, node, pod, ended, pods.namespace, planned)
+        found.append(Failure(node, said, advice, exit_code(log), not ended and bool(pod or not said)))
     return found
 
 
 def advice_of(
     said: str, node: str, pod: Json | None, trouble: Trouble | None, namespace: str, planned: Mapping[str, Planned]
 ) -> Advice:
-    """What to do about what is said of a node of the graph."""
+    """What to do about what is said of a node of the graph; nothing where waiting is all it takes."""
+    if trouble and trouble.state == NO_ROOM:
+        return NO_ADVICE
     place = place_of(node)
     kubeflows = trouble.kubeflows if trouble else node.endswith("-driver")
     image = planned[node].image if node in planned else ""
     advice = advice_on(said, Case(place.step if place else node, image, namespace, kubeflows, pod))
-    return ASK_THE_KEEPER if trouble and trouble.kubeflows and not advice.text else advice
+    return ASK_THE_ADMINISTRATOR if trouble and trouble.kubeflows and not advice.text else advice
 
 
 def _log(pods: Pods, pod: Json) -> str:

@@ -25,7 +25,7 @@ class RootSight:
         uri = run_root_of(run)
         begun = (known(run.created_at) or datetime.now(UTC)).timestamp()
         self._units = FinishedUnits(uri, begun, planned)
-        missed = "lines lack figures, and large runs, of which KFP shows a part alone, are not followed to the end"
+        missed = "lines lack figures, and large runs, of which KFP shows only a part, are not followed to the end"
         self._sight = Sight(f"the run root {uri}", missed, say) if uri else None
 
     def finished(self, ended: Iterable[str], told: Collection[str]) -> dict[str, dict[str, Any]]:

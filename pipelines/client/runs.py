@@ -8,6 +8,7 @@ from nashflow.components.shared.protocol import JOB
 
 from .chain import chain_of, next_name, next_run, resumed, retry_name, version_of
 from .connection import Connection, NotFound
+from .outcomes import is_cancelled, outcome_in_words
 from .submission import start_run
 from .tasks import FINISHED
 
@@ -39,7 +40,7 @@ def cancel(connection: Connection, name: str) -> Any:
     """
     run = find_run(connection, name)
     if run.state in FINISHED:
-        ended = f"{run.display_name}: has ended already ({run.state.lower()})"
+        ended = f"{run.display_name}: has ended already ({outcome_in_words(run, None)})"
         for other in chain_of(connection, run):
             if other.state not in FINISHED:
                 how = f"`nashflow cancel {other.run_id} {connection.access.flags}`"
@@ -61,9 +62,8 @@ def retry(connection: Connection, name: str) -> Any:
     if run.state == "SUCCEEDED" and not _is_cut_off(connection, run):
         raise UserError(f"{run.display_name}: succeeded; there is nothing to go on with")
     if run.state not in FINISHED:
-        raise UserError(
-            f"{run.display_name}: is {(run.state or 'unknown').lower()}; wait for its end, or `nashflow cancel` it"
-        )
+        stop = "" if is_cancelled(run) else ", or `nashflow cancel` it"
+        raise UserError(f"{run.display_name}: is {outcome_in_words(run, None)}; wait for its end{stop}")
     given = (run.runtime_config.parameters or {}) if run.runtime_config else {}
     if not given.get("run_root"):
         raise UserError(f"{run.display_name}: has no parameter run_root, so it was not submitted by nashflow")
@@ -83,6 +83,6 @@ def _check_nothing_goes_on(connection: Connection, run: Any) -> None:
     for other in itertools.takewhile(lambda other: other.run_id != run.run_id, chain_of(connection, run)):
         succeeded = other.state == "SUCCEEDED" and version_of(other) == version_of(run)
         if succeeded or other.state not in FINISHED:
-            state = "has succeeded" if succeeded else f"is {(other.state or 'at work').lower()}"
+            state = "has succeeded" if succeeded else f"is {outcome_in_words(other, None)}"
             how = f"`nashflow wait {other.run_id} {connection.access.flags}`"
             raise UserError(f"{run.display_name}: {other.display_name} goes on with it already, and {state}: {how}")

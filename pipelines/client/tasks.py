@@ -15,7 +15,6 @@ FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 _NAME = re.compile(rf"(?P<step>{'|'.join(STEPS)})(-(?P<iteration>\d+)(-(?P<phase>[^()]+))?)?")
 
-
 _LOOP = re.compile(r"shards-(?P<iteration>\d+)(-(?P<phase>[^()]+))?")
 
 
@@ -23,7 +22,7 @@ class Place(NamedTuple):
     """Where a node of a workflow belongs."""
 
     step: str
-    """A step; or the name of a graph, of which there are drivers alone."""
+    """A step; or the name of a graph, of which only drivers have a place: `shards` for each loop over them."""
     iteration: int | None = None
     phase: str = ""
     driver: bool = False
@@ -82,6 +81,8 @@ def place_of(name: str) -> Place | None:
     if match := _NAME.fullmatch(bare):
         iteration = int(match["iteration"]) if match["iteration"] else None
         return Place(match["step"], iteration, match["phase"] or "", bare != name)
+    if bare != name and (match := _LOOP.fullmatch(bare)):
+        return Place("shards", int(match["iteration"]), match["phase"] or "main", driver=True)
     return Place(bare, driver=True) if bare != name else None
 
 

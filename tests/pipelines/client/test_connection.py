@@ -95,7 +95,20 @@ def test_a_kube_context_wins_over_an_endpoint_in_the_environment(
 ) -> None:
     monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://elsewhere.invalid")
     assert call("runs", "--kube-context", "test", "--namespace", "team").code == 0
-    assert "give one of them" in refused(call, "--kube-context", "test", "--host", "http://a")[1]
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_beside_a_host_a_kube_context_leads_to_the_pods_alone(
+    call: Call, kfp: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kfp.tokens = {"mine"}
+    both = ("--kube-context", "test", "--host", kfp.url, "--namespace", "team")
+    monkeypatch.setenv("KFP_EXISTING_TOKEN", "mine")
+    assert call("runs", *both).code == 0
+    assert kfp.seen == ["GET /apis/v2beta1/runs"]
+    kfp.tokens = {"another"}
+    assert "the token has expired" in refused(call, *both)[1]
+    assert "--kube-context tset: unknown" in refused(call, *both, "--kube-context", "tset")[1]
 
 
 def test_the_context_that_kfp_keeps_is_read_and_not_written(call: Call, kfp: KfpServer, tmp_path: Path) -> None:
@@ -124,6 +137,7 @@ def test_suggested_options_lead_to_the_same_server_without_the_token() -> None:
     assert access.flags == "--host https://a --namespace team --token-file '/my tokens/a' --ca-cert /ca.pem"
     assert Connection(access, None, 0.0).link("1") == "https://a/#/runs/details/1"
     assert Access(kube_context="test").flags == "--kube-context test"
+    assert Access("https://a", kube_context="test").flags == "--kube-context test --host https://a"
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------
@@ -135,7 +149,6 @@ def test_options_that_lead_nowhere_are_refused(call: Call, tmp_path: Path) -> No
         "nashflow: no API server: give --host, set KF_PIPELINES_ENDPOINT, or name a --kube-context",
     )
     assert "write https://kubeflow.example.com" in refused(call, "--host", "kubeflow.example.com")[1]
-    assert "give one of them" in refused(call, "--host", "http://a", "--kube-context", "b")[1]
     absent = tmp_path / "absent"
     for option in ("--token-file", "--ca-cert"):
         code, line = refused(call, "--host", "http://a", option, absent)

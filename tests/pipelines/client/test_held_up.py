@@ -89,14 +89,16 @@ STUCK: dict[str, tuple[Callable[[str], Json], list[Any], str, str]] = {
             )
         ),
         [],
-        "waits for room  Unschedulable: 0/1 nodes are available: 1 Insufficient cpu: lower",
-        "lower cluster.steps.training.cpu (now 2)",
+        "waits for room  Unschedulable: 0/1 nodes are available: 1 Insufficient cpu; "
+        "it starts when other pods have ended",
+        "",
     ),
     "an autoscaler": (
         a_pod(status=unschedulable("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")),
         [lambda made: event(made, "TriggeredScaleUp", "pod triggered scale-up", "Normal")],
-        "waits for room  Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu; the autoscaler is",
-        "lower cluster.steps.training.accelerators",
+        "waits for room  Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu; "
+        "the autoscaler is adding a node",
+        "",
     ),
     "no accelerator": (
         a_pod(status=unschedulable("0/1 nodes are available: 1 Insufficient amd.com/gpu.")),
@@ -109,6 +111,41 @@ STUCK: dict[str, tuple[Callable[[str], Json], list[Any], str, str]] = {
         [],
         "had untolerated taint {gpu: yes}",
         "name the taint in cluster.steps.training.tolerations",
+    ),
+    "a node short of disk": (
+        a_pod(
+            status=unschedulable(
+                "0/2 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
+                "1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }."
+            )
+        ),
+        [],
+        "cannot start  Unschedulable: 0/2 nodes",
+        "/disk-pressure: }: free disk space on the nodes, or wait",
+    ),
+    "a node short of memory": (
+        a_pod(
+            status=unschedulable("0/1 nodes: 1 node(s) had untolerated taint {node.kubernetes.io/memory-pressure: }.")
+        ),
+        [],
+        "cannot start  Unschedulable: 0/1 nodes",
+        "/memory-pressure: }: free memory on the nodes, or wait",
+    ),
+    "a node that is not ready": (
+        a_pod(status=unschedulable("0/1 nodes: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.")),
+        [],
+        "cannot start  Unschedulable: 0/1 nodes",
+        "/not-ready: }: wait until the nodes are ready again",
+    ),
+    "a taint beside a node without room": (
+        a_pod(
+            status=unschedulable(
+                "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {control-plane: }."
+            )
+        ),
+        [],
+        "cannot start  Unschedulable: 0/2 nodes",
+        "{control-plane: }: lower cluster.steps.training.cpu (now 2), or add a larger node",
     ),
     "a selector": (
         a_pod(status=unschedulable("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")),
@@ -183,6 +220,7 @@ def test_a_pod_that_cannot_start_says_why_once_and_what_to_do(
     (line,) = told(follow(once(cluster, make, *events)))
     assert said in line
     assert line.endswith(said) if not advice else advice in line
+    assert ("tolerations" in line) == ("tolerations" in advice)
 
 
 def test_what_is_a_matter_of_the_recipe_is_no_matter_of_a_retry(call: Call, kfp: KfpServer, cluster: PodServer) -> None:
@@ -197,6 +235,40 @@ def test_what_is_a_matter_of_the_recipe_is_no_matter_of_a_retry(call: Call, kfp:
     (said,) = [line for line in done.out.splitlines() if "keeps its settings" in line]
     assert said.endswith(f"stop it with `nashflow cancel {run.run_id} --host {kfp.url}`, and {again}")
     assert done.err.splitlines()[1] == f"nashflow: {again}: a retry would ask for the same"
+
+
+NOT_THE_RECIPES: dict[str, dict[str, Any]] = {
+    "no room now": {
+        "status": unschedulable(
+            "0/1 nodes are available: 1 Insufficient cpu. preemption: 1 No preemption victims found."
+        )
+    },
+    "a node that is not well": {
+        "status": unschedulable("0/1 nodes: 1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }.")
+    },
+    "over": {"state": waiting("ErrImagePull", PULL)},
+}
+
+
+@pytest.mark.parametrize("name", NOT_THE_RECIPES)
+def test_a_run_that_only_waits_or_has_got_over_it_is_not_to_be_cancelled(
+    call: Call, kfp: KfpServer, cluster: PodServer, name: str
+) -> None:
+    """Whoever cancels it all the same goes on with a retry."""
+    run, over = begun(kfp, "/tmp/{job}"), name == "over"
+    cluster.add(pod(run.run_id, NODE, **NOT_THE_RECIPES[name]))
+    kfp.script = [Snapshot("RUNNING", TASKS)]
+
+    def change(poll: int) -> None:
+        if over and poll == 6:
+            cluster.pods = [pod(run.run_id, NODE, "Running", state={"running": {}})]
+        if poll == 9:
+            kfp._terminate(run.run_id, b"")
+
+    kfp.on_poll = change
+    done = call("wait", run.run_id, "--host", kfp.url)
+    assert ("keeps its settings" in done.out) == over
+    assert done.err.splitlines()[1].startswith("nashflow: go on from there: `nashflow retry ")
 
 
 def test_a_trouble_that_is_over_by_the_next_look_is_not_told(follow: Callable[..., Done], cluster: PodServer) -> None:
@@ -248,10 +320,19 @@ def test_a_mount_that_failed_before_the_image_is_pulled_is_over(
 
 
 KUBEFLOWS = {
-    "a driver's image": ("its driver: ErrImagePull: no such image", "it is a part of Kubeflow itself: ask its keeper"),
-    "the launcher's image": ("ImagePullBackOff: no such image", "it is a part of Kubeflow itself: ask its keeper"),
+    "a driver's image": (
+        "its driver: ErrImagePull: no such image",
+        "it is a part of Kubeflow itself: ask its administrator",
+    ),
+    "the launcher's image": (
+        "ImagePullBackOff: no such image",
+        "it is a part of Kubeflow itself: ask its administrator",
+    ),
     "a driver without room": ("its driver: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu", "free room on"),
-    "Kubeflow's Secret": ("FailedMount: MountVolume.SetUp failed", "it is a part of Kubeflow itself: ask its keeper"),
+    "Kubeflow's Secret": (
+        "FailedMount: MountVolume.SetUp failed",
+        "it is a part of Kubeflow itself: ask its administrator",
+    ),
 }
 
 
@@ -279,6 +360,37 @@ def test_no_setting_of_the_recipe_is_named_for_what_is_kubeflows(
     assert "cluster." not in line
 
 
+QUOTA = 'pods "quickstart-x-1" is forbidden: exceeded quota: compute'
+
+
+def test_a_quota_is_told_while_another_pod_of_the_run_is_there_and_the_workflow_is_not_read_at_every_look(
+    follow: Callable[..., Done], cluster: PodServer
+) -> None:
+    def change(run_id: str, poll: int) -> None:
+        if poll == 0:
+            cluster.pods = [pod(run_id, "evaluation-001", "Running", state={"running": {}})]
+            cluster.workflows = [
+                workflow(run_id, training_001_main=("Pending", QUOTA), evaluation_001=("Pending", "not so any more"))
+            ]
+        if poll == 9:
+            cluster.pods.append(pod(run_id, NODE, "Running", state={"running": {}}))
+
+    done = follow(change, polls=12)
+    line, over = told(done)
+    assert f"cannot start  {QUOTA}: free some of the quota" in line
+    assert over.endswith("started  what held it up is over")
+    assert "not so any more" not in done.out
+    assert len([path for path in cluster.seen if path.endswith("/workflows")]) <= 5
+
+
+def test_the_workflow_is_not_read_while_each_task_at_work_has_a_pod(
+    follow: Callable[..., Done], cluster: PodServer
+) -> None:
+    make = a_pod(phase="Running", state={"running": {}})
+    assert told(follow(once(cluster, make), polls=9)) == []
+    assert not [path for path in cluster.seen if path.endswith("/workflows")]
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize(
     ("said", "advice"),
@@ -294,7 +406,7 @@ def test_no_setting_of_the_recipe_is_named_for_what_is_kubeflows(
         ),
         (
             'pods "quickstart-x-1" is forbidden: violates PodSecurity "restricted:latest": unrestricted capabilities',
-            "the namespace kubeflow forbids such pods: ask its keeper",
+            "the namespace kubeflow forbids such pods: ask its administrator",
         ),
     ],
 )
@@ -350,6 +462,24 @@ def test_the_pods_of_other_runs_and_namespaces_are_not_looked_at(
             cluster.pods = [elsewhere, anothers]
 
     assert told(follow(change)) == []
+
+
+@pytest.mark.parametrize("known", ["nothing", "a workflow", "a pod that has ended"])
+def test_a_cluster_that_knows_no_pod_of_a_run_at_work_is_named_once(
+    follow: Callable[..., Done], cluster: PodServer, known: str
+) -> None:
+    def change(run_id: str, poll: int) -> None:
+        if known == "a workflow":
+            cluster.workflows = [workflow(run_id, preparation=("Succeeded", ""))]
+        if known == "a pod that has ended":
+            cluster.pods = [pod(run_id, "preparation", "Succeeded")]
+
+    said = [line for line in follow(change, polls=9).out.splitlines() if "no pods of this run" in line]
+    line = (
+        "no pods of this run in the namespace kubeflow of the kube context here: "
+        "if it runs elsewhere, name its --kube-context or --namespace"
+    )
+    assert said == ([line] if known == "nothing" else [])
 
 
 # --- as a real Kubernetes said it ------------------------------------------------------------------------------------

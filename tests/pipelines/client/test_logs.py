@@ -1,4 +1,4 @@
-"""`nashflow logs`: what pods have written, and what they go on to write."""
+"""`nashflow logs`: what pods have written, and what they keep printing."""
 
 import threading
 import time
@@ -69,7 +69,9 @@ def test_the_log_of_a_driver_is_there_for_the_asking(logs: Call) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "judging", "judging-001-main", "judging-001-main-driver"])
-def test_a_driver_that_failed_is_shown_unasked(logs: Call, kfp: KfpServer, cluster: PodServer, name: str) -> None:
+def test_the_log_of_a_driver_that_failed_is_always_shown(
+    logs: Call, kfp: KfpServer, cluster: PodServer, name: str
+) -> None:
     """In the place of the step that never began."""
     (run_id,) = kfp.runs
     cluster.add(step(run_id, "judging-001-main-driver", 15, phase="Failed"), f"F{KFP[1:]}")
@@ -110,6 +112,29 @@ def test_logs_say_when_the_pods_are_gone_and_where_to_look(logs: Call, kfp: KfpS
     run.runtime_config.pipeline_root = "s3://root"
     assert "lie below s3://root, in" in logs().line
     assert "in the namespace team" in logs("--namespace", "team").line
+
+
+@pytest.mark.parametrize("options", [[], ["--follow"]])
+def test_a_step_that_does_not_exist_is_refused_at_once(
+    call: Call, submit: Call, kfp: KfpServer, cluster: PodServer, options: list[str]
+) -> None:
+    submit()
+    (run_id,) = kfp.runs
+    for wrong, right in (("trainin", "training"), ("judgin-001-main", "judging-001-main")):
+        done = call("logs", run_id, "--host", kfp.url, "--step", wrong, *options)
+        assert done.code == 2
+        assert done.line.startswith(f"nashflow: --step {wrong}: ")
+        assert done.line.endswith(f"; did you mean {right}?")
+    assert not cluster.seen
+
+
+def test_following_what_is_not_there_is_refused_at_the_runs_end(logs: Call, story: "Story", kfp: KfpServer) -> None:
+    for run in kfp.runs.values():
+        run.state = "SUCCEEDED"
+    done = logs("--follow", "--step", "judging")
+    assert (done.code, done.out) == (2, "")
+    assert "--step judging: the run" in done.line
+    assert "has no such pod, or not any more; logs of steps that have ended lie below" in done.line
 
 
 @pytest.mark.parametrize("what", ["/pods", "/log"])

@@ -20,10 +20,10 @@ def package(default: str = "") -> Package:
 GOOD = ["s3://bucket/runs/one", "s3://bucket/{job}", "s3://bucket/runs/{job}/", "s3://b.c/{job}/x", "s3://b/$x/[bold]"]
 BAD = {
     "": "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root",
-    "runs/x": "run root runs/x: pods reach no such place: give s3://bucket/prefix",
-    "gs://bucket/runs": "run root gs://bucket/runs: pods reach no such place",
-    "file:///models/x": "pods reach no such place",
-    "S3://bucket/x": "pods reach no such place",
+    "runs/x": "run root runs/x: pods can only use s3://; give s3://bucket/prefix",
+    "gs://bucket/runs": "run root gs://bucket/runs: pods can only use s3://",
+    "file:///models/x": "pods can only use s3://",
+    "S3://bucket/x": "pods can only use s3://",
     "s3://bucket": "s3://bucket/prefix",
     "s3://bucket/": "s3://bucket/prefix",
     "s3:///prefix": "s3://bucket/prefix",

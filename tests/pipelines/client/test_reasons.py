@@ -108,12 +108,22 @@ ENDED = {
     "evicted for its disk": (
         {"status": {"reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}},
         f"{NODE}: Evicted: The node was low on resource: ephemeral-storage.; ",
-        "; free disk space on the nodes; then go on from there: `nashflow retry ",
+        "nashflow: free disk space on the nodes; then go on from there: `nashflow retry ",
     ),
     "evicted for its memory": (
         {"status": {"reason": "Evicted", "message": "The node was low on resource: memory."}},
         "low on resource: memory.",
         "raise cluster.steps.training.memory",
+    ),
+    "more in memory than it may": (
+        {"status": {"reason": "Evicted", "message": 'Usage of EmptyDir volume "shm" exceeds the limit "1Gi".'}},
+        'Evicted: Usage of EmptyDir volume "shm" exceeds the limit "1Gi".; ',
+        "nashflow: raise cluster.steps.training.shared_memory, and submit the recipe again with --run-root ",
+    ),
+    "more on another volume than it may": (
+        {"status": {"reason": "Evicted", "message": 'Usage of EmptyDir volume "other" exceeds the limit "1Gi".'}},
+        'Evicted: Usage of EmptyDir volume "other" exceeds the limit "1Gi".; ',
+        "nashflow: go on from there: `nashflow retry ",
     ),
     "no such command": (
         {"state": terminated("StartError", 128, 'exec: "python3": executable file not found in $PATH')},
@@ -138,6 +148,7 @@ def test_a_step_that_was_ended_from_outside_says_what_to_set(
     assert said in first
     assert "half-way" not in first
     assert advice in second
+    assert "its log" not in second
 
 
 def test_a_failed_driver_is_told_by_its_last_complaint(failed: Callable[..., Done], cluster: PodServer) -> None:
@@ -169,6 +180,18 @@ def test_a_graphs_driver_has_a_line_too(failed: Callable[..., Done], cluster: Po
 
 
 @pytest.mark.parametrize(
+    ("loop", "place"), [("shards-002", "iteration 2  main      "), ("shards-002-extra", "iteration 2  extra     ")]
+)
+def test_the_driver_of_a_loop_stands_beside_its_iteration(
+    failed: Callable[..., Done], cluster: PodServer, loop: str, place: str
+) -> None:
+    cluster.forbidden = "."
+    done = failed(lambda run: None, node(f"{loop}-driver", "FAILED", start=2, seconds=3))
+    (line,) = [line for line in done.out.splitlines() if line.startswith("iteration")]
+    assert line == f"{place}shards               failed  its driver"
+
+
+@pytest.mark.parametrize(
     ("said", "advice"),
     [
         (
@@ -191,6 +214,7 @@ def test_what_argo_alone_knows_is_told_from_the_workflow(
     first, second = ending(failed(prepare, node("root-driver", "FAILED", start=2, seconds=3)))
     assert f"root-driver: {said}; " in first
     assert advice in second
+    assert "its log" not in second
 
 
 def test_a_service_account_without_rights_is_told_by_the_drivers_words(
@@ -252,14 +276,13 @@ def test_the_image_of_a_step_is_named_as_the_graph_has_it(
 def test_a_run_that_is_cancelled_is_not_explained(call: Call, kfp: KfpServer, cluster: PodServer) -> None:
     run = begun(kfp)
     cluster.add(pod(run.run_id, NODE, "Failed", state=terminated("Error", 143)), *log("terminated", code=143))
-    kfp.script = [Snapshot("FAILED", [TRAINING])]
+    kfp.script = [Snapshot("FAILED", [TRAINING, node("closing-driver", "FAILED", start=25, seconds=1)])]
     kfp._terminate(run.run_id, b"")
     done = call("wait", run.run_id, "--host", kfp.url)
     first, second = ending(done)
     assert " was cancelled after 2 min 5 s: " in first
     assert second.startswith("nashflow: go on from there: `nashflow retry ")
-    (line,) = [line for line in done.out.splitlines() if line.startswith("iteration 1")]
-    assert line == "iteration 1  main      training          cancelled"
+    assert done.out.splitlines()[1:] == ["iteration 1  main      training          cancelled"]
 
 
 def test_a_run_that_says_itself_that_it_was_cancelled_was(
@@ -368,4 +391,4 @@ def test_a_recorded_run_whose_first_task_failed(replay: Callable[..., Done]) -> 
 def test_a_recorded_run_that_was_cancelled(replay: Callable[..., Done]) -> None:
     done = replay("cancelled", {})
     assert " was cancelled after" in ending(done)[0]
-    assert tasks(done) == ["preparation", "evaluation 0", "rollout 1", "closing"]
+    assert tasks(done) == ["preparation", "evaluation 0", "rollout 1"]

@@ -35,7 +35,7 @@ def test_cancel(submit: Call, call: Call, kfp: KfpServer, by: str) -> None:
     assert "CANCELING" in [entry.state for entry in run.state_history]
     at(kfp, run, "FAILED")
     refused = call("cancel", run.run_id, "--host", kfp.url)
-    assert (refused.code, refused.line) == (2, f"nashflow: {run.display_name}: has ended already (failed)")
+    assert (refused.code, refused.line) == (2, f"nashflow: {run.display_name}: has ended already (cancelled)")
 
 
 # --- retry -----------------------------------------------------------------------------------------------------------
@@ -130,6 +130,30 @@ def test_what_is_not_retried(submit: Call, call: Call, kfp: KfpServer, state: st
     at(kfp, run, state)
     refused = call("retry", run.run_id, "--host", kfp.url)
     assert (refused.code, words in refused.line, len(kfp.runs)) == (2, True, 1)
+
+
+def test_a_run_that_is_being_cancelled_is_retried_after_its_end(submit: Call, call: Call, kfp: KfpServer) -> None:
+    submit()
+    (run,) = kfp.runs.values()
+    call("cancel", run.run_id, "--host", kfp.url)
+    kfp.script = []
+    refused = call("retry", run.run_id, "--host", kfp.url)
+    assert (refused.code, len(kfp.runs)) == (2, 1)
+    assert refused.line == f"nashflow: {run.display_name}: is being cancelled; wait for its end"
+
+
+def test_a_run_whose_pipeline_is_deleted_is_to_be_submitted_again(submit: Call, call: Call, kfp: KfpServer) -> None:
+    submit()
+    (run,) = kfp.runs.values()
+    at(kfp, run, "FAILED")
+    kfp.pipelines.clear()
+    kfp.versions.clear()
+    refused = call("retry", run.run_id, "--host", kfp.url)
+    assert (refused.code, len(kfp.runs)) == (2, 1)
+    assert refused.line == (
+        f"nashflow: {run.display_name}: its pipeline is deleted: submit the recipe again with --run-root {ROOT}, "
+        "where finished work is found again"
+    )
 
 
 def test_a_run_of_something_else_is_not_retried(submit: Call, call: Call, kfp: KfpServer) -> None:

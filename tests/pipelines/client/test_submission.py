@@ -263,7 +263,7 @@ def test_what_the_server_refuses_is_said_and_not_sent_again(submit: Call, kfp: K
     ("options", "words"),
     [
         (["--run-root", ""], "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root"),
-        (["--run-root", "runs/x"], "run root runs/x: pods reach no such place: give s3://bucket/prefix"),
+        (["--run-root", "runs/x"], "run root runs/x: pods can only use s3://; give s3://bucket/prefix"),
         (["--set", "trainin.x=1"], "trainin: unknown key; did you mean training?"),
         *(
             ([*options], f"{where}{root!r} is no place that pods are told unchanged: set s3://bucket/prefix")
