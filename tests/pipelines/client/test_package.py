@@ -33,14 +33,15 @@ BAD = {
     "/models/../etc": "give s3://bucket/prefix",
     "/models-too/x": "give s3://bucket/prefix",
     "s3://bucket/{jobb}": "run root 's3://bucket/{jobb}' is no place that pods are told unchanged",
-    "s3://bucket/{{job}}": "nothing but {job}, for the run's id, in braces",
-    "s3://bucket/{{x": "nothing but {job}, for the run's id, in braces",
-    "s3://bucket/}": "nothing but {job}, for the run's id, in braces",
-    "s3://bucket/{ job }": "nothing but {job}, for the run's id, in braces",
-    "s3://bucket/$(AWS_SECRET_ACCESS_KEY)": "without line breaks, $( and $$",
-    "s3://bucket/$$(X)/{job}": "without line breaks, $( and $$",
-    "s3://bucket/a\nb": "without line breaks, $( and $$",
-    "s3://bucket/a$$b": "without line breaks, $( and $$",
+    "s3://bucket/{{job}}": "nothing but {job}, for the run's own folder, in braces",
+    "s3://bucket/{{x": "nothing but {job}, for the run's own folder, in braces",
+    "s3://bucket/}": "nothing but {job}, for the run's own folder, in braces",
+    "s3://bucket/{ job }": "nothing but {job}, for the run's own folder, in braces",
+    "s3://bucket/$(AWS_SECRET_ACCESS_KEY)": "without line breaks, $(, $$ and [[",
+    "s3://bucket/$$(X)/{job}": "without line breaks, $(, $$ and [[",
+    "s3://bucket/[[CurrentTime]]": "without line breaks, $(, $$ and [[",
+    "s3://bucket/a\nb": "without line breaks, $(, $$ and [[",
+    "s3://bucket/a$$b": "without line breaks, $(, $$ and [[",
 }
 
 

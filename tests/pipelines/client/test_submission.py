@@ -28,7 +28,7 @@ def test_a_run_has_a_pipeline_a_version_and_an_experiment(submit: Call, kfp: Kfp
     assert (pipeline.display_name, experiment.display_name) == ("quickstart", "alignment")
     assert run.experiment_id == experiment.experiment_id
     assert run.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
-    assert run.runtime_config.parameters == {"run_root": ROOT, "set": ""}
+    assert run.runtime_config.parameters == {"run_root": ROOT, "set": "", "takes_over": ""}
     assert run.service_account == "trainer"
     assert run.plugins_input == {"mlflow": {"experiment_name": "alignment"}}
 
@@ -264,14 +264,19 @@ def test_what_the_server_refuses_is_said_and_not_sent_again(submit: Call, kfp: K
     [
         (["--run-root", ""], "no run root: give --run-root s3://bucket/prefix, or set cluster.run_root"),
         (["--run-root", "runs/x"], "run root runs/x: pods can only use s3://; give s3://bucket/prefix"),
+        *(
+            (
+                ["--run-root", "s3://b/{job}", "--name", name],
+                f"--name {name}: becomes the run's folder, for {{job}} in s3",
+            )
+            for name in ("$(X)", "{{x}}", "[[CurrentTime]]", "a/b", "..", "a b")
+        ),
         (["--set", "trainin.x=1"], "trainin: unknown key; did you mean training?"),
         *(
             ([*options], f"{where}{root!r} is no place that pods are told unchanged: set s3://bucket/prefix")
             for options, where, root in (
                 (["--run-root", "s3://b/$(AWS_SECRET_ACCESS_KEY)"], "run root ", "s3://b/$(AWS_SECRET_ACCESS_KEY)"),
                 (["--run-root", "s3://b/{{workflow.name}}"], "run root ", "s3://b/{{workflow.name}}"),
-                (["--run-root", "s3://b/{job}", "--name", "$(X)"], "run root ", "s3://b/$(X)"),
-                (["--run-root", "s3://b/{job}", "--name", "{{x}}"], "run root ", "s3://b/{{x}}"),
                 (["--set", "cluster.run_root=s3://b/$$(X)"], "quickstart: cluster.run_root: ", "s3://b/$$(X)"),
             )
         ),
