@@ -19,13 +19,13 @@ from nashflow.components.shared.settings import nearest
 
 from .access import Access
 from .failures import FAILURES, explain, status, transient, unsent
+from .repeating import repeating
 
 _IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 _SECONDS = (10.0, 60.0)  # to connect, and to wait for an answer
 _PAGE = 100
 _PATIENCE_SECONDS = 20.0
 _REFUSALS = 3
-_WAIT = tenacity.wait_exponential_jitter(initial=0.5, max=10.0, jitter=0.5)
 
 
 class NotFound(UserError):
@@ -94,7 +94,7 @@ class Connection:
         Raises:
             kfp_server_api.ApiException, urllib3.exceptions.HTTPError: what happened, for the caller to judge.
         """
-        return _retrying(self.patience, unsent)(_once, method, *arguments, **options)
+        return repeating(self.patience, unsent, _Refused())(_once, method, *arguments, **options)
 
     def find(self, method: Callable[..., Any], field: str, name: str, **options: Any) -> list[Any]:
         """Everything that a listing method of the API knows under exactly this display name."""
@@ -223,16 +223,7 @@ def _repeated(method: Callable[..., Any], patience: float, refreshed: bool, *arg
     def worth_it(error: BaseException) -> bool:
         return transient(error) or (refreshed and isinstance(error, Exception) and status(error) == 401)
 
-    return _retrying(patience, worth_it)(_once, method, *arguments, **options)
-
-
-def _retrying(patience: float, worth_it: Callable[[BaseException], bool]) -> tenacity.Retrying:
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(worth_it),
-        wait=_WAIT,
-        stop=tenacity.stop_any(tenacity.stop_after_delay(patience), _Refused()),
-        reraise=True,
-    )
+    return repeating(patience, worth_it, _Refused())(_once, method, *arguments, **options)
 
 
 class _Refused(tenacity.stop.stop_base):

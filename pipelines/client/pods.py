@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import tenacity
 from kubernetes import client, config
 
 from nashflow.components.shared.errors import UserError
@@ -15,6 +14,7 @@ from nashflow.components.shared.errors import UserError
 from .access import Access
 from .connection import Connection
 from .failures import transient
+from .repeating import repeating
 from .tasks import name_in
 
 Json = dict[str, Any]
@@ -27,7 +27,6 @@ _NODE = "workflows.argoproj.io/node-name"
 _MAIN = "main"
 _SECONDS = (5.0, 30.0)  # to connect, and to wait for an answer
 _SILENT_SECONDS = 120.0  # steps speak every 30 seconds
-_WAIT = tenacity.wait_exponential_jitter(initial=0.5, max=10.0, jitter=0.5)
 
 
 class Pods:
@@ -110,13 +109,7 @@ class Pods:
         return read
 
     def _call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(transient),
-            wait=_WAIT,
-            stop=tenacity.stop_after_delay(self._patience),
-            reraise=True,
-        )
-        return retrying(method, *arguments, **options)
+        return repeating(self._patience, transient)(method, *arguments, **options)
 
 
 def pods_of(connection: Connection, run_id: str, patience: float = 0.0) -> Pods:

@@ -1,24 +1,18 @@
-"""What a real Kubeflow was recorded to answer, where NASHFLOW_KUBEFLOW says that it lies."""
+"""Recorded answers of a real Kubeflow, read: of a workflow also the pipeline that it was compiled from."""
 
 import base64
 import copy
 import gzip
 import json
-import os
 import re
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-needs_recordings = pytest.mark.skipif(
-    "NASHFLOW_KUBEFLOW" not in os.environ, reason="NASHFLOW_KUBEFLOW is not set: recorded answers of a real Kubeflow"
-)
+from ..fixtures.recordings import recording
 
 
 def read(name: str) -> Any:
     """One recording; of a workflow with compressed nodes, with its nodes."""
-    file = Path(os.environ["NASHFLOW_KUBEFLOW"], name)
+    file = recording(name)
     if file.suffix != ".gz":
         return json.loads(file.read_text())
     workflow = json.loads(gzip.decompress(file.read_bytes()))

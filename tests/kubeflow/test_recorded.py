@@ -13,11 +13,12 @@ from typing import Any
 import kfp_server_api
 import pytest
 
+from ..fixtures.recordings import needs_recordings
 from ..fixtures.seaweedfs import SeaweedFS
 from .cluster import Kubeflow
 from .conftest import started
 from .pods.cluster import Trouble
-from .recorded import needs_recordings, pipeline, read
+from .recorded import pipeline, read
 from .stub import Stub
 
 pytestmark = needs_recordings

@@ -11,11 +11,12 @@ from nashflow.pipelines.graph import write_graph
 from nashflow.pipelines.recipe import load_recipe
 from nashflow.pipelines.size import estimate
 
+from ..fixtures.recordings import needs_recordings
 from .argo.packing import pack
 from .argo.progress import add_up
 from .compiler.workflow import Job, compiled
 from .measure import measure, succeed
-from .recorded import needs_recordings, pipeline, read
+from .recorded import pipeline, read
 
 pytestmark = needs_recordings
 

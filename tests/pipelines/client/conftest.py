@@ -17,7 +17,7 @@ from kfp.client import Client
 from kfp_server_api.rest import RESTClientObject
 
 from nashflow.pipelines import cli, graph
-from nashflow.pipelines.client import connection, creation, package, pods, progress, waiting
+from nashflow.pipelines.client import connection, creation, package, progress, repeating, waiting
 from nashflow.pipelines.client.commands import app as client_app
 from nashflow.pipelines.recipe import Recipe
 
@@ -76,10 +76,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    monkeypatch.setattr(connection, "_WAIT", tenacity.wait_fixed(0.01))
+    monkeypatch.setattr(repeating, "WAIT", tenacity.wait_fixed(0.01))
     monkeypatch.setattr(waiting, "_POLL_SECONDS", 0.01)
     monkeypatch.setattr(progress, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(pods, "_WAIT", tenacity.wait_fixed(0.01))
     monkeypatch.setattr(creation, "_SETTLE_SECONDS", 0.15)
     monkeypatch.setattr(creation, "_LOOK_SECONDS", 0.02)
 
