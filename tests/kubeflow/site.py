@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from .pods.objects import Objects
 
 BUCKET = "nashflow"
 _CLUSTER = {
-    "run_root": f"s3://{BUCKET}/runs/{{job}}",
     "secrets": [{"name": "nashflow-s3", "keys": {key: key for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}}],
     "config_maps": [
         {
@@ -41,21 +41,25 @@ class Site:
     tracking: str
     """The MLflow server's URL."""
     folder: Path
+    bucket: str
+    """Where run roots are."""
 
     def recipe(self, name: str, **more: Any) -> Path:
-        """The quickstart under a name of its own, with what this cluster asks of it, and `more` sections."""
+        """The quickstart under a name of its own, with what this cluster asks of it, and `more` of its sections."""
+        cluster = {"run_root": f"s3://{self.bucket}/runs/{{job}}", **_CLUSTER, **more.pop("cluster", {})}
         file = self.folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump({"extends": "quickstart", "run": {"name": name}, "cluster": _CLUSTER, **more}))
+        file.write_text(yaml.safe_dump({"extends": "quickstart", "run": {"name": name}, "cluster": cluster, **more}))
         return file
+
+    def command(self, *arguments: Any, sets: tuple[str, ...] = ()) -> list[str]:
+        """The command line as a user writes it."""
+        return [*COMMAND, *map(str, arguments), *(part for item in sets for part in ("--set", item))]
 
     def nashflow(
         self, *arguments: Any, sets: tuple[str, ...] = (), check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """The command as a user calls it, to its end; by default it has to exit with 0."""
-        chosen = [part for item in sets for part in ("--set", item)]
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments), *chosen], env=self.environment, capture_output=True, text=True
-        )
+        """Run the command to its end; by default it has to exit with 0."""
+        done = subprocess.run(self.command(*arguments, sets=sets), env=self.environment, capture_output=True, text=True)
         assert not check or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}\n{self.told()}"
         return done
 
@@ -93,11 +97,11 @@ class Site:
     def _root(self, run: Any) -> str:
         """Where in the bucket a run's root is."""
         root = run.runtime_config.parameters["run_root"].replace("{job}", run.run_id)
-        return root.removeprefix(f"s3://{BUCKET}/")  # type: ignore[no-any-return]
+        return root.removeprefix(f"s3://{self.bucket}/")  # type: ignore[no-any-return]
 
     @property
     def _objects(self) -> Objects:
-        return Objects(client(self.store), BUCKET)
+        return Objects(client(self.store), self.bucket)
 
     def step(self, run: Any, name: str) -> str:
         """The name of a step's pod, once it runs."""
@@ -122,19 +126,23 @@ class Site:
 def site(folder: Path, store: SeaweedFS, tables: Path) -> Iterator[Site]:
     """Make one; `tables` is an empty database of MLflow's."""
     with kubeflow(folder, store) as running, _mlflow(folder, tables) as tracking:
-        store.create_bucket(BUCKET)
-        running.cluster.room["cpu"] = "4"
-        running.cluster.secrets["nashflow-s3"] = {
-            "AWS_ACCESS_KEY_ID": store.key,
-            "AWS_SECRET_ACCESS_KEY": store.secret,
-        }
-        running.cluster.config_maps["nashflow-env"] = {
-            "AWS_ENDPOINT_URL": store.url,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "MLFLOW_TRACKING_URI": tracking,
-        }
-        running.kubeconfig(folder / "kubeconfig")
-        yield Site(running, store, tracking, folder)
+        yield equipped(running, store, tracking, folder)
+
+
+def equipped(running: Kubeflow, store: SeaweedFS, tracking: str, folder: Path) -> Site:
+    """A Kubeflow with what recipes need in their namespace: a bucket, its keys, addresses."""
+    bucket = f"{BUCKET}-{uuid.uuid4().hex[:8]}"
+    store.create_bucket(bucket)
+    running.cluster.room["cpu"] = "4"
+    keys = {"AWS_ACCESS_KEY_ID": store.key, "AWS_SECRET_ACCESS_KEY": store.secret}
+    running.cluster.secrets["nashflow-s3"] = keys
+    running.cluster.config_maps["nashflow-env"] = {
+        "AWS_ENDPOINT_URL": store.url,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MLFLOW_TRACKING_URI": tracking,
+    }
+    running.kubeconfig(folder / "kubeconfig")
+    return Site(running, store, tracking, folder, bucket)
 
 
 @contextmanager

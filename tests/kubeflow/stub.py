@@ -64,9 +64,9 @@ class Stub:
         namespace = cluster.cluster
         namespace.claims["nashflow-models"] = folder
         keys = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "KF_PIPELINES_ENDPOINT")
-        namespace.config_maps["nashflow-env"] = {key: f"the {key}" for key in keys}
+        namespace.config_maps.setdefault("nashflow-env", {key: f"the {key}" for key in keys})
         secret = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        namespace.secrets["nashflow-s3"] = {key: f"the {key}" for key in secret}
+        namespace.secrets.setdefault("nashflow-s3", {key: f"the {key}" for key in secret})
 
     def tell(self, **steps: dict[str, Any]) -> None:
         """What steps do: seconds, exit, parameters, leaves_out; by the step's name."""
