@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from nashflow.components.shared import layout
@@ -71,7 +70,7 @@ def print_runs(connection: Connection, experiment: str, limit: int, console: Con
             run_root_of(run),
             connection.link(run.run_id),
         )
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     console.print(table)
 
 
