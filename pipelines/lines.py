@@ -5,9 +5,6 @@ from typing import Any
 
 from .client.clock import in_words
 
-PLAIN: Mapping[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
-"""How rich prints a line as it is."""
-
 _SHOWN: Mapping[str, tuple[str, ...]] = {
     "preparation": ("prompts",),
     "rollout": ("responses", "mean_length"),

@@ -5,7 +5,6 @@ from typing import Any
 
 from rich.console import Console
 
-from ..lines import PLAIN
 from .clock import in_words, seconds_between
 from .connection import Connection
 from .outcomes import outcome_in_words
@@ -20,7 +19,7 @@ def conclude(connection: Connection, run: Any, progress: Progress, console: Cons
     link, flags = connection.link(run.run_id), connection.access.flags
     outcome, _, reason = outcome_in_words(run, progress.outcome).partition(": ")
     if run.state == "SUCCEEDED":
-        console.print(f"{outcome} in {duration}{f', {reason}' if reason else ''}: {link}", **PLAIN)
+        console.print(f"{outcome} in {duration}{f', {reason}' if reason else ''}: {link}", soft_wrap=True)
         return 0
     if outcome == "cancelled":
         how, said, advice = "was cancelled", "", _after_cancelling(run, progress, flags)

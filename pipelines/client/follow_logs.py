@@ -10,7 +10,6 @@ import urllib3
 from kubernetes.client import ApiException
 from rich.console import Console
 
-from ..lines import PLAIN
 from .connection import Connection
 from .log_lines import shown_lines
 from .logged_pods import header_of, is_wanted
@@ -56,8 +55,8 @@ def follow_logs(connection: Connection, run: Any, pods: Pods, step: str, raw: bo
                 raise line
             if pod["metadata"]["uid"] != speaking:
                 speaking = pod["metadata"]["uid"]
-                console.print(header_of(pod), **PLAIN)
-            console.print(line, **PLAIN)
+                console.print(header_of(pod), soft_wrap=True)
+            console.print(line, soft_wrap=True)
         if over:
             return bool(readers)
         run = connection.call(connection.client.runs.run_service_get_run, run_id=run.run_id)

@@ -10,7 +10,6 @@ from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.settings import nearest
 
 from ..cluster import STEPS
-from ..lines import PLAIN
 from .connection import Connection
 from .failures import explain
 from .follow_logs import follow_logs
@@ -51,7 +50,7 @@ def print_logs(connection: Connection, name: str, step: str, raw: bool, follow: 
         for pod in found:
             log = _log(pods, pod)
             lines = log if raw else shown_lines(log, is_driver(pod))
-            console.print("\n".join([header_of(pod), *lines]), **PLAIN)
+            console.print("\n".join([header_of(pod), *lines]), soft_wrap=True)
     except ApiException as error:
         said = explain(error)
         raise UserError(f"pods of {run.run_id} in the namespace {pods.namespace}: {said}: {_where(run)}") from None

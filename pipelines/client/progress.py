@@ -10,7 +10,7 @@ from rich.status import Status
 
 from nashflow.components.shared.outcome import Outcome
 
-from ..lines import PLAIN, finished_line, task_line
+from ..lines import finished_line, task_line
 from .clock import in_words, seconds_between
 from .connection import Connection
 from .outcomes import is_cancelled, outcome_in_words
@@ -143,7 +143,7 @@ class Progress:
         return f"{', '.join(names) or self._state}, {done}{in_words(seconds_between(run.created_at, None))}"
 
     def _say(self, line: str) -> None:
-        self._console.print(line, **PLAIN)
+        self._console.print(line, soft_wrap=True)
 
 
 def _by_kfp(task: Task) -> dict[str, Any]:

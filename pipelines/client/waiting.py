@@ -10,7 +10,6 @@ from rich.status import Status
 
 from nashflow.components.shared.errors import UserError
 
-from ..lines import PLAIN
 from .chain import next_name, next_run
 from .connection import Connection, NotFound
 from .ending import conclude
@@ -43,7 +42,7 @@ def follow(connection: Connection, run_id: str, console: Console) -> int:
         if not (following := _following(patient, run, name)):
             return 1
         run_id = following.run_id
-        console.print(f"{following.display_name} ({run_id}): {connection.link(run_id)}", **PLAIN)
+        console.print(f"{following.display_name} ({run_id}): {connection.link(run_id)}", soft_wrap=True)
 
 
 def _to_its_end(connection: Connection, run_id: str, console: Console) -> tuple[Any, Progress] | None:
