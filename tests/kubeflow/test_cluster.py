@@ -8,6 +8,7 @@ import pytest
 
 from ..fixtures.cli import SMALL, call, wait_for, weights
 from ..fixtures.seaweedfs import SeaweedFS
+from .pods.cluster import Trouble
 from .pods.sandbox import missing
 from .site import Site, site
 
@@ -74,6 +75,16 @@ def test_a_pod_is_lost(place: Site, digests: list[str]) -> None:
     place.kubeflow.kubelet.delete(place.step(run, "training-001-main"))
     place.nashflow("wait", run.run_id)
     assert place.digests(run) == digests
+
+
+def test_a_step_runs_out_of_memory(place: Site, digests: list[str]) -> None:
+    """Its pod goes on: Argo would not have made another attempt."""
+    place.kubeflow.cluster.troubles.append(Trouble("training-001", "oom", memory="150Mi"))
+    done = place.nashflow("submit", place.recipe("tiny"), "--name", "tight", "--wait", sets=TINY)
+    run = place.run(done.stdout)
+    assert place.digests(run) == digests
+    logs = place.nashflow("logs", run.run_id, "--step", "training", "--kube-context", "here").stdout
+    assert "attempt 1 of 4 ended with exit code 137" in logs
 
 
 def _tracked(place: Site, run: Any) -> set[str]:
