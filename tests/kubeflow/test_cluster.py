@@ -79,7 +79,7 @@ def test_a_pod_is_lost(place: Site, digests: list[str]) -> None:
 
 def test_a_step_runs_out_of_memory(place: Site, digests: list[str]) -> None:
     """Its pod goes on: Argo would not have made another attempt."""
-    place.kubeflow.cluster.troubles.append(Trouble("training-001", "oom", memory="150Mi"))
+    place.kubeflow.cluster.troubles.append(Trouble("training-001", "oom", memory="250Mi"))
     done = place.nashflow("submit", place.recipe("tiny"), "--name", "tight", "--wait", sets=TINY)
     run = place.run(done.stdout)
     assert place.digests(run) == digests

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ..driver.upstream import DriverError
 from ..flags import parsed
 from ..metadata import Metadata
 from . import said
-from .cluster import Cluster, amount
+from .cluster import Cluster
 from .expansion import expand
 from .launcher import Launcher
 from .manifest import EMISSARY, manifest
@@ -91,24 +90,13 @@ class Kubelet:
                     if mount["name"] == volume["name"]:
                         sandbox.mounts[mount["mountPath"]] = self.runtime.cluster.claims[claim]
         self._project(pod, sandbox)
-        launcher = Launcher(sandbox, self._objects, self._metadata, pod.log, lambda: pod.stopping)
+        launcher = Launcher(sandbox, self._objects, self._metadata, pod.log)
         try:
-            code = launcher.run(command, self._variables(pod), lambda: self._started(pod, launcher))
+            code = launcher.run(command, self._variables(pod), pod)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         pod.log.say(*said.ended(code))
         return code
-
-    def _started(self, pod: Pod, launcher: Launcher) -> None:
-        """A step's process runs: it can be stopped from now on, and trouble befalls it."""
-        assert launcher.process
-        pod.runs(launcher.process.pid)
-        trouble = self.runtime.cluster.befalls(pod.node, "oom", "evicted")
-        if trouble and trouble.kind == "oom":
-            threading.Thread(target=pod.run_out_of_memory, args=(amount(trouble.memory),), daemon=True).start()
-        elif trouble:
-            limit = 'Usage of EmptyDir volume "minio-scratch" exceeds the limit "5Mi". '
-            threading.Timer(0.2, pod.end, ("Evicted", limit)).start()
 
     def _words(self, pod: Pod, kind: str) -> list[str]:
         known = self._declared(pod)

@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorInput
 
@@ -31,19 +30,28 @@ class Killed(Exception):
     """The launcher has gone with its step."""
 
 
+class Watch(Protocol):
+    """What minds the step's process."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the pod is being ended: nothing is uploaded or published then."""
+
+    def begins(self, group: int) -> None:
+        """The step runs, in a process group of its own."""
+
+    def ends(self) -> None:
+        """It has ended."""
+
+
 class Launcher:
     """One run of the launcher, in the thread that calls `run`."""
 
-    def __init__(
-        self, sandbox: Sandbox, objects: Objects, metadata: Metadata, log: Log, killed: Callable[[], bool]
-    ) -> None:
-        """`killed` says whether the pod is being ended: nothing is uploaded or published then."""
-        self.process: subprocess.Popen[bytes] | None = None
-        self._killed = killed
+    def __init__(self, sandbox: Sandbox, objects: Objects, metadata: Metadata, log: Log) -> None:
         self._sandbox, self._objects, self._metadata, self._log = sandbox, objects, metadata, log
 
-    def run(self, command: list[str], environment: dict[str, str], started: Callable[[], None]) -> int:
-        """Run the launcher's command line; its exit code. `started` is called when the step's process runs."""
+    def run(self, command: list[str], environment: dict[str, str], watch: Watch) -> int:
+        """Run the launcher's command line; its exit code."""
         own, step = command[1 : command.index("--")], command[command.index("--") + 1 :]
         flags = parsed(own)
         self._log.say(kfp(f"{_MAIN}:139", f"Setting log level to: '{flags['log_level']}'"))
@@ -55,7 +63,7 @@ class Launcher:
         component = json.loads(flags["component_spec"])
         _qualify_logs(executor_input, environment.get("KFP_RETRY_INDEX", "0"))
         try:
-            self._execute(executor_input, component, step, environment, execution, started)
+            self._execute(executor_input, component, step, environment, execution, watch)
         except Killed:
             return 143
         except LaunchError as error:
@@ -74,7 +82,7 @@ class Launcher:
         step: list[str],
         environment: dict[str, str],
         execution: Execution,
-        started: Callable[[], None],
+        watch: Watch,
     ) -> None:
         inputs, outputs = executor_input.setdefault("inputs", {}), executor_input["outputs"]
         values = inputs.setdefault("parameterValues", {})
@@ -84,7 +92,7 @@ class Launcher:
         command = _filled(executor_input, step)
         self._download(inputs)
         self._make_folders(outputs)
-        if code := self._step(command, environment, outputs, started):
+        if code := self._step(command, environment, outputs, watch):
             how = f"exit status {code}" if code > 0 else f"signal: {signal.Signals(-code).name.lower()[3:]}"
             how = how.replace("signal: kill", "signal: killed").replace("signal: term", "signal: terminated")
             self._log.say(kfp(f"{_LAUNCHER}:449", f"Component failed to execute successfully: {how}", "E"))
@@ -116,11 +124,11 @@ class Launcher:
         command: list[str],
         environment: dict[str, str],
         outputs: dict[str, Any],
-        started: Callable[[], None],
+        watch: Watch,
     ) -> int:
         """Run the step; its output is the pod's log, and a file that is uploaded."""
         logs = self._sandbox.file(_path(outputs["artifacts"][LOGS]["artifacts"][0]))
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             self._sandbox.command(command),
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -128,15 +136,16 @@ class Launcher:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        started()
-        assert self.process.stdout
+        watch.begins(process.pid)
+        assert process.stdout
         with logs.open("wb") as file:
-            while data := os.read(self.process.stdout.fileno(), 65536):
+            while data := os.read(process.stdout.fileno(), 65536):
                 file.write(data)
                 file.flush()
                 self._log.write(data)
-        code = self.process.wait()
-        if self._killed():
+        code = process.wait()
+        watch.ends()
+        if watch.stopping:
             raise Killed
         return code
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from ..argo.nodes import now
-from .cluster import Cluster
+from .cluster import Cluster, amount
 from .log import Log
 
 _KUBELET = {"component": "kubelet", "host": "node-1"}
@@ -58,11 +58,22 @@ class Pod:
         """The container that the workflow's template names."""
         return next(part for part in self.manifest["spec"]["containers"] if part["name"] == "main")
 
-    def runs(self, group: int) -> None:
-        """A process group of the pod has started."""
+    def begins(self, group: int) -> None:
+        """The step's process group runs: it can be stopped from now on, and trouble befalls it."""
         self._group = group
         if self.stopping:
             self._kill(signal.SIGKILL)
+        trouble = self.cluster.befalls(self.node, "oom", "evicted")
+        if trouble and trouble.kind == "oom":
+            threading.Thread(target=self._run_out_of_memory, args=(amount(trouble.memory),), daemon=True).start()
+        elif trouble:
+            limit = 'Usage of EmptyDir volume "minio-scratch" exceeds the limit "5Mi". '
+            threading.Timer(0.2, self.end, ("Evicted", limit)).start()
+
+    def ends(self) -> None:
+        """It has ended: what it left behind ends too, and its number may soon be another process's."""
+        self._kill(signal.SIGKILL)
+        self._group = None
 
     def stop(self, at_once: bool = False) -> None:
         """End the pod's program: SIGTERM, and SIGKILL soon after, as for a launcher that does not wait for its step."""
@@ -81,20 +92,18 @@ class Pod:
         self._event("Normal", "Killing", "Stopping container main")
         self.stop()
 
-    def run_out_of_memory(self, limit: Decimal) -> None:
+    def _run_out_of_memory(self, limit: Decimal) -> None:
         """When the step has used so many bytes, the kernel takes its largest process; the launcher lives."""
-        assert self._group
-        while not self.stopping:
+        while not self.stopping and (group := self._group):
             try:
-                step = psutil.Process(self._group)
+                step = psutil.Process(group)
                 used = {part: part.memory_info().rss for part in [step, *step.children(recursive=True)]}
                 if sum(used.values()) > limit:
                     self.oom = True
                     max(used, key=lambda part: used[part]).kill()
                     return
             except psutil.NoSuchProcess:
-                if not psutil.pid_exists(self._group):
-                    return
+                pass  # one of them has just ended
             time.sleep(_SECONDS)
 
     def _kill(self, number: signal.Signals) -> None:
@@ -198,7 +207,7 @@ class Pod:
             status = self.manifest["status"]
             if self.stopping:
                 code = 143
-            reason = "OOMKilled" if self.oom else "Error" if code else "Completed"
+            reason = "Completed" if not code else "OOMKilled" if self.oom else "Error"
             terminated = {"exitCode": code or 0, "reason": reason, "startedAt": self._begun, "finishedAt": now()}
             status["containerStatuses"] = [self._container({"terminated": terminated}, False)]
             status["phase"] = "Succeeded" if code == 0 else "Failed"
