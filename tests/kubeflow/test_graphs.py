@@ -149,3 +149,13 @@ def _final(cluster: Kubeflow, run: Any) -> str:
 
 def _node(name: str) -> str:
     return f"(0).root(0).{name}(0).executor(0)"
+
+
+def test_what_never_began_has_no_exit_task(cluster: Kubeflow, submit: Submit) -> None:
+    spec = _conditional("true")
+    missing = {"parameters": {"x": {"componentInputParameter": "missing"}}}
+    spec["root"]["dag"]["tasks"]["whole"]["inputs"] = missing
+    run = submit(spec)
+    assert run.state == "FAILED"
+    assert cluster.nodes(run)["(0).root(0).whole"]["phase"] == "Omitted"
+    assert "parent DAG does not have input parameter missing" in cluster.log(run, "(0).root(0).whole-driver(0)")

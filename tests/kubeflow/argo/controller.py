@@ -206,10 +206,12 @@ class Controller:
         kind = "DAG" if "dag" in processed else "Pod"
         name, display = f"{node['name']}({number})", f"{node['displayName']}({number})"
         flag = {**node.get("nodeFlag", {}), "retried": True}
-        made = self._new(name, display, kind, node["templateName"], boundary, flag)
-        self._give(made, processed)
-        if kind == "Pod":
-            made["phase"] = "Pending"
+        made = self.nodes.get(node_id(self.name, name))  # there already, of a graph in a run that is retried
+        if not made:
+            made = self._new(name, display, kind, node["templateName"], boundary, flag)
+            self._give(made, processed)
+            if kind == "Pod":
+                made["phase"] = "Pending"
         self._child(node, made)
         return made
 
@@ -245,11 +247,8 @@ class Controller:
         for name in tasks:
             self._task(node, name, tasks, visited, parallelism)
         made = [self.nodes.get(node_id(self.name, f"{node['name']}.{name}")) for name in tasks]
-        hooks = [
-            self.nodes.get(node_id(self.name, f"{node['name']}.{name}.onExit"))
-            for name in tasks
-            if "hooks" in tasks[name]
-        ]
+        hooked = [part for part in made if part and part["type"] != "Skipped" and "hooks" in tasks[part["displayName"]]]
+        hooks = [self.nodes.get(node_id(self.name, f"{part['name']}.onExit")) for part in hooked]
         if any(part is None or part["phase"] not in FULFILLED for part in (*made, *hooks)):
             return
         needed = {dependency for task in tasks.values() for dependency in _dependencies(task)}
