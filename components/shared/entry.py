@@ -36,5 +36,5 @@ def _number(text: str) -> int:
     try:
         return max(0, int(float(text)))
     except (ValueError, OverflowError):
-        print(f"{RETRIES}, or {_OFF} in the environment: {text!r} is no number of attempts", file=sys.stderr)
+        print(f"{RETRIES}, or {OVERRULE} in the environment: {text!r} is no number of attempts", file=sys.stderr)
         sys.exit(2)
