@@ -43,8 +43,6 @@ _PRELOAD = (
     "jinja2",
 )
 _ENVIRONMENT = {
-    # Retries are for clusters, whose pods die with their nodes: here the user hears of a failure at once.
-    "NASHFLOW_RETRIES": "0",
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MPLBACKEND": "agg",

@@ -10,19 +10,19 @@ import sys
 from .supervision import supervise
 
 RETRIES = "--retries"
-_OFF = "NASHFLOW_RETRIES"
+OVERRULE = "NASHFLOW_RETRIES"
 
 
 def enter(package: str) -> None:
     """Run the step of a package: here, or in children of this process as often as `--retries` allows.
 
-    NASHFLOW_RETRIES in the environment, a number, overrules the flag: `nashflow run` sets it to 0.
+    NASHFLOW_RETRIES in the environment, a number, overrules the flag: runs on this machine set it to 0.
     """
     arguments = sys.argv[1:]
     retries = 0
     if RETRIES in arguments[:-1]:
         at = arguments.index(RETRIES)
-        retries = _number(os.environ.get(_OFF) or arguments[at + 1])
+        retries = _number(os.environ.get(OVERRULE) or arguments[at + 1])
         del arguments[at : at + 2]
     if retries:
         sys.exit(supervise([sys.executable, "-m", package, *arguments], retries, package.rpartition(".")[2]))
@@ -36,5 +36,5 @@ def _number(text: str) -> int:
     try:
         return max(0, int(float(text)))
     except (ValueError, OverflowError):
-        print(f"{RETRIES}, or {_OFF} in the environment: {text!r} is no number of attempts", file=sys.stderr)
+        print(f"{RETRIES}, or {OVERRULE} in the environment: {text!r} is no number of attempts", file=sys.stderr)
         sys.exit(2)

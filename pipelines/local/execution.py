@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from nashflow.components.shared.entry import OVERRULE
+
 from .events import Event, Interrupted, StepFailed
 from .processes import StepProcesses
 
@@ -44,6 +46,8 @@ def execute(
         StepFailed: a step failed, retries included. One that exits with code 2 is not retried.
         Interrupted: SIGINT or SIGTERM came; steps got `GRACE_SECONDS` to end (a second signal kills them at once).
     """
+    # Retries in the pod are for clusters: here the user hears of a failure at once.
+    environment = {**environment, OVERRULE: "0"}
     processes = StepProcesses(preload, environment)
     from . import kfp_adapter  # a second's import, while the server imports too
 

@@ -217,7 +217,7 @@ ARTIFACTS = {
     "reporting": {"report": "HTML", "metrics": "Metrics"},
     "closing": {},
 }
-DATA = ARTIFACTS["rollout"] | ARTIFACTS["judging"] | ARTIFACTS["logprobs"]
+DATA = ARTIFACTS["rollout"] | ARTIFACTS["judging"]
 
 
 def test_artifacts_are_named_for_what_they_are(tasks: Tasks, recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared import layout, lock, outcome
+from nashflow.components.shared import generations, layout, lock, outcome
 from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.ledger import Ledger
 from nashflow.components.shared.run import read_run
@@ -134,9 +134,10 @@ def test_prompts_are_left_to_others_under_the_name_that_run_json_has(state: str,
     for name in ("weekly", "small"):
         assert Ledger(prepared.store, name).take(["one", "two"])
     close(prepared, {"state": state})
-    others = prepared.store.at("../another")
-    assert Ledger(others, "weekly").free(["one", "two", "three"]) == {"one", "two", "three"}
-    assert Ledger(others, "small").free(["one", "two", "three"]) == {"three"}
+    others = prepared.store.at("..")
+    kept = {name: generations.newest(others, f"ledgers/{name}") for name in ("weekly", "small")}
+    failed = {name: json.loads(newest.data)["failed"] for name, newest in kept.items() if newest}
+    assert failed == {"weekly": [prepared.root], "small": []}
 
 
 def test_a_run_that_succeeded_keeps_its_prompts(prepared: SandboxRun) -> None:

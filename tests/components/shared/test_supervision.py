@@ -173,7 +173,7 @@ def test_retries_as_kfp_writes_them_locally(tmp_path: Path) -> None:
     while not said.startswith("toy: "):
         said = process.stderr.readline()
         assert said, process.wait()
-    assert said == "toy: attempt 1 of 4 ended with exit code 1; again in 10 s\n"
+    assert said == "toy: attempt 1 of 4 ended with exit code 1; again in 30 s\n"
     process.terminate()
     assert process.wait(timeout=20) == 1
     process.communicate()
