@@ -2,9 +2,8 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +32,9 @@ from .slimming import slim
 _LONGEST_RECIPE = 64_000
 _OF_SHARDS = ("rollout", "judging", "logprobs")
 _DATA = ("responses", "comparisons", "pairs")
+
+_OfShards = dict[tuple[str, bool], Any]
+"""Graph by what `_content` says of a phase."""
 
 
 def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
@@ -73,7 +75,7 @@ def write_graph(recipe: Recipe, package: Path, first: int) -> None:
 def _graph(recipe: Recipe, first: int) -> Any:
     """The iterations of one run, from `first` on; where they are not all of the recipe's, also the next submission."""
     cluster, last = recipe.cluster, recipe.part(first).run.iterations
-    continues = last < recipe.run.iterations
+    continues, of_shards = last < recipe.run.iterations, _graphs_of_shards(recipe)
 
     @dsl.pipeline(
         name=recipe.run.name,
@@ -124,7 +126,8 @@ def _graph(recipe: Recipe, first: int) -> Any:
             )
             place(prepared, recipe, "preparation", images)
             with dsl.If(prepared.outputs["go"] == "true", name="iterations"):
-                _Tasks(recipe, prepared, images).unroll(first, last, continues)
+                tasks = _Tasks(recipe, prepared.outputs["resolved"], images)
+                tasks.unroll(prepared.outputs["reference"], first, last, continues, of_shards)
 
     return graph
 
@@ -136,18 +139,27 @@ def _kept(seconds: int) -> dsl.PipelineConfig:
 
 
 class _Tasks:
-    """Makes the tasks behind preparation's `go`."""
+    """Makes the tasks of one graph, which read the recipe where it is `found` in the store."""
 
-    def __init__(self, recipe: Recipe, prepared: Any, images: Images) -> None:
-        self._recipe, self._prepared, self._images = recipe, prepared, images
+    def __init__(self, recipe: Recipe, found: Any, images: Images) -> None:
+        self._recipe, self._found, self._images = recipe, found, images
+        self._sharded = recipe.prompts.shards > 1
 
-    def unroll(self, first: int, last_iteration: int, continues: bool) -> None:
+    def unroll(self, reference: Any, first: int, last_iteration: int, continues: bool, of_shards: _OfShards) -> None:
         """The reference's evaluation, the iterations, the report; and the submission of the next run of a chain."""
-        policy = self._prepared.outputs["reference"]
+        policy = reference
         last = self._add(evaluation, iteration=0, policy=policy)
         for iteration in range(first, last_iteration + 1):
             for phase in self._recipe.method.phases(iteration):
-                last = self._phase(iteration, phase, policy, last)
+                where: dict[str, Any] = {"iteration": iteration, "phase": phase.name}
+                if self._sharded:
+                    data = of_shards[_content(phase)]
+                    all_shards = data(iteration=iteration, recipe=self._found, **self._images._asdict())
+                    last, scored = all_shards.set_display_name(f"shards {_where(where)}").after(last), None
+                else:
+                    last = self.data({**where, "shard": 0}, not phase.data_from, policy, last)
+                    scored = last.outputs["log_probabilities"]
+                last = self._add(training, **where, scored=scored).after(last)
                 policy = last.outputs["policy"]
             last = self._add(evaluation, iteration=iteration, policy=policy)
         reported = self._add(reporting, name="reporting", iteration=last_iteration).after(last)
@@ -157,28 +169,14 @@ class _Tasks:
             # Where Kubeflow has several users, its PodDefault of this name gives the pod a token for the API server.
             kubernetes.add_pod_label(submitted, "access-ml-pipeline", "true")
 
-    def _phase(self, iteration: int, phase: Phase, policy: Any, last: Any) -> Any:
-        """The data of one phase, shard by shard, after the task `last`; and its training, whose policy is the next."""
-        where: dict[str, Any] = {"iteration": iteration, "phase": phase.name}
-        with self._shards(where) as shard:
-            source = policy
-            if not phase.data_from:
-                sampled = self._add(rollout, **where, shard=shard, policy=policy).after(last)
-                last = self._add(judging, **where, shard=shard, responses=_output(sampled, "responses")).after(sampled)
-                source = _output(last, "pairs")
-            scored = self._add(logprobs, **where, shard=shard, source=source).after(last)
-        return self._add(training, **where, scored=_output(scored, "log_probabilities")).after(scored)
-
-    @contextmanager
-    def _shards(self, where: dict[str, Any]) -> Iterator[Any]:
-        """A loop over the shards, unless there is one: then a level less to click through, and no driver for it."""
-        count, cluster = self._recipe.prompts.shards, self._recipe.cluster
-        if count == 1:
-            yield 0
-            return
-        items, name = list(range(count)), f"shards {_place(where)}"
-        with dsl.ParallelFor(items, name=name, parallelism=cluster.parallelism) as shard:
-            yield shard
+    def data(self, where: dict[str, Any], samples: bool, policy: Any = None, last: Any = None) -> Any:
+        """The steps of one shard of a phase, after the task `last` if there is one; the last of them."""
+        source = policy
+        if samples:
+            sampled = _after(self._add(rollout, **where, policy=policy), last)
+            last = _after(self._add(judging, **where, responses=_output(sampled, "responses")), sampled)
+            source = _output(last, "pairs")
+        return _after(self._add(logprobs, **where, source=source), last)
 
     def _add(self, component: Any, name: str = "", **arguments: Any) -> Any:
         """A task of a step, named and placed.
@@ -186,20 +184,43 @@ class _Tasks:
         Where there are several shards, their steps have no artifacts, each of which would take half a kilobyte of the
         workflow's status: training hands out the data of all shards. Steps find their data in the store.
         """
-        step, sharded = component.component_spec.name, self._recipe.prompts.shards > 1
-        if step in _OF_SHARDS and sharded:
-            component = _without(component, lambda key: True)
+        step = component.component_spec.name
+        if step in _OF_SHARDS and self._sharded:
+            component, name = _without(component, lambda key: True), step
         elif step == "training":
-            component = _without(component, lambda key: key == "scored" if sharded else key in _DATA)
+            component = _without(component, lambda key: key == "scored" if self._sharded else key in _DATA)
         component = _named(component, name or _name(step, arguments))
         arguments = {key: value for key, value in arguments.items() if key in component.component_spec.inputs}
-        task = component(
-            recipe=self._prepared.outputs["resolved"],
-            retries=self._recipe.cluster.resources(step).retries,
-            **arguments,
-        )
+        task = component(recipe=self._found, retries=self._recipe.cluster.resources(step).retries, **arguments)
         place(task, self._recipe, step, self._images)
-        return task.set_display_name(name or f"{step} {_place(arguments)}")
+        return task.set_display_name(name or f"{step} {_where(arguments)}")
+
+
+def _graphs_of_shards(recipe: Recipe) -> _OfShards:
+    """The data of a phase, by what distinguishes it: a loop over the shards, in a graph of its own.
+
+    All iterations share that graph, and the workflow's specification holds it once. A loop cannot be shared: KFP names
+    its template after the loop's component, and refuses a second one of that name.
+    """
+    phases = [phase for iteration in range(1, recipe.run.iterations + 1) for phase in recipe.method.phases(iteration)]
+    return {_content(phase): _graph_of_shards(recipe, phase) for phase in phases} if recipe.prompts.shards > 1 else {}
+
+
+def _graph_of_shards(of: Recipe, phase: Phase) -> Any:
+    shards, parallelism = list(range(of.prompts.shards)), of.cluster.parallelism
+
+    @dsl.pipeline(name="shards")
+    def graph(iteration: int, recipe: str, image: str, vllm_image: str, training_image: str) -> None:
+        tasks = _Tasks(of, recipe, Images(image, vllm_image, training_image))
+        with dsl.ParallelFor(shards, name="each shard", parallelism=parallelism) as shard:
+            tasks.data({"iteration": iteration, "phase": phase.name, "shard": shard}, not phase.data_from)
+
+    return graph
+
+
+def _content(phase: Phase) -> tuple[str, bool]:
+    """What the data of a phase depend on: its name, and whether it samples."""
+    return phase.name, not phase.data_from
 
 
 def _name(step: str, arguments: dict[str, Any]) -> str:
@@ -233,7 +254,11 @@ def _output(task: Any, name: str) -> Any:
     return task.outputs.get(name)
 
 
-def _place(arguments: dict[str, Any]) -> str:
+def _after(task: Any, last: Any) -> Any:
+    return task.after(last) if last else task
+
+
+def _where(arguments: dict[str, Any]) -> str:
     """Iteration, and phase where it is not the only one, for people."""
     phase = arguments.get("phase", "main")
     return f"{arguments['iteration']}" if phase == "main" else f"{arguments['iteration']} {phase}"

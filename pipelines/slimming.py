@@ -28,7 +28,7 @@ _REFERENCES = ("componentInputParameter", "componentInputArtifact", "condition",
 def slim(package: Path) -> None:
     """Rewrite a compiled pipeline in place: the same tasks with less text, and with names that a person would give.
 
-    - One component for all tasks whose interface, container and placement are the same.
+    - One component for all tasks whose interface, container and placement are the same, and for all equal graphs.
     - Written into the container, and not passed to each task, what all tasks of a component are given alike.
     - No input `base_image`, which KFP's compiler adds, as an unresolved placeholder, where an image is a parameter.
     - Nothing that says again, for older backends, what stands beside it; no parameter that no task reads.
@@ -38,10 +38,11 @@ def slim(package: Path) -> None:
     placed = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     _drop_what_repeats(ir, placed)
     _merge(ir, placed)
+    _merge_graphs(ir)
     _tidy_loops(ir)
     _fold_constants(ir)
     _rename_groups(ir)
-    _drop_unread(ir["root"], [])
+    _drop_unread(ir)
     for value in _objects(ir["components"]):
         value.pop("schemaVersion", None)  # 0.0.1 of all artifacts' types; nothing reads it
     documents = [_unprefixed(document) for document in documents]
@@ -118,12 +119,20 @@ def _refer(ir: Json, renamed: dict[str, str]) -> None:
         reference["name"] = renamed.get(reference["name"], reference["name"])
 
 
-def _tidy_loops(ir: Json) -> None:
-    """Name what a loop is over, and its tasks: the loop says already of which iteration and phase they are.
+def _merge_graphs(ir: Json) -> None:
+    """Let tasks share graphs that are the same: one of them at a time, since others may be so when it is gone."""
+    components = ir["components"]
+    known: dict[str, str] = {}
+    for name in sorted(name for name, part in components.items() if "dag" in part):
+        if (first := known.setdefault(json.dumps(components[name], sort_keys=True), name)) != name:
+            del components[name]
+            _refer(ir, {name: first})
+            _merge_graphs(ir)
+            return
 
-    Each loop keeps a component of its own: KFP names the workflow's template of a loop after its component, and refuses
-    a second one of that name.
-    """
+
+def _tidy_loops(ir: Json) -> None:
+    """Name what a loop is over, which KFP numbers."""
     for task in [task for task in _tasks(ir) if "parameterIterator" in task]:
         item = task["parameterIterator"]["itemInput"]
         part = ir["components"][task["componentRef"]["name"]]
@@ -131,12 +140,9 @@ def _tidy_loops(ir: Json) -> None:
         declared["shard"] = declared.pop(item)
         task["parameterIterator"]["itemInput"] = "shard"
         for inner in part["dag"]["tasks"].values():
-            inner["taskInfo"]["name"] = inner["taskInfo"]["name"].split()[0]
             for source in _parameters(inner).values():
                 if source.get("componentInputParameter") == item:
                     source["componentInputParameter"] = "shard"
-        _rename(part["dag"], {key: key.split("-")[0] for key in part["dag"]["tasks"]})
-        _drop_unread(part, [task])
 
 
 def _fold_constants(ir: Json) -> None:
@@ -168,9 +174,11 @@ def _with_constant(arguments: list[str], key: str, text: str) -> list[str]:
 
 
 def _rename_groups(ir: Json) -> None:
-    """Name conditions, loops and exit handlers by what they are shown as, where KFP numbers them."""
+    """Name conditions, loops, exit handlers and graphs of shards by what they are shown as: KFP numbers them."""
     for dag in _parts(ir):
-        numbered = [key for key in dag["tasks"] if re.fullmatch(r"(condition|exit-handler|for-loop)-\d+", key)]
+        numbered = [
+            key for key in dag["tasks"] if re.fullmatch(r"(condition|exit-handler|for-loop|shards)(-\d+)?", key)
+        ]
         _rename(dag, {key: re.sub(r"\W+", "-", dag["tasks"][key]["taskInfo"]["name"]) for key in numbered})
 
 
@@ -208,12 +216,23 @@ def _unprefixed(value: Any) -> Any:
     return plain
 
 
-def _drop_unread(part: Json, callers: list[Json]) -> None:
-    """Drop the parameters of a graph that none of its tasks reads, there and where it is called."""
-    declared = part.get("inputDefinitions", {}).get("parameters", {})
-    tasks = part["dag"]["tasks"].values()
-    read = {source.get("componentInputParameter") for task in tasks for source in _parameters(task).values()}
-    for name in set(declared) - read:
-        del declared[name]
-        for task in callers:
-            _parameters(task).pop(name, None)
+def _drop_unread(ir: Json) -> None:
+    """Drop the parameters of a graph that neither its tasks read, nor its loop or condition."""
+    callers: dict[str, list[Json]] = {}
+    for task in _tasks(ir):
+        callers.setdefault(task["componentRef"]["name"], []).append(task)
+    dropped = False
+    for name, part in (("", ir["root"]), *ir["components"].items()):
+        if "dag" not in part:
+            continue
+        calls = callers.get(name, [])
+        around = json.dumps([[task.get("parameterIterator"), task.get("triggerPolicy")] for task in calls])
+        sources = (source for task in part["dag"]["tasks"].values() for source in _parameters(task).values())
+        read = {source.get("componentInputParameter") for source in sources}
+        declared = part.get("inputDefinitions", {}).get("parameters", {})
+        for key in [key for key in declared if key not in read and key not in around]:
+            dropped = True
+            for parameters in (declared, *map(_parameters, calls)):
+                parameters.pop(key, None)
+    if dropped:  # what a caller passed may have been all that it read
+        _drop_unread(ir)

@@ -8,7 +8,7 @@ from nashflow.components.shared.errors import UserError
 
 from ..compiled import Graph, Json, tasks_of, times
 from .connection import Connection
-from .tasks import name_in
+from .tasks import is_of_shards, name_in
 
 _IMAGES = {"image": "steps", "vllm_image": "vllm", "training_image": "training"}
 _IMAGE_PARAMETER = re.compile(r"\b((?:vllm_|training_)?image)'\]")
@@ -45,11 +45,11 @@ def planned_tasks(connection: Connection, run: Any) -> dict[str, Planned]:
 
 
 def _walk(graph: Graph, part: Json, around: str, count: int) -> Iterator[tuple[str, Planned]]:
-    """The tasks of the root, or of a graph nested in it, which runs `count` times as the task `around` them."""
+    """The tasks of the root, or of a graph nested in it, which runs `count` times; `around` is its graph of shards."""
     for name, task in tasks_of(part).items():
         component, each = graph.component(task), count * (times(task) or 1)
         if "dag" in component:
-            yield from _walk(graph, component, name, each)
+            yield from _walk(graph, component, name if is_of_shards(name) else around, each)
         else:
             yield name_in(around, name), Planned(each, _image(graph, component))
 

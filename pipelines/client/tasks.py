@@ -15,14 +15,14 @@ FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 _NAME = re.compile(rf"(?P<step>{'|'.join(STEPS)})(-(?P<iteration>\d+)(-(?P<phase>[^()]+))?)?")
 
-_LOOP = re.compile(r"shards-(?P<iteration>\d+)(-(?P<phase>[^()]+))?")
+_SHARDS = re.compile(r"shards-(?P<iteration>\d+)(-(?P<phase>[^()]+))?")
 
 
 class Place(NamedTuple):
     """Where a node of a workflow belongs."""
 
     step: str
-    """A step; or the name of a graph, of which only drivers have a place: `shards` for each loop over them."""
+    """A step; or the name of a graph, of which only drivers have a place: `shards` for each graph of them."""
     iteration: int | None = None
     phase: str = ""
     driver: bool = False
@@ -66,9 +66,14 @@ class Task:
         return seconds_between(self.start, self.end)
 
 
-def name_in(loop: str, node: str) -> str:
-    """The name of a task or driver of which there is one for each shard, in this loop over them: as outside of one."""
-    match = _LOOP.fullmatch(loop)
+def is_of_shards(name: str) -> bool:
+    """Whether a graph of this name holds the tasks of all shards of a phase."""
+    return bool(_SHARDS.fullmatch(name))
+
+
+def name_in(graph: str, node: str) -> str:
+    """The name of a task or driver of which there is one for each shard, in this graph of shards: as outside of one."""
+    match = _SHARDS.fullmatch(graph)
     bare = node.removesuffix("-driver")
     if not match or bare not in STEPS or bare in OF_NO_ITERATION:
         return node
@@ -81,7 +86,7 @@ def place_of(name: str) -> Place | None:
     if match := _NAME.fullmatch(bare):
         iteration = int(match["iteration"]) if match["iteration"] else None
         return Place(match["step"], iteration, match["phase"] or "", bare != name)
-    if bare != name and (match := _LOOP.fullmatch(bare)):
+    if bare != name and (match := _SHARDS.fullmatch(bare)):
         return Place("shards", int(match["iteration"]), match["phase"] or "main", driver=True)
     return Place(bare, driver=True) if bare != name else None
 
@@ -94,11 +99,11 @@ def tasks_of(run: Any) -> list[Task]:
     """
     nodes = (run.run_details.task_details or ()) if run.run_details else ()
     shards: dict[str, list[Any]] = {}
-    loop = ""
+    around = ""
     for node in sorted((node for node in nodes if known(node.start_time)), key=lambda node: node.start_time):
-        # Nodes do not say which loop they are in; but one loop ends before the next one begins.
-        loop = node.display_name if _LOOP.fullmatch(node.display_name or "") else loop
-        name = name_in(loop, node.display_name or "")
+        # Nodes do not say which graph they are in; but one of shards ends before the next one begins.
+        around = node.display_name if is_of_shards(node.display_name or "") else around
+        name = name_in(around, node.display_name or "")
         place = place_of(name)
         if place and node.state and (not place.driver or node.state == "FAILED"):
             shards.setdefault(name, []).append(node)

@@ -163,9 +163,11 @@ def test_several_shards_are_a_loop_a_phase_of_so_many_at_once(tmp_path: Path) ->
     package = compiled(tmp_path, "sandbox-egpo", "run.iterations=2", "prompts.shards=3", "cluster.shards_at_once=2")
     ir, _ = load(package)
     inside = ir["components"]["comp-condition-2"]["dag"]["tasks"]
-    loops = {name: task for name, task in inside.items() if "parameterIterator" in task}
-    assert set(loops) == {"shards-1-half", "shards-1", "shards-2-half", "shards-2"}
-    for loop in loops.values():
+    graphs = {name: task["componentRef"]["name"] for name, task in inside.items() if name.startswith("shards-")}
+    assert set(graphs) == {"shards-1-half", "shards-1", "shards-2-half", "shards-2"}
+    assert graphs["shards-1"] == graphs["shards-2"] != graphs["shards-1-half"] == graphs["shards-2-half"]
+    for graph in set(graphs.values()):
+        (loop,) = ir["components"][graph]["dag"]["tasks"].values()
         assert json.loads(loop["parameterIterator"]["items"]["raw"]) == [0, 1, 2]
         assert loop["iteratorPolicy"] == {"parallelismLimit": 2}
 
@@ -203,8 +205,14 @@ def test_tasks_have_names_for_people(tmp_path: Path) -> None:
         *(f"run / iterations / {name}" for name in ("evaluation 0", "evaluation 1", "reporting", *parts)),
     }
     tasks = unrolled(compiled(tmp_path, "sandbox-egpo", "run.iterations=1", "prompts.shards=2"))
-    assert tasks[Place("judging", 1, "half", 1)].around == ("run", "iterations", "shards 1 half", "judging")
-    assert tasks[Place("judging", 1, "main", 1)].around == ("run", "iterations", "shards 1", "judging")
+    assert tasks[Place("judging", 1, "half", 1)].around == (
+        "run",
+        "iterations",
+        "shards 1 half",
+        "each shard",
+        "judging",
+    )
+    assert tasks[Place("judging", 1, "main", 1)].around == ("run", "iterations", "shards 1", "each shard", "judging")
 
 
 ARTIFACTS = {

@@ -135,13 +135,14 @@ def test_a_name_is_read_back_as_it_was_made(step: str, iteration: int | None, ph
     assert place_of(f"{name}(0)") is None
 
 
-@pytest.mark.parametrize("loop", ["shards-1", "shards-1-half"])
-def test_the_tasks_of_a_loop_over_shards_are_named_by_their_loop(loop: str) -> None:
-    """They are called the same in each loop; one loop ends before the next one begins."""
+@pytest.mark.parametrize("graph", ["shards-1", "shards-1-half"])
+def test_the_tasks_of_shards_are_named_by_their_graph(graph: str) -> None:
+    """They are called the same in each graph; one ends before the next one begins."""
     later = "shards-12"
     nodes = [
         node("preparation", start=1, seconds=5),
-        node(loop, start=10, seconds=100),
+        node(graph, start=10, seconds=100),
+        node("each-shard", start=11, seconds=99),
         *(node("rollout", start=20 + shard, seconds=5) for shard in range(2)),
         node("judging", start=40, seconds=5),
         node("judging-driver", "FAILED", start=41, seconds=5),
@@ -153,7 +154,7 @@ def test_the_tasks_of_a_loop_over_shards_are_named_by_their_loop(loop: str) -> N
         node("closing", start=320, seconds=5),
     ]
     tasks = tasks_of(SimpleNamespace(run_details=SimpleNamespace(task_details=nodes)))
-    phase = "half" if loop.endswith("half") else "main"
+    phase = "half" if graph.endswith("half") else "main"
     assert [(task.name, len(task.states)) for task in tasks] == [
         ("preparation", 1),
         (f"rollout-001-{phase}", 2),
@@ -166,7 +167,7 @@ def test_the_tasks_of_a_loop_over_shards_are_named_by_their_loop(loop: str) -> N
     ]
 
 
-def test_what_else_is_in_a_loop_keeps_its_name() -> None:
-    for name in ("iteration-item", "iteration-item-driver", "executor", "rollout(0)", ""):
+def test_what_else_is_in_such_a_graph_keeps_its_name() -> None:
+    for name in ("each-shard", "iteration-item", "iteration-item-driver", "executor", "rollout(0)", ""):
         assert name_in("shards-1", name) == name
     assert name_in("for-loop-1", "rollout") == "rollout"
