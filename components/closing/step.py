@@ -37,12 +37,22 @@ def run(call: Call[Step]) -> Result:
         UserError: Kubeflow has a word for how the run ended that is not known here.
     """
     word, reason = _ending(call.flags["status"])
-    owner, job = lock.holder_by(call.flags)
-    if lock.held_by(call.store) == (owner, job):
-        _record(call.store, word, reason, job)
-        if word != "succeeded" or call.flags["continues"].lower() != "true":
-            lock.release(call.store, owner)
+    close(call.store, lock.holder_by(call.flags), word, reason, call.flags["continues"].lower() == "true")
     return Result(figures={"succeeded": int(word == "succeeded")})
+
+
+def close(store: Store, holder: tuple[str, str], word: outcome.Word, reason: str, continues: bool = False) -> bool:
+    """Record how the run ended whose owner and job are the `holder`, and give its lock back unless another one goes on.
+
+    False, and nothing is changed, if it does not hold its run root's lock.
+    """
+    owner, job = holder
+    if lock.held_by(store) != holder:
+        return False
+    _record(store, word, reason, job)
+    if word != "succeeded" or not continues:
+        lock.release(store, owner)
+    return True
 
 
 def _ending(status: str) -> tuple[outcome.Word, str]:

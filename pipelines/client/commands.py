@@ -99,11 +99,12 @@ def cancel(
     access: Access,
     run: Run,
 ) -> None:
-    """Stop a run. `retry` lets it go on later."""
+    """Stop a run, and wait until it has ended. `retry` lets it go on later."""
     from .runs import cancel as stop
+    from .waiting import until_stopped
 
-    stopped = stop(_connect(access), run)
-    print(f"{stopped.display_name} ({stopped.run_id}): being cancelled")
+    connection = _connect(access)
+    until_stopped(connection, stop(connection, run), _console())
 
 
 @app.command()

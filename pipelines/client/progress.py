@@ -59,6 +59,8 @@ class Progress:
         for _, line in sorted(lines, key=lambda each: each[0]):
             self._say(line)
         if over:
+            if is_cancelled(run):
+                self._root.close_cancelled(run.run_id)
             self.outcome = self._root.outcome(run.run_id)
             if run.state == "FAILED" and not self.failures and not is_cancelled(run):
                 self.failures = self._pods.all_failures()

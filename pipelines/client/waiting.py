@@ -13,7 +13,9 @@ from nashflow.components.shared.errors import UserError
 from .chain import next_name, next_run
 from .connection import Connection, NotFound
 from .ending import conclude
+from .outcomes import is_cancelled, outcome_in_words
 from .progress import Progress
+from .root_sight import RootSight
 from .tasks import FINISHED
 
 _INTERRUPTED = 130
@@ -43,6 +45,33 @@ def follow(connection: Connection, run_id: str, console: Console) -> int:
             return 1
         run_id = following.run_id
         console.print(f"{following.display_name} ({run_id}): {connection.link(run_id)}", soft_wrap=True)
+
+
+def until_stopped(connection: Connection, run: Any, console: Console) -> None:
+    """Wait for the end of a run that is being cancelled, and record it, which the run itself cannot.
+
+    Raises:
+        UserError: the server does not know who asks any more, or does not know the run. ConnectionError: it stays away.
+    """
+    patient = replace(connection, patience=_PATIENCE_SECONDS)
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True)
+
+    say(f"{run.display_name} ({run.run_id}): being cancelled")
+    try:
+        with Status("its pods are being stopped", console=console):
+            while run.state not in FINISHED:
+                time.sleep(_POLL_SECONDS)
+                run = patient.call(patient.client.runs.run_service_get_run, run_id=run.run_id)
+    except KeyboardInterrupt:
+        how = f"`nashflow wait {run.run_id} {connection.access.flags}` records how"
+        print(f"nashflow: it ends without being watched: {how}", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+    if is_cancelled(run):
+        missed = f"its end is not recorded there; with the store's keys `nashflow wait {run.run_id}` does it"
+        RootSight(run, (), say, missed).close_cancelled(run.run_id)
+    say(f"{run.display_name}: {outcome_in_words(run, None)}")
 
 
 def _to_its_end(connection: Connection, run_id: str, console: Console) -> tuple[Any, Progress] | None:

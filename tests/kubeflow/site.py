@@ -56,10 +56,11 @@ class Site:
         return [*COMMAND, *map(str, arguments), *(part for item in sets for part in ("--set", item))]
 
     def nashflow(
-        self, *arguments: Any, sets: tuple[str, ...] = (), check: bool = True
+        self, *arguments: Any, sets: tuple[str, ...] = (), check: bool = True, tracked: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end; by default it has to exit with 0."""
-        done = subprocess.run(self.command(*arguments, sets=sets), env=self.environment, capture_output=True, text=True)
+        """Run the command to its end; by default it has to exit with 0; `tracked`: told where MLflow is."""
+        environment = self.environment | ({"MLFLOW_TRACKING_URI": self.tracking} if tracked else {})
+        done = subprocess.run(self.command(*arguments, sets=sets), env=environment, capture_output=True, text=True)
         assert not check or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}\n{self.told()}"
         return done
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ..fixtures.cli import SMALL, call, wait_for, weights
+from ..fixtures.cli import SMALL, call, weights
 from ..fixtures.seaweedfs import SeaweedFS
 from .pods.cluster import Trouble
 from .pods.sandbox import missing
@@ -60,7 +60,10 @@ def test_a_schedule_fires_three_times(place: Site) -> None:
 def test_a_run_is_cancelled_and_retried(place: Site, digests: list[str]) -> None:
     run = place.run(place.nashflow("submit", place.recipe("tiny"), "--name", "stopped", sets=TINY).stdout)
     place.step(run, "training-001-main")
-    place.nashflow("cancel", run.run_id)
+    stopped = place.nashflow("cancel", run.run_id, tracked=True)
+    assert stopped.stdout.splitlines()[-1] == f"{run.display_name}: cancelled"
+    assert place.read(run, "report/outcome.json")["outcome"] == "cancelled"
+    assert _tracked(place, run) == {"KILLED"}
     waited = place.nashflow("wait", run.run_id, check=False)
     assert waited.returncode == 1
     assert "cancelled" in place.nashflow("runs").stdout
@@ -92,6 +95,7 @@ def _tracked(place: Site, run: Any) -> set[str]:
     from mlflow import MlflowClient
 
     client = MlflowClient(place.tracking)
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    wait_for(lambda: client.search_runs(experiments))
-    return {known.info.status for known in client.search_runs(experiments, max_results=1000)}
+    parent = place.read(run, "run.json")["tracking"]["parent"]
+    experiment = client.get_run(parent).info.experiment_id
+    below = client.search_runs([experiment], f"tags.`nashflow.parent` = '{parent}'", max_results=1000)
+    return {known.info.status for known in (client.get_run(parent), *below)}

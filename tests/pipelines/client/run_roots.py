@@ -32,9 +32,9 @@ class Root:
         self.recipe = load_recipe("quickstart", sets)
         self._began = began
 
-    def prepare(self) -> None:
+    def prepare(self, tracking: Mapping[str, Any] | None = None) -> None:
         """What preparation leaves."""
-        Run("quickstart", self.recipe.model_dump(mode="json"), {}, {}).write(self.store)
+        Run("quickstart", self.recipe.model_dump(mode="json"), {}, {}, tracking).write(self.store)
         self.finish("preparation", 5)
 
     def keys(self, task: str) -> list[str]:

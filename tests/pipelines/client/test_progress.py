@@ -1,13 +1,18 @@
 """The lines of a run that is followed: figures and progress from its run root, where KFP's answers say less."""
 
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kfp_server_api import V2beta1RuntimeStatus
+from mlflow import MlflowClient
 
+from nashflow.components.shared import lock, outcome
 from nashflow.pipelines.client import root_sight
+from tests.fixtures.tracking import every_run, opened
 
 from .conftest import Call, Done, begun
 from .run_roots import Root
@@ -221,3 +226,77 @@ def test_the_outcome_of_another_run_under_the_run_root_is_not_this_ones(
     root.end("another", "skipped", "no new prompts")
     done = follow(lambda poll: None, [Snapshot("RUNNING"), Snapshot("SUCCEEDED")])
     assert done.out.splitlines()[-1].startswith("succeeded in 2 min 5 s: ")
+
+
+# --- cancelled runs --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def begun_root(root: Root, tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A run root that the run `job` holds, tracked in an MLflow of its own: what a run that is at work leaves."""
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    root.prepare(tracking=opened(root.store).to_json())
+    lock.acquire(root.store, "job", job="job")
+    return MlflowClient()
+
+
+def statuses_of(client: MlflowClient) -> set[str]:
+    return {run.info.status for run in every_run(client)}
+
+
+@pytest.mark.parametrize("command", ["wait", "cancel"])
+def test_a_cancelled_run_is_closed_by_who_watches_its_end(
+    command: str, call: Call, kfp: KfpServer, root: Root, begun_root: MlflowClient
+) -> None:
+    """Argo starts no exit task any more: its run in MLflow would go on for ever, and its lock last a day."""
+    run = begun(kfp, root.store.uri, run_id="job")
+    kfp.script = [Snapshot("RUNNING")]
+    if command == "wait":  # in KFP's page
+        run.state_history = [V2beta1RuntimeStatus(state="CANCELING")]
+    done = call(command, run.run_id, "--host", kfp.url)
+    said = outcome.read(root.store)
+    assert said is not None
+    assert (said.outcome, said.job) == ("cancelled", "job")
+    assert lock.held_by(root.store) == ("", "")
+    assert statuses_of(begun_root) == {"KILLED"}
+    assert done.code == (0 if command == "cancel" else 1)
+
+
+def test_a_cancelled_run_whose_lock_another_one_has_is_left_alone(
+    call: Call, kfp: KfpServer, root: Root, begun_root: MlflowClient
+) -> None:
+    lock.release(root.store, "job")
+    lock.acquire(root.store, "another", job="another")
+    run = begun(kfp, root.store.uri, run_id="job")
+    kfp.script = [Snapshot("RUNNING")]
+    call("cancel", run.run_id, "--host", kfp.url)
+    assert (outcome.read(root.store), lock.held_by(root.store)) == (None, ("another", "another"))
+    assert statuses_of(begun_root) == {"RUNNING"}
+
+
+def test_without_mlflow_s_address_a_cancelled_run_is_ended_there_later(
+    call: Call, kfp: KfpServer, root: Root, begun_root: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command that is advised."""
+    run = begun(kfp, root.store.uri, run_id="job")
+    kfp.script = [Snapshot("RUNNING")]
+    with monkeypatch.context() as without:
+        without.delenv("MLFLOW_TRACKING_URI")
+        done = call("cancel", run.run_id, "--host", kfp.url)
+    assert "its run in MLflow stays open: with MLFLOW_TRACKING_URI set, `nashflow wait job` ends it" in done.out
+    assert statuses_of(begun_root) == {"RUNNING"}
+    assert call("wait", "job", "--host", kfp.url).code == 1
+    assert statuses_of(begun_root) == {"KILLED"}
+
+
+def test_a_cancelled_run_that_another_one_goes_on_with_is_not_ended_in_mlflow(
+    call: Call, kfp: KfpServer, root: Root, begun_root: MlflowClient
+) -> None:
+    root.end("job", "cancelled")
+    lock.release(root.store, "job")
+    lock.acquire(root.store, "job", job="its retry")
+    run = begun(kfp, root.store.uri, run_id="job")
+    kfp.script = [Snapshot("RUNNING")]
+    call("cancel", run.run_id, "--host", kfp.url)
+    assert statuses_of(begun_root) == {"RUNNING"}
