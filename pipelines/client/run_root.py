@@ -20,6 +20,7 @@ from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.tracker import Tracker
 from nashflow.components.shared.units import Manifest, read_manifest
 
+_CANCELLED = "stopped through Kubeflow Pipelines"
 FOUND_AGAIN = "where finished work is found again"
 """What makes it worth while to give the same run root."""
 
@@ -37,15 +38,18 @@ def outcome_of(store: Store, job: str) -> Outcome | None:
 
 
 def close_cancelled(store: Store, job: str) -> bool:
-    """Record that the run of this id was cancelled, unless it has done so itself; True if MLflow has yet to be told.
+    """Record that the run of this id was cancelled; True if MLflow has yet to be told.
 
-    Argo ends what a cancelled run has left to do, the exit task too, when it gets to it.
+    Argo ends what a cancelled run has left to do, the exit task too, when it gets to it. Where that was faster, it was
+    told that the run goes on, and has recorded a failure.
     """
     holder, said = lock.held_by(store), outcome_of(store, job)
     if holder[1] == job:
-        close(store, holder, "cancelled", "")
-    elif holder == ("", "") and said and said.outcome == "cancelled":
-        Tracker.of(store).close("cancelled", said.reason, int(said.ended * 1000))
+        close(store, holder, "cancelled", _CANCELLED)
+    elif holder == ("", "") and said and said.outcome in ("failed", "cancelled"):
+        if said.outcome == "failed":
+            outcome.write(store, "cancelled", _CANCELLED, job)
+        Tracker.of(store).close("cancelled", _CANCELLED, int(said.ended * 1000))
     else:
         return False
     known = read_run(store)

@@ -10,6 +10,7 @@ import pytest
 from kfp_server_api import V2beta1RuntimeStatus
 from mlflow import MlflowClient
 
+from nashflow.components.closing.step import close
 from nashflow.components.shared import lock, outcome
 from nashflow.pipelines.client import root_sight
 from tests.fixtures.tracking import every_run, opened
@@ -245,11 +246,15 @@ def statuses_of(client: MlflowClient) -> set[str]:
     return {run.info.status for run in every_run(client)}
 
 
+@pytest.mark.parametrize("closing", [False, True], ids=["closing never ran", "closing was told RUNNING"])
 @pytest.mark.parametrize("command", ["wait", "cancel"])
 def test_a_cancelled_run_is_closed_by_who_watches_its_end(
-    command: str, call: Call, kfp: KfpServer, root: Root, begun_root: MlflowClient
+    command: str, closing: bool, call: Call, kfp: KfpServer, root: Root, begun_root: MlflowClient
 ) -> None:
     """Argo starts no exit task any more: its run in MLflow would go on for ever, and its lock last a day."""
+    if closing:
+        close(root.store, ("job", "job"), "failed", "Kubeflow was not told of its end")
+        assert statuses_of(begun_root) == {"FAILED"}
     run = begun(kfp, root.store.uri, run_id="job")
     kfp.script = [Snapshot("RUNNING")]
     if command == "wait":  # in KFP's page
