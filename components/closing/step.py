@@ -51,7 +51,7 @@ def close(store: Store, holder: tuple[str, str], word: outcome.Word, reason: str
         return False
     _record(store, word, reason, job)
     if word != "succeeded" or not continues:
-        lock.release(store, owner)
+        lock.release(store, owner, job)
     return True
 
 
@@ -77,4 +77,7 @@ def _record(store: Store, word: outcome.Word, reason: str, job: str) -> None:
     outcome.write(store, word, reason, job)
     if word != "succeeded":
         Ledger(store, known.name).fail()
-    Tracker.of(store).close(word, reason)
+    tracker = Tracker.of(store)
+    tracker.close(word, reason)
+    if tracker.warning:
+        outcome.write(store, word, reason, job, tracker.warning)

@@ -92,9 +92,11 @@ def in_use_by(store: Store) -> str:
     return held["owner"] if held and _alive(held) else ""
 
 
-def release(store: Store, owner: str) -> None:
-    """Give the lock back, if `owner` still holds it."""
-    while _parsed(current := generations.newest(store, layout.LOCK)).get("owner") == owner:
+def release(store: Store, owner: str, job: str | None = None) -> None:
+    """Give the lock back, if `owner` still holds it, for this `job` if one is given."""
+    while (held := _parsed(current := generations.newest(store, layout.LOCK))).get("owner") == owner:
+        if job not in (None, held["job"]):
+            return
         if generations.put(store, layout.LOCK, _FREE, current):
             return
 

@@ -23,11 +23,14 @@ class Outcome:
     """Id of the KFP run that ended so; empty for a run on this machine."""
     ended: float
     """Seconds since the epoch."""
+    warning: str = ""
+    """What could not be done at its end, such as to tell MLflow."""
 
 
-def write(store: Store, word: Word, reason: str, job: str) -> None:
+def write(store: Store, word: Word, reason: str, job: str, warning: str = "") -> None:
     """Keep what became of the run under a run root, now."""
-    store.write(layout.OUTCOME, json.dumps(asdict(Outcome(word, reason, job, time.time())), indent=1).encode())
+    made = Outcome(word, reason, job, time.time(), warning)
+    store.write(layout.OUTCOME, json.dumps(asdict(made), indent=1).encode())
 
 
 def read(store: Store) -> Outcome | None:

@@ -55,8 +55,8 @@ def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concate
         except failures() as error:
             where, self.uri = redact(self.uri), ""
             later = f"MLFLOW_TRACKING_URI={where} nashflow report {redact(self._store.uri)}"
-            said = f"warning: not sent to MLflow: {one_line(error)}; nothing is lost, this sends it: {later}"
-            print(said, file=sys.stderr, flush=True)
+            self.warning = f"not sent to MLflow: {one_line(error)}; nothing is lost, this sends it: {later}"
+            print(f"warning: {self.warning}", file=sys.stderr, flush=True)
             return None
 
     return call
@@ -75,6 +75,8 @@ class Tracker:
         uri, self._attached = environment()
         self.uri = uri if tracking or self._attached else ""
         """Where MLflow is; empty when there is none, or no longer."""
+        self.warning = ""
+        """Why it was not told all."""
 
     @classmethod
     def of(cls, store: Store) -> "Tracker":

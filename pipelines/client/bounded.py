@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from nashflow.components.shared.errors import UserError
+
 T = TypeVar("T")
 
 
@@ -28,3 +30,17 @@ def within(seconds: float, calls: Sequence[Callable[[], T]]) -> list[T | Excepti
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     return answers.copy()
+
+
+def bounded(look: Callable[[], T], seconds: float) -> T:
+    """What a look into a store returns.
+
+    Raises:
+        UserError, OSError: as it does; every other exception, and none in `seconds`, is a ConnectionError or OSError.
+    """
+    (answer,) = within(seconds, [look])
+    if isinstance(answer, UserError | OSError):
+        raise answer
+    if isinstance(answer, Exception):  # botocore's are of many kinds
+        raise ConnectionError(f"{type(answer).__name__}: {answer}") from answer
+    return answer

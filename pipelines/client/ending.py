@@ -18,6 +18,8 @@ def conclude(connection: Connection, run: Any, progress: Progress, console: Cons
     duration = in_words(seconds_between(run.created_at, run.finished_at))
     link, flags = connection.link(run.run_id), connection.access.flags
     outcome, _, reason = outcome_in_words(run, progress.outcome).partition(": ")
+    if progress.outcome and progress.outcome.warning:
+        print(f"nashflow: warning: {progress.outcome.warning}", file=sys.stderr)
     if run.state == "SUCCEEDED":
         console.print(f"{outcome} in {duration}{f', {reason}' if reason else ''}: {link}", soft_wrap=True)
         return 0
@@ -42,7 +44,9 @@ def _after_failing(run: Any, failures: list[Failure], flags: str) -> str:
     failure, again = failures[0], _retry(run, flags)
     log = f"its log: `nashflow logs {run.run_id} --step {failure.node} {flags}`; " if failure.has_log else ""
     if failure.is_the_recipes:
-        return f"{log}a retry would meet the same fault: mend the recipe, and submit it again"
+        return (
+            f"{log}a retry would meet the same fault: mend the recipe, or what the run was given, and submit it again"
+        )
     if failure.advice.in_recipe:
         return f"{log}{failure.advice.text}, and {_submit_again(run)}"
     if failure.advice.text:

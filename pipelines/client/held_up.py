@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..lines import task_line
+from .attempts import Attempts
 from .planned import Planned
 from .pod_trouble import CANNOT_START, Trouble, ended_by, held_up_by, needs_events
 from .pods import NOT_DONE, Json, Pods, main_state, messages_of, node_of, path_of
@@ -32,6 +33,7 @@ class HeldUp:
 
     def __init__(self, pods: Pods, planned: Mapping[str, Planned]) -> None:
         self._pods, self._planned = pods, planned
+        self._attempts = Attempts(pods, planned)
         self._before: dict[_Key, _Found] = {}
         self._told: dict[_Key, bool] = {}
         """What was told and is not over yet, and whether it is a matter of the recipe."""
@@ -48,14 +50,14 @@ class HeldUp:
         return any(self._told.values())
 
     def look(self, at_work: Collection[str]) -> list[str]:
-        """What is new: a trouble that was there the last time already, or that is over.
+        """What is new: a trouble that was there the last time already, or that is over, or an attempt that failed.
 
         `at_work` are the tasks that are, as far as KFP shows them.
         """
         pods = self._pods.find(NOT_DONE)
         begun = [pod for pod in pods if pod["status"]["phase"] != "Failed"]
         found = self._troubles(begun) | self._without_pods(begun, at_work)
-        lines = [*self._lost_pods(pods), *self._no_pods_at_all()]
+        lines = [*self._lost_pods(pods), *self._no_pods_at_all(), *self._attempts.look(begun)]
         for key, now in found.items():
             if key in self._before and key not in self._told:
                 # Of the two reasons that it goes back and forth between, one says more.

@@ -1,5 +1,6 @@
 """What became of a run, in our words: KFP calls a cancelled run failed, and one that had nothing to do succeeded."""
 
+from itertools import pairwise
 from typing import Any
 
 from nashflow.components.shared.outcome import Outcome
@@ -10,8 +11,12 @@ _CANCELLING = ("CANCELING", "CANCELED")
 
 
 def is_cancelled(run: Any) -> bool:
-    """Whether somebody has stopped the run, or is stopping it."""
-    return any(entry.state in _CANCELLING for entry in run.state_history or ()) or run.state in _CANCELLING
+    """Whether somebody has stopped the run, or is stopping it; not if it succeeded all the same, or was begun again."""
+    states = [entry.state for entry in run.state_history or ()] + [run.state]
+    again = [
+        number for number, (one, next) in enumerate(pairwise(states), 1) if one in FINISHED and next not in FINISHED
+    ]
+    return run.state != "SUCCEEDED" and any(state in _CANCELLING for state in states[max(again, default=0) :])
 
 
 def outcome_in_words(run: Any, recorded: Outcome | None) -> str:
@@ -22,7 +27,7 @@ def outcome_in_words(run: Any, recorded: Outcome | None) -> str:
     if run.state not in FINISHED:
         return "being cancelled" if is_cancelled(run) else (run.state or "unknown").lower()
     word = recorded.outcome if recorded else ""
-    if is_cancelled(run) or word == "cancelled":
+    if is_cancelled(run) or (word == "cancelled" and run.state != "SUCCEEDED"):
         return "cancelled"
     if run.state == "SUCCEEDED" and (word == "skipped" or _did_nothing(run)):
         return f"skipped: {recorded.reason if recorded and recorded.reason else 'no new prompts'}"

@@ -59,9 +59,10 @@ class Pods:
         listed = self._get_if_allowed(self._core.list_namespaced_event, self.namespace, field_selector=selector)
         return sorted(listed["items"], key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
 
-    def log(self, name: str) -> str:
-        """What a pod has written until now."""
-        return str(self._call(self._log, name).data.decode(errors="replace"))
+    def log(self, name: str, since: int | None = None) -> str:
+        """What a pod has written until now, from `since` seconds ago on."""
+        options = {"since_seconds": since} if since else {}
+        return str(self._call(self._log, name, **options).data.decode(errors="replace"))
 
     def stream(self, name: str, since: int | None) -> Iterator[tuple[str, str]]:
         """What a pod writes, each line with its time, from `since` seconds ago on, until pod or connection end."""
@@ -150,9 +151,10 @@ def node_of(pod: Json) -> str:
 
 def node_at(path: str) -> str:
     """The same of a way through the graph."""
-    names = [node.partition("(")[0] for node in path.split(".")]
-    *around, name = names[:-1] if names[-1] == "executor" else names
-    return next((inside for loop in around if (inside := name_in(loop, name)) != name), name)
+    # The first one is the workflow's own, which may be called as a graph of shards is.
+    names = [node.partition("(")[0] for node in path.split(".")][1:]
+    *around, name = names[:-1] if names[-1:] == ["executor"] else names or [""]
+    return next((inside for graph in around if (inside := name_in(graph, name)) != name), name)
 
 
 def is_driver(pod: Json) -> bool:

@@ -11,6 +11,7 @@ from rich.status import Status
 from nashflow.components.shared.outcome import Outcome
 
 from ..lines import finished_line, task_line
+from .cancelled import record_cancelled
 from .clock import in_words, seconds_between
 from .connection import Connection
 from .outcomes import is_cancelled, outcome_in_words
@@ -60,7 +61,7 @@ class Progress:
             self._say(line)
         if over:
             if is_cancelled(run):
-                self._root.close_cancelled(run.run_id)
+                record_cancelled(run, self._flags, self._say)
             self.outcome = self._root.outcome(run.run_id)
             if run.state == "FAILED" and not self.failures and not is_cancelled(run):
                 self.failures = self._pods.all_failures()

@@ -1,26 +1,22 @@
 """What lies under a run's run root, as far as the client may read it: the units that are finished, and the outcome."""
 
-import os
 from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from nashflow.components.closing.step import close
 from nashflow.components.evaluation.closing import combined
 from nashflow.components.methods import AnyMethod
 from nashflow.components.methods.base import Method
 from nashflow.components.methods.units import units_of
-from nashflow.components.shared import lock, outcome
+from nashflow.components.shared import outcome
 from nashflow.components.shared.outcome import Outcome
 from nashflow.components.shared.protocol import JOB
 from nashflow.components.shared.run import Run, read_run
 from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.tracker import Tracker
 from nashflow.components.shared.units import Manifest, read_manifest
 
-_CANCELLED = "stopped through Kubeflow Pipelines"
 FOUND_AGAIN = "where finished work is found again"
 """What makes it worth while to give the same run root."""
 
@@ -35,25 +31,6 @@ def outcome_of(store: Store, job: str) -> Outcome | None:
     """How the run of this id ended, as its last task wrote it; None where it is another run's, or not there."""
     found = outcome.read(store)
     return found if found and found.job == job else None
-
-
-def close_cancelled(store: Store, job: str) -> bool:
-    """Record that the run of this id was cancelled; True if MLflow has yet to be told.
-
-    Argo ends what a cancelled run has left to do, the exit task too, when it gets to it. Where that was faster, it was
-    told that the run goes on, and has recorded a failure.
-    """
-    holder, said = lock.held_by(store), outcome_of(store, job)
-    if holder[1] == job:
-        close(store, holder, "cancelled", _CANCELLED)
-    elif holder == ("", "") and said and said.outcome in ("failed", "cancelled"):
-        if said.outcome == "failed":
-            outcome.write(store, "cancelled", _CANCELLED, job)
-        Tracker.of(store).close("cancelled", _CANCELLED, int(said.ended * 1000))
-    else:
-        return False
-    known = read_run(store)
-    return bool(known and known.tracking and not os.environ.get("MLFLOW_TRACKING_URI"))
 
 
 class FinishedUnits:

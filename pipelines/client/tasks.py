@@ -15,6 +15,7 @@ FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 _NAME = re.compile(rf"(?P<step>{'|'.join(STEPS)})(-(?P<iteration>\d+)(-(?P<phase>[^()]+))?)?")
 
+_DRIVERS_OF_LOOPS = ("iteration-driver", "iteration-item-driver")
 _SHARDS = re.compile(r"shards-(?P<iteration>\d+)(-(?P<phase>[^()]+))?")
 
 
@@ -75,6 +76,8 @@ def name_in(graph: str, node: str) -> str:
     """The name of a task or driver of which there is one for each shard, in this graph of shards: as outside of one."""
     match = _SHARDS.fullmatch(graph)
     bare = node.removesuffix("-driver")
+    if match and node in _DRIVERS_OF_LOOPS:
+        return f"{graph}-driver"
     if not match or bare not in STEPS or bare in OF_NO_ITERATION:
         return node
     return f"{bare}-{int(match['iteration']):03d}-{match['phase'] or 'main'}{node.removeprefix(bare)}"

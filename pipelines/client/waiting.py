@@ -10,12 +10,12 @@ from rich.status import Status
 
 from nashflow.components.shared.errors import UserError
 
+from .cancelled import record_cancelled
 from .chain import next_name, next_run
 from .connection import Connection, NotFound
 from .ending import conclude
 from .outcomes import is_cancelled, outcome_in_words
 from .progress import Progress
-from .root_sight import RootSight
 from .tasks import FINISHED
 
 _INTERRUPTED = 130
@@ -69,8 +69,7 @@ def until_stopped(connection: Connection, run: Any, console: Console) -> None:
         print(f"nashflow: it ends without being watched: {how}", file=sys.stderr)
         sys.exit(_INTERRUPTED)
     if is_cancelled(run):
-        missed = f"its end is not recorded there; with the store's keys `nashflow wait {run.run_id}` does it"
-        RootSight(run, (), say, missed).close_cancelled(run.run_id)
+        record_cancelled(run, connection.access.flags, say)
     say(f"{run.display_name}: {outcome_in_words(run, None)}")
 
 

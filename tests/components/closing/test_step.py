@@ -61,11 +61,11 @@ def test_a_run_that_failed_says_what_kfp_says(error: Any, prepared: SandboxRun) 
     assert became(prepared) == ("failed", "task training-001-main failed", "job-1")
 
 
-def test_the_outcome_is_a_json_object_of_four_fields(prepared: SandboxRun) -> None:
+def test_the_outcome_is_a_json_object_of_five_fields(prepared: SandboxRun) -> None:
     close(prepared, {"state": "COMPLETE"})
     said = json.loads(prepared.store.read(layout.OUTCOME))
     ended = said.pop("ended")
-    assert said == {"outcome": "succeeded", "reason": "", "job": "job-1"}
+    assert said == {"outcome": "succeeded", "reason": "", "job": "job-1", "warning": ""}
     assert isinstance(ended, float)
     assert ended > 1.7e9
 

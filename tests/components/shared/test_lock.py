@@ -111,6 +111,16 @@ def test_a_lock_that_was_given_back_is_free(run_store: Store) -> None:
     lock.release(run_store, "second")
 
 
+def test_a_retry_s_lock_is_not_given_back_by_the_end_of_the_run_before(local_store: Store) -> None:
+    """Both have one owner."""
+    lock.acquire(local_store, "first", job="first")
+    lock.acquire(local_store, "first", job="its retry")
+    lock.release(local_store, "first", "first")
+    assert lock.held_by(local_store) == ("first", "its retry")
+    lock.release(local_store, "first", "its retry")
+    assert lock.held_by(local_store) == ("", "")
+
+
 def test_a_run_renews_its_own(local_store: Store) -> None:
     written(local_store, expires=time.time() + 3600)
     begun = time.time()

@@ -107,7 +107,7 @@ class PodServer:
 
     def _log(self, pod: Json, query: dict[str, str]) -> tuple[int, Any]:
         assert query["container"] == "main"
-        log = self.logs[pod["metadata"]["uid"]]
+        log = self.logs.setdefault(pod["metadata"]["uid"], Log())
         if not any("waiting" not in status["state"] for status in pod["status"].get("containerStatuses", ())):
             return _refusal(400, f'container "main" in pod "{pod["metadata"]["name"]}" is waiting to start')
         if query.get("follow", "").lower() == "true":

@@ -308,6 +308,57 @@ def test_the_pods_of_all_shards_are_one_line(follow: Callable[..., Done], cluste
     assert "waits for room  3 pods: Unschedulable" in line or "waits for room  4 pods: Unschedulable" in line
 
 
+ATTEMPT = "training: attempt 1 of 4 ended with exit code"
+
+
+def test_attempts_that_fail_inside_a_pod_are_told_while_it_runs(
+    follow: Callable[..., Done], cluster: PodServer
+) -> None:
+    """Each once, of whichever shard it is, with what its step said."""
+    first_time, second_time = (f"attempt {n} of 4 ended with exit code 75; again in {30 * n} s" for n in (1, 2))
+    words = ["begun", "training: the store does not answer", f"training: {first_time}"]
+
+    def change(run_id: str, poll: int) -> None:
+        if poll == 0:
+            for shard in range(3):
+                cluster.add(pod(run_id, NODE, "Running", attempt=shard, state={"running": {}}), *words)
+        if poll == 3:
+            cluster.logs["training-001-main-0-1"].write(f"training: {second_time}")
+
+    first, second = told(follow(change))
+    assert first.endswith(f"tried again  the store does not answer; {first_time}")
+    assert second.endswith(f"tried again  {second_time}")
+
+
+def test_a_step_that_runs_out_of_memory_inside_its_pod_says_what_to_set(
+    follow: Callable[..., Done], cluster: PodServer
+) -> None:
+    """Linux kills the step alone: for Kubernetes its pod runs on."""
+
+    def change(run_id: str, poll: int) -> None:
+        if poll == 0:
+            cluster.add(pod(run_id, NODE, "Running", state={"running": {}}), f"{ATTEMPT} 137; again in 30 s")
+
+    (line,) = told(follow(change))
+    assert line.endswith(
+        "again in 30 s; its process was killed, most likely for want of memory: raise cluster.steps.training.memory "
+        "(now 8Gi)"
+    )
+
+
+def test_without_the_right_to_read_logs_what_holds_up_pods_is_told_all_the_same(
+    follow: Callable[..., Done], cluster: PodServer
+) -> None:
+    cluster.forbidden = "/log"
+
+    def change(run_id: str, poll: int) -> None:
+        running = pod(run_id, NODE, "Running", name="runs", state={"running": {}})
+        cluster.pods = [running, pod(run_id, NODE, state=waiting("ErrImagePull", PULL))]
+
+    (line,) = told(follow(change))
+    assert "ErrImagePull" in line
+
+
 def test_a_mount_that_failed_before_the_image_is_pulled_is_over(
     follow: Callable[..., Done], cluster: PodServer
 ) -> None:

@@ -289,7 +289,8 @@ def test_without_mlflow_s_address_a_cancelled_run_is_ended_there_later(
     with monkeypatch.context() as without:
         without.delenv("MLFLOW_TRACKING_URI")
         done = call("cancel", run.run_id, "--host", kfp.url)
-    assert "its run in MLflow stays open: with MLFLOW_TRACKING_URI set, `nashflow wait job` ends it" in done.out
+    advice = f"with MLFLOW_TRACKING_URI set, `nashflow wait job --host {kfp.url}` ends it"
+    assert f"its run in MLflow stays open: {advice}" in done.out
     assert statuses_of(begun_root) == {"RUNNING"}
     assert call("wait", "job", "--host", kfp.url).code == 1
     assert statuses_of(begun_root) == {"KILLED"}
@@ -305,3 +306,28 @@ def test_a_cancelled_run_that_another_one_goes_on_with_is_not_ended_in_mlflow(
     kfp.script = [Snapshot("RUNNING")]
     call("cancel", run.run_id, "--host", kfp.url)
     assert statuses_of(begun_root) == {"RUNNING"}
+
+
+def test_a_run_that_succeeds_although_it_was_to_be_cancelled_is_left_alone(
+    call: Call, kfp: KfpServer, root: Root, begun_root: MlflowClient
+) -> None:
+    run = begun(kfp, root.store.uri, run_id="job", state="SUCCEEDED")
+    run.state_history = [V2beta1RuntimeStatus(state=state) for state in ("RUNNING", "CANCELING", "SUCCEEDED")]
+    assert call("wait", run.run_id, "--host", kfp.url).code == 0
+    assert (outcome.read(root.store), lock.held_by(root.store)) == (None, ("job", "job"))
+    assert statuses_of(begun_root) == {"RUNNING"}
+
+
+def test_what_could_not_be_done_at_a_run_s_end_is_said(
+    call: Call, kfp: KfpServer, root: Root, begun_root: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as to tell an MLflow that was down then."""
+    with monkeypatch.context() as down:
+        down.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        down.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        assert close(root.store, ("job", "job"), "succeeded", "")
+    run = begun(kfp, root.store.uri, run_id="job", state="SUCCEEDED")
+    done = call("wait", run.run_id, "--host", kfp.url)
+    (line,) = done.err.splitlines()
+    assert line.startswith("nashflow: warning: not sent to MLflow: ")
+    assert f"this sends it: MLFLOW_TRACKING_URI=http://127.0.0.1:9 nashflow report {root.store.uri}" in line

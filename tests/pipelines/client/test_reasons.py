@@ -76,7 +76,9 @@ def test_a_fault_of_the_recipe_is_told_in_the_steps_words_and_no_retry_is_advise
     (run_id,) = kfp.runs
     assert f" failed after 2 min 5 s: {said}; http" in first
     assert f"its log: `nashflow logs {run_id} --step preparation --host {kfp.url}`; " in second
-    assert second.endswith("a retry would meet the same fault: mend the recipe, and submit it again")
+    assert second.endswith(
+        "a retry would meet the same fault: mend the recipe, or what the run was given, and submit it again"
+    )
     assert "nashflow retry" not in second
     (line,) = [line for line in done.out.splitlines() if "preparation" in line]
     assert line == f"                       preparation          failed  {said.removeprefix('preparation: ')}"
@@ -357,7 +359,7 @@ def test_a_recorded_fault_of_the_recipe(replay: Callable[..., Done]) -> None:
     done = replay("bad-input", {"bad-input": recording("log-bad-input.txt").read_text()})
     first, second = ending(done)
     assert ": preparation: /models/t/nothere.jsonl: no such file; set prompts.path to a JSON" in first
-    assert "mend the recipe, and submit it again" in second
+    assert "mend the recipe, or what the run was given, and submit it again" in second
     assert tasks(done) == ["preparation", "closing"]
 
 

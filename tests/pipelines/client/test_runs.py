@@ -32,8 +32,9 @@ def test_cancel(submit: Call, call: Call, kfp: KfpServer, by: str) -> None:
     (run,) = kfp.runs.values()
     done = call("cancel", getattr(run, by), "--host", kfp.url)
     began, blind, ended = done.out.splitlines()
+    again = f"`nashflow wait {run.run_id} --host {kfp.url}`"
     assert (done.code, began) == (0, f"{run.display_name} ({run.run_id}): being cancelled")
-    assert f"its end is not recorded there; with the store's keys `nashflow wait {run.run_id}` does it" in blind
+    assert f"its end is not recorded there; with the store's keys {again} does it" in blind
     assert ended == f"{run.display_name}: cancelled"
     assert [entry.state for entry in run.state_history][-2:] == ["CANCELING", "FAILED"]
     refused = call("cancel", run.run_id, "--host", kfp.url)

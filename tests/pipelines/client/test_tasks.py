@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nashflow.pipelines.client.clock import in_words, known, seconds_between
+from nashflow.pipelines.client.outcomes import is_cancelled, outcome_in_words
+from nashflow.pipelines.client.pods import node_at
 from nashflow.pipelines.client.tasks import Place, name_in, place_of, tasks_of
 from nashflow.pipelines.cluster import STEPS
 from nashflow.pipelines.graph import compile_graph
@@ -168,6 +170,50 @@ def test_the_tasks_of_shards_are_named_by_their_graph(graph: str) -> None:
 
 
 def test_what_else_is_in_such_a_graph_keeps_its_name() -> None:
-    for name in ("each-shard", "iteration-item", "iteration-item-driver", "executor", "rollout(0)", ""):
+    for name in ("each-shard", "iteration-item", "executor", "rollout(0)", ""):
         assert name_in("shards-1", name) == name
+    for name in ("iteration-driver", "iteration-item-driver"):
+        assert place_of(name_in("shards-2-half", name)) == Place("shards", 2, "half", driver=True)
     assert name_in("for-loop-1", "rollout") == "rollout"
+
+
+@pytest.mark.parametrize(
+    ("states", "cancelled", "words"),
+    [
+        (["PENDING", "RUNNING"], False, "running"),
+        (["PENDING", "RUNNING", "CANCELING"], True, "being cancelled"),
+        (["PENDING", "RUNNING", "CANCELING", "FAILED"], True, "cancelled"),
+        (["PENDING", "RUNNING", "CANCELING", "CANCELED"], True, "cancelled"),
+        (["PENDING", "RUNNING", "CANCELING", "SUCCEEDED"], False, "succeeded"),
+        (["PENDING", "RUNNING", "CANCELING", "FAILED", "RUNNING"], False, "running"),
+        (["PENDING", "RUNNING", "CANCELING", "FAILED", "PENDING", "RUNNING", "FAILED"], False, "failed"),
+        (["PENDING", "RUNNING", "CANCELING", "FAILED", "RUNNING", "SUCCEEDED"], False, "succeeded"),
+        (["RUNNING", "FAILED", "RUNNING", "CANCELING", "FAILED"], True, "cancelled"),
+        (["PENDING", "RUNNING", "SUCCEEDED"], False, "succeeded"),
+        (["PENDING", "RUNNING", "FAILED"], False, "failed"),
+    ],
+)
+def test_what_became_of_a_run_by_the_states_that_it_was_in(states: list[str], cancelled: bool, words: str) -> None:
+    """KFP's own button retries a run in its place."""
+    history = [SimpleNamespace(state=state) for state in states]
+    run = SimpleNamespace(state=states[-1], state_history=history, run_details=None)
+    assert (is_cancelled(run), outcome_in_words(run, None)) == (cancelled, words)
+
+
+PATHS = {
+    "quickstart-x(0).root(0).run(0).preparation(0).executor(0)": "preparation",
+    "quickstart-x(0).root(0).run(0).iterations(0).training-001-main-driver(0)": "training-001-main-driver",
+    "x(0).root(0).run(0).iterations(0).shards-1(0).each-shard(0).iteration-iterations(2:2)(0).iteration-item(0)"
+    ".rollout(0).executor(1)": "rollout-001-main",
+    "shards-8-x(0).root(0).run(0).iterations(0).shards-2-half(0).each-shard(0).iteration-iterations(0:0)(0)"
+    ".iteration-item(0).logprobs-driver(0)": "logprobs-002-half-driver",
+    "x(0).root(0).run(0).iterations(0).shards-2(0).each-shard(0).iteration-driver(0)": "shards-2-driver",
+    "shards-8-x(0).root-driver(0)": "root-driver",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_node_at_the_end_of_a_way_through_the_graph(path: str) -> None:
+    """Also of a run that is called as a graph of shards is."""
+    assert node_at(path) == PATHS[path]
