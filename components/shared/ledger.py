@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from . import generations, layout, lock, outcome
 from .generations import Generation
-from .store import Store, open_store
+from .store import Store
 
 
 class _Entries(NamedTuple):
@@ -61,7 +61,8 @@ class Ledger:
         Their last task, which tells the ledger, did not run either: it was cancelled too, say, or its node was lost.
         """
         others = {holder for holder in holders if holder and holder != self._run and holder not in entries.failed}
-        return {holder for holder in others if _is_abandoned(open_store(holder))}
+        # Run roots stand beside one another: a connection for each of them would take a second.
+        return {holder for holder in others if _is_abandoned(self._store.at(holder.rpartition("/")[2]))}
 
     def _read(self) -> tuple[_Entries, Generation | None]:
         current = generations.newest(self._store, self._key)

@@ -181,6 +181,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
+@pytest.mark.runs
 def test_another_recipes_run_root_says_what_differs(beside: Path) -> None:
     root = beside / "other"
     sets = (*cli.SMALL, "run.iterations=1")
@@ -195,6 +196,7 @@ def test_another_recipes_run_root_says_what_differs(beside: Path) -> None:
     assert lock.held_by(open_store(str(root))) == ("", "")
 
 
+@pytest.mark.runs
 def test_not_one_pair_left(beside: Path) -> None:
     """At this temperature both responses of nearly every prompt are one text."""
     root = beside / "pairless"
@@ -208,6 +210,7 @@ def test_not_one_pair_left(beside: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+@pytest.mark.runs
 def test_a_full_disk_is_one_line_and_can_be_tried_again(tmp_path: Path) -> None:
     import subprocess
 

@@ -46,6 +46,7 @@ def test_the_sandbox_always_has_new_prompts(tmp_path: Path) -> None:
         assert {"preparation", "rollout", "training", "reporting", "closing"} <= set(fire(package, tmp_path, job))
 
 
+@pytest.mark.runs
 def test_the_second_firing_finds_no_new_prompts_and_ends_green(folders: Path, tmp_path: Path) -> None:
     package = compiled(recipe(over(folders) | {"run.iterations": 1, "rollout.max_new_tokens": 4}), tmp_path)
     first = fire(package, tmp_path, "monday")

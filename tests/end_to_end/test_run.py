@@ -67,6 +67,7 @@ def test_the_same_command_again_redoes_nothing(local_run: Path) -> None:
     assert cli.records(local_run) == before
 
 
+@pytest.mark.runs
 def test_s3_gives_the_same_weights_as_a_folder(local_run: Path, s3_bucket: str) -> None:
     sets = (*TWO_SHARDS, "run.iterations=2")
     cli.call("run", "quickstart", "--run-root", f"{s3_bucket}/runs/one", sets=sets)
@@ -74,6 +75,7 @@ def test_s3_gives_the_same_weights_as_a_folder(local_run: Path, s3_bucket: str) 
     assert [policy["digest"] for policy in remote["policies"]] == cli.weights(local_run)[:3]
 
 
+@pytest.mark.runs
 def test_an_extended_run_equals_a_longer_one(tmp_path: Path, local_run: Path) -> None:
     root = tmp_path / "run"
     cli.give_reference(local_run, root)
@@ -83,6 +85,7 @@ def test_an_extended_run_equals_a_longer_one(tmp_path: Path, local_run: Path) ->
     assert cli.records(root) == cli.records(local_run)
 
 
+@pytest.mark.runs
 def test_the_papers_bracket_makes_eleven_comparisons_a_prompt(tmp_path: Path, local_run: Path) -> None:
     sets = (*cli.SMALL, "run.iterations=1", "prompts.per_iteration=48")
     cli.give_reference(local_run, tmp_path / "run")
@@ -93,6 +96,7 @@ def test_the_papers_bracket_makes_eleven_comparisons_a_prompt(tmp_path: Path, lo
     assert 0 < row["pairs"] <= 48
 
 
+@pytest.mark.runs
 def test_two_runs_of_one_world_in_one_figure(tmp_path: Path, local_run: Path) -> None:
     sets = (*cli.SMALL, "run.iterations=1")
     cli.give_reference(local_run, tmp_path / "dpo")
@@ -110,6 +114,7 @@ def test_the_plan_counts_what_the_run_does(local_run: Path) -> None:
     assert "001/main → 002/main by squared regression on 0.2 of 000/main + 0.8 of 001/main" in plan
 
 
+@pytest.mark.runs
 def test_a_history_that_is_longer_than_the_run_is_clamped_and_said_so(tmp_path: Path, local_run: Path) -> None:
     cli.give_reference(local_run, tmp_path / "run")
     sets = (*cli.SMALL, "run.iterations=1", "method.history=[0.5, 0.3, 0.2]", "training.epochs=1")
@@ -144,6 +149,7 @@ def work(kfp: KfpServer, run: Any, folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.runs
 def test_a_chain_of_runs_makes_what_one_run_makes(local_run: Path, kfp: KfpServer, tmp_path: Path) -> None:
     """Two iterations, and one: the graphs that the server was sent, executed one after the other."""
     run_root = tmp_path / "runs/chained"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from nashflow.components.shared import layout
@@ -36,6 +37,7 @@ def started(root: Path, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.runs
 def test_a_run_that_mlflow_was_away_from_is_sent_as_the_warning_says(tmp_path: Path, mlflow_server: Server) -> None:
     root = tmp_path / "run"
     variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -68,6 +70,7 @@ def test_a_run_that_mlflow_was_away_from_is_sent_as_the_warning_says(tmp_path: P
     assert kept == {"report/figure.png", "report/report.html", "report/summary.json"}
 
 
+@pytest.mark.runs
 def test_a_run_that_is_stopped_and_goes_on(tmp_path: Path, empty_mlflow: Path) -> None:
     root = tmp_path / "run"
     client = MlflowClient(f"sqlite:///{shutil.copy(empty_mlflow, tmp_path / 'mlflow.db')}")

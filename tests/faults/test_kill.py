@@ -44,6 +44,7 @@ def _start(root: Path, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.runs
 def test_killed_in_every_step_in_turn_a_run_ends_as_an_undisturbed_one(tmp_path: Path, undisturbed: Path) -> None:
     root = tmp_path / "run"
     for step, file in MIDDLES.items():
@@ -60,6 +61,7 @@ def test_killed_in_every_step_in_turn_a_run_ends_as_an_undisturbed_one(tmp_path:
     assert cli.weights(root) == cli.weights(undisturbed)
 
 
+@pytest.mark.runs
 def test_a_whole_run_killed_leaves_nothing_running_and_goes_on_at_once(tmp_path: Path, undisturbed: Path) -> None:
     root = tmp_path / "run"
     cli.give_reference(undisturbed, root)
@@ -91,6 +93,7 @@ def test_a_live_run_keeps_others_out(tmp_path: Path) -> None:
     assert "in use by the run" in line
 
 
+@pytest.mark.runs
 def test_terminated_a_run_says_so_and_goes_on_later(tmp_path: Path, undisturbed: Path) -> None:
     root = tmp_path / "run"
     cli.give_reference(undisturbed, root)

@@ -211,6 +211,7 @@ def timed(what: str) -> Iterator[None]:
     print(f"{what}: {time.monotonic() - started:.0f} s", flush=True)
 
 
+@pytest.mark.runs
 def test_a_small_run_on_real_input(tmp_path: Path) -> None:
     run = RealRun(tmp_path / "run", SMALL)
     run.run()
