@@ -32,10 +32,9 @@ StepName = Literal[
     "training",
     "evaluation",
     "reporting",
-    "continuation",
     "closing",
 ]
-STEPS: tuple[str, ...] = get_args(StepName)
+STEPS: tuple[StepName, ...] = get_args(StepName)
 
 
 _CORES = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]+m")
@@ -149,8 +148,6 @@ class ImageSettings(Settings):
     """Of every step but training that asks for accelerators; without them, of rollout and evaluation by vLLM."""
     training: ImageName = "nashflow-training:0.1.0"
     """Of training that asks for accelerators; without them, of training by DeepSpeed."""
-    client: ImageName = "nashflow-client:0.1.0"
-    """Of the task that submits the next run of a chain, whatever it asks for."""
 
 
 _LAPTOP = StepResources(cpu=0.25, cpu_limit=2, memory="2Gi")
@@ -161,7 +158,7 @@ _NODE = StepResources(cpu=64, memory="640Gi", accelerators=8, shared_memory="64G
 _TAINTED = {"tolerations": (Toleration(key="nvidia.com/gpu"),)}
 _EVERYWHERE = {
     "preparation": _SMALL,
-    **dict.fromkeys(("reporting", "continuation", "closing"), _SMALL.model_copy(update={"retries": 3})),
+    **dict.fromkeys(("reporting", "closing"), _SMALL.model_copy(update={"retries": 3})),
 }
 _ON_GPUS = {
     **dict.fromkeys(("rollout", "judging", "logprobs", "evaluation"), _GPU.model_copy(update=_TAINTED)),
@@ -220,9 +217,6 @@ class ClusterSettings(Settings):
     """A volume of model folders."""
     shards_at_once: int | None = Field(None, ge=0, le=100_000)
     """Shards that run at the same time; 0: all; unset: the profile's."""
-    iterations_per_run: int = Field(0, ge=0)
-    """Iterations of one workflow. A longer recipe becomes a chain: each run submits the next, which goes on from its
-    last policy under the same run root; 0: one run."""
     ttl_seconds: int = Field(7 * 24 * 3600, ge=0, le=10 * 366 * 24 * 3600)
     """How long the workflow of a finished run stays; its results stay anyway. 0: for ever."""
 

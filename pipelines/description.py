@@ -5,11 +5,10 @@ from .recipe import Recipe
 
 def described(recipe: Recipe, first: int = 1) -> str:
     """A recipe's run from iteration `first` on: method, iterations, shards, and the account that runs it."""
-    last, shards = recipe.part(first).run.iterations, recipe.prompts.shards
-    iterations = f"iteration {first}" if first == last else f"iterations {first} to {last}"
+    last, shards = recipe.run.iterations, recipe.prompts.shards
     parts = [
         f"{recipe.run.name}: {recipe.method.name}",
-        iterations if last == recipe.run.iterations else f"{iterations} of {recipe.run.iterations}",
+        f"iteration {first}" if first == last else f"iterations {first} to {last}",
         f"{shards} shard{'s' if shards > 1 else ''}",
     ]
     account = recipe.cluster.service_account

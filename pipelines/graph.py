@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kfp import compiler, dsl, kubernetes
+from kfp import compiler, dsl
 
 from nashflow.components.closing.component import closing
 from nashflow.components.evaluation.component import evaluation
@@ -22,7 +22,6 @@ from nashflow.components.shared.errors import UserError
 from nashflow.components.training.component import training
 
 from .carried import carried
-from .continuation.component import continuation
 from .description import described
 from .lint import check_graph
 from .placement import Images, place
@@ -41,7 +40,7 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
     """Write the recipe's graph as KFP IR (YAML); the same recipe gives the same bytes.
 
     `first` is the first iteration that the graph unrolls: those before it have to be finished under the run root, by a
-    graph of their own. By `cluster.iterations_per_run` the graph ends before the recipe does, and submits the next one.
+    graph of their own.
 
     Raises:
         UserError: a recipe of more than 64 kB; a graph that breaks a rule of `lint`, such as its size; or the file
@@ -58,14 +57,8 @@ def compile_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
         package.write_bytes(made.read_bytes())
 
 
-def write_local_graph(recipe: Recipe, package: Path) -> None:
-    """Write the graph of all of the recipe's iterations, which need not be small enough for a cluster."""
-    alone = recipe.cluster.model_copy(update={"iterations_per_run": 0})
-    write_graph(recipe.model_copy(update={"cluster": alone}), package, 1)
-
-
-def write_graph(recipe: Recipe, package: Path, first: int) -> None:
-    """Write the graph of one run, whether a cluster would take it or not."""
+def write_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
+    """Write the graph of a run from iteration `first` on, whether a cluster would take it or not."""
     # KFP looks at every frame of the stack for each setting of a task: a thread of its own has few.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(package))).result()
@@ -73,9 +66,8 @@ def write_graph(recipe: Recipe, package: Path, first: int) -> None:
 
 
 def _graph(recipe: Recipe, first: int) -> Any:
-    """The iterations of one run, from `first` on; where they are not all of the recipe's, also the next submission."""
-    cluster, last = recipe.cluster, recipe.part(first).run.iterations
-    continues, of_shards = last < recipe.run.iterations, _graphs_of_shards(recipe)
+    """The recipe's iterations, from `first` on."""
+    cluster, of_shards = recipe.cluster, _graphs_of_shards(recipe)
 
     @dsl.pipeline(
         name=recipe.run.name,
@@ -111,7 +103,7 @@ def _graph(recipe: Recipe, first: int) -> Any:
         images = Images(image, vllm_image, training_image)
         job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "takes_over": takes_over}
         retries = {"retries": cluster.resources("closing").retries}
-        closed = closing(run_root=run_root, continues=continues, **job, **retries)
+        closed = closing(run_root=run_root, **job, **retries)
         place(closed, recipe, "closing", images)
         with dsl.ExitHandler(closed, name="run"):
             prepared = preparation(
@@ -127,7 +119,7 @@ def _graph(recipe: Recipe, first: int) -> Any:
             place(prepared, recipe, "preparation", images)
             with dsl.If(prepared.outputs["go"] == "true", name="iterations"):
                 tasks = _Tasks(recipe, prepared.outputs["resolved"], images)
-                tasks.unroll(prepared.outputs["reference"], first, last, continues, of_shards)
+                tasks.unroll(prepared.outputs["reference"], first, of_shards)
 
     return graph
 
@@ -145,11 +137,11 @@ class _Tasks:
         self._recipe, self._found, self._images = recipe, found, images
         self._sharded = recipe.prompts.shards > 1
 
-    def unroll(self, reference: Any, first: int, last_iteration: int, continues: bool, of_shards: _OfShards) -> None:
-        """The reference's evaluation, the iterations, the report; and the submission of the next run of a chain."""
-        policy = reference
+    def unroll(self, reference: Any, first: int, of_shards: _OfShards) -> None:
+        """The reference's evaluation, the iterations from `first` on, the report."""
+        policy, iterations = reference, self._recipe.run.iterations
         last = self._add(evaluation, iteration=0, policy=policy)
-        for iteration in range(first, last_iteration + 1):
+        for iteration in range(first, iterations + 1):
             for phase in self._recipe.method.phases(iteration):
                 where: dict[str, Any] = {"iteration": iteration, "phase": phase.name}
                 if self._sharded:
@@ -162,12 +154,7 @@ class _Tasks:
                 last = self._add(training, **where, scored=scored).after(last)
                 policy = last.outputs["policy"]
             last = self._add(evaluation, iteration=iteration, policy=policy)
-        reported = self._add(reporting, name="reporting", iteration=last_iteration).after(last)
-        if continues:
-            job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-            submitted = self._add(continuation, iteration=last_iteration + 1, **job).after(reported)
-            # Where Kubeflow has several users, its PodDefault of this name gives the pod a token for the API server.
-            kubernetes.add_pod_label(submitted, "access-ml-pipeline", "true")
+        self._add(reporting, name="reporting", iteration=iterations).after(last)
 
     def data(self, where: dict[str, Any], samples: bool, policy: Any = None, last: Any = None) -> Any:
         """The steps of one shard of a phase, after the task `last` if there is one; the last of them."""

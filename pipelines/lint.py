@@ -15,7 +15,7 @@ from nashflow.components.shared.protocol import parser, passed
 from .compiled import Graph, Json, read_graph, tasks_of, times
 from .names import LABEL_KEY, LABEL_VALUE
 from .provenance import read_twice
-from .size import BUDGET, WAY_OUT, estimate, read_by
+from .size import BUDGET, FEWER_ITERATIONS, WAY_OUT, estimate, read_by
 
 LONGEST_ARGUMENT = 100_000
 """Bytes of one argument: Linux takes 128 KiB, and the launcher adds to it."""
@@ -29,7 +29,7 @@ _KINDS: dict[str | None, Any] = {"NUMBER_INTEGER": 1, "NUMBER_DOUBLE": 1.0, "BOO
 _WHOLE_ARGUMENTS = ("{{$.pipeline_job_uuid}}", "{{$.pipeline_job_name}}", "{{$.pipeline_task_uuid}}")
 _EXPANDED = re.compile(r"\{\{|\$[($]")
 _CONDITIONAL = ('{"Concat":', '{"IfPresent":')
-_STEP = re.compile(r"nashflow\.(?:components|pipelines)\.(\w+)")
+_STEP = re.compile(r"nashflow\.components\.\w+")
 
 
 def lint(graph: Graph) -> list[str]:
@@ -280,7 +280,7 @@ def arguments_are_short(graph: Graph) -> Iterator[str]:
             )
     for name, part in graph.components.items():
         if "dag" in part and (length := len(json.dumps(part))) > LONGEST_ARGUMENT:
-            yield f"{name} has {length:,} bytes, above {LONGEST_ARGUMENT:,}; set cluster.iterations_per_run"
+            yield f"{name} has {length:,} bytes, above {LONGEST_ARGUMENT:,}; {FEWER_ITERATIONS}"
 
 
 def it_is_small(graph: Graph) -> Iterator[str]:

@@ -8,7 +8,7 @@ from .cluster import StepName, StepResources
 from .recipe import Recipe
 
 # A volume that cannot be mounted keeps a pod from starting: it must not keep a run from being closed.
-_WITHOUT_MODELS = ("closing", "continuation", "reporting")
+_WITHOUT_MODELS = ("closing", "reporting")
 
 
 class Images(NamedTuple):
@@ -36,10 +36,8 @@ def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images
     _environment(task, recipe, step)
 
 
-def runtime(recipe: Recipe, step: StepName) -> Literal["steps", "vllm", "training", "client"]:
+def runtime(recipe: Recipe, step: StepName) -> Literal["steps", "vllm", "training"]:
     """Whose image a step runs in, as `cluster.images` names it: where it asks for accelerators, one that knows them."""
-    if step == "continuation":
-        return "client"
     accelerated = recipe.cluster.resources(step).accelerators > 0
     if step == "training":
         return "training" if accelerated or recipe.training.engine == "deepspeed" else "steps"
@@ -49,7 +47,7 @@ def runtime(recipe: Recipe, step: StepName) -> Literal["steps", "vllm", "trainin
 
 def _image(recipe: Recipe, step: StepName, images: Images) -> Any:
     runtimes = {"steps": images.image, "vllm": images.vllm_image, "training": images.training_image}
-    return runtimes.get(runtime(recipe, step), recipe.cluster.images.client)
+    return runtimes[runtime(recipe, step)]
 
 
 def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:

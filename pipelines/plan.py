@@ -1,16 +1,13 @@
 """`nashflow plan`: what a recipe would do, before anything starts."""
 
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
 
 from nashflow.components.judging.tournament import TOURNAMENTS, Match
 from nashflow.components.methods.phases import Phase
 from nashflow.components.methods.units import units_of
 
-from .cluster import StepName
 from .compiled import read_graph
 from .recipe import Recipe
 from .size import BUDGET, LIMIT, WAY_OUT, Size, estimate
@@ -41,19 +38,6 @@ def tasks_of(recipe: Recipe) -> list[str]:
         for step, keys in units_of(recipe.method, iteration, recipe.prompts.shards).items():
             tasks += [f"{iteration}/{step}"] * len(keys)
     return [*tasks, "reporting", "closing"]
-
-
-def runs_of(recipe: Recipe) -> list[int]:
-    """The iterations of each run on a cluster: of one run, or of those of a chain."""
-    wanted = recipe.run.iterations
-    each = recipe.cluster.iterations_per_run or wanted
-    return [min(each, wanted - before) for before in range(0, wanted, each)]
-
-
-def steps_of(recipe: Recipe) -> list[StepName]:
-    """The steps of a recipe on a cluster: only a chain has continuations."""
-    chained = len(runs_of(recipe)) > 1
-    return [step for step in get_args(StepName) if chained or step != "continuation"]
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:
@@ -116,18 +100,14 @@ def _data(phase: Phase) -> str:
     return f"{' and '.join(sources + given)}, {phase.comparisons}"
 
 
-def _largest_workflow(recipe: Recipe) -> Size:
-    """The largest workflow of the runs on a cluster: of the only run, or of those of a chain."""
+def _workflow(recipe: Recipe) -> Size:
+    """The workflow of a run on a cluster."""
     from .graph import write_graph
 
-    firsts = accumulate(runs_of(recipe)[:-1], initial=1)
     with TemporaryDirectory(prefix="nashflow-plan-") as folder:
         package = Path(folder, "pipeline.yaml")
-        sizes = []
-        for first in firsts:
-            write_graph(recipe, package, first)
-            sizes.append(estimate(read_graph(package)))
-    return max(sizes, key=lambda size: size.total)
+        write_graph(recipe, package)
+        return estimate(read_graph(package))
 
 
 def print_plan(recipe: Recipe) -> None:
@@ -153,10 +133,7 @@ def print_plan(recipe: Recipe) -> None:
     evaluated = recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
     console.print(f"{len(tasks_of(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
     console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations")
-    if len(runs := runs_of(recipe)) > 1:
-        console.print(f"on a cluster a chain of {len(runs)} runs, of {' + '.join(map(str, runs))} iterations", end=" ")
-        console.print("(cluster.iterations_per_run): each submits the next one")
-    size = _largest_workflow(recipe)
+    size = _workflow(recipe)
     console.print(
         f"on a cluster a workflow of {size.tasks:,.0f} tasks (each shard's counted), about "
         f"{size.total / 1000:,.0f} kB: {size.total / LIMIT:.0%} of what Argo stores; {BUDGET / LIMIT:.0%} are allowed",

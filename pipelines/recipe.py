@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import yaml
 
@@ -26,12 +26,6 @@ class Recipe(BaseRecipe):
     """A recipe with where and with what its steps run on a cluster."""
 
     cluster: Annotated[ClusterSettings, SHAPES_GRAPH] = ClusterSettings()
-
-    def part(self, first: int) -> Self:
-        """The recipe of the run that begins with iteration `first`, and ends by `cluster.iterations_per_run`."""
-        last = first - 1 + (self.cluster.iterations_per_run or self.run.iterations)
-        run = self.run.model_copy(update={"iterations": min(last, self.run.iterations)})
-        return self.model_copy(update={"run": run})
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

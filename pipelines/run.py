@@ -22,7 +22,7 @@ from nashflow.components.shared.redaction import redact
 from nashflow.components.shared.store import Store, open_store
 from nashflow.components.shared.tracker import Tracker
 
-from .graph import write_local_graph
+from .graph import write_graph
 from .lines import finished_line
 from .local import Event, Interrupted, StepFailed, execute
 from .plan import tasks_of
@@ -68,7 +68,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     # For the steps, and for this process, which tells how a run ended that was stopped.
     tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
     with _locked(store) as owner, _scratch() as scratch, _progress(console, recipe) as show:
-        write_local_graph(recipe, scratch / "pipeline.yaml")
+        write_graph(recipe, scratch / "pipeline.yaml")
         arguments = {"run_root": store.uri}
         environment = {**_ENVIRONMENT, lock.OWNER: owner}
         try:

@@ -32,11 +32,12 @@ _VALUE = 60
 _READ = 2
 """An artifact that is read counts so often: its metadata come with it."""
 
-
-WAY_OUT = (
-    "lower prompts.shards, or run.iterations, and submit the same run root again with a larger one; or set "
-    "cluster.iterations_per_run, which chains runs of so many iterations under one run root"
+FEWER_ITERATIONS = (
+    "lower run.iterations, and when they are done submit the same run root again with a larger one and "
+    "--first-iteration"
 )
+"""What makes a graph smaller."""
+WAY_OUT = f"lower prompts.shards: fewer, larger ones; or {FEWER_ITERATIONS}"
 """What makes a workflow smaller."""
 
 

@@ -8,7 +8,6 @@ def closing(
     run_root: str,
     takes_over: str,
     job_id: str,
-    continues: bool,
     retries: int,
     status: dsl.PipelineTaskFinalStatus,
 ) -> dsl.ContainerSpec:

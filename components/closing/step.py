@@ -1,4 +1,4 @@
-"""Record how a run ended: in its store, in the tracker, and by giving its lock back or leaving it to the next run."""
+"""Record how a run ended: in its store, in the tracker, and by giving its lock back."""
 
 import json
 
@@ -11,9 +11,8 @@ from ..shared.store import Store
 from ..shared.tracker import Tracker
 from .settings import Step
 
-FLAGS = ("job-id", "takes-over", "continues", "status")
-"""`--job-id`: KFP's; `--takes-over`: the run whose lock this one took; `--continues`: true where a run that succeeds
-has submitted another one, to which it leaves its lock; `--status`: KFP's word on the run, JSON."""
+FLAGS = ("job-id", "takes-over", "status")
+"""`--job-id`: KFP's; `--takes-over`: the run whose lock this one took; `--status`: KFP's word on the run, JSON."""
 
 _STOPPED = "Kubeflow was not told of its end: it was cancelled, or one of its tasks could not be started"
 _WORDS: dict[str, tuple[outcome.Word, str]] = {
@@ -37,12 +36,12 @@ def run(call: Call[Step]) -> Result:
         UserError: Kubeflow has a word for how the run ended that is not known here.
     """
     word, reason = _ending(call.flags["status"])
-    close(call.store, lock.holder_by(call.flags), word, reason, call.flags["continues"].lower() == "true")
+    close(call.store, lock.holder_by(call.flags), word, reason)
     return Result(figures={"succeeded": int(word == "succeeded")})
 
 
-def close(store: Store, holder: tuple[str, str], word: outcome.Word, reason: str, continues: bool = False) -> bool:
-    """Record how the run ended whose owner and job are the `holder`, and give its lock back unless another one goes on.
+def close(store: Store, holder: tuple[str, str], word: outcome.Word, reason: str) -> bool:
+    """Record how the run ended whose owner and job are the `holder`, and give its lock back.
 
     False, and nothing is changed, if it does not hold its run root's lock.
     """
@@ -50,8 +49,7 @@ def close(store: Store, holder: tuple[str, str], word: outcome.Word, reason: str
     if lock.held_by(store) != holder:
         return False
     _record(store, word, reason, job)
-    if word != "succeeded" or not continues:
-        lock.release(store, owner, job)
+    lock.release(store, owner, job)
     return True
 
 

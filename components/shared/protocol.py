@@ -81,7 +81,7 @@ class Result:
     """What a step hands to the orchestrator."""
 
     manifest: Manifest | None = None
-    """The unit that it made or found; closing and continuation make none."""
+    """The unit that it made or found; closing makes none."""
     skipped: bool = False
     """Whether the unit was found finished."""
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)

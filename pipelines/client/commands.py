@@ -87,7 +87,7 @@ def retry(
     wait: Wait = False,
 ) -> None:
     """Submit a run that failed or was cancelled again: it goes on from its last finished unit."""
-    from .runs import retry as resubmit
+    from .retry import retry as resubmit
 
     connection = _connect(access)
     _go_on(connection, resubmit(connection, run), wait)

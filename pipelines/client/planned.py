@@ -20,7 +20,7 @@ class Planned(NamedTuple):
     shards: int
     """How many times it runs, once for each shard."""
     image: str
-    """Its image's name in the recipe's `cluster.images`."""
+    """Its image's name in the recipe's `cluster.images`; empty where it is another pipeline's."""
 
 
 def planned_tasks(connection: Connection, run: Any) -> dict[str, Planned]:
@@ -55,6 +55,5 @@ def _walk(graph: Graph, part: Json, around: str, count: int) -> Iterator[tuple[s
 
 
 def _image(graph: Graph, component: Json) -> str:
-    """An image that is no parameter is the client's."""
     found = _IMAGE_PARAMETER.search(graph.executors.get(component.get("executorLabel", ""), {}).get("image", ""))
-    return _IMAGES[found[1]] if found else "client"
+    return _IMAGES[found[1]] if found else ""

@@ -39,7 +39,7 @@ class FinishedUnits:
     def __init__(self, uri: str, begun: float, planned: Collection[str]) -> None:
         """`begun` is when the run began, in seconds since the epoch: a retry finds units that were finished before.
 
-        `planned` are the tasks of its graph, if they are known: a run may be one of a chain.
+        `planned` are the tasks of its graph, if they are known: it may begin with a later iteration.
         """
         self._uri, self._begun, self._planned = uri, begun * 1000, planned
         self._keys: dict[str, list[str]] = {}

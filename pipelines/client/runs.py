@@ -1,15 +1,11 @@
-"""`nashflow cancel` and `retry`: runs that the server knows."""
+"""`nashflow cancel`, and how a run that the server knows is found."""
 
-import itertools
 from typing import Any
 
 from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import JOB
 
-from .chain import chain_of, next_name, next_run, resumed, retry_name, version_of
 from .connection import Connection, NotFound
-from .outcomes import is_cancelled, outcome_in_words
-from .submission import start_run
+from .outcomes import outcome_in_words
 from .tasks import FINISHED
 
 
@@ -36,53 +32,10 @@ def cancel(connection: Connection, name: str) -> Any:
     """Stop a run; what it was.
 
     Raises:
-        UserError: no such run, or it has ended; if another one of its chain is at work, the line names it.
+        UserError: no such run, or it has ended.
     """
     run = find_run(connection, name)
     if run.state in FINISHED:
-        ended = f"{run.display_name}: has ended already ({outcome_in_words(run, None)})"
-        for other in chain_of(connection, run):
-            if other.state not in FINISHED:
-                how = f"`nashflow cancel {other.run_id} {connection.access.flags}`"
-                raise UserError(f"{ended}; what goes on with it, {other.display_name}, is at work: {how}")
-        raise UserError(ended)
+        raise UserError(f"{run.display_name}: has ended already ({outcome_in_words(run, None)})")
     connection.call(connection.client.runs.run_service_terminate_run, run_id=run.run_id)
     return run
-
-
-def retry(connection: Connection, name: str) -> Any:
-    """Submit a run again: same version, same parameters, same run root, where finished units are found finished.
-
-    One that succeeded too, if the next one of its chain is there no more: it is submitted again.
-
-    Raises:
-        UserError: no such run, it succeeded or is at work, another one goes on with it, or it is none of ours.
-    """
-    run = find_run(connection, name)
-    if run.state == "SUCCEEDED" and not _is_cut_off(connection, run):
-        raise UserError(f"{run.display_name}: succeeded; there is nothing to go on with")
-    if run.state not in FINISHED:
-        stop = "" if is_cancelled(run) else ", or `nashflow cancel` it"
-        raise UserError(f"{run.display_name}: is {outcome_in_words(run, None)}; wait for its end{stop}")
-    given = (run.runtime_config.parameters or {}) if run.runtime_config else {}
-    if not given.get("run_root"):
-        raise UserError(f"{run.display_name}: has no parameter run_root, so it was not submitted by nashflow")
-    _check_nothing_goes_on(connection, run)
-    run_root = given["run_root"].replace(JOB, run.run_id)
-    return start_run(connection, resumed(run, retry_name(connection, run), run_root))
-
-
-def _is_cut_off(connection: Connection, run: Any) -> bool:
-    """Whether the run has submitted another one that is there no more."""
-    following = next_name(connection, run)
-    return following is not None and next_run(connection, run, following) is None
-
-
-def _check_nothing_goes_on(connection: Connection, run: Any) -> None:
-    """Refuse to retry what a later run of the chain is at work on, or a retry has brought to its end already."""
-    for other in itertools.takewhile(lambda other: other.run_id != run.run_id, chain_of(connection, run)):
-        succeeded = other.state == "SUCCEEDED" and version_of(other) == version_of(run)
-        if succeeded or other.state not in FINISHED:
-            state = "has succeeded" if succeeded else f"is {outcome_in_words(other, None)}"
-            how = f"`nashflow wait {other.run_id} {connection.access.flags}`"
-            raise UserError(f"{run.display_name}: {other.display_name} goes on with it already, and {state}: {how}")

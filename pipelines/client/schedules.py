@@ -46,8 +46,7 @@ class Schedule(Settings):
     cron: Annotated[str, AfterValidator(check_cron)]
     """When it fires: six fields, seconds first, such as 0 0 3 * * 1."""
     concurrency: int = Field(1, ge=1, le=10)
-    """Runs of it that may be at work at once; where cluster.iterations_per_run makes chains of runs, the first run of
-    each chain alone is counted."""
+    """Runs of it that may be at work at once."""
     catchup: bool = False
     """Whether firings that were missed are made up for, one by one."""
     paused: bool | None = None

@@ -11,7 +11,6 @@ from rich.status import Status
 from nashflow.components.shared.errors import UserError
 
 from .cancelled import record_cancelled
-from .chain import next_name, next_run
 from .connection import Connection, NotFound
 from .ending import conclude
 from .outcomes import is_cancelled, outcome_in_words
@@ -26,25 +25,14 @@ _ABSENCES = 5
 
 
 def follow(connection: Connection, run_id: str, console: Console) -> int:
-    """Show a run's steps until it ends, and those of the runs chained to it; 0: all succeeded; 1: one did not, is gone.
+    """Show a run's steps until it ends; 0: it succeeded; 1: it did not.
 
     Raises:
         UserError: the server does not know who asks any more, or does not know the run. ConnectionError: it stays away.
     """
     patient = replace(connection, patience=_PATIENCE_SECONDS)
-    while True:
-        ended = _to_its_end(patient, run_id, console)
-        if not ended:
-            return _INTERRUPTED
-        run, progress = ended
-        if code := conclude(connection, run, progress, console):
-            return code
-        if not (name := next_name(patient, run)):
-            return 0
-        if not (following := _following(patient, run, name)):
-            return 1
-        run_id = following.run_id
-        console.print(f"{following.display_name} ({run_id}): {connection.link(run_id)}", soft_wrap=True)
+    ended = _to_its_end(patient, run_id, console)
+    return conclude(connection, *ended, console) if ended else _INTERRUPTED
 
 
 def until_stopped(connection: Connection, run: Any, console: Console) -> None:
@@ -86,17 +74,6 @@ def _to_its_end(connection: Connection, run_id: str, console: Console) -> tuple[
     except KeyboardInterrupt:
         print(f"nashflow: {how}, or stop it with `nashflow cancel {run_id}`", file=sys.stderr)
         return None
-
-
-def _following(connection: Connection, run: Any, name: str) -> Any | None:
-    """The run of this name, which this one of a chain has submitted; None, and a line, if it is there no more."""
-    for _ in range(_ABSENCES):
-        if found := next_run(connection, run, name):
-            return found
-        time.sleep(_POLL_SECONDS)
-    how = f"submit it again with `nashflow retry {run.run_id} {connection.access.flags}`"
-    print(f"nashflow: {name}, which goes on with {run.display_name}, is gone: {how}", file=sys.stderr)
-    return None
 
 
 def _watch(connection: Connection, run_id: str, console: Console, bar: Status) -> tuple[Any, Progress]:

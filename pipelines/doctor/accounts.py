@@ -2,18 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from kubernetes import client
-
-from ..plan import runs_of
-from .case import Case, Kubeflow
-from .cluster import Cluster, NotTried, Right
+from .case import Case
+from .cluster import NotTried, Right
 from .finding import Finding
 from .launcher import CONFIG_MAP, launcher_rights
 from .trainer import needs_trainer
 
 _KFP = "pipelines.kubeflow.org"
 _RUNNER = "service account"
-_POD_DEFAULT = "access-ml-pipeline"
 SUBMITTING = (
     *(Right(_KFP, kind, verb) for kind in ("pipelines", "experiments") for verb in ("create", "get", "list")),
     *(Right(_KFP, "runs", verb) for verb in ("create", "get", "list", "terminate")),
@@ -32,30 +28,16 @@ TRAINING = (
     Right("", "pods", "list"),
 )
 """What training on several nodes does besides."""
-CHAINING = tuple(right for right in SUBMITTING if right.resource != "jobs" and right.verb in ("create", "get", "list"))
-"""What a run of a chain does to submit the next one, where Kubeflow has several users."""
 
 
 def submitter(case: Case) -> Iterator[Finding]:
-    """Rights to submit and schedule runs, and what gives the runs of a chain a token to submit the next one."""
+    """Rights to submit and schedule runs."""
     if not case.kubeflow.several_users:
         yield Finding("submitting", "not needed", "rights to submit", "Kubeflow is installed for one user")
         return
     missing = [right for right in SUBMITTING if not case.cluster.may(right)]
     advice = f"bind the role kubeflow-edit, or the chart's client role, to who asks in {case.cluster.namespace}"
     yield _rights("submitting", f"own rights in {case.cluster.namespace} on {_KFP}", missing, advice)
-    if case.recipe and len(runs_of(case.recipe)) > 1:
-        yield _pod_default(case.cluster)
-
-
-def _pod_default(cluster: Cluster) -> Finding:
-    """Whether there is the PodDefault whose label the last task of a chain's runs carries."""
-    tried = f"PodDefault {_POD_DEFAULT} in {cluster.namespace}"
-    read = client.CustomObjectsApi(cluster.api).get_namespaced_custom_object
-    if cluster.read(tried, read, "kubeflow.org", "v1alpha1", cluster.namespace, "poddefaults", _POD_DEFAULT):
-        return Finding("submitting", "ok", tried, "is there")
-    advice = f"install the chart helm/nashflow in {cluster.namespace} with kfp.podDefault.create: true"
-    return Finding("submitting", "failed", tried, "is not there: runs get no token to submit the chain's next", advice)
 
 
 def runner(case: Case) -> Iterator[Finding]:
@@ -68,7 +50,7 @@ def runner(case: Case) -> Iterator[Finding]:
         yield Finding(_RUNNER, "failed", tried, "there is no such account, so no pod would start", advice)
         return
     yield Finding(_RUNNER, "ok", tried, "is there")
-    wanted = _wanted(case)
+    wanted = RUNNING + (TRAINING if case.recipe and needs_trainer(case.recipe) else ())
     try:
         wanted += launcher_rights(case)
     except NotTried as reason:
@@ -84,14 +66,6 @@ def runner(case: Case) -> Iterator[Finding]:
         return
     advice = f"bind the chart's runner role to {name}, or the role of Kubeflow's own pipeline-runner"
     yield _rights(_RUNNER, f"rights of {user}", missing, advice)
-
-
-def _wanted(case: Case) -> tuple[Right, ...]:
-    """What the pods of the recipe's runs do, besides reading the launcher's Secret."""
-    recipe, kubeflow = case.recipe, case.opened_kubeflow
-    training = TRAINING if recipe and needs_trainer(recipe) else ()
-    asked = not isinstance(kubeflow, Kubeflow) or kubeflow.several_users
-    return RUNNING + training + (CHAINING if recipe and len(runs_of(recipe)) > 1 and asked else ())
 
 
 def account_of(case: Case) -> str:

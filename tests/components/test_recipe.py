@@ -32,7 +32,6 @@ SHAPING = {
     "cluster.steps.training.memory=8Gi": "",
     "cluster.images.steps=registry/steps:1": "",
     "cluster.run_root=s3://bucket/runs": "",
-    "cluster.iterations_per_run=1": "",
 }
 
 
@@ -118,8 +117,8 @@ def test_settings_are_those_of_the_recipe_with_them_in_it() -> None:
 
 
 def test_the_cluster_section_is_kept_as_the_client_wrote_it() -> None:
-    """Preparation hands it on to the continuation, which compiles the next graph of a chain."""
-    whole = load_recipe("quickstart", ["cluster.iterations_per_run=1", "cluster.images.steps=registry/steps:1"])
+    """Preparation writes the recipe under the run root, where it says what was asked of the cluster."""
+    whole = load_recipe("quickstart", ["cluster.profile=one-node", "cluster.images.steps=registry/steps:1"])
     inside = with_settings(Recipe.parse(whole.model_dump(mode="json"), "--recipe"), ["method.eta=0.25"])
     again = ClientsRecipe.parse(inside.model_dump(mode="json"), "--recipe")
     assert again.cluster == whole.cluster

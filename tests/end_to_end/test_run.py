@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from nashflow.components.shared import layout, lock
-from nashflow.components.shared.errors import UserError
 from nashflow.components.shared.store import open_store
 from nashflow.pipelines.local import Event, execute
 from nashflow.pipelines.run import _PRELOAD
@@ -122,7 +121,7 @@ def test_a_history_that_is_longer_than_the_run_is_clamped_and_said_so(tmp_path: 
     assert "iteration 1, main: history names 3 policies, of which there are 1: clamped to [1]" in said
 
 
-# --- a chain of runs -------------------------------------------------------------------------------------------------
+# --- a run that goes on ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ def kfp() -> Iterator[KfpServer]:
     server.close()
 
 
-def work(kfp: KfpServer, run: Any, folder: Path) -> list[str]:
+def work(kfp: KfpServer, run: Any, run_root: Path, folder: Path) -> list[str]:
     """Do a run's work, as the cluster would; the steps that were not found finished."""
     spec = kfp.versions[run.pipeline_version_reference.pipeline_version_id].pipeline_spec
     text = yaml.safe_dump_all([spec["pipeline_spec"], spec["platform_spec"]])
@@ -140,8 +139,8 @@ def work(kfp: KfpServer, run: Any, folder: Path) -> list[str]:
     folder.mkdir()
     package.write_text(text.replace("{{$.pipeline_job_uuid}}", run.run_id))
     ended: list[Event] = []
-    environment = {"OMP_NUM_THREADS": "1", "KF_PIPELINES_ENDPOINT": kfp.url, "NO_PROXY": "127.0.0.1"}
-    execute(package, run.runtime_config.parameters, folder, _PRELOAD, environment, ended.append)
+    given = run.runtime_config.parameters | {"run_root": str(run_root)}
+    execute(package, given, folder, _PRELOAD, {"OMP_NUM_THREADS": "1"}, ended.append)
     return [
         event.argv[2].rpartition(".")[2]
         for event in ended
@@ -150,21 +149,19 @@ def work(kfp: KfpServer, run: Any, folder: Path) -> list[str]:
 
 
 @pytest.mark.runs
-def test_a_chain_of_runs_makes_what_one_run_makes(local_run: Path, kfp: KfpServer, tmp_path: Path) -> None:
+def test_a_graph_of_later_iterations_goes_on_under_the_same_run_root(
+    local_run: Path, kfp: KfpServer, tmp_path: Path
+) -> None:
     """Two iterations, and one: the graphs that the server was sent, executed one after the other."""
-    run_root = tmp_path / "runs/chained"
+    run_root, options = tmp_path / "runs/long", ("--host", kfp.url, "--run-root", "s3://bucket/long")
     cli.give_reference(local_run, run_root)
-    chained = (*TWO_SHARDS, "cluster.iterations_per_run=2")
-    cli.call("submit", "quickstart", "--host", kfp.url, "--run-root", "s3://bucket/chained", sets=chained)
-    (first,) = kfp.runs.values()
-    first.runtime_config.parameters["run_root"] = str(run_root)
-    steps = work(kfp, first, tmp_path / "first")
-    assert (steps[0], steps[-2:], steps.count("training")) == ("preparation", ["continuation", "closing"], 2)
-    with pytest.raises(UserError, match=f"in use by the run {first.run_id}"):
-        lock.acquire(open_store(str(run_root)), "another")
-    _, second = kfp.runs.values()
-    assert work(kfp, second, tmp_path / "second").count("training") == 1
-    assert len(kfp.runs) == 2
-    lock.acquire(open_store(str(run_root)), "another")
+    cli.call("submit", "quickstart", *options, sets=(*TWO_SHARDS, "run.iterations=2"))
+    cli.call("submit", "quickstart", *options, "--first-iteration", "3", sets=TWO_SHARDS)
+    first, second = kfp.runs.values()
+    assert work(kfp, first, run_root, tmp_path / "first").count("training") == 2
+    steps = work(kfp, second, run_root, tmp_path / "second")
+    assert (steps[0], steps[-1], steps.count("training")) == ("preparation", "closing", 1)
+    assert lock.held_by(open_store(str(run_root))) == ("", "")
     assert cli.records(run_root) == cli.records(local_run)
+    assert cli.weights(run_root) == cli.weights(local_run)
     assert json.loads((run_root / layout.OUTCOME).read_text())["job"] == second.run_id

@@ -41,7 +41,6 @@ SWITCHES: Mapping[str, Sequence[Values]] = {
         {"rbac": {"create": False}},
         {"client": {"readNodes": True, "readSecrets": False, "serviceAccount": {"create": False}}},
     ],
-    "tokens": [{}, {"kfp": {"podDefault": {"create": True}}}],
     "trainer": [{}, {"trainer": {"enabled": True}}],
     "models": [{}, {"models": {"create": False, "claimName": "shared"}}, {"models": {"storageClassName": "fast"}}],
     "mlflow": [

@@ -42,11 +42,8 @@ def all_of(group: str, resource: str, *verbs: str, names: tuple[str, ...] = (ANY
     return {(group, resource, name, verb) for verb in verbs for name in names}
 
 
-SUBMIT = set().union(*(all_of(KFP, kind, "create", "get", "list") for kind in ("pipelines", "experiments", "runs")))
-"""Pipelines are their versions too: KFP 2.17 asks Kubernetes about no resource of that name."""
 RUNNER = (
     all_of("argoproj.io", "workflowtaskresults", "create", "patch")
-    | SUBMIT
     | all_of("", "pods", "get")
     | all_of("", "configmaps", "get", names=("kfp-launcher",))
     | all_of("", "secrets", "get", names=("nashflow-s3", "mlpipeline-minio-artifact"))
@@ -58,6 +55,8 @@ TRAIN = (
     | all_of("", "pods/log", *READ)
     | all_of("", "events", *READ)
 )
+SUBMIT = set().union(*(all_of(KFP, kind, "create", "get", "list") for kind in ("pipelines", "experiments", "runs")))
+"""Pipelines are their versions too: KFP 2.17 asks Kubernetes about no resource of that name."""
 CLIENT = (
     SUBMIT
     | all_of(KFP, "runs", "readArtifact", "retry", "terminate")
@@ -72,11 +71,10 @@ CLIENT = (
     | all_of("authorization.k8s.io", "localsubjectaccessreviews", "create")
     | all_of("", "serviceaccounts", "get", names=("nashflow-client", "nashflow-runner"))
     | all_of("", "persistentvolumeclaims", "get", names=("nashflow-models",))
-    | all_of("kubeflow.org", "poddefaults", "get", names=("access-ml-pipeline",))
 )
 
 
-def test_steps_may_report_read_what_kfp_needs_and_submit_the_next_run() -> None:
+def test_steps_may_report_and_read_what_kfp_needs() -> None:
     assert rights_of(render(), "nashflow-runner") == {"Role": RUNNER, "ClusterRole": set()}
 
 

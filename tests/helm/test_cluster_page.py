@@ -88,7 +88,7 @@ def test_every_command_of_ours_is_one(folder: Path) -> None:
         recipe = parameters.get("recipe")
         if recipe:
             loaded = load_recipe(OPTIONAL.get(recipe, recipe), parameters["overrides"] or [])
-            package = compile_package(loaded, folder / "pipeline.yaml")
+            package = compile_package(loaded, folder / "pipeline.yaml", parameters.get("first_iteration", 1))
             if name == "submit":
                 assert run_root_of(package, parameters["run_root"])
             if name == "schedule":
@@ -163,7 +163,7 @@ def test_no_image_is_left_to_a_nodes_guess() -> None:
     ]
     named += images([found for found in yaml.safe_load_all(files(PAGE)["-"]) if found and found["kind"] == "Pod"])
     own = load_recipe("mine.yaml").cluster.images
-    named += [own.steps, own.client, *sections()[0].images.model_dump().values()]
+    named += [own.steps, *sections()[0].images.model_dump().values()]
     named += [words[-1] for words in commands(PAGE, "podman") if words[1] == "push"]
     assert len(set(named)) == 4
     parts = {image: re.fullmatch(IMAGE, image) for image in named}

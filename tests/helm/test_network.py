@@ -146,12 +146,6 @@ def test_steps_reach_what_the_examples_are_for(example: str, target: Pod | Host,
     assert network()[0].allows(STEP, target, port) == (target == Host("203.0.113.5"))
 
 
-def test_who_submits_the_next_run_of_a_chain_reaches_kfp() -> None:
-    for where in ("nashflow", "namespace"):
-        wires, _ = network(scope(where))
-        assert wires.allows(Pod(KFP_LABEL | {"nashflow/step": "continuation"}), KFP, 8888)
-
-
 def test_the_default_is_denied_to_every_pod_of_the_release() -> None:
     for values in ({}, scope("nashflow"), scope("namespace")):
         wires, pods = network(values)

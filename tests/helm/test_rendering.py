@@ -10,7 +10,7 @@ import pytest
 from helm_python import chart as helm
 from kubernetes_validate import utils
 
-from tests.helm.rendering import CHART, SWITCHES, Object, chart, of_kind, pairwise, releases, render, value_files
+from tests.helm.rendering import CHART, SWITCHES, chart, of_kind, pairwise, releases, render, value_files
 
 OLDEST, NEWEST = "1.29", utils.major_minor(kubernetes_validate.latest_version())
 VERSIONS = [OLDEST, "1.33", NEWEST]
@@ -45,21 +45,6 @@ SERVICE_MONITOR = {
     },
 }
 """What the chart uses of the Prometheus operator's monitoring.coreos.com/v1, which is no part of Kubernetes."""
-POD_PARTS = ("env", "volumes", "volumeMounts")
-"""What the chart uses of the parts of pods in a PodDefault of Kubeflow's, whose fields are those of pods."""
-
-
-def as_pod(pod_default: Object) -> Object:
-    """A pod with what a PodDefault adds to it."""
-    spec = {key: value for key, value in pod_default["spec"].items() if key not in ("desc", "selector")}
-    assert set(spec) == set(POD_PARTS)
-    container = {"name": "main", "image": "x", "env": spec["env"], "volumeMounts": spec["volumeMounts"]}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": pod_default["metadata"] | {"labels": pod_default["spec"]["selector"]["matchLabels"]},
-        "spec": {"containers": [container], "volumes": spec["volumes"]},
-    }
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -102,8 +87,7 @@ def test_every_object_is_valid(version: str) -> None:
         if found["kind"] == "ServiceMonitor":
             jsonschema.validate(found, SERVICE_MONITOR)
         else:
-            known = as_pod(found) if found["kind"] == "PodDefault" else found
-            assert kubernetes_validate.validate(known, version, strict=True) == version
+            assert kubernetes_validate.validate(found, version, strict=True) == version
         checked += 1
     assert checked > 100
 
@@ -120,7 +104,7 @@ def test_the_chart_names_the_oldest_version_that_is_checked() -> None:
 
 
 def test_a_switch_brings_its_objects_and_nothing_else() -> None:
-    kinds = {"ClusterRole", "HorizontalPodAutoscaler", "ServiceMonitor", "Job", "PodDefault"}
+    kinds = {"ClusterRole", "HorizontalPodAutoscaler", "ServiceMonitor", "Job"}
     assert kinds & {found["kind"] for found in render()} == set()
     everything = {found["kind"] for release in releases() for found in release}
     assert everything == kinds | {

@@ -88,7 +88,6 @@ def test_the_release_says_what_recipes_cannot_know() -> None:
     assert cluster.images.steps == "mine:1"
     assert cluster.images.vllm == "nashflow-vllm:1.2.3"
     assert cluster.images.training == "here:5000/training@sha256:" + "a" * 64
-    assert cluster.images.client == "nashflow-client:1.2.3"
     assert cluster.image_pull_secrets == ("registry", "mirror")
     assert cluster.production is True
     assert load_recipe(found["recipe"], found["set"][:-1]).cluster.images.steps == "nashflow-steps:1.2.3"

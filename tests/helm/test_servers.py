@@ -351,9 +351,8 @@ def test_the_judge_cannot_have_fewer_replicas_at_most_than_at_least() -> None:
 )
 def test_the_environment_always_has_all_its_keys(values: Values, expected: tuple[str, str, str]) -> None:
     data = only(render(values), "ConfigMap", "nashflow-env")["data"]
-    three = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
-    kfp = {"KF_PIPELINES_ENDPOINT": "http://ml-pipeline.kubeflow.svc:8888"}
-    assert data == dict(zip(three, expected, strict=True)) | kfp
+    keys = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+    assert data == dict(zip(keys, expected, strict=True))
 
 
 def test_shipped_recipes_take_from_the_environment_only_what_is_there() -> None:

@@ -217,7 +217,7 @@ def test_make_builds_the_images_that_recipes_name(accelerator: str, choice: set[
     lines = done.stdout.replace("\\\n", "").splitlines()
     tags = [re.findall(r"--tag (\S+)", line)[0] for line in lines]
     assert tags == [f"nashflow-{runtime}:{PROJECT['version']}" for runtime in RUNTIMES]
-    assert set(ImageSettings().model_dump().values()) == set(tags)
+    assert {*ImageSettings().model_dump().values(), f"nashflow-client:{PROJECT['version']}"} == set(tags)
     arguments = {argument for line in lines for argument in re.findall(r"--build-arg (\S+)", line)}
     fixed = {argument for argument in arguments if argument.startswith(("VERSION=", "REVISION=", "CREATED="))}
     assert arguments - fixed == {"PIP_INDEX_URL", *choice}

@@ -64,12 +64,3 @@ def test_runs_are_of_their_namespace(shared: Kubeflow) -> None:
         api.RunServiceApi(_client(shared, "bob")).run_service_get_run(run.run_id)
     assert refused.value.status == 403
     shared.ended(run)
-
-
-def test_a_pod_default_gives_a_pod_its_token(shared: Kubeflow) -> None:
-    shared.cluster.pod_defaults["access-ml-pipeline"] = "ann"
-    labels = {"podMetadata": {"labels": {"access-ml-pipeline": "true"}}}
-    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-only": labels}}}}}
-    script = 'echo "token: $(cat "$KF_PIPELINES_SA_TOKEN_PATH")"'
-    run = shared.ended(shared.submit(pipeline({"only": task(script)}), platform, {}))
-    assert "token: ann\n" in shared.log(run, "(0).root(0).only(0).executor(0)")

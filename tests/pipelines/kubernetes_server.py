@@ -42,7 +42,6 @@ class KubernetesServer:
         self.controller: dict[str, str] | None = None
         """The configuration of Argo's workflow controller, in the namespace kubeflow."""
         self.served: dict[str, tuple[str, ...]] = {}
-        self.pod_defaults: set[str] = set()
         self.denied: dict[str, set[str]] = {}
         """Rights that users lack, such as `create runs.pipelines.kubeflow.org`; the user who asks is ``."""
         self.forbidden: set[str] = set()
@@ -95,9 +94,6 @@ class KubernetesServer:
         if found := re.fullmatch(rf"/api/v1/namespaces/{self.namespace}/(\w+)/([\w.-]+)", path):
             there = self.objects[found[1]].get(found[2])
             return (200, there) if there else _refusal(404, "NotFound", f'{found[1]} "{found[2]}" not found')
-        pod_defaults = f"/apis/kubeflow.org/v1alpha1/namespaces/{self.namespace}/poddefaults/"
-        if path.removeprefix(pod_defaults) in self.pod_defaults:
-            return 200, {"apiVersion": "kubeflow.org/v1alpha1", "kind": "PodDefault"}
         reviews = rf"/apis/authorization.k8s.io/v1/(selfsubject|namespaces/{self.namespace}/localsubject)accessreviews"
         if found := re.fullmatch(reviews, path):
             return self._review(json.loads(body), found[1] == "selfsubject")

@@ -165,7 +165,7 @@ def test_a_tag_or_a_digest_fixes_an_image(image: str) -> None:
 
 @pytest.mark.parametrize("image", MALFORMED)
 def test_a_malformed_image_is_refused_and_fixes_nothing(image: str) -> None:
-    assert f"images.client: {image!r} is no image" in refusal(images={"client": image})
+    assert f"images.vllm: {image!r} is no image" in refusal(images={"vllm": image})
     assert not is_fixed(image)
 
 

@@ -172,20 +172,6 @@ def test_several_shards_are_a_loop_a_phase_of_so_many_at_once(tmp_path: Path) ->
         assert loop["iteratorPolicy"] == {"parallelismLimit": 2}
 
 
-def test_a_chained_graph_submits_the_next_run_after_its_report(tmp_path: Path) -> None:
-    overrides = ("run.iterations=3", "cluster.iterations_per_run=2")
-    tasks = unrolled(compiled(tmp_path, "quickstart", *overrides))
-    submission, closing = tasks[Place("continuation", 3)], tasks[Place("closing")]
-    assert submission.after == set(tasks) - {Place("continuation", 3), Place("closing")}
-    assert submission.flags["job_id"] == "{{$.pipeline_job_uuid}}"
-    assert submission.placed["podMetadata"]["labels"]["access-ml-pipeline"] == "true"
-    assert closing.flags["continues"] == "true"
-    assert Place("reporting", 2) in tasks
-    last = unrolled(compiled(tmp_path, "quickstart", *overrides, first=3))
-    assert last[Place("closing")].flags["continues"] == "false"
-    assert {place.iteration for place in last if place.step in ("rollout", "continuation")} == {3}
-
-
 def test_a_later_graph_unrolls_the_later_iterations_alone(tmp_path: Path) -> None:
     tasks = unrolled(compiled(tmp_path, "quickstart", "run.iterations=5", first=4))
     assert {place.iteration for place in tasks if place.step == "rollout"} == {4, 5}
@@ -275,8 +261,7 @@ def test_a_run_is_given_the_images_that_its_steps_use_and_no_other(tmp_path: Pat
     [
         ((), 1, "iterations 1 to 3, 1 shard"),
         (("run.iterations=1", "prompts.shards=4"), 1, "iteration 1, 4 shards"),
-        (("cluster.iterations_per_run=2",), 1, "iterations 1 to 2 of 3, 1 shard"),
-        (("cluster.iterations_per_run=2",), 3, "iteration 3, 1 shard"),
+        ((), 3, "iteration 3, 1 shard"),
         (("cluster.service_account=runner",), 2, "iterations 2 to 3, 1 shard; service account runner"),
     ],
 )

@@ -317,7 +317,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     (
         "it_is_small",
         shard_finely,
-        "lower prompts.shards, or run.iterations, and submit the same run root again with a",
+        "lower prompts.shards: fewer, larger ones; or lower run.iterations, and when they are done submit the same",
     ),
     ("it_is_small", start_many, "of status for 422 tasks; lower prompts.shards"),
     ("names_are_allowed", label_with_blanks, "label nashflow/step cannot be 'my step'"),
@@ -348,7 +348,7 @@ def test_what_breaks_a_rule_is_one_line(tmp_path: Path) -> None:
     line = str(caught.value)
     assert line.splitlines() == [line]
     assert line.startswith("sandbox-onpo: a cluster would refuse or break this graph: ")
-    assert "set cluster.iterations_per_run" in line
+    assert "submit the same run root again with a larger one and --first-iteration" in line
     assert not (tmp_path / "p.yaml").exists()
 
 

@@ -58,9 +58,7 @@ def test_environment_and_volumes_go_by_name_into_every_pod(tmp_path: Path) -> No
         "cluster.config_maps=[{name: env, keys: {tracking: MLFLOW_TRACKING_URI}}]",
         "cluster.image_pull_secrets=[registry]",
         "cluster.models={claim: models}",
-        "cluster.iterations_per_run=1",
     )
-    assert "continuation" in tasks
     for step, task in tasks.items():
         (secret,), (config,), (pull,) = (
             task.placed[kind] for kind in ("secretAsEnv", "configMapAsEnv", "imagePullSecret")
@@ -107,11 +105,10 @@ IMAGES = {
 def test_images_are_parameters_one_for_each_runtime(tmp_path: Path, case: tuple[str, str, str]) -> None:
     profile, generation, training = case
     overrides = (f"cluster.profile={profile}", f"rollout.engine={generation}", f"training.engine={training}")
-    tasks = placed(tmp_path, *overrides, "cluster.iterations_per_run=1")
+    tasks = placed(tmp_path, *overrides)
     expected = {**IMAGES[case], **dict.fromkeys(("preparation", "reporting", "closing"), "image")}
     assert {step: task.image for step, task in tasks.items()} == {
-        "continuation": "nashflow-client:0.1.0",
-        **{step: f"<{image}>" for step, image in expected.items()},
+        step: f"<{image}>" for step, image in expected.items()
     }
 
 

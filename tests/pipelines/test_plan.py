@@ -20,7 +20,7 @@ from nashflow.pipelines.commands import app
 from nashflow.pipelines.costs import SANDBOX_PARAMETERS, STEPS, Assumptions, checkpoint_bytes, cost_of
 from nashflow.pipelines.costs_table import amount
 from nashflow.pipelines.model_size import parameters_of
-from nashflow.pipelines.plan import runs_of, tasks_of, work_of
+from nashflow.pipelines.plan import tasks_of, work_of
 from nashflow.pipelines.recipe import Recipe, load_recipe
 from tests.fixtures.runs import SandboxRun
 
@@ -347,22 +347,6 @@ def test_without_a_size_what_does_not_depend_on_it_is_said(plan: Call) -> None:
     assert command == ["nashflow", "plan", *typed[:-1], "3.12e+14", "--parameters", "8e9"]
     (total,) = cells(plan(*command[2:], width=80), "all")
     assert "–" not in total
-
-
-@pytest.mark.parametrize(
-    ("iterations", "each", "runs"),
-    [(3, 0, [3]), (3, 3, [3]), (3, 9, [3]), (3, 2, [2, 1]), (10, 4, [4, 4, 2]), (2, 1, [1, 1])],
-)
-def test_a_recipe_too_long_for_one_run_becomes_a_chain(plan: Call, iterations: int, each: int, runs: list[int]) -> None:
-    overrides = [f"run.iterations={iterations}", f"cluster.iterations_per_run={each}"]
-    recipe = load_recipe("quickstart", overrides)
-    assert runs_of(recipe) == runs
-    ends = [recipe.part(1 + sum(runs[:number])).run.iterations for number in range(len(runs))]
-    assert ends == list(itertools.accumulate(runs)), "the graphs of the chain say the same"
-    said = " ".join(plan("quickstart", *(part for each in overrides for part in ("--set", each))))
-    sizes = " + ".join(map(str, runs))
-    chain = f"on a cluster a chain of {len(runs)} runs, of {sizes} iterations (cluster.iterations_per_run)"
-    assert (chain in said) is (len(runs) > 1)
 
 
 def test_the_sandbox_costs_nothing(plan: Call) -> None:

@@ -34,7 +34,6 @@ RECIPES = {
     "data of another phase": ("sandbox-onpo", ("run.iterations=2", "prompts.shards=2")),
     "borrowed cores": ("quickstart", ("cluster.profile=laptop",)),
     "all of a cluster": ("sandbox-egpo", ("run.iterations=2", "prompts.shards=2", *CLUSTER)),
-    "a chain": ("quickstart", ("run.iterations=3", "cluster.iterations_per_run=2", *CLUSTER)),
     "the paper's": ("inpo-llama3-8b", ()),
 }
 

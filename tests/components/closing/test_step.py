@@ -18,7 +18,7 @@ STOPPED = "Kubeflow was not told of its end: it was cancelled, or one of its tas
 
 def close(run: SandboxRun, status: dict[str, Any] | None, **flags: str) -> int:
     said = json.dumps(status) if status else ""
-    result = run.step("closing", **{"job_id": "job-1", "continues": "false", "status": said, **flags})
+    result = run.step("closing", **{"job_id": "job-1", "status": said, **flags})
     assert (result.manifest, result.artifacts, result.parameters) == (None, {}, {}), "an exit task has no outputs"
     return int(result.metrics["succeeded"])
 
@@ -95,23 +95,13 @@ def test_a_run_that_was_refused_changes_nothing_of_the_one_at_work(prepared: San
 
 
 def test_a_run_that_goes_on_is_not_touched_by_the_closing_of_the_one_before(prepared: SandboxRun) -> None:
-    """Cancelled, say, when it had submitted the next one, which has the same owner."""
+    """Cancelled, say, and retried: both have the same owner."""
     lock.acquire(prepared.store, "job-1", job="job-2")
     before = snapshot(prepared.root)
-    close(prepared, FAILURE, continues="true")
+    close(prepared, FAILURE)
     assert snapshot(prepared.root) == before
     close(prepared, {"state": "SUCCEEDED"}, job_id="job-2", takes_over="job-1")
     assert (became(prepared)[2], lock.held_by(prepared.store)) == ("job-2", ("", ""))
-
-
-@pytest.mark.parametrize("continues", ["true", "True"])
-def test_the_lock_is_left_to_the_run_that_goes_on_unless_there_is_none(continues: str, prepared: SandboxRun) -> None:
-    """A cluster writes booleans as JSON does, the local orchestrator as Python does."""
-    close(prepared, {"state": "SUCCEEDED"}, continues=continues)
-    with pytest.raises(UserError, match="in use by the run job-1"):
-        lock.acquire(prepared.store, "job-3")
-    close(prepared, FAILURE, continues=continues)
-    lock.acquire(prepared.store, "job-3")
 
 
 @pytest.mark.parametrize("state", ["COMPLETE", "FAILED", "CANCELED"])

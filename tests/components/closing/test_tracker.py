@@ -32,7 +32,7 @@ def test_the_run_ends_with_its_outcome(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     lock.release(prepared.store, lock.held_by(prepared.store)[0])
     prepared.step("preparation", job_id="job")
-    prepared.step("closing", job_id="job", continues="false", status=json.dumps(status))
+    prepared.step("closing", job_id="job", status=json.dumps(status))
     client = MlflowClient(uri)
     (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     tags = run.data.tags

@@ -152,7 +152,7 @@ def test_the_closing_of_a_firing_that_was_skipped_leaves_its_word(fired: Callabl
     second = fired("two")
     second.step("preparation", job_id="job-2", **ONLY_NEW)
     before = snapshot(second.root)
-    second.step("closing", job_id="job-2", continues="false", status='{"state": "COMPLETE"}')
+    second.step("closing", job_id="job-2", status='{"state": "COMPLETE"}')
     assert snapshot(second.root) == before
 
 

@@ -128,7 +128,7 @@ def fire(run: SandboxRun) -> Result:
 
 
 def close(run: SandboxRun, state: str) -> None:
-    run.step("closing", continues="false", status=json.dumps({"state": state}))
+    run.step("closing", status=json.dumps({"state": state}))
 
 
 def test_a_second_firing_without_new_prompts_ends_green_through_go(new: New, tmp_path: Path) -> None:

@@ -146,10 +146,10 @@ def test_in_a_graph_flags_are_the_components_parameters(number: type[float], roo
 @given(st.text(), st.booleans(), st.integers(), st.dictionaries(st.text(), st.text()))
 def test_a_parameter_of_any_kind_is_one_flag(text: str, truth: bool, number: int, status: dict[str, str]) -> None:
     """KFP's final status is an object, its booleans are JSON's."""
-    values = {"run_root": text, "continues": truth, "iteration": float(number), "status": status, "unheard_of": 1}
-    flags = passed({"inputs": {"parameterValues": values}}, ("continues", "status"))
-    parsed = parser("toy", ("continues", "status")).parse_args(flags)
-    assert (parsed.run_root, parsed.continues) == (text, "true" if truth else "false")
+    values = {"run_root": text, "only_new": truth, "iteration": float(number), "status": status, "unheard_of": 1}
+    flags = passed({"inputs": {"parameterValues": values}}, ("only-new", "status"))
+    parsed = parser("toy", ("only-new", "status")).parse_args(flags)
+    assert (parsed.run_root, parsed.only_new) == (text, "true" if truth else "false")
     assert json.loads(parsed.status) == status
     assert parsed.iteration == int(float(number))
 

@@ -42,8 +42,6 @@ class Cluster:
     """Names of images that no registry has; it has all others."""
     room: dict[str, str] = field(default_factory=lambda: {"cpu": "8", "memory": "64Gi"})
     """What the node has for pods."""
-    pod_defaults: dict[str, str] = field(default_factory=dict)
-    """Tokens for KFP's API, by the label of the pods that a PodDefault gives them to."""
     troubles: list[Trouble] = field(default_factory=list)
 
     def befalls(self, node: str, *kinds: str) -> Trouble | None:

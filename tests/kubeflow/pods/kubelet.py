@@ -26,8 +26,6 @@ from .sandbox import Sandbox
 _KEPT = ("LANG", "LC_ALL", "OMP_NUM_THREADS", "ATEN_CPU_CAPABILITY", "COVERAGE_PROCESS_START")
 """Variables of this process that steps get too: none that says where anything is."""
 
-_PROJECTED = "/run/secrets/kubeflow/pipelines/token"
-
 
 class Kubelet:
     """Makes and keeps the pods of all workflows in a cluster."""
@@ -114,24 +112,14 @@ class Kubelet:
         image = {name: os.environ[name] for name in _KEPT if name in os.environ}
         image |= {"PATH": f"{self.python.parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/run"}
         image |= {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-        if self._token(pod):
-            image["KF_PIPELINES_SA_TOKEN_PATH"] = f"/var{_PROJECTED}"
         return {**image, **self._declared(pod)}
 
     def _project(self, pod: Pod, sandbox: Sandbox) -> None:
-        """The files of the service account, and of a PodDefault."""
+        """The files of the service account."""
         account = sandbox.file("/run/secrets/kubernetes.io/serviceaccount")
         account.mkdir(parents=True)
         (account / "namespace").write_text(pod.manifest["metadata"]["namespace"])
         (account / "token").write_text("a token for Kubernetes")
-        if token := self._token(pod):
-            file = sandbox.file(_PROJECTED)
-            file.parent.mkdir(parents=True)
-            file.write_text(token)
-
-    def _token(self, pod: Pod) -> str:
-        labels = pod.manifest["metadata"]["labels"]
-        return next((token for label, token in self.runtime.cluster.pod_defaults.items() if label in labels), "")
 
 
 class WorkflowPods:

@@ -303,7 +303,7 @@ def test_the_recipes_service_account_counts_unless_another_is_given(submit: Call
     assert [run.service_account for run in kfp.runs.values()] == ["nashflow-runner", "other"]
 
 
-def test_a_chained_run_unrolls_the_later_iterations_alone(submit: Call, kfp: KfpServer, tmp_path: Path) -> None:
+def test_a_later_run_unrolls_the_later_iterations_alone(submit: Call, kfp: KfpServer, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     three = ("--set", "run.iterations=3")
     assert submit(*three, "--first-iteration", "3", "--package", str(file)).code == 0

@@ -9,8 +9,7 @@ RUNNER = "system:serviceaccount:team:nashflow-runner"
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 VARIABLES = dict.fromkeys(("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"), "x")
 IMAGES = tuple(
-    f"cluster.images.{name}=registry.example.com/team/nashflow-{name}:0.1.0"
-    for name in ("steps", "vllm", "training", "client")
+    f"cluster.images.{name}=registry.example.com/team/nashflow-{name}:0.1.0" for name in ("steps", "vllm", "training")
 )
 """Overrides that take the images from a registry."""
 RETRY_POLICY = "spec:\n  templateDefaults:\n    retryStrategy:\n      limit: '2'\n      retryPolicy: {}\n"

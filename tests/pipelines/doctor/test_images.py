@@ -19,10 +19,9 @@ def test_the_images_are_those_of_the_recipes_steps(case: Make) -> None:
     def used(*overrides: str) -> list[str]:
         return [each.tried.partition(":")[0] for each in look(case(*overrides), "images")]
 
-    steps, vllm, training, client = (f"cluster.images.{name}" for name in ("steps", "vllm", "training", "client"))
+    steps, vllm, training = (f"cluster.images.{name}" for name in ("steps", "vllm", "training"))
     assert sorted(used()) == [steps, training, vllm]
     assert used("cluster.profile=cpu", "rollout.engine=transformers", "training.engine=torch") == [steps]
-    assert sorted(used("cluster.iterations_per_run=2")) == [client, steps, training, vllm]
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ def goes_on_after_closing(store: Store) -> None:
     os.utime(store.location(layout.RUN), (time.time() - DAY,) * 2)
 
 
-def handed_on(store: Store) -> None:
-    """A run of a chain leaves its lock to the next one, which may wait for long."""
+def locked_again(store: Store) -> None:
+    """A retry takes the lock before it writes anything."""
     closed(store)
     locked(store)
 
@@ -131,7 +131,7 @@ def reported_before_it_was_extended(store: Store) -> None:
         (closed, True),
         (reported, True),
         (goes_on_after_closing, False),
-        (handed_on, False),
+        (locked_again, False),
         (reported_before_it_was_extended, False),
     ],
 )
