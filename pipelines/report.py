@@ -28,7 +28,7 @@ from nashflow.components.shared.store import Store, open_store
 from .resend import send_again
 from .terminal import terminal
 
-_LENS = ("evaluation.tau", "evaluation.temperature")
+_MEASURED_WITH = ("evaluation.tau", "evaluation.temperature")
 """What a policy is looked at through: figures measured with another one do not compare."""
 
 _ANY_WIDTH = 10_000
@@ -139,7 +139,7 @@ def _check_one_world(one: _Report, other: _Report) -> None:
         for key in sorted(here | there)
         if here.get(key) != there.get(key)
     }
-    differing = [changed[key] for key in _LENS if key in changed]
+    differing = [changed[key] for key in _MEASURED_WITH if key in changed]
     for named, digest in one.run.inputs.items():
         if other.run.inputs[named] != digest:
             section = ", ".join(text for key, text in changed.items() if key.startswith(f"{named}."))

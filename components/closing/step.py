@@ -36,7 +36,7 @@ def run(call: Call[Step]) -> Result:
         UserError: Kubeflow has a word for how the run ended that is not known here.
     """
     word, reason = _ending(call.flags["status"])
-    close(call.store, lock.holder_by(call.flags), word, reason)
+    close(call.store, lock.lock_identity(call.flags), word, reason)
     return Result(figures={"succeeded": int(word == "succeeded")})
 
 

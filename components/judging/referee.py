@@ -30,7 +30,7 @@ COUNTS = (
 """Comparisons made; unordered pairs that the oracle was really asked about, those of them that it abstained from, and
 those that it saw only in part; pairs kept; candidates dropped, by reason."""
 
-_SAID_BY_THE_DATA = Verdict(1.0, 1.0, 1.0)
+_GIVEN_PREFERENCE = Verdict(1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class _Table:
     def settle(self) -> None:
         """Make the candidates pairs, or drop them."""
         for candidate in self._candidates:
-            query, verdict = self._query((candidate.chosen, candidate.rejected)), self._on(candidate)
+            query, verdict = self._query((candidate.chosen, candidate.rejected)), self._candidate_verdict(candidate)
             if reason := self._rules.reason_to_drop(self._prompt.row_id, candidate, query, verdict):
                 self._dropped[reason] += 1
             else:
@@ -209,10 +209,10 @@ class _Table:
             "rejected_label": rejected_label,
         }
 
-    def _on(self, candidate: Candidate) -> Verdict:
+    def _candidate_verdict(self, candidate: Candidate) -> Verdict:
         """The verdict on a candidate; measured against others, 1/2 and half the difference of the two win rates."""
         if candidate.given:
-            return _SAID_BY_THE_DATA
+            return _GIVEN_PREFERENCE
         if not candidate.against:
             return self._verdict(self._query((candidate.chosen, candidate.rejected)))
         chosen, rejected = (

@@ -21,7 +21,7 @@ from ..shared.seeds import derive_seed
 from .settings import PromptSettings
 
 Messages = list[dict[str, str]]
-Giver = Callable[[int, Messages], list[str]]
+ResponseSource = Callable[[int, Messages], list[str]]
 """What responses come with a prompt, by its row id and its messages."""
 
 
@@ -67,7 +67,7 @@ def read_prompts(settings: PromptSettings) -> list[Prompt]:
     return prompts
 
 
-def sandbox_giver(world: WorldSettings, given: str, seed: int) -> Giver:
+def sandbox_responses(world: WorldSettings, given: str, seed: int) -> ResponseSource:
     """What comes with the sandbox's prompts: a teacher's response, or a labelled pair for each row."""
     made = make_world(world)
     if given == "pairs":
@@ -88,11 +88,11 @@ def held_out(prompts: list[Prompt], settings: PromptSettings, seed: int) -> list
 
 
 def deal(
-    prompts: list[Prompt], settings: PromptSettings, seed: int, iteration: int, giver: Giver | None = None
+    prompts: list[Prompt], settings: PromptSettings, seed: int, iteration: int, source: ResponseSource | None = None
 ) -> list[dict[str, Any]]:
     """The record rows of one iteration: the next `per_iteration` of an endless stream, row id = place in the stream.
 
-    What comes with a prompt is its own, or the `giver`'s. The stream runs through all prompts that are not held out,
+    What comes with a prompt is its own, or the `source`'s. The stream runs through all prompts that are not held out,
     each pass in an order of its own.
     """
     kept = list(range(len(prompts)))
@@ -106,7 +106,7 @@ def deal(
         if turn not in orders:
             orders[turn] = _order(len(kept), seed, "pass", turn)
         prompt = prompts[kept[orders[turn][place]]]
-        given = giver(row_id, prompt.messages) if giver else prompt.given
+        given = source(row_id, prompt.messages) if source else prompt.given
         rows.append({"row_id": row_id, "messages": prompt.messages, "given": given})
     return rows
 

@@ -68,7 +68,7 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
     reference.check(settings.policy)
     settings.oracle.check()
     if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
-        prompts = _that_fit(prompts, settings, settings.policy)
+        prompts = _drop_too_long(prompts, settings, settings.policy)
     known, digests = read_run(store), []
     if ledger:
         marked = [(prompt, digest_json([prompt.messages, prompt.given])) for prompt in prompts]
@@ -172,7 +172,7 @@ def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked
     Raises:
         UserError: as `check`, or another live run holds the lock. NothingNew: as `check`.
     """
-    owner, job = lock.holder_by(call.flags)
+    owner, job = lock.lock_identity(call.flags)
     while True:
         try:
             checked = check(settings, call.store, ledger)
@@ -209,7 +209,7 @@ def _with_parameters(call: Call[Step]) -> Step:
     return Step.parse(data, "the pipeline's parameters")
 
 
-def _that_fit(prompts: list[dealing.Prompt], settings: Step, policy: FolderPolicy) -> list[dealing.Prompt]:
+def _drop_too_long(prompts: list[dealing.Prompt], settings: Step, policy: FolderPolicy) -> list[dealing.Prompt]:
     """The prompts of at most `prompts.max_tokens` tokens, whose given responses have at most `max_new_tokens`.
 
     Raises:
@@ -241,13 +241,13 @@ def _that_fit(prompts: list[dealing.Prompt], settings: Step, policy: FolderPolic
 def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Step) -> None:
     """Publish the prompt shards of every iteration, and at 0 the held-out prompts."""
     prompts, seed = settings.prompts, settings.run.seed
-    given, giver = given_by(settings.method), None
+    given, source = given_by(settings.method), None
     if given and isinstance(settings.oracle, SandboxOracle):
-        giver = dealing.sandbox_giver(settings.oracle.world, given, seed)
+        source = dealing.sandbox_responses(settings.oracle.world, given, seed)
     rows = dealing.held_out(all_prompts, prompts, seed)
     _publish(store, layout.held_out(), rows)
     for iteration in range(1, settings.run.iterations + 1):
-        rows = dealing.deal(all_prompts, prompts, seed, iteration, giver)
+        rows = dealing.deal(all_prompts, prompts, seed, iteration, source)
         for shard, piece in enumerate(dealing.shards(rows, prompts.shards)):
             _publish(store, layout.prompts(iteration, shard), piece)
 

@@ -65,7 +65,7 @@ def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -
             return
 
 
-def holder_by(flags: Mapping[str, str]) -> tuple[str, str]:
+def lock_identity(flags: Mapping[str, str]) -> tuple[str, str]:
     """The owner, and its job, by the flags of a step that takes or gives back the lock.
 
     `nashflow run` holds the lock itself, and names the owner by NASHFLOW_OWNER in the environment.

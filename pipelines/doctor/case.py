@@ -75,8 +75,8 @@ class Case:
         Raises:
             NotTried: it could not be opened, or they are in another namespace.
         """
-        if self.stray:
-            raise NotTried(f"{self.stray}, so nothing in it counts", "see what is said of Kubeflow")
+        if self.namespace_mismatch:
+            raise NotTried(f"{self.namespace_mismatch}, so nothing in it counts", "see what is said of Kubeflow")
         return self.cluster
 
     @property
@@ -86,7 +86,7 @@ class Case:
         return opened.namespace if isinstance(opened, Cluster) else self.access.namespace
 
     @cached_property
-    def stray(self) -> str:
+    def namespace_mismatch(self) -> str:
         """Why no pod of a run is in the namespace that is looked at; empty where they are, or where nobody can tell."""
         kubeflow, namespace = self.opened_kubeflow, self.namespace
         if not isinstance(kubeflow, Kubeflow) or kubeflow.several_users or not namespace:

@@ -22,10 +22,10 @@ def kubeflow(case: Case) -> Iterator[Finding]:
     options = {"namespace": connection.namespace} if connection.namespace else {}
     connection.call(connection.client.experiments.experiment_service_list_experiments, page_size=1, **options)
     yield Finding("Kubeflow", "ok", tried, "allowed")
-    if case.stray:
+    if case.namespace_mismatch:
         where = f"--namespace {opened.namespace}" if opened.namespace else "its own with --namespace"
         advice = (
             f"give {where} and install the chart there, for Kubeflow, installed for one user, has no other "
             "namespace; or use one for several users, with a profile for each namespace"
         )
-        yield Finding("Kubeflow", "failed", f"the namespace {case.namespace}", case.stray, advice)
+        yield Finding("Kubeflow", "failed", f"the namespace {case.namespace}", case.namespace_mismatch, advice)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world
-from nashflow.components.preparation.prompts import Prompt, deal, held_out, read_prompts, sandbox_giver, shards
+from nashflow.components.preparation.prompts import Prompt, deal, held_out, read_prompts, sandbox_responses, shards
 from nashflow.components.preparation.settings import PromptSettings
 from nashflow.components.shared.errors import UserError
 
@@ -306,7 +306,7 @@ def test_a_response_that_is_none_is_named(entry: dict[str, Any], line: str, tmp_
 def test_the_sandboxs_teacher_says_what_wins_most_often() -> None:
     world = make_world(WorldSettings())
     rows = deal(
-        read_prompts(settings()), settings(per_iteration=16), 0, 1, sandbox_giver(WorldSettings(), "responses", 0)
+        read_prompts(settings()), settings(per_iteration=16), 0, 1, sandbox_responses(WorldSettings(), "responses", 0)
     )
     for row in rows:
         context, (text,) = int(row["messages"][0]["content"][1:]), row["given"]
@@ -318,8 +318,8 @@ def test_the_sandboxs_pairs_are_labelled_draws_from_its_target() -> None:
     """Each response as often as the target has it, and each pair's winner as often as the oracle has it."""
     world, chosen = make_world(WorldSettings()), settings(per_iteration=8 * 2000)
     prompts = read_prompts(chosen)
-    rows = deal(prompts, chosen, 3, 1, sandbox_giver(WorldSettings(), "pairs", 3))
-    assert rows == deal(prompts, chosen, 3, 1, sandbox_giver(WorldSettings(), "pairs", 3))
+    rows = deal(prompts, chosen, 3, 1, sandbox_responses(WorldSettings(), "pairs", 3))
+    assert rows == deal(prompts, chosen, 3, 1, sandbox_responses(WorldSettings(), "pairs", 3))
     drawn, expected_wins, variance, wins = np.zeros((8, 25)), 0.0, 0.0, 0
     for row in rows:
         context, (won, lost) = int(row["messages"][0]["content"][1:]), map(response_index, row["given"])

@@ -70,9 +70,9 @@ def test_the_way_to_kubeflow_tells_its_namespace(
     assert kubeflow.namespace == namespace
     monkeypatch.setattr(Case, "opened_kubeflow", kubeflow)
     cluster.forbidden.add(".*/services/.*")
-    said = Case(paper(), Access(access.host, "team")).stray
+    said = Case(paper(), Access(access.host, "team")).namespace_mismatch
     assert said == (f"pods run in {namespace}, not in team" if namespace else "")
-    assert Case(paper(), Access(access.host, namespace)).stray == ""
+    assert Case(paper(), Access(access.host, namespace)).namespace_mismatch == ""
 
 
 def test_without_kubernetes_the_given_namespace_counts(
@@ -81,8 +81,8 @@ def test_without_kubernetes_the_given_namespace_counts(
     access = Access("http://ml-pipeline.kfp.svc:8888", "team")
     monkeypatch.setattr(Case, "opened_cluster", ConnectionError("away"))
     monkeypatch.setattr(Case, "opened_kubeflow", Kubeflow(SimpleNamespace(access=access), False))  # type: ignore[arg-type]
-    assert Case(paper(), access).stray == "pods run in kfp, not in team"
-    assert Case(paper(), Access(access.host)).stray == ""
+    assert Case(paper(), access).namespace_mismatch == "pods run in kfp, not in team"
+    assert Case(paper(), Access(access.host)).namespace_mismatch == ""
 
 
 def test_in_an_installation_for_one_user_kubeflow_asks_nobody(case: Callable[..., Case], alone: KfpServer) -> None:
