@@ -7,7 +7,8 @@ from typing import Annotated, Any, NoReturn, Self
 import yaml
 from pydantic import Field, model_validator
 
-from .engines.settings import GenerationSettings, ScoringSettings
+from .core.errors import UserError
+from .core.settings import SHAPES_GRAPH, WHOLE, graph_shaping
 from .evaluation.settings import EvaluationSettings
 from .judging.settings import JudgingSettings
 from .methods import AnyMethod
@@ -20,9 +21,9 @@ from .preparation.settings import (
     check_one_world,
     check_sampling,
 )
-from .shared.errors import UserError
-from .shared.protocol import StepSettings
-from .shared.settings import SHAPES_GRAPH, WHOLE, graph_shaping
+from .runtime.protocol import StepSettings
+from .sampling.settings import GenerationSettings
+from .scoring.settings import ScoringSettings
 from .training.settings import TrainingSettings
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .client.commands import app as client_app
 from .commands import app as upkeep_app
@@ -102,7 +102,7 @@ def _line(error: UserError | OSError) -> str:
 
 
 def _exit_code(error: UserError | OSError) -> int:
-    from nashflow.components.shared.protocol import TRY_AGAIN, USER_ERROR, disk_is_full
+    from nashflow.components.runtime.protocol import TRY_AGAIN, USER_ERROR, disk_is_full
 
     if isinstance(error, UserError):
         return USER_ERROR

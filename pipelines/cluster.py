@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
-from nashflow.components.shared.settings import Settings
+from nashflow.components.core.settings import Settings
 
 from .names import (
     IMAGE,

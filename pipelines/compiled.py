@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 # libyaml's loader is many times faster, where it is there.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -11,6 +11,7 @@ from typing import Any
 from kfp import compiler, dsl
 
 from nashflow.components.closing.component import closing
+from nashflow.components.core.errors import UserError
 from nashflow.components.evaluation.component import evaluation
 from nashflow.components.judging.component import judging
 from nashflow.components.logprobs.component import logprobs
@@ -18,7 +19,6 @@ from nashflow.components.methods.phases import Phase
 from nashflow.components.preparation.component import preparation
 from nashflow.components.reporting.component import reporting
 from nashflow.components.rollout.component import rollout
-from nashflow.components.shared.errors import UserError
 from nashflow.components.training.component import training
 
 from .carried import carried

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import parser, passed
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime.protocol import parser, passed
 
 from .compiled import Graph, Json, read_graph, tasks_of, times
 from .names import LABEL_KEY, LABEL_VALUE

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import yaml
 
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.settings import SHAPES_GRAPH
 from nashflow.components.recipe import Recipe as BaseRecipe
 from nashflow.components.recipe import override, shapes_graph, with_settings
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.settings import SHAPES_GRAPH
 
 from .carried import carried
 from .cluster import ClusterSettings

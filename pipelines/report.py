@@ -8,10 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from nashflow.components.reporting.figure import draw
-from nashflow.components.reporting.files import FIGURE, PAGE, publish_report, report_unit
-from nashflow.components.reporting.summary import summarise
-from nashflow.components.reporting.table import (
+from nashflow.components.core.atomic_file import replacing
+from nashflow.components.core.errors import UserError
+from nashflow.components.reports.figure import draw
+from nashflow.components.reports.files import FIGURE, PAGE, publish_report, report_unit
+from nashflow.components.reports.summary import summarise
+from nashflow.components.reports.table import (
     CAPTION,
     COMPARISON_CAPTION,
     Column,
@@ -19,11 +21,9 @@ from nashflow.components.reporting.table import (
     figure_columns,
     second_columns,
 )
-from nashflow.components.shared import layout
-from nashflow.components.shared.atomic_file import replacing
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.run import Run, flatten, require_run
-from nashflow.components.shared.store import Store, open_store
+from nashflow.components.storage import layout
+from nashflow.components.storage.run import Run, flatten, require_run
+from nashflow.components.storage.store import Store, open_store
 
 from .resend import send_again
 from .terminal import terminal

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
-from nashflow.components.evaluation.closing import close_iteration
+from nashflow.components.evaluation.iteration import close_iteration
 from nashflow.components.methods import AnyMethod
 from nashflow.components.methods.base import Method
-from nashflow.components.shared import layout, outcome
-from nashflow.components.shared.run import Run
-from nashflow.components.shared.store import Store
-from nashflow.components.shared.tracker import Tracker
-from nashflow.components.shared.units import read_manifest
+from nashflow.components.storage import layout, outcome
+from nashflow.components.storage.run import Run
+from nashflow.components.storage.store import Store
+from nashflow.components.storage.units import read_manifest
+from nashflow.components.tracking.tracker import Tracker
 
 
 def send_again(store: Store, run: Run, report: Mapping[str, bytes]) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from nashflow.components.core.redaction import redact
 from nashflow.components.preparation.step import check
-from nashflow.components.shared import layout, lock
-from nashflow.components.shared.protocol import USER_ERROR
-from nashflow.components.shared.redaction import redact
-from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.tracker import Tracker
+from nashflow.components.runtime import lock
+from nashflow.components.runtime.protocol import USER_ERROR
+from nashflow.components.storage import layout
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.tracking.tracker import Tracker
 
 from .graph import write_graph
 from .lines import finished_line

@@ -13,7 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TREES = ("components", "pipelines")
 STEPS = ("preparation", "rollout", "judging", "logprobs", "training", "evaluation", "reporting", "closing")
-FLOORS = [("shared",), ("methods", "games"), ("oracles", "engines"), STEPS]
+FLOORS = [
+    ("core",),
+    ("storage",),
+    ("runtime", "models", "tracking"),
+    ("methods", "games"),
+    ("oracles", "sampling", "scoring"),
+    ("reports",),
+    STEPS,
+]
 FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 RECIPE, READS_RECIPES = "recipe.py", "preparation"
 """The one module beside the floors: it composes the steps' settings, and one step reads what it composes."""
@@ -176,35 +184,35 @@ RULES: list[Rule] = [
     size_mistakes,
 ]
 
-STEP, SHARED, METHOD = "components/rollout/step.py", "components/shared/x.py", "components/methods/x.py"
+STEP, CORE, METHOD = "components/rollout/step.py", "components/core/x.py", "components/methods/x.py"
 DOC = '"""What it is."""\n'
 
 BROKEN: list[tuple[Rule, str, str]] = [
     (floor_mistakes, STEP, "from ..judging import step"),
     (floor_mistakes, STEP, "def f():\n    from ..judging.settings import JudgingSettings"),
     (floor_mistakes, STEP, "from nashflow.pipelines import graph"),
-    (floor_mistakes, SHARED, "from ..methods import inpo"),
-    (floor_mistakes, SHARED, "from .. import methods"),
+    (floor_mistakes, CORE, "from ..methods import inpo"),
+    (floor_mistakes, CORE, "from .. import methods"),
     (floor_mistakes, METHOD, "from ..games.preference import gap"),
     (floor_mistakes, "components/games/sandbox/world.py", "from ...oracles import matrix"),
-    (floor_mistakes, "components/oracles/matrix.py", "from ..engines import scoring"),
-    (floor_mistakes, "components/engines/x.py", "import nashflow.components.oracles.matrix"),
-    (floor_mistakes, "components/unheard_of/x.py", "from ..shared import errors"),
+    (floor_mistakes, "components/oracles/matrix.py", "from ..scoring import logprobs"),
+    (floor_mistakes, "components/sampling/x.py", "import nashflow.components.oracles.matrix"),
+    (floor_mistakes, "components/unheard_of/x.py", "from ..core import errors"),
     (floor_mistakes, STEP, "from ..recipe import Recipe"),
-    (floor_mistakes, SHARED, "from nashflow.components.recipe import Recipe"),
+    (floor_mistakes, CORE, "from nashflow.components.recipe import Recipe"),
     (floor_mistakes, "components/recipe.py", "from .evaluation.step import run"),
     (floor_mistakes, "components/recipe.py", "from .evaluation import step"),
     (floor_mistakes, "components/recipe.py", "from nashflow.pipelines import cluster"),
     (floor_mistakes, "components/recipe.py", "from .unheard_of import x"),
-    (relative_mistakes, STEP, "from nashflow.components.shared import errors"),
-    (relative_mistakes, STEP, "from components.shared import errors"),
-    (relative_mistakes, "pipelines/cli.py", "from components.shared import errors"),
+    (relative_mistakes, STEP, "from nashflow.components.core import errors"),
+    (relative_mistakes, STEP, "from components.core import errors"),
+    (relative_mistakes, "pipelines/cli.py", "from components.core import errors"),
     (relative_mistakes, "pipelines/cli.py", "from ..tests.fixtures import s3"),
     (relative_mistakes, "pipelines/local/x.py", "from ....pipelines import graph"),
     (relative_mistakes, "pipelines/cli.py", "import nashflow.pipelines.graph"),
     (client_mistakes, STEP, "from kfp import dsl"),
     (client_mistakes, STEP, "def f():\n    import kfp.dsl"),
-    (client_mistakes, "components/shared/component.py", "import kfp"),
+    (client_mistakes, "components/core/component.py", "import kfp"),
     (heavy_mistakes, STEP, "import torch"),
     (heavy_mistakes, STEP, "import numpy, transformers.models as t"),
     (heavy_mistakes, STEP, "try:\n    from scipy import stats\nexcept ImportError:\n    stats = None"),
@@ -223,25 +231,29 @@ BROKEN: list[tuple[Rule, str, str]] = [
 ]
 
 FINE: list[tuple[Rule, str, str]] = [
-    (floor_mistakes, STEP, "from .settings import Step\nfrom ..engines.scoring import score\nfrom ..shared import run"),
-    (floor_mistakes, METHOD, "from ..shared.settings import Settings\nimport numpy\nfrom . import phases"),
-    (floor_mistakes, "components/games/sandbox/world.py", "from ..preference import gap\nfrom ...shared import seeds"),
+    (
+        floor_mistakes,
+        STEP,
+        "from .settings import Step\nfrom ..scoring.logprobs import score\nfrom ..storage import run",
+    ),
+    (floor_mistakes, METHOD, "from ..core.settings import Settings\nimport numpy\nfrom . import phases"),
+    (floor_mistakes, "components/games/sandbox/world.py", "from ..preference import gap\nfrom ...core import seeds"),
     (floor_mistakes, "pipelines/graph.py", "from nashflow.components.judging import component"),
     (floor_mistakes, "pipelines/recipe.py", "from nashflow.components.recipe import Recipe"),
     (floor_mistakes, "components/preparation/step.py", "from ..recipe import Recipe as Step"),
     (
         floor_mistakes,
         "components/recipe.py",
-        "from .evaluation.settings import Evaluation\nfrom .methods import AnyMethod\nfrom .shared import errors",
+        "from .evaluation.settings import Evaluation\nfrom .methods import AnyMethod\nfrom .core import errors",
     ),
     (relative_mistakes, "pipelines/graph.py", "from nashflow.components.methods import inpo\nfrom . import local"),
     (relative_mistakes, "pipelines/graph.py", "from ..components.methods import inpo"),
-    (relative_mistakes, SHARED, "from .store import Store\nimport componentsish"),
+    (relative_mistakes, CORE, "from .store import Store\nimport componentsish"),
     (client_mistakes, "components/rollout/component.py", "from kfp import dsl"),
     (client_mistakes, "pipelines/graph.py", "import kfp"),
-    (heavy_mistakes, STEP, "import torchlike\nfrom ..shared import torch\ndef f():\n    if 1:\n        import torch"),
+    (heavy_mistakes, STEP, "import torchlike\nfrom ..core import torch\ndef f():\n    if 1:\n        import torch"),
     (heavy_mistakes, STEP, "if TYPE_CHECKING:\n    import torch\n    from transformers import PreTrainedModel"),
-    (documentation_mistakes, "components/shared/__init__.py", ""),
+    (documentation_mistakes, "components/core/__init__.py", ""),
     (documentation_mistakes, STEP, DOC + f"def f(a: int) -> int:\n    {DOC}    def g(b): ...\ndef _h(c): ..."),
     (
         documentation_mistakes,

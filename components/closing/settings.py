@@ -1,6 +1,6 @@
 """Settings of the closing step."""
 
-from ..shared.protocol import StepSettings
+from ..runtime.protocol import StepSettings
 
 
 class Step(StepSettings):

@@ -2,13 +2,14 @@
 
 import json
 
-from ..shared import lock, outcome
-from ..shared.errors import UserError
-from ..shared.ledger import Ledger
-from ..shared.protocol import Call, Result
-from ..shared.run import read_run
-from ..shared.store import Store
-from ..shared.tracker import Tracker
+from ..core.errors import UserError
+from ..runtime import lock
+from ..runtime.ledger import Ledger
+from ..runtime.protocol import Call, Result
+from ..storage import outcome
+from ..storage.run import read_run
+from ..storage.store import Store
+from ..tracking.tracker import Tracker
 from .settings import Step
 
 FLAGS = ("job-id", "takes-over", "status")

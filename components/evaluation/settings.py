@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..engines.settings import GenerationSettings, ScoringSettings
+from ..core.settings import SHAPES_GRAPH, Settings
 from ..methods import AnyMethod
 from ..oracles.settings import AnyOracle
-from ..shared.protocol import StepPrompts, StepSettings
-from ..shared.settings import SHAPES_GRAPH, Settings
+from ..runtime.protocol import StepPrompts, StepSettings
+from ..sampling.settings import GenerationSettings
+from ..scoring.settings import ScoringSettings
 
 Benchmark = Literal["head_to_head", "game"]
 

@@ -3,18 +3,18 @@
 import time
 from typing import Any
 
-from ..engines.rollouts import sample_rows
-from ..engines.scoring import score
 from ..methods.at_work import begin
-from ..shared import layout, records
-from ..shared.artifacts import metrics_artifact
-from ..shared.models import load_causal_lm
-from ..shared.policies import LocalPolicy, open_policy
-from ..shared.protocol import Call, Result
-from ..shared.tracker import Tracker
-from ..shared.units import Manifest, Unit, require_manifest
+from ..models.folders import load_causal_lm
+from ..models.policies import LocalPolicy, open_policy
+from ..runtime.artifacts import metrics_artifact
+from ..runtime.protocol import Call, Result
+from ..sampling.rollouts import sample_rows
+from ..scoring.logprobs import score
+from ..storage import layout, records
+from ..storage.units import Manifest, Unit, require_manifest
+from ..tracking.tracker import Tracker
 from .benchmarks import game, head_to_head
-from .closing import close_iteration
+from .iteration import close_iteration
 from .settings import Step
 
 VERSION = 2

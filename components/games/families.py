@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..shared.errors import UserError
-from ..shared.settings import nearest
+from ..core.errors import UserError
+from ..core.settings import nearest
 from .preference import Array, log_normalise
 
 

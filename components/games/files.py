@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ..shared.errors import UserError
+from ..core.errors import UserError
 from .preference import Array, check_matrix, log_normalise
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..shared.errors import UserError
+from ..core.errors import UserError
 
 Array = NDArray[np.float64]
 

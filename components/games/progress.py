@@ -7,7 +7,7 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from ..shared.errors import UserError
+from ..core.errors import UserError
 from .preference import Array, Game, duality_gap
 from .solvers.base import Solver
 

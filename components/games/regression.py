@@ -8,7 +8,7 @@ for contexts. For thresholded labels the caller gives the matrix 1[P > 1/2], tie
 
 import numpy as np
 
-from ..shared.errors import UserError
+from ..core.errors import UserError
 from .preference import Array, log_normalise, win_rates
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..shared.errors import UserError
+from ..core.errors import UserError
 from .preference import Array, Game, log_normalise, win_rates
 
 

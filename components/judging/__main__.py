@@ -1,6 +1,6 @@
 """Entry point: `python3 -m nashflow.components.judging`."""
 
-from ..shared.entry import enter
+from ..runtime.entry import enter
 
 if __name__ == "__main__":
     enter("nashflow.components.judging")

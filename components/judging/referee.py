@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.seeds import derive_uniform
 from ..methods.phases import Comparisons, Labels
+from ..models.chat import Message
 from ..oracles.base import EVEN, Oracle, Query, Verdict
-from ..shared.chat import Message
-from ..shared.seeds import derive_uniform
 from .tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
 
 COUNTS = (

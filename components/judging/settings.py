@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
+from ..core.settings import Settings
 from ..methods import AnyMethod
 from ..oracles.settings import AnyOracle
-from ..shared.protocol import StepSettings
-from ..shared.settings import Settings
+from ..runtime.protocol import StepSettings
 
 
 class JudgingSettings(Settings):

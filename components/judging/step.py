@@ -8,11 +8,11 @@ from typing import Any
 
 from ..methods import phase_of
 from ..methods.at_work import begin
-from ..shared import layout, records
-from ..shared.artifacts import records_artifact
-from ..shared.journal import Journal, discard
-from ..shared.protocol import Call, Result
-from ..shared.units import Manifest, Unit, require_manifest
+from ..runtime.artifacts import records_artifact
+from ..runtime.protocol import Call, Result
+from ..storage import layout, records
+from ..storage.journal import Journal, discard
+from ..storage.units import Manifest, Unit, require_manifest
 from .referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
 from .settings import Step
 

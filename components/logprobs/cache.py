@@ -6,10 +6,10 @@ methods and runs. It is never stale, because a policy is named by the digest of 
 
 from collections.abc import Mapping
 
-from ..engines.scoring import Pair
-from ..shared import records
-from ..shared.digests import digest_json, sha256_bytes
-from ..shared.store import Store
+from ..core.digests import digest_json, sha256_bytes
+from ..scoring.logprobs import Pair
+from ..storage import records
+from ..storage.store import Store
 
 
 def key_of(pair: Pair) -> str:

@@ -1,8 +1,8 @@
 """Settings of the log-prob step."""
 
-from ..engines.settings import ScoringSettings
 from ..methods import AnyMethod
-from ..shared.protocol import StepSettings
+from ..runtime.protocol import StepSettings
+from ..scoring.settings import ScoringSettings
 
 
 class Step(StepSettings):

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ..engines.scoring import Pair, bucket, score
+from ..core.digests import digest_json
 from ..methods import phase_of
 from ..methods.at_work import begin
-from ..shared import layout, records
-from ..shared.artifacts import records_artifact
-from ..shared.digests import digest_json
-from ..shared.journal import Journal, discard
-from ..shared.models import load_causal_lm
-from ..shared.policies import LocalPolicy, open_policy
-from ..shared.protocol import Call, Result
-from ..shared.units import Manifest, Unit, require_manifest
+from ..models.folders import load_causal_lm
+from ..models.policies import LocalPolicy, open_policy
+from ..runtime.artifacts import records_artifact
+from ..runtime.protocol import Call, Result
+from ..scoring.logprobs import Pair, bucket, score
+from ..storage import layout, records
+from ..storage.journal import Journal, discard
+from ..storage.units import Manifest, Unit, require_manifest
 from .cache import LogprobCache, key_of
 from .settings import Step
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..shared.protocol import Call
-from ..shared.run import require_run
-from ..shared.tracker import Tracker
-from ..shared.units import Manifest, read_manifest
+from ..runtime.protocol import Call
+from ..storage.run import require_run
+from ..storage.units import Manifest, read_manifest
+from ..tracking.tracker import Tracker
 from .units import units_of
 
 

@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 from pydantic import Field, model_validator
 
-from ..shared.settings import Settings
+from ..core.settings import Settings
 from .phases import Comparisons, Labels, Phase, PolicyRef, Reduction, Sampling
 
 

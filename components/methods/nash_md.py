@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..shared.settings import Schedule
+from ..core.settings import Schedule
 from .base import PairedMethod
 from .phases import REFERENCE, Phase, PolicyRef, merge
 

@@ -1,6 +1,6 @@
 """Which units of work an iteration of a method consists of."""
 
-from ..shared import layout
+from ..storage import layout
 from .base import Method
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from ..shared.chat import Message
-from ..shared.digests import canonical_json
+from ..core.digests import canonical_json
+from ..models.chat import Message
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..shared.chat import Message
-from ..shared.errors import UserError
-from ..shared.models import Dtype, load_causal_lm, load_tokenizer
-from ..shared.padding import padded
+from ..core.errors import UserError
+from ..models.chat import Message
+from ..models.folders import Dtype, load_causal_lm, load_tokenizer
+from ..models.padding import padded
 from .base import ABSTENTION, Oracle, Query, Verdict
 from .inference import batches, context_length, conversation_text, require_finite
 

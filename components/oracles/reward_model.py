@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..shared.chat import Message
-from ..shared.digests import canonical_json
-from ..shared.models import Dtype, load_classifier, load_tokenizer
-from ..shared.padding import padded
+from ..core.digests import canonical_json
+from ..models.chat import Message
+from ..models.folders import Dtype, load_classifier, load_tokenizer
+from ..models.padding import padded
 from .base import Oracle, Query, Verdict
 from .inference import batches, context_length, conversation_text, require_finite
 

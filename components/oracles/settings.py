@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from ..core.digests import digest_json, sha256_bytes, sha256_file
+from ..core.errors import UserError
+from ..core.settings import Settings
 from ..games.sandbox.settings import WorldSettings
 from ..games.sandbox.world import make_world
-from ..shared.digests import digest_json, sha256_bytes, sha256_file
-from ..shared.errors import UserError
-from ..shared.models import (
+from ..models.folders import (
     INHERITED,
     Dtype,
     check_loadable,
@@ -21,7 +22,6 @@ from ..shared.models import (
     require_chat_template,
     weights_digest,
 )
-from ..shared.settings import Settings
 from .base import Oracle
 from .matrix import MatrixOracle
 from .pair_preference import PairPreferenceOracle, answer_tokens

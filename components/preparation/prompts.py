@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..core.digests import digest_json
+from ..core.errors import UserError
+from ..core.seeds import derive_seed
 from ..games.sandbox.given import labelled_pair, teacher_response
 from ..games.sandbox.settings import WorldSettings
 from ..games.sandbox.texts import CONTEXT_NAMES, context_index, prompt_messages
 from ..games.sandbox.world import make_world
-from ..shared.digests import digest_json
-from ..shared.errors import UserError
-from ..shared.seeds import derive_seed
 from .settings import PromptSettings
 
 Messages = list[dict[str, str]]

@@ -6,13 +6,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from ..core.digests import digest_json
 from ..games.sandbox.reference import make_reference
-from ..shared import layout
-from ..shared.digests import digest_json
-from ..shared.models import check_loadable, check_model_folder, require_chat_template, weights_digest
-from ..shared.policies import point_to
-from ..shared.store import Store
-from ..shared.units import Manifest, Unit
+from ..models.folders import check_loadable, check_model_folder, require_chat_template, weights_digest
+from ..models.policies import point_to
+from ..storage import layout
+from ..storage.store import Store
+from ..storage.units import Manifest, Unit
 from .settings import AnyPolicy, FolderPolicy, SandboxPolicy
 
 VERSION = 1

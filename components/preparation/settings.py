@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ..core.settings import WHOLE, Settings
 from ..games.sandbox.settings import WorldSettings
 from ..methods.base import Method
 from ..oracles.settings import AnyOracle, SandboxOracle
-from ..shared.protocol import StepPrompts, StepRun
-from ..shared.settings import WHOLE, Settings
+from ..runtime.protocol import StepPrompts, StepRun
 
 
 class RunSettings(StepRun):

@@ -9,23 +9,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..engines.rollouts import ENGINES
+from ..core.digests import digest_json
+from ..core.errors import UserError
+from ..models.chat import prompt_ids, response_ids
+from ..models.folders import load_tokenizer
 from ..oracles.settings import SandboxOracle
 from ..recipe import Recipe as Step
 from ..recipe import with_settings
-from ..shared import layout, lock, outcome, recipes, records
-from ..shared.artifacts import Artifact, metrics_artifact, policy_artifact
-from ..shared.chat import prompt_ids, response_ids
-from ..shared.digests import digest_json
-from ..shared.errors import UserError
-from ..shared.ledger import Ledger
-from ..shared.models import load_tokenizer
-from ..shared.protocol import Call, Result
-from ..shared.run import Run, check_same, flatten, read_run
-from ..shared.store import Store
-from ..shared.tracker import Tracker
-from ..shared.tracking import Tracking, open_run
-from ..shared.units import Unit
+from ..runtime import lock
+from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
+from ..runtime.ledger import Ledger
+from ..runtime.protocol import Call, Result
+from ..sampling.rollouts import ENGINES
+from ..storage import layout, outcome, recipes, records
+from ..storage.run import Run, check_same, flatten, read_run
+from ..storage.store import Store
+from ..storage.units import Unit
+from ..tracking.opening import Tracking, open_run
+from ..tracking.tracker import Tracker
 from . import prompts as dealing
 from . import reference
 from .settings import FolderPolicy, given_by

@@ -1,7 +1,7 @@
 """Settings of the reporting step."""
 
 from ..methods import AnyMethod
-from ..shared.protocol import StepPrompts, StepSettings
+from ..runtime.protocol import StepPrompts, StepSettings
 
 
 class Step(StepSettings):

@@ -1,12 +1,12 @@
 """Write the run's summary, figure and report, and keep them in the tracker too."""
 
-from ..shared.artifacts import Artifact
-from ..shared.protocol import Call, Result
-from ..shared.run import require_run
-from ..shared.tracker import Tracker
-from .files import publish_report, report_unit
+from ..reports.files import publish_report, report_unit
+from ..reports.summary import summarise
+from ..runtime.artifacts import Artifact
+from ..runtime.protocol import Call, Result
+from ..storage.run import require_run
+from ..tracking.tracker import Tracker
 from .settings import Step
-from .summary import summarise
 
 OUTPUTS = ("report", "metrics")
 

@@ -1,8 +1,8 @@
 """Settings of the rollout step."""
 
-from ..engines.settings import GenerationSettings
 from ..methods import AnyMethod
-from ..shared.protocol import StepSettings
+from ..runtime.protocol import StepSettings
+from ..sampling.settings import GenerationSettings
 
 
 class Step(StepSettings):

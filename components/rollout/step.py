@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..engines.rollouts import given_rows, sample_rows
 from ..methods import phase_of
 from ..methods.at_work import begin
 from ..methods.phases import Phase
-from ..shared import layout, records
-from ..shared.artifacts import records_artifact
-from ..shared.journal import Journal, discard
-from ..shared.policies import LocalPolicy, open_policy
-from ..shared.protocol import Call, Result
-from ..shared.units import Manifest, Unit, require_manifest
+from ..models.policies import LocalPolicy, open_policy
+from ..runtime.artifacts import records_artifact
+from ..runtime.protocol import Call, Result
+from ..sampling.rollouts import given_rows, sample_rows
+from ..storage import layout, records
+from ..storage.journal import Journal, discard
+from ..storage.units import Manifest, Unit, require_manifest
 from .settings import Step
 
 VERSION = 1

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..shared.store import Store
+from ..storage.store import Store
 
 if TYPE_CHECKING:
     import torch

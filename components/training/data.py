@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.scoring import Pair
+from ..core.errors import UserError
+from ..core.seeds import derive_seed
 from ..methods.phases import Phase
-from ..shared import records
-from ..shared.errors import UserError
-from ..shared.seeds import derive_seed
-from ..shared.store import Store
-from ..shared.units import Manifest
+from ..scoring.logprobs import Pair
+from ..storage import records
+from ..storage.store import Store
+from ..storage.units import Manifest
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engines.scoring import sequence_logprobs
+from ..core.errors import UserError
 from ..methods.phases import Phase
-from ..shared.errors import UserError
+from ..scoring.logprobs import sequence_logprobs
 from . import objective
 from .checkpoint import Checkpoints
 from .data import PairData, batches

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ..core.settings import SHAPES_GRAPH, Settings
 from ..methods import AnyMethod
-from ..shared.protocol import StepPrompts, StepSettings
-from ..shared.settings import SHAPES_GRAPH, Settings
+from ..runtime.protocol import StepPrompts, StepSettings
 
 
 class TrainingSettings(Settings):

@@ -8,12 +8,12 @@ from pathlib import Path
 from ..methods import phase_of
 from ..methods.at_work import begin
 from ..methods.phases import Phase
-from ..shared import layout
-from ..shared.artifacts import Artifact, policy_artifact, shards_artifact
-from ..shared.models import load_causal_lm, save_policy, weights_digest
-from ..shared.policies import open_policy
-from ..shared.protocol import Call, Result
-from ..shared.units import Manifest, Unit, require_manifest
+from ..models.folders import load_causal_lm, save_policy, weights_digest
+from ..models.policies import open_policy
+from ..runtime.artifacts import Artifact, policy_artifact, shards_artifact
+from ..runtime.protocol import Call, Result
+from ..storage import layout
+from ..storage.units import Manifest, Unit, require_manifest
 from .checkpoint import Checkpoints
 from .data import load
 from .loop import Trainer, summary

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nashflow.components.shared.redaction import redact
+from nashflow.components.core.redaction import redact
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 T = TypeVar("T")
 

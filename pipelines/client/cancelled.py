@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from nashflow.components.closing.step import close
-from nashflow.components.shared import lock, outcome
-from nashflow.components.shared.run import read_run
-from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.tracker import Tracker
+from nashflow.components.runtime import lock
+from nashflow.components.storage import outcome
+from nashflow.components.storage.run import read_run
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.tracking.tracker import Tracker
 
 from .bounded import bounded
 from .run_root import outcome_of, run_root_of

@@ -13,9 +13,9 @@ from urllib.parse import quote, urlsplit
 import kfp.client
 import tenacity
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.redaction import redact
-from nashflow.components.shared.settings import nearest
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.redaction import redact
+from nashflow.components.core.settings import nearest
 
 from .access import Access
 from .failures import FAILURES, explain, status, transient, unsent

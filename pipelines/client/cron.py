@@ -6,7 +6,7 @@ from datetime import datetime
 import croniter
 from cron_descriptor import Options, get_description
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

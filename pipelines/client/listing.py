@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .cron import check_cron, cron_in_words, next_firings
 from .recurring import is_enabled, owner_of

@@ -6,8 +6,8 @@ import urllib3
 from kubernetes.client import ApiException
 from rich.console import Console
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.settings import nearest
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.settings import nearest
 
 from ..cluster import STEPS
 from .connection import Connection

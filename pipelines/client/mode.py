@@ -2,7 +2,7 @@
 
 import typer
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .access import Access, on_command_line
 

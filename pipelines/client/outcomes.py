@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from nashflow.components.shared.outcome import Outcome
+from nashflow.components.storage.outcome import Outcome
 
 from .tasks import FINISHED, tasks_of
 

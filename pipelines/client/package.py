@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nashflow.components.shared.digests import digest_json
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import JOB
+from nashflow.components.core.digests import digest_json
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime.protocol import JOB
 
 from ..compiled import read_graph
 from ..description import described

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from ..compiled import Graph, Json, tasks_of, times
 from .connection import Connection

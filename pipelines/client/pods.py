@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes import client, config
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .access import Access
 from .connection import Connection

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
-from nashflow.components.shared.outcome import Outcome
+from nashflow.components.storage.outcome import Outcome
 
 from ..lines import finished_line, task_line
 from .cancelled import record_cancelled

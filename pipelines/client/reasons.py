@@ -7,7 +7,7 @@ from functools import cache
 
 from kubernetes.client import ApiException
 
-from nashflow.components.shared.protocol import USER_ERROR
+from nashflow.components.runtime.protocol import USER_ERROR
 
 from .advice import ASK_THE_ADMINISTRATOR, NO_ADVICE, Advice, Case, advice_on
 from .log_lines import exit_code, last_words

@@ -8,7 +8,7 @@ from typing import Any
 
 import kfp_server_api
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .connection import Connection, NotFound
 from .creation import create_once

@@ -6,7 +6,7 @@ from typing import Any
 
 import kfp_server_api
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .connection import Connection, NotFound
 from .outcomes import is_cancelled, outcome_in_words

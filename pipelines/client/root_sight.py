@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from nashflow.components.shared.outcome import Outcome
+from nashflow.components.storage.outcome import Outcome
 
 from .bounded import bounded
 from .clock import known

@@ -6,16 +6,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from nashflow.components.evaluation.closing import combined
+from nashflow.components.evaluation.iteration import combined
 from nashflow.components.methods import AnyMethod
 from nashflow.components.methods.base import Method
 from nashflow.components.methods.units import units_of
-from nashflow.components.shared import outcome
-from nashflow.components.shared.outcome import Outcome
-from nashflow.components.shared.protocol import JOB
-from nashflow.components.shared.run import Run, read_run
-from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.units import Manifest, read_manifest
+from nashflow.components.runtime.protocol import JOB
+from nashflow.components.storage import outcome
+from nashflow.components.storage.outcome import Outcome
+from nashflow.components.storage.run import Run, read_run
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.units import Manifest, read_manifest
 
 FOUND_AGAIN = "where finished work is found again"
 """What makes it worth while to give the same run root."""

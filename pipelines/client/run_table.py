@@ -11,11 +11,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from nashflow.components.shared import layout
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.outcome import Outcome
-from nashflow.components.shared.run import read_run
-from nashflow.components.shared.store import Store, open_store
+from nashflow.components.core.errors import UserError
+from nashflow.components.storage import layout
+from nashflow.components.storage.outcome import Outcome
+from nashflow.components.storage.run import read_run
+from nashflow.components.storage.store import Store, open_store
 
 from .bounded import within
 from .clock import in_words, known, seconds_between

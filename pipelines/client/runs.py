@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .connection import Connection, NotFound
 from .outcomes import outcome_in_words

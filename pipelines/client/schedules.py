@@ -10,8 +10,8 @@ import kfp_server_api
 import yaml
 from pydantic import AfterValidator, Field
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.settings import Settings
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.settings import Settings
 
 from ..recipe import load_for_runs
 from .connection import Connection, NotFound

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import kfp_server_api
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import JOB
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime.protocol import JOB
 
 from ..recipe import Recipe
 from .clock import known

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .cancelled import record_cancelled
 from .connection import Connection, NotFound

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from ..client.access import Access
 from ..client.connection import Connection, connect

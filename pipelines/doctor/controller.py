@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 
 from .case import Case
 from .cluster import NotTried

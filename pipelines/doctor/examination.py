@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.redaction import redact
-from nashflow.components.shared.settings import nearest
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.redaction import redact
+from nashflow.components.core.settings import nearest
 
 from .accounts import runner, submitter
 from .case import Case

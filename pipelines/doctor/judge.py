@@ -8,7 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 
-from nashflow.components.shared.redaction import redact
+from nashflow.components.core.redaction import redact
 
 from .case import Case
 from .finding import Finding

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nashflow.components.shared.mlflow_store import connect, environment, failures, one_line, quiet
-from nashflow.components.shared.redaction import redact
+from nashflow.components.core.redaction import redact
+from nashflow.components.tracking.mlflow_store import connect, environment, failures, one_line, quiet
 
 from .case import Case
 from .cluster import NotTried

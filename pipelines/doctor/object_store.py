@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.store_s3 import S3Store
+from nashflow.components.core.errors import UserError
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.store_s3 import S3Store
 
 from .case import Case
 from .cluster import NotTried

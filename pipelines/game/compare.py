@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nashflow.components.core.atomic_file import replacing
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.families import draw_games
 from nashflow.components.games.preference import Game
 from nashflow.components.games.progress import Curve, trace
-from nashflow.components.shared.atomic_file import replacing
-from nashflow.components.shared.errors import UserError
 
 from ..terminal import terminal
 from .figure import draw_gaps

@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.solvers import make_solver
 from nashflow.components.games.solvers.base import Solver
-from nashflow.components.shared.errors import UserError
 
 _USUAL_TAU = 0.1
 

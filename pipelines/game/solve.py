@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.files import read_log_policy, read_matrix
 from nashflow.components.games.preference import Array, Game, kl_divergence, win_rates
 from nashflow.components.games.progress import Solution, solve
 from nashflow.components.games.solvers import make_solver
-from nashflow.components.shared.errors import UserError
 
 from ..terminal import terminal
 from .settings import choose_tau, read_sets, usual_tau

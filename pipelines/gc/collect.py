@@ -4,8 +4,8 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import open_store
+from nashflow.components.core.errors import UserError
+from nashflow.components.storage.store import open_store
 
 from ..costs_table import amount
 from .inventory import Entries, Inventory, RunRoot, take

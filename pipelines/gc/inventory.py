@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from nashflow.components.shared import layout, lock, outcome
-from nashflow.components.shared.atomic_file import HIDDEN
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.run import Run, read_run
-from nashflow.components.shared.store import Store
-from nashflow.components.shared.units import read_manifest
+from nashflow.components.core.atomic_file import HIDDEN
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime import lock
+from nashflow.components.storage import layout, outcome
+from nashflow.components.storage.run import Run, read_run
+from nashflow.components.storage.store import Store
+from nashflow.components.storage.units import read_manifest
 
 MANIFEST = ".manifest.json"
 _PREPARATION = "preparation"

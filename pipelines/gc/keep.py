@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nashflow.components.shared import layout, lock
-from nashflow.components.shared.run import flatten
-from nashflow.components.shared.units import read_manifest
+from nashflow.components.runtime import lock
+from nashflow.components.storage import layout
+from nashflow.components.storage.run import flatten
+from nashflow.components.storage.units import read_manifest
 
 from .inventory import Inventory, RunRoot
 from .registry import lies_under, registered

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.mlflow_store import connect, environment, failures, one_line, quiet
-from nashflow.components.shared.nested_runs import PARENT
-from nashflow.components.shared.redaction import redact
-from nashflow.components.shared.store import Store
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.redaction import redact
+from nashflow.components.storage.store import Store
+from nashflow.components.tracking.mlflow_store import connect, environment, failures, one_line, quiet
+from nashflow.components.tracking.nested_runs import PARENT
 
 from .inventory import RunRoot
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nashflow.components.shared import lock
-from nashflow.components.shared.atomic_file import HIDDEN
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import Store
+from nashflow.components.core.atomic_file import HIDDEN
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime import lock
+from nashflow.components.storage.store import Store
 
 from .inventory import MANIFEST, RunRoot, entries
 

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.settings import nearest
-from nashflow.components.shared.units import read_manifest
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.settings import nearest
+from nashflow.components.storage.units import read_manifest
 
 from .inventory import MANIFEST, Entries, Entry, Inventory, RunRoot
 

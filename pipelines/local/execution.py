@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from nashflow.components.shared.entry import OVERRULE
+from nashflow.components.runtime.entry import OVERRULE
 
 from .events import Event, Interrupted, StepFailed
 from .processes import StepProcesses

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.recipe import Recipe, override, shapes_graph, with_settings
-from nashflow.components.shared.errors import UserError
 from nashflow.pipelines.recipe import Recipe as ClientsRecipe
 from nashflow.pipelines.recipe import load_recipe
 from tests.fixtures.recipe_fields import free, leaves, others

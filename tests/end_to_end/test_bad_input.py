@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nashflow.components.shared import lock
-from nashflow.components.shared.store import open_store
+from nashflow.components.runtime import lock
+from nashflow.components.storage.store import open_store
 from tests.fixtures import cli, models
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from nashflow.components.shared import outcome
-from nashflow.components.shared.run import read_run
-from nashflow.components.shared.store import open_store
+from nashflow.components.storage import outcome
+from nashflow.components.storage.run import read_run
+from nashflow.components.storage.store import open_store
 from nashflow.pipelines.graph import compile_graph
 from nashflow.pipelines.local import Event, execute
 from nashflow.pipelines.recipe import Recipe, load_recipe

@@ -15,9 +15,9 @@ from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import Game, kl_divergence
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
-from nashflow.components.shared import layout, records
-from nashflow.components.shared.store import open_store
-from nashflow.components.shared.units import require_manifest
+from nashflow.components.storage import layout, records
+from nashflow.components.storage.store import open_store
+from nashflow.components.storage.units import require_manifest
 from nashflow.pipelines.recipe import load_recipe
 
 ROOT = Path(os.environ.get("NASHFLOW_METHODS", "runs/methods"))

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nashflow.components.reporting.summary import summarise
-from nashflow.components.shared.run import require_run
+from nashflow.components.reports.summary import summarise
+from nashflow.components.storage.run import require_run
 from nashflow.pipelines.plan import work_of
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
 from tests.fixtures.runs import SandboxRun, logprobs, recipe

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from nashflow.components.shared import layout, lock
-from nashflow.components.shared.store import open_store
+from nashflow.components.runtime import lock
+from nashflow.components.storage import layout
+from nashflow.components.storage.store import open_store
 from nashflow.pipelines.local import Event, execute
 from nashflow.pipelines.run import _PRELOAD
 from tests.fixtures import cli

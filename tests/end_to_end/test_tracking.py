@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from nashflow.components.shared import layout
-from nashflow.components.shared.run import require_run
-from nashflow.components.shared.store import open_store
-from nashflow.components.shared.tracking import Tracking
+from nashflow.components.storage import layout
+from nashflow.components.storage.run import require_run
+from nashflow.components.storage.store import open_store
+from nashflow.components.tracking.opening import Tracking
 from tests.fixtures import cli
 from tests.fixtures.mlflow_store import Server
 from tests.fixtures.tracking import points, statuses

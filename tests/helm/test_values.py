@@ -14,7 +14,7 @@ from helm_python.errors import HelmValuesError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.client.cron import check_cron
 from tests.helm.rendering import CHART, JUDGE, OVERRIDE, PINNED, POSTGRESQL, SCHEDULE, Values, chart, merged, render
 

@@ -188,10 +188,10 @@ def sent(path: str) -> bool:
 def test_a_build_sees_what_it_installs_and_nothing_else() -> None:
     installed = [PROJECT["readme"], *PROJECT["license-files"], "pyproject.toml", "constraints.txt", "images/install.sh"]
     copied = [source for runtime in RUNTIMES for line in of(runtime)[0].all("COPY") for source in line.split()[:-1]]
-    needed = {*installed, *copied, "components/shared/store.py", "pipelines/recipes/quickstart.yaml"} - {"."}
+    needed = {*installed, *copied, "components/storage/store.py", "pipelines/recipes/quickstart.yaml"} - {"."}
     assert [path for path in sorted(needed) if not sent(path.rstrip("/"))] == []
     strange = (".git/config", ".venv/bin/pip", "runs/a/run.json", "tests/conftest.py", "helm/nashflow/values.yaml")
-    assert [path for path in (*strange, "components/shared/__pycache__/a.pyc", "secrets.env") if sent(path)] == []
+    assert [path for path in (*strange, "components/core/__pycache__/a.pyc", "secrets.env") if sent(path)] == []
 
 
 def test_docker_and_podman_ignore_the_same() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines import cli as command_line
 from tests.fixtures import cli
 
@@ -141,7 +141,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) 
 def test_a_server_that_does_not_answer_is_75(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from nashflow.components.shared import store_s3
+    from nashflow.components.storage import store_s3
 
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.cluster import PROFILES, STEPS, ClusterSettings, is_fixed
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.compiled import read_graph
 
 NO_GRAPH = (

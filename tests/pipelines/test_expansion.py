@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.recipe import Recipe as StepRecipe
 from nashflow.components.recipe import with_settings
-from nashflow.components.shared.errors import UserError
 from nashflow.pipelines.carried import carried
 from nashflow.pipelines.graph import write_graph
 from nashflow.pipelines.recipe import Recipe, load_for_runs, load_recipe

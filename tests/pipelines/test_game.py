@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.families import FAMILIES
 from nashflow.components.games.preference import Game, duality_gap, kl_divergence
 from nashflow.components.games.progress import Curve
 from nashflow.components.games.solvers import SOLVERS
-from nashflow.components.shared.errors import UserError
 from nashflow.pipelines import cli as command_line
 from nashflow.pipelines.game.compare import Source, play, summarise
 from nashflow.pipelines.game.figure import draw_gaps

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.graph import compile_graph, write_graph
 from nashflow.pipelines.plan import tasks_of
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines import lint
 from nashflow.pipelines.compiled import Graph, read_graph
 from nashflow.pipelines.graph import compile_graph

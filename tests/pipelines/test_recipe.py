@@ -7,8 +7,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.methods import AnyMethod
-from nashflow.components.shared.errors import UserError
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
 from tests.fixtures.runs import SMALL
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared import layout
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import Store, open_store
+from nashflow.components.core.errors import UserError
+from nashflow.components.storage import layout
+from nashflow.components.storage.store import Store, open_store
 from nashflow.pipelines.report import print_table, report_runs
 from nashflow.pipelines.terminal import terminal
-from tests.components.reporting.toy_runs import GAME, WON, evaluations, toy_run
+from tests.components.reports.toy_runs import GAME, WON, evaluations, toy_run
 
 PNG = b"\x89PNG"
 

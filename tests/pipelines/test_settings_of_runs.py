@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.recipe import shapes_graph, with_settings
-from nashflow.components.shared.errors import UserError
 from nashflow.pipelines.graph import write_graph
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_for_runs, load_recipe
 from tests.fixtures.expansion import arrived

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.compiled import Graph, read_graph
 from nashflow.pipelines.graph import compile_graph, write_graph
 from nashflow.pipelines.recipe import load_recipe

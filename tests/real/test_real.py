@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 from nashflow.components.methods.phases import Phase
+from nashflow.components.models.folders import load_causal_lm, load_classifier, load_tokenizer
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.pair_preference import answer_tokens
-from nashflow.components.shared import layout, records
-from nashflow.components.shared.models import load_causal_lm, load_classifier, load_tokenizer
-from nashflow.components.shared.run import require_run
-from nashflow.components.shared.store import open_store
-from nashflow.components.shared.units import Manifest, require_manifest
+from nashflow.components.storage import layout, records
+from nashflow.components.storage.run import require_run
+from nashflow.components.storage.store import open_store
+from nashflow.components.storage.units import Manifest, require_manifest
 from nashflow.components.training.data import PairData, batches, load
 from nashflow.pipelines.plan import tasks_of
 from nashflow.pipelines.recipe import Recipe

@@ -12,8 +12,8 @@ from ...games.sandbox.settings import WorldSettings
 from ...games.sandbox.world import make_world
 from ...methods.base import Method
 from ...methods.phases import REFERENCE, Phase, Sampling
-from ...shared.models import load_causal_lm, load_tokenizer
-from ...shared.policies import LocalPolicy
+from ...models.folders import load_causal_lm, load_tokenizer
+from ...models.policies import LocalPolicy
 
 
 def measure(

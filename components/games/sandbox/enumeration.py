@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ...shared.chat import prompt_ids, response_ids
+from ...models.chat import prompt_ids, response_ids
 from ..preference import Array, log_normalise
 from .texts import prompt_messages, response_text
 from .world import CONTEXTS, RESPONSES, SYMBOLS_PER_RESPONSE

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...shared.seeds import derive_seed
+from ...core.seeds import derive_seed
 from .texts import response_text
 from .world import World
 

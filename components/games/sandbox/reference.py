@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...shared.models import load_tokenizer, save_policy
-from ...shared.seeds import derive_seed
+from ...core.seeds import derive_seed
+from ...models.folders import load_tokenizer, save_policy
 from ..preference import kl_divergence
 from .enumeration import (
     RESPONSE_TOKENS,

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from ...shared.settings import Settings
+from ...core.settings import Settings
 
 
 class WorldSettings(Settings):

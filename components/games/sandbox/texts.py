@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ...shared.chat import Message
-from ...shared.errors import UserError
+from ...core.errors import UserError
+from ...models.chat import Message
 from .world import CONTEXTS, RESPONSES
 
 CONTEXT_NAMES = tuple(f"x{context}" for context in range(CONTEXTS))

@@ -5,8 +5,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from ...shared.errors import UserError
-from ...shared.settings import nearest
+from ...core.errors import UserError
+from ...core.settings import nearest
 from .base import Solver
 from .dno import DNO
 from .dno_exact import DNOExact

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
-from ...shared.errors import UserError
-from ...shared.settings import Settings
+from ...core.errors import UserError
+from ...core.settings import Settings
 from ..preference import Array, Game
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Literal
 
-from ...shared.settings import Schedule
+from ...core.settings import Schedule
 from ..preference import Array, Game
 from ..updates import geometric_mixture, mirror_step
 from .base import Solver, require_tau, step_of_rate

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared import generations, layout, lock, outcome
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.ledger import Ledger
-from nashflow.components.shared.run import read_run
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime import lock
+from nashflow.components.runtime.ledger import Ledger
+from nashflow.components.storage import generations, layout, outcome
+from nashflow.components.storage.run import read_run
 from tests.fixtures.runs import SandboxRun, recipe, snapshot
 
 FAILURE = {"state": "FAILED", "error": {"code": 9, "message": "task training-001-main failed"}}

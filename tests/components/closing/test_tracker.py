@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared import lock
+from nashflow.components.runtime import lock
 from tests.fixtures.runs import SandboxRun
 
 

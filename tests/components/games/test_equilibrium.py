@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.equilibrium import fixed_point_residual, nash_policy
 from nashflow.components.games.preference import Game, best_response, duality_gap, payoff
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import (
     ROCK_PAPER_SCISSORS,
     SKEWED,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.families import FAMILIES, draw_games
 from nashflow.components.games.preference import Game, check_matrix, duality_gap
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import family_names
 
 

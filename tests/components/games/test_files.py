@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.files import read_log_policy, read_matrix
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import ROCK_PAPER_SCISSORS
 
 

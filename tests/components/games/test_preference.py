@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import (
     Game,
     best_response,
@@ -13,7 +14,6 @@ from nashflow.components.games.preference import (
     payoff,
     win_rates,
 )
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import (
     ROCK_PAPER_SCISSORS,
     SKEWED,

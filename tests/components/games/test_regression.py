@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import Array, kl_divergence, log_normalise, win_rates
 from nashflow.components.games.regression import (
     NoFiniteMinimiser,
@@ -12,7 +13,6 @@ from nashflow.components.games.regression import (
     squared_minimiser,
     unpaired_minimiser,
 )
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import random_matrix, random_policy, seeds, weighted_least_squares
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import Game, best_response, kl_divergence, win_rates
 from nashflow.components.games.updates import extragradient_step, geometric_mixture, mirror_step
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import ROCK_PAPER_SCISSORS, SKEWED, random_game, random_policy, seeds
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nashflow.components.judging.referee import COUNTS, Judged, PromptSamples, Rules, judge
 from nashflow.components.methods.phases import Comparisons, Labels
 from nashflow.components.oracles.base import Verdict
-from nashflow.components.shared import records
+from nashflow.components.storage import records
 from tests.fixtures.table_oracle import TableOracle, judged, prompt
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.judging import step as judging
 from nashflow.components.judging.referee import judge
 from nashflow.components.oracles.settings import SandboxOracle
-from nashflow.components.shared.errors import UserError
 from tests.fixtures import models
 from tests.fixtures.runs import SandboxRun, remove
 from tests.fixtures.statistics import SIGMAS

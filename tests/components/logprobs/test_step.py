@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nashflow.components.engines.scoring import score
+from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs import step as scoring
-from nashflow.components.shared import records
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import open_store
-from nashflow.components.shared.units import Unit
+from nashflow.components.scoring.logprobs import score
+from nashflow.components.storage import records
+from nashflow.components.storage.store import open_store
+from nashflow.components.storage.units import Unit
 from tests.fixtures.runs import SandboxRun, logprobs, remove, snapshot, without_cache
 
 New = Callable[..., SandboxRun]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared.run import require_run
-from nashflow.components.shared.tracking import Tracking
+from nashflow.components.storage.run import require_run
+from nashflow.components.tracking.opening import Tracking
 from tests.fixtures.runs import SandboxRun
 from tests.fixtures.tracking import every_run, nested, statuses
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.settings import Settings
 from nashflow.components.methods import AnyMethod, phase_of
 from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.onpo import ONPO
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.settings import Settings
 
 SECTIONS: dict[str, dict[str, Any]] = {
     "inpo": {"eta": 0.5, "tau": 0.1},

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from nashflow.components.core.errors import UserError
+from nashflow.components.models.folders import load_causal_lm, load_tokenizer
 from nashflow.components.oracles.inference import (
     batches,
     context_length,
     conversation_text,
     require_finite,
 )
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.models import load_causal_lm, load_tokenizer
 from tests.fixtures import models
 
 DIALOGUE = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]

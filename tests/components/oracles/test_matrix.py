@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES, make_world
 from nashflow.components.oracles.base import EVEN, Oracle, Query, Verdict
 from nashflow.components.oracles.matrix import MatrixOracle
 from nashflow.components.oracles.settings import SandboxOracle
-from nashflow.components.shared.errors import UserError
 
 SIZE = len(RESPONSES)
 

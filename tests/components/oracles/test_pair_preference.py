@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nashflow.components.core.errors import UserError
+from nashflow.components.models.chat import Message
+from nashflow.components.models.folders import load_tokenizer
 from nashflow.components.oracles.base import ABSTENTION, EVEN, Query
 from nashflow.components.oracles.pair_preference import (
     PairPreferenceOracle,
@@ -14,9 +17,6 @@ from nashflow.components.oracles.pair_preference import (
     encode,
     render,
 )
-from nashflow.components.shared.chat import Message
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.models import load_tokenizer
 from tests.fixtures import models
 
 # The template that the published model was trained and is used with.

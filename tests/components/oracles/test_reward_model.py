@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.core.errors import UserError
+from nashflow.components.models.chat import Message
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.reward_model import RewardModelOracle
-from nashflow.components.shared.chat import Message
-from nashflow.components.shared.errors import UserError
 from tests.fixtures import models
 
 PROMPTS: list[list[Message]] = [

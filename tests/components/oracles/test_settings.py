@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.settings import Settings
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.settings import AnyOracle, OracleSettings, PairPreference, RewardModel, SandboxOracle
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.settings import Settings
 from tests.fixtures import models
 
 

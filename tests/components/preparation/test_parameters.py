@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared import lock, outcome, recipes
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.run import read_run
-from nashflow.components.shared.store import open_store
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime import lock
+from nashflow.components.storage import outcome, recipes
+from nashflow.components.storage.run import read_run
+from nashflow.components.storage.store import open_store
 from tests.fixtures.folders import over, write_prompts
 from tests.fixtures.runs import SandboxRun, copy_files, recipe, snapshot
 

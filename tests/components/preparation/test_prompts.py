@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.preparation.prompts import Prompt, deal, held_out, read_prompts, sandbox_responses, shards
 from nashflow.components.preparation.settings import PromptSettings
-from nashflow.components.shared.errors import UserError
 
 ENTRIES: list[dict[str, Any]] = [
     {"prompt": "Why is the sky blue?", "source": "a"},

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import log_normalise
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
-from nashflow.components.shared import lock, recipes
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.models import weights_digest
-from nashflow.components.shared.policies import open_policy
-from nashflow.components.shared.store import open_store
+from nashflow.components.models.folders import weights_digest
+from nashflow.components.models.policies import open_policy
+from nashflow.components.runtime import lock
+from nashflow.components.storage import recipes
+from nashflow.components.storage.store import open_store
 from tests.fixtures import models
 from tests.fixtures.folders import over
 from tests.fixtures.runs import SandboxRun, log_policy, snapshot

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared.redaction import redact
+from nashflow.components.core.redaction import redact
 from tests.fixtures import models
 from tests.fixtures.runs import SandboxRun, recipe
 from tests.fixtures.tracking import every_run, free_port

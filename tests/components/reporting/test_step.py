@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.core.digests import sha256_bytes
+from nashflow.components.core.errors import UserError
 from nashflow.components.reporting.settings import Step
 from nashflow.components.reporting.step import run
-from nashflow.components.shared import layout, tracking
-from nashflow.components.shared.artifacts import Artifact
-from nashflow.components.shared.digests import sha256_bytes
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.protocol import Call, Result
-from nashflow.components.shared.run import Run, require_run
-from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.units import read_manifest
-from tests.components.reporting.toy_runs import GAME, WON, evaluation, evaluations, toy_run
+from nashflow.components.runtime.artifacts import Artifact
+from nashflow.components.runtime.protocol import Call, Result
+from nashflow.components.storage import layout
+from nashflow.components.storage.run import Run, require_run
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.units import read_manifest
+from nashflow.components.tracking import opening as tracking
+from tests.components.reports.toy_runs import GAME, WON, evaluation, evaluations, toy_run
 
 FILES = ("report/figure.png", "report/report.html", "report/summary.json")
 SETTINGS = {"run": {"seed": 7}, "method": {"name": "inpo", "eta": 0.5, "tau": 0.1}, "prompts": {"shards": 1}}

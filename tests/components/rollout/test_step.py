@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nashflow.components.engines.rollouts import sample_rows
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import log_normalise
 from nashflow.components.methods.phases import PolicyRef, Sampling
+from nashflow.components.models.chat import prompt_ids
+from nashflow.components.models.folders import load_tokenizer
 from nashflow.components.rollout import step as rollout
-from nashflow.components.shared.chat import prompt_ids
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.models import load_tokenizer
+from nashflow.components.sampling.rollouts import sample_rows
 from tests.fixtures.runs import SandboxRun, log_policy, remove, responses, snapshot
 from tests.fixtures.statistics import BY_CHANCE, SIGMAS, chance
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from nashflow.components.shared.models import load_causal_lm
-from nashflow.components.shared.store import Store, open_store
+from nashflow.components.models.folders import load_causal_lm
+from nashflow.components.storage.store import Store, open_store
 from nashflow.components.training.checkpoint import Checkpoints
 from tests.fixtures import models
 

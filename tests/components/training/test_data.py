@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.methods.iterative_dpo import IterativeDPO
-from nashflow.components.shared import records
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import open_store
-from nashflow.components.shared.units import Manifest, Unit
+from nashflow.components.storage import records
+from nashflow.components.storage.store import open_store
+from nashflow.components.storage.units import Manifest, Unit
 from nashflow.components.training.data import batches, load
 from tests.fixtures.runs import SandboxRun
 

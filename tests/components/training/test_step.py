@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nashflow.components.shared import records
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.models import weights_digest
-from nashflow.components.shared.units import Unit
+from nashflow.components.core.errors import UserError
+from nashflow.components.models.folders import weights_digest
+from nashflow.components.storage import records
+from nashflow.components.storage.units import Unit
 from nashflow.components.training.loop import Trainer
 from tests.fixtures.runs import SandboxRun, log_policy, logprobs, remove, snapshot
 

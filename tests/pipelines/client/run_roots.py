@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nashflow.components.methods.units import units_of
-from nashflow.components.shared import layout
-from nashflow.components.shared.run import Run
-from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.units import Manifest
+from nashflow.components.storage import layout
+from nashflow.components.storage.run import Run
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.units import Manifest
 from nashflow.pipelines.recipe import load_recipe
 
 METRICS: Mapping[str, Mapping[str, Any]] = {

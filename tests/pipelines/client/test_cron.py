@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.client.cron import check_cron, cron_in_words, next_firings
 
 NOW = datetime(2026, 8, 21, 12, 0, tzinfo=UTC)  # a Friday

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.client.package import Package, firing_root_of, run_root_of
 
 from .conftest import Call

@@ -11,7 +11,8 @@ from kfp_server_api import V2beta1RuntimeStatus
 from mlflow import MlflowClient
 
 from nashflow.components.closing.step import close
-from nashflow.components.shared import lock, outcome
+from nashflow.components.runtime import lock
+from nashflow.components.storage import outcome
 from nashflow.pipelines.client import root_sight
 from tests.fixtures.tracking import every_run, opened
 

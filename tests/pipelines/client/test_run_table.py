@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared.store import open_store
+from nashflow.components.storage.store import open_store
 from nashflow.pipelines.client import run_table
 
 from .conftest import Call, Done, begun

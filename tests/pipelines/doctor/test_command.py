@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from nashflow.components.shared.errors import UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.examination import CHECKS, examine
 from nashflow.pipelines.doctor.finding import Finding

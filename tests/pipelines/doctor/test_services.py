@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from nashflow.components.shared.store import open_store
+from nashflow.components.storage.store import open_store
 from nashflow.pipelines.client.access import Access
 from nashflow.pipelines.doctor import object_store
 from nashflow.pipelines.doctor.case import Case

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nashflow.components.shared import generations, layout, outcome
-from nashflow.components.shared.digests import sha256_bytes
-from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.units import File, Manifest, Unit
+from nashflow.components.core.digests import sha256_bytes
+from nashflow.components.storage import generations, layout, outcome
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.units import File, Manifest, Unit
 from nashflow.pipelines.gc.collect import collect
-from tests.components.reporting.toy_runs import GAME, WON, evaluations, toy_run
+from tests.components.reports.toy_runs import GAME, WON, evaluations, toy_run
 
 DAY = 86_400.0
 OLD, YOUNG = 40 * DAY, 2 * DAY

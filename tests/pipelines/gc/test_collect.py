@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from nashflow.components.shared import lock
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.ledger import Ledger
-from nashflow.components.shared.store import open_store
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime import lock
+from nashflow.components.runtime.ledger import Ledger
+from nashflow.components.storage.store import open_store
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
 from nashflow.pipelines.costs_table import amount

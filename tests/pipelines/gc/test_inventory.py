@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from nashflow.components.shared import layout, lock
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import open_store
-from nashflow.components.shared.units import Unit
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime import lock
+from nashflow.components.storage import layout
+from nashflow.components.storage.store import open_store
+from nashflow.components.storage.units import Unit
 from nashflow.pipelines.gc import inventory
 from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, died_early, files, fired, locked, names
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.shared import layout, lock
-from nashflow.components.shared.run import require_run
-from nashflow.components.shared.store import Store
+from nashflow.components.runtime import lock
+from nashflow.components.storage import layout
+from nashflow.components.storage.run import require_run
+from nashflow.components.storage.store import Store
 from nashflow.pipelines.report import report_runs
-from tests.components.reporting.toy_runs import WON, evaluations, policy, toy_run
+from tests.components.reports.toy_runs import WON, evaluations, policy, toy_run
 from tests.pipelines.gc.runs import DAY, OLD, YOUNG, a_run, aged, assert_whole, clean, locked, names
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.run import require_run
-from nashflow.components.shared.store import Store
+from nashflow.components.core.errors import UserError
+from nashflow.components.storage.run import require_run
+from nashflow.components.storage.store import Store
 from tests.fixtures.tracking import free_port
 from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, assert_whole, clean, files, names
 

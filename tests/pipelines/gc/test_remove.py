@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.shared import layout, lock
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.store import Store, open_store
-from nashflow.components.shared.store_local import LocalStore
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime import lock
+from nashflow.components.storage import layout
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.store_local import LocalStore
 from nashflow.pipelines.gc.inventory import take
 from nashflow.pipelines.gc.remove import remove_run
 from nashflow.pipelines.report import report_runs

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs.cache import LogprobCache
-from nashflow.components.shared import lock
-from nashflow.components.shared.errors import UserError
-from nashflow.components.shared.ledger import Ledger
-from nashflow.components.shared.store import open_store
+from nashflow.components.runtime import lock
+from nashflow.components.runtime.ledger import Ledger
+from nashflow.components.storage.store import open_store
 from nashflow.pipelines.gc import collect
 from nashflow.pipelines.gc.inventory import RunRoot
 from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, names

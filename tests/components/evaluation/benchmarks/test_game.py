@@ -13,7 +13,7 @@ from nashflow.components.games.updates import mirror_step
 from nashflow.components.methods import AnyMethod
 from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.iterative_dpo import IterativeDPO
-from nashflow.components.shared.policies import open_policy
+from nashflow.components.models.policies import open_policy
 from tests.fixtures.runs import SandboxRun, log_policy
 
 WORLD = WorldSettings()

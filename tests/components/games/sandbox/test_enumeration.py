@@ -6,8 +6,8 @@ import torch
 
 from nashflow.components.games.sandbox.enumeration import all_sequences, enumerate_policy
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
-from nashflow.components.shared.chat import prompt_ids, response_ids
-from nashflow.components.shared.models import load_causal_lm, load_tokenizer
+from nashflow.components.models.chat import prompt_ids, response_ids
+from nashflow.components.models.folders import load_causal_lm, load_tokenizer
 from tests.fixtures.statistics import BY_CHANCE, chance
 
 

@@ -1,8 +1,8 @@
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.sandbox.texts import context_index, prompt_messages, response_index, response_text
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES
-from nashflow.components.shared.errors import UserError
 
 
 def test_prompts_name_their_context() -> None:

@@ -6,8 +6,8 @@ from transformers import PreTrainedTokenizerBase
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
 from nashflow.components.games.sandbox.tokenizer import VOCABULARY, write_tokenizer
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES
-from nashflow.components.shared.chat import prompt_ids, response_ids
-from nashflow.components.shared.models import load_tokenizer, require_chat_template
+from nashflow.components.models.chat import prompt_ids, response_ids
+from nashflow.components.models.folders import load_tokenizer, require_chat_template
 
 
 @pytest.fixture(scope="module")

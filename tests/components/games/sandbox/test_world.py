@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import Game, check_matrix, duality_gap, kl_divergence, log_normalise, payoff
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES, World, make_world
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import play
 
 TAU, ETA, BETA = 0.1, 0.5, 0.5

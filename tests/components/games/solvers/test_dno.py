@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import Game, duality_gap
 from nashflow.components.games.progress import solve
 from nashflow.components.games.solvers import make_solver
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import family_games, fifty_games, play
 
 

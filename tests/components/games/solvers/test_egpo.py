@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import kl_divergence
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import family_games, family_names, fifty_games, play, weighted_least_squares
 
 

@@ -5,11 +5,11 @@ from itertools import count, pairwise
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import Array, Game, duality_gap, kl_divergence
 from nashflow.components.games.progress import solve
 from nashflow.components.games.solvers import make_solver
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import (
     ROCK_PAPER_SCISSORS,
     SKEWED,

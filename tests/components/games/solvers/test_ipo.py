@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import duality_gap
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import fifty_games, play, weighted_least_squares
 
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import Game, duality_gap
 from nashflow.components.games.solvers import make_solver
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import ROCK_PAPER_SCISSORS, SKEWED, family_games, fifty_games, play
 
 

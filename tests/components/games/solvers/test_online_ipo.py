@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import Array, duality_gap, log_normalise, win_rates
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import fifty_games, play, random_game
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games import solvers
 from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import Game
 from nashflow.components.games.solvers import SOLVERS, make_solver
-from nashflow.components.shared.errors import UserError
 from tests.fixtures.games import fifty_games, play
 
 TO_NASH = {

@@ -1,0 +1,262 @@
+"""Model folders: check them, load them, save them, name their weights. Safetensors only, never remote code."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from ..core.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Dtype = Literal["float32", "bfloat16", "float64"]
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+# Everything a tokenizer may consist of, and the generation settings: what a trained policy inherits unchanged.
+INHERITED = (
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "chat_template.*",
+    "additional_chat_templates/*.jinja",
+    "generation_config.json",
+)
+BLOCK = 1 << 22  # bytes hashed at a time
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse a folder that `load_causal_lm` or `load_classifier` must not or cannot open.
+
+    Raises:
+        UserError: one line that names the folder, what is wrong with it and what to do.
+    """
+    if not folder.is_dir():
+        raise UserError(f"model folder {folder} does not exist or is not a folder")
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model folder {folder} has no config.json: it is not a Hugging Face model folder")
+    pickles = sorted({path.name for pattern in PICKLES for path in folder.glob(pattern)})
+    shards = _shards(folder)
+    if not shards:
+        found = f" (has {pickles[0]}: convert it)" if pickles else ""
+        raise UserError(f"model folder {folder} has no *.safetensors weights{found}: save it with save_pretrained")
+    if pickles:
+        raise UserError(f"model folder {folder} holds pickle files, which can run code when read: remove {pickles}")
+    for name in ("config.json", "tokenizer_config.json"):
+        if "auto_map" in _read_json(folder / name):
+            raise UserError(f"model folder {folder} needs custom code (auto_map in {name}): it is never run")
+    listed = _read_json(folder / "model.safetensors.index.json").get("weight_map", {}).values()
+    if missing := sorted(set(listed) - {shard.name for shard in shards}):
+        raise UserError(f"model folder {folder} lacks {missing[0]}, which model.safetensors.index.json names")
+
+
+def check_loadable(folder: Path) -> None:
+    """Refuse a folder whose configuration or tokenizer transformers cannot open; weights are left alone.
+
+    Raises:
+        UserError: one line that names the folder and what transformers says.
+    """
+    from transformers import AutoConfig
+
+    _quieten()
+    try:
+        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        load_tokenizer(folder)
+    except UserError:
+        raise
+    except Exception as error:  # transformers and tokenizers raise whatever they like, bare Exceptions among it
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"model folder {folder} cannot be opened by transformers: {reason}") from error
+
+
+def require_chat_template(folder: Path) -> None:
+    """Refuse a folder whose tokenizer has no chat template.
+
+    Raises:
+        UserError: there is neither a chat_template.jinja nor an entry in tokenizer_config.json.
+    """
+    template = folder / "chat_template.jinja"
+    if not template.is_file() and not _read_json(folder / "tokenizer_config.json").get("chat_template"):
+        raise UserError(f"the tokenizer in {folder} has no chat template: add a chat_template.jinja to the folder")
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The folder's tokenizer, without remote code.
+
+    Raises:
+        UserError: the folder holds no tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    if not any(
+        path for pattern in ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken") for path in folder.glob(pattern)
+    ):
+        raise UserError(f"model folder {folder} has no tokenizer: add its tokenizer.json and tokenizer_config.json")
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def load_causal_lm(folder: Path, dtype: Dtype = "float32") -> "PreTrainedModel":
+    """The folder's language model, dropout off, on the accelerator if there is one.
+
+    The folder's generation settings (top-k, repetition penalty, …) are dropped: what is sampled is what is scored.
+
+    Raises:
+        UserError: as `check_model_folder`, or the folder's weights are not those of a language model.
+    """
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    model = _load(AutoModelForCausalLM, folder, dtype, "language model")
+    model.generation_config = GenerationConfig.from_dict({})
+    return model
+
+
+def load_classifier(folder: Path, dtype: Dtype = "float32") -> "PreTrainedModel":
+    """The folder's sequence classifier (a reward model), dropout off, on the accelerator if there is one.
+
+    Raises:
+        UserError: as `check_model_folder`, or the folder's weights are not those of a sequence classifier.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    return _load(AutoModelForSequenceClassification, folder, dtype, "sequence classifier")
+
+
+def stop_token_ids(folder: Path, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """The tokens that end a response, ascending: the folder's generation settings, else the tokenizer's EOS.
+
+    Raises:
+        UserError: neither names one.
+    """
+    ids = _read_json(folder / "generation_config.json").get("eos_token_id")
+    ids = tokenizer.eos_token_id if ids is None else ids
+    if ids is None:
+        raise UserError(f"the model in {folder} has no end-of-sequence token: set eos_token in tokenizer_config.json")
+    return sorted(set(ids)) if isinstance(ids, list) else [ids]
+
+
+def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dtype: Dtype) -> None:
+    """Write `out`: the weights as safetensors in `dtype`, the tokenizer files of `tokenizer_folder` unchanged."""
+    import torch
+
+    _quieten()
+    cast: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        converted = tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
+        # Tied weights stay one tensor, so that transformers writes them once.
+        state[name] = cast.setdefault((tensor.data_ptr(), tensor.shape), converted)
+    model.save_pretrained(out, state_dict=state)
+    config = _read_json(out / "config.json") | {"dtype": dtype}
+    (out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    for path in sorted({path for pattern in INHERITED for path in tokenizer_folder.glob(pattern)}):
+        target = out / path.relative_to(tokenizer_folder)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def weights_digest(folder: Path) -> str:
+    """Sha256 (hex) over every tensor's name, dtype, shape and bytes, in order of name.
+
+    Independent of how the tensors are spread over files and of the files' metadata. Reads 4 MiB at a time.
+
+    Raises:
+        UserError: no *.safetensors, a file that is cut short, or a tensor that two files hold.
+    """
+    shards = _shards(folder)
+    if not shards:
+        raise UserError(f"model folder {folder} has no *.safetensors weights")
+    tensors: dict[str, tuple[Path, int, dict[str, Any]]] = {}
+    for shard in shards:
+        start, header = _safetensors_header(shard)
+        for name, entry in header.items():
+            if name in tensors:
+                raise UserError(f"model folder {folder} holds the tensor {name} twice: {tensors[name][0]} and {shard}")
+            tensors[name] = (shard, start, entry)
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        shard, start, entry = tensors[name]
+        digest.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
+        first, last = entry["data_offsets"]
+        with shard.open("rb") as file:
+            file.seek(start + first)
+            for block in _blocks(file, last - first):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _load(auto: Any, folder: Path, dtype: Dtype, kind: str) -> "PreTrainedModel":
+    import torch
+
+    check_model_folder(folder)
+    _quieten()
+    model, info = auto.from_pretrained(
+        folder,
+        dtype=getattr(torch, dtype),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    # transformers only warns, and goes on with random weights.
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(f"model folder {folder} is not a {kind}: its weights lack {missing[0]}")
+    loaded: PreTrainedModel = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return loaded
+
+
+def _quieten() -> None:
+    """No progress bars or load reports on stderr: what is wrong with a folder is raised, in one line."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity(logging.ERROR)
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The file's object, {} if there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no JSON object")
+    return value
+
+
+def _safetensors_header(shard: Path) -> tuple[int, dict[str, Any]]:
+    """Where the data begins, and each tensor's dtype, shape and data_offsets."""
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(length) if length <= shard.stat().st_size else b""
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{shard} is not a safetensors file, or is cut short") from error
+    header.pop("__metadata__", None)
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if shard.stat().st_size != 8 + length + end:
+        raise UserError(f"{shard} is cut short: {shard.stat().st_size} bytes, its header says {8 + length + end}")
+    return 8 + length, header
+
+
+def _blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    while size > 0:
+        block = file.read(min(BLOCK, size))
+        size -= len(block)
+        yield block

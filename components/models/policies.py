@@ -1,0 +1,74 @@
+"""Policies of a run: where a step finds one as a folder on its own disk."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.digests import sha256_file
+from ..core.errors import UserError
+from ..storage import layout
+from ..storage.store import Store, open_store
+from ..storage.units import File, Manifest, Unit, require_manifest
+
+
+@dataclass(frozen=True)
+class LocalPolicy:
+    """A policy's folder on this machine, and the digest of its weights, which names it."""
+
+    folder: Path
+    weights: str
+
+
+def open_policy(store: Store, reference: str) -> LocalPolicy:
+    """The policy `reference` ("001/main") of a run, checked against its digests; fetched first from a remote store.
+
+    Raises:
+        UserError: the policy is not there yet, or a file does not have its digest.
+    """
+    iteration, name = reference.split("/")
+    manifest = require_manifest(store, layout.policy(int(iteration), name))
+    weights = manifest.metrics["weights"]
+    origin = open_store(manifest.source) if manifest.source else store
+    if "://" in origin.uri:
+        return LocalPolicy(_fetched(store, manifest), weights)
+    for file in manifest.files.values():
+        path = Path(origin.location(file.key))
+        if not path.is_file() or sha256_file(path) != file.sha256:
+            raise UserError(f"{path}: changed since it was recorded; restore it or delete the run")
+    folder = os.path.commonpath([Path(origin.location(file.key)).parent for file in manifest.files.values()])
+    return LocalPolicy(Path(folder), weights)
+
+
+def point_to(unit: Unit, folder: Path, metrics: Mapping[str, Any], started: float) -> Manifest:
+    """Publish a policy that stays where it is, in `folder`, which every step has to see."""
+    files = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        files[path.name] = File(path.name, sha256_file(path), path.stat().st_size)
+    return unit.publish(files, metrics, started, source=str(folder))
+
+
+def _fetched(store: Store, manifest: Manifest) -> Path:
+    """The policy's files in this machine's cache, named by the content's digest."""
+    cache = Path(os.environ.get("NASHFLOW_CACHE", Path(tempfile.gettempdir()) / f"nashflow-{os.getuid()}")) / "policies"
+    folder = cache / manifest.digest
+    if folder.exists():
+        if all(sha256_file(folder / name) == file.sha256 for name, file in manifest.files.items()):
+            return folder
+        shutil.rmtree(folder)
+    cache.mkdir(parents=True, exist_ok=True)
+    attempt = Path(tempfile.mkdtemp(dir=cache, prefix=".attempt-"))
+    try:
+        manifest.fetch(store, attempt)
+        os.rename(attempt, folder)
+    except FileExistsError:
+        pass
+    except OSError:
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(attempt, ignore_errors=True)
+    return folder

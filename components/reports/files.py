@@ -1,0 +1,48 @@
+"""The report's files: made from a run's summary, published as one unit."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.digests import digest_json, sha256_bytes
+from ..storage import layout
+from ..storage.run import Run
+from ..storage.store import Store
+from ..storage.units import File, Manifest, Unit, require_manifest
+from .figure import draw
+from .page import render
+
+VERSION = 1
+_UNIT = "report/report"
+FIGURE, PAGE = "report/figure.png", "report/report.html"
+
+
+def report_unit(store: Store, run: Run, summary: Mapping[str, Any]) -> Unit:
+    """The unit that the report is; the page names places, so a run root that was moved gets a new one."""
+    described = {"recipe": dict(run.recipe), "inputs": dict(run.inputs), "versions": dict(run.versions)}
+    last = summary["iterations"][-1]["iteration"]
+    inputs = {
+        "run": digest_json(described),
+        "summary": digest_json(summary),
+        "prompts": require_manifest(store, layout.held_out()).digest,
+        **{f"evaluation {t}": require_manifest(store, layout.evaluation(t)).digest for t in (0, last)},
+    }
+    return Unit(store, _UNIT, VERSION, {"location": store.uri}, inputs)
+
+
+def publish_report(unit: Unit, run: Run, summary: Mapping[str, Any]) -> Manifest:
+    """Write summary, figure and page, then the manifest with the last iteration's figures."""
+    started = time.time()
+    figure = draw([summary])
+    contents = {
+        layout.SUMMARY: json.dumps(summary, indent=1, allow_nan=False).encode(),
+        FIGURE: figure,
+        PAGE: render(unit.store, run, summary, figure).encode(),
+    }
+    files = {}
+    for key, data in contents.items():
+        unit.store.write(key, data)
+        files[key.rpartition("/")[2]] = File(key, sha256_bytes(data), len(data))
+    last = summary["iterations"][-1]
+    return unit.publish(files, {name: value for name, value in last.items() if isinstance(value, int | float)}, started)

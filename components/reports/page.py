@@ -1,0 +1,83 @@
+"""The report for people: one HTML page that holds everything it shows."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jinja2
+import yaml
+
+from ..core.redaction import redact
+from ..storage import layout
+from ..storage.run import Run
+from ..storage.store import Store
+from ..storage.units import Manifest, require_manifest
+from .answers import sample_answers
+from .table import CAPTION, figure_columns, second_columns, show, show_interval
+from .template import PAGE
+
+
+class _Tile(NamedTuple):
+    """One headline figure."""
+
+    title: str
+    value: str
+    note: str
+
+
+def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) -> str:
+    """The page of a run, with the PNG `figure` in it."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["show"] = show
+    last = summary["iterations"][-1]
+    policies = [require_manifest(store, layout.policy(policy["index"], "main")) for policy in summary["policies"]]
+    return environment.from_string(PAGE).render(
+        summary=summary,
+        last=last,
+        iterations=run.recipe["run"]["iterations"],
+        tiles=list(_tiles(summary)),
+        figure=base64.b64encode(figure).decode(),
+        columns=figure_columns(summary) + second_columns(summary),
+        caption=CAPTION,
+        answers=sample_answers(store, last["iteration"]),
+        locations=[_location(store, policy) for policy in policies],
+        recipe=_yaml(_redacted(run.recipe)),
+        provenance=_yaml({"digests": dict(run.inputs), "versions": dict(run.versions)}),
+    )
+
+
+def _tiles(summary: Mapping[str, Any]) -> Iterator[_Tile]:
+    """The headline figures, those that apply."""
+    rows = summary["iterations"]
+    first, last = rows[0], rows[-1]
+    if last["win_rate"] is not None:
+        yield _Tile("win rate against the reference", show(last["win_rate"], 3), f"95 %: {show_interval(last)}")
+    if last["duality_gap"] is not None:
+        before, exact = show(first["duality_gap"], 4), show(last["duality_gap_exact"], 4)
+        yield _Tile("duality gap", show(last["duality_gap"], 4), f"reference {before}, exact iterate {exact}")
+    yield _Tile("KL to the reference", show(last["kl"], 3), "nats")
+    yield _Tile("mean length", show(last["mean_length"], 1), f"tokens; reference {show(first['mean_length'], 1)}")
+    pairs, comparisons, calls = (
+        sum(row[name] or 0 for row in rows) for name in ("pairs", "comparisons", "oracle_calls")
+    )
+    yield _Tile("pairs", show(pairs), f"{show(comparisons)} comparisons, {show(calls)} oracle calls")
+    yield _Tile("work", f"{show(sum(sum(row['seconds'].values()) for row in rows))} s", "all steps and iterations")
+
+
+def _location(store: Store, policy: Manifest) -> str:
+    """The policy's folder, for people."""
+    folders = [file.key.rpartition("/")[0] for file in policy.files.values()]
+    return policy.source or store.location(min(folders, key=len))
+
+
+def _redacted(value: Any, key: str = "") -> Any:
+    """The value without secrets: pages are passed on, and kept in MLflow."""
+    if isinstance(value, Mapping):
+        return {name: _redacted(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_redacted(inner, key) for inner in value]
+    return redact(value, key) if isinstance(value, str) else value
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)

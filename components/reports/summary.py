@@ -1,0 +1,94 @@
+"""The summary of a run: its figures by iteration, for programs; figure, page and table are made from it."""
+
+import math
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ..core.errors import UserError
+from ..methods import AnyMethod
+from ..methods.base import Method
+from ..methods.units import units_of
+from ..storage import layout
+from ..storage.run import Run
+from ..storage.store import Store
+from ..storage.units import Manifest, read_manifest, require_manifest
+from .average import average_gaps
+
+_EVALUATED = (
+    "win_rate",
+    "win_rate_low",
+    "win_rate_high",
+    "duality_gap",
+    "duality_gap_unregularised",
+    "duality_gap_exact",
+    "kl",
+    "mean_length",
+)
+_COUNTED = ("pairs", "comparisons", "oracle_calls")
+
+Manifests = dict[str, list[Manifest]]
+"""The manifests of an iteration's units by `<phase>/<step>`, and `evaluation`."""
+
+
+def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
+    """The summary of iterations 0 (the reference) to `last`, a JSON value; those under way are left out.
+
+    Counts are sums over shards and phases, seconds are the units' own, summed by step; `duality_gap_average` is the
+    unregularised gap of the average iterate. What does not apply is None.
+
+    Raises:
+        UserError: no iteration is finished.
+    """
+    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
+    shards = run.recipe["prompts"]["shards"]
+    found = {iteration: _finished(store, method, iteration, shards) for iteration in range(last + 1)}
+    finished = {iteration: manifests for iteration, manifests in found.items() if manifests}
+    if not finished:
+        raise UserError(f"{store.uri}: nothing to report yet: not even the reference (iteration 0) has been evaluated")
+    averages = average_gaps(store, run, {t: manifests["evaluation"][0] for t, manifests in finished.items()})
+    return {
+        "run": run.name,
+        "method": method.name,
+        "seed": run.recipe["run"]["seed"],
+        "policies": [{"index": iteration, "digest": _weights(store, iteration)} for iteration in finished],
+        "iterations": [
+            {**_row(iteration, manifests), "duality_gap_average": averages.get(iteration)}
+            for iteration, manifests in finished.items()
+        ],
+    }
+
+
+def _finished(store: Store, method: Method, iteration: int, shards: int) -> Manifests | None:
+    """The manifests of an iteration, or None while one of its units is not done."""
+    manifests: Manifests = {}
+    for step, keys in units_of(method, iteration, shards).items():
+        there = [manifest for key in keys if (manifest := read_manifest(store, key))]
+        if len(there) < len(keys):
+            return None
+        manifests[step] = there
+    return manifests
+
+
+def _weights(store: Store, iteration: int) -> str:
+    return str(require_manifest(store, layout.policy(iteration, "main")).metrics["weights"])
+
+
+def _row(iteration: int, manifests: Manifests) -> dict[str, Any]:
+    evaluated = manifests["evaluation"][0].metrics
+    judged = [manifest.metrics for step, there in manifests.items() if step.endswith("/judging") for manifest in there]
+    seconds: dict[str, float] = {}
+    for step, there in manifests.items():
+        name = step.rpartition("/")[2]
+        seconds[name] = round(seconds.get(name, 0.0) + sum(manifest.seconds for manifest in there), 3)
+    return {
+        "iteration": iteration,
+        **{name: _finite(evaluated.get(name)) for name in _EVALUATED},
+        **{name: sum(metrics[name] for metrics in judged) if judged else None for name in _COUNTED},
+        "seconds": seconds,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    """The value, or None where it is no number: JSON has neither NaN nor infinity."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,24 @@
+"""How a policy is sampled: the recipe's `rollout` section."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..core.settings import SHAPES_GRAPH, Settings
+from ..models.folders import Dtype
+
+
+class GenerationSettings(Settings):
+    """The recipe's `rollout` section: how a policy is sampled."""
+
+    engine: Annotated[Literal["transformers", "vllm"], SHAPES_GRAPH] = "transformers"
+    """What generates."""
+    dtype: Dtype = "float32"
+    """Precision of the sampling policy. In float64 no token depends on the batch; in float32 about one in ten thousand
+    does, because its random number lies within rounding of a boundary."""
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    """Nucleus sampling; 1 samples the policy itself, as the theory has it."""
+    max_new_tokens: int = Field(512, ge=1)
+    """Longest response, in tokens, its EOS included."""
+    batch_size: int = Field(64, ge=1)
+    """Sequences generated together."""

@@ -1,0 +1,20 @@
+"""How responses are scored: the recipe's `logprobs` section."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..core.settings import Settings
+from ..models.folders import Dtype
+
+
+class ScoringSettings(Settings):
+    """The recipe's `logprobs` section: how responses are scored."""
+
+    engine: Literal["transformers"] = "transformers"
+    """What scores. Values of different engines or precisions differ by up to a nat and are never mixed."""
+    dtype: Dtype = "float32"
+    """Precision of the forward pass; sums are stored in float32. In float64 the batch changes nothing of what is
+    stored, so that values repeat bit by bit whatever was cached before."""
+    batch_tokens: int = Field(4096, ge=1)
+    """Tokens of a micro-batch, padding included."""

@@ -1,0 +1,98 @@
+"""`run.json`: what a run is, so that a rerun knows whether it is the same one."""
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..core.digests import digest_json
+from ..core.errors import UserError
+from . import layout
+from .store import Store
+
+_FREE_SECTIONS = ("cluster", "evaluation", "promotion", "reporting")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The resolved recipe of a run, the digests of what it names, and where it is tracked."""
+
+    name: str
+    recipe: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    """Digests of the prompts, the starting policy and the oracle."""
+    versions: Mapping[str, str]
+    tracking: Mapping[str, Any] | None = None
+    identity: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identity", digest_json([identity_of(self.recipe), dict(self.inputs)]))
+
+    def write(self, store: Store) -> None:
+        """Write `run.json`."""
+        store.write(layout.RUN, json.dumps(asdict(self), indent=1, sort_keys=True).encode())
+
+
+def read_run(store: Store) -> Run | None:
+    """The run under a run root, or None where there is none yet.
+
+    Raises:
+        UserError: `run.json` is damaged, or somebody else's.
+    """
+    try:
+        data = json.loads(store.read(layout.RUN))
+        data.pop("identity")
+        return Run(**data)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, AttributeError, KeyError):
+        raise UserError(
+            f"{store.location(layout.RUN)} is no {layout.RUN} of this version: choose another run root, or delete it"
+        ) from None
+
+
+def require_run(store: Store) -> Run:
+    """The run under a run root.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    run = read_run(store)
+    if run is None:
+        raise UserError(f"{store.uri}: no run here; a run root holds {layout.RUN}, which preparation writes")
+    return run
+
+
+def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a recipe that makes a run the same run: without its length, and without what only looks at it."""
+    kept = {name: copy.deepcopy(section) for name, section in recipe.items() if name not in _FREE_SECTIONS}
+    kept["run"].pop("iterations")
+    return kept
+
+
+def check_same(store: Store, known: Run, now: Run) -> None:
+    """Refuse to go on with another recipe's run.
+
+    Raises:
+        UserError: says which settings and inputs differ.
+    """
+    if known.identity == now.identity:
+        return
+    there, here = (
+        flatten(identity_of(run.recipe)) | {f"digest of {name}": digest[:12] for name, digest in run.inputs.items()}
+        for run in (known, now)
+    )
+    said = {key: [repr(side[key]) if key in side else "absent" for side in (there, here)] for key in there | here}
+    lines = [f"{key} is {old} there and {new} here" for key, (old, new) in sorted(said.items()) if old != new]
+    raise UserError(f"{store.uri}: belongs to another recipe: {'; '.join(lines)}; choose another run root")
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one level of dotted keys."""
+    if not isinstance(value, Mapping) or (prefix and not value):
+        return {prefix: value}
+    flat = {}
+    for key, inner in value.items():
+        flat.update(flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

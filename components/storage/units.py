@@ -1,0 +1,227 @@
+"""Units of work: what is done once, is seen whole or not at all, and is found again.
+
+A unit is one shard of one step, one training or one evaluation. It is done when its manifest exists and matches the
+unit's fingerprint: the step's version, its settings and the digests of all its inputs. Files are written under keys
+that carry their digest and the manifest goes last, so nothing half-written is ever seen, and two copies of one pod
+cannot interleave.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ..core.digests import digest_json, sha256_bytes, sha256_file
+from ..core.errors import UserError
+from . import records
+from .store import Store, open_store
+
+
+@dataclass(frozen=True)
+class File:
+    """A published file: its key in the store, SHA-256, size in bytes and, for records, number of rows."""
+
+    key: str
+    sha256: str
+    size: int
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished unit says of itself."""
+
+    unit: str
+    version: int
+    fingerprint: str
+    settings: str
+    inputs: Mapping[str, str]
+    files: Mapping[str, File]
+    metrics: Mapping[str, Any]
+    seconds: float
+    finished: int
+    """Milliseconds since the epoch."""
+    package: str = field(default_factory=lambda: package_version("nashflow"))
+    source: str | None = None
+    """The folder or URI that the files' keys are relative to, where that is not the run root: a checked pointer."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of the content: the digest of the files' names and digests."""
+        return digest_json({name: file.sha256 for name, file in self.files.items()})
+
+    @property
+    def began(self) -> int:
+        """When the work that finished it began, in milliseconds since the epoch."""
+        return self.finished - int(self.seconds * 1000)
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as a JSON value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Manifest":
+        """The manifest in a JSON value."""
+        return cls(**{**data, "files": {name: File(**file) for name, file in data["files"].items()}})
+
+    def read(self, store: Store, name: str) -> bytes:
+        """The bytes of one file.
+
+        Raises:
+            UserError: the bytes do not have the recorded digest.
+        """
+        file, origin = self.files[name], self._origin(store)
+        data = origin.read(file.key)
+        if sha256_bytes(data) != file.sha256:
+            raise UserError(_damaged(origin.location(file.key)))
+        return data
+
+    def table(self, store: Store, name: str, schema: pa.Schema) -> pa.Table:
+        """The records in one file, checked against digest and schema."""
+        return records.from_bytes(self.read(store, name), schema, self._origin(store).location(self.files[name].key))
+
+    def fetch(self, store: Store, folder: Path) -> None:
+        """Copy every file into `folder` under its name, checked against its digest."""
+        origin = self._origin(store)
+        for name, file in self.files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            origin.download(file.key, target)
+            if sha256_file(target) != file.sha256:
+                target.unlink()
+                raise UserError(_damaged(origin.location(file.key)))
+
+    def _origin(self, store: Store) -> Store:
+        return open_store(self.source) if self.source else store
+
+
+def _damaged(location: str) -> str:
+    return f"{location}: its bytes do not have the digest in its manifest; delete it and run again to make it anew"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work under a run root; see the module's docstring."""
+
+    store: Store
+    key: str
+    version: int
+    settings: Any
+    """A JSON value: everything that the unit's result depends on besides its inputs."""
+    inputs: Mapping[str, str]
+    """Digest by name of what the unit reads."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of version, settings and inputs: equal fingerprints, equal results."""
+        return digest_json([self.version, self.settings, dict(self.inputs)])
+
+    def finished(self) -> Manifest | None:
+        """The manifest, if the unit is done as it would be done now and its files are there."""
+        return self._if_finished(_read(self.store, self.key))
+
+    def _if_finished(self, data: bytes | None) -> Manifest | None:
+        manifest = _parsed(data)
+        if manifest is None or manifest.fingerprint != self.fingerprint:
+            return None
+        origin = open_store(manifest.source) if manifest.source else self.store
+        return manifest if all(origin.exists(file.key) for file in manifest.files.values()) else None
+
+    def publish_records(
+        self, tables: Mapping[str, tuple[pa.Table, pa.Schema]], metrics: Mapping[str, Any], started: float
+    ) -> Manifest:
+        """Write record tables, then the manifest. A table's name is the unit's own, as in `rollouts`."""
+        folder, _, name = self.key.rpartition("/")
+        files = {}
+        for kind, (rows, schema) in tables.items():
+            data = records.to_bytes(rows, schema, f"{self.key} {kind}")
+            digest = sha256_bytes(data)
+            key = f"{folder.rpartition('/')[0]}/{kind}/{name}.{digest[:16]}.parquet"
+            self.store.write(key, data)
+            files[kind] = File(key, digest, len(data), rows.num_rows)
+        return self.publish(files, metrics, started)
+
+    def publish_folder(self, folder: Path, metrics: Mapping[str, Any], started: float) -> Manifest:
+        """Upload every file of `folder` under a key that carries the folder's digest, then write the manifest."""
+        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        digests = {name: sha256_file(folder / name) for name in names}
+        prefix = f"{self.key}/{digest_json(digests)[:16]}"
+        files = {}
+        for name, digest in digests.items():
+            self.store.upload(folder / name, f"{prefix}/{name}")
+            files[name] = File(f"{prefix}/{name}", digest, (folder / name).stat().st_size)
+        return self.publish(files, metrics, started)
+
+    def publish(
+        self, files: Mapping[str, File], metrics: Mapping[str, Any], started: float, source: str | None = None
+    ) -> Manifest:
+        """Write the manifest, which makes the unit done; `started` is the `time.time()` at which its work began.
+
+        Where another copy of the unit has published the same work meanwhile, its manifest is returned instead: others
+        may have read it. That holds also where the copies replace another manifest, that of other settings or one
+        whose files are gone: its successor is decided by creating the key that carries its digest, and all of them
+        write that one. The run root's lock sees to it that no two publish work with different settings at once; the
+        later one would stand.
+        """
+        manifest = Manifest(
+            unit=self.key,
+            version=self.version,
+            fingerprint=self.fingerprint,
+            settings=digest_json(self.settings),
+            inputs=dict(self.inputs),
+            files=dict(files),
+            metrics=dict(metrics),
+            seconds=round(time.time() - started, 3),
+            finished=int(time.time() * 1000),
+            source=source,
+        )
+        data, key = json.dumps(manifest.to_json(), indent=1, sort_keys=True).encode(), _manifest_key(self.key)
+        while not (done := self._if_finished(before := _read(self.store, self.key))):
+            decided = key if before is None else f"{self.key}/replacing/{sha256_bytes(before)[:16]}.json"
+            created = self.store.create(decided, data)
+            if decided != key:
+                self.store.write(key, self.store.read(decided))
+            if created:
+                return manifest
+        return done
+
+
+def read_manifest(store: Store, key: str) -> Manifest | None:
+    """The manifest of the unit `key`, or None while it is not done; manifests of another form do not count."""
+    return _parsed(_read(store, key))
+
+
+def require_manifest(store: Store, key: str) -> Manifest:
+    """The manifest of a unit that must be done.
+
+    Raises:
+        UserError: it is not: the step that makes it has to run first.
+    """
+    manifest = read_manifest(store, key)
+    if manifest is None:
+        raise UserError(f"{store.location(key)}: not there yet; run the step that makes it first")
+    return manifest
+
+
+def _read(store: Store, key: str) -> bytes | None:
+    try:
+        return store.read(_manifest_key(key))
+    except FileNotFoundError:
+        return None
+
+
+def _parsed(data: bytes | None) -> Manifest | None:
+    try:
+        return Manifest.from_json(json.loads(data)) if data else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _manifest_key(key: str) -> str:
+    return f"{key}.manifest.json"

@@ -1,0 +1,330 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from nashflow.components.core.errors import UserError
+from nashflow.components.models.chat import prompt_ids
+from nashflow.components.models.folders import (
+    check_loadable,
+    check_model_folder,
+    load_causal_lm,
+    load_classifier,
+    load_tokenizer,
+    require_chat_template,
+    save_policy,
+    stop_token_ids,
+    weights_digest,
+)
+from tests.fixtures import models
+
+WORDS = ("a", "b", "c", "d")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return models.llama(tmp_path_factory.mktemp("llama"), WORDS)
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    return Path(shutil.copytree(made, tmp_path / "model"))
+
+
+def logits(model, ids=(0, 7, 8, 9)):
+    with torch.inference_mode():
+        return model(torch.tensor([ids])).logits
+
+
+def test_a_loaded_model_is_in_evaluation_mode_in_the_asked_dtype(folder):
+    for dtype in ("float32", "bfloat16", "float64"):
+        model = load_causal_lm(folder, dtype)
+        assert model.dtype == getattr(torch, dtype)
+        assert not model.training
+
+
+def test_float64_and_float32_agree_and_bfloat16_nearly(folder):
+    exact = logits(load_causal_lm(folder, "float64"))
+    torch.testing.assert_close(logits(load_causal_lm(folder, "float32")).double(), exact, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits(load_causal_lm(folder, "bfloat16")).double(), exact, rtol=0.1, atol=0.3)
+
+
+def test_the_folders_generation_settings_do_not_reach_the_model(folder):
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 5.0, "top_k": 1}))
+    loaded = load_causal_lm(folder).generation_config
+    assert loaded.repetition_penalty in (None, 1.0)
+    assert loaded.top_k != 1
+
+
+def test_a_classifier_gives_one_logit_a_sequence(tmp_path):
+    model = load_classifier(models.classifier(tmp_path, WORDS))
+    assert logits(model).shape == (1, 1)
+    assert not model.training
+
+
+def test_weights_of_another_kind_of_model_are_refused(folder, tmp_path):
+    with pytest.raises(UserError, match=r"is not a sequence classifier: its weights lack score\.weight"):
+        load_classifier(folder)
+    with pytest.raises(UserError, match=r"is not a language model: its weights lack lm_head\.weight"):
+        load_causal_lm(models.classifier(tmp_path / "reward", WORDS))
+
+
+def remove_folder(folder):
+    shutil.rmtree(folder)
+
+
+def remove_config(folder):
+    (folder / "config.json").unlink()
+
+
+def remove_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def replace_weights_by_a_pickle(folder):
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    remove_weights(folder)
+
+
+def add(name):
+    def add_file(folder):
+        (folder / name).write_bytes(b"\x80\x04")
+
+    return add_file
+
+
+def set_key(name, key, value):
+    def change(folder):
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+
+    return change
+
+
+def break_config(folder):
+    (folder / "config.json").write_text("{")
+
+
+def config_of_a_list(folder):
+    (folder / "config.json").write_text("[]")
+
+
+def index_with_a_missing_shard(folder):
+    index = {"weight_map": {"x": "model.safetensors", "y": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (remove_folder, "does not exist or is not a folder"),
+        (remove_config, "has no config.json"),
+        (remove_weights, r"has no \*\.safetensors weights: save it with save_pretrained"),
+        (replace_weights_by_a_pickle, r"has no \*\.safetensors weights \(has pytorch_model\.bin: convert it\)"),
+        *((add(f"weights{end}"), rf"remove \['weights\{end}'\]") for end in (".bin", ".pt", ".pth", ".ckpt", ".pkl")),
+        (set_key("config.json", "auto_map", {"AutoModel": "x.Y"}), r"custom code \(auto_map in config\.json\)"),
+        (
+            set_key("tokenizer_config.json", "auto_map", {"AutoTokenizer": ["x.Y", None]}),
+            "auto_map in tokenizer_config",
+        ),
+        (break_config, r"config\.json is not valid JSON"),
+        (config_of_a_list, r"config\.json holds no JSON object"),
+        (index_with_a_missing_shard, "lacks model-00002-of-00002.safetensors"),
+    ],
+)
+def test_a_bad_folder_is_refused_in_one_line_that_names_it(folder, spoil, reason):
+    check_model_folder(folder)
+    spoil(folder)
+    with pytest.raises(UserError, match=reason) as caught:
+        load_causal_lm(folder)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_is_never_opened(folder):
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(folder / "exploded"),))
+
+    torch.save(Bomb(), folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="pickle"):
+        load_causal_lm(folder)
+    assert not (folder / "exploded").exists()
+
+
+def test_a_folder_without_a_tokenizer_is_refused(folder):
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="has no tokenizer"):
+        load_tokenizer(folder)
+
+
+def damage_tokenizer(folder):
+    (folder / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "Clairvoyant"}}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (set_key("config.json", "model_type", "llama-of-tomorrow"), "llama-of-tomorrow"),
+        (damage_tokenizer, "cannot be opened by transformers: "),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer"),
+    ],
+)
+def test_what_transformers_cannot_open_is_refused_in_one_line(folder, spoil, reason):
+    check_loadable(folder)
+    spoil(folder)
+    check_model_folder(folder)
+    with pytest.raises(UserError) as caught:
+        check_loadable(folder)
+    assert str(caught.value).startswith(f"model folder {folder} ")
+    assert reason in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_chat_template_is_found_in_its_own_file_or_in_the_tokenizers_settings(folder):
+    require_chat_template(folder)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="has no chat template"):
+        require_chat_template(folder)
+    set_key("tokenizer_config.json", "chat_template", models.CHAT_TEMPLATE)(folder)
+    require_chat_template(folder)
+    assert prompt_ids(load_tokenizer(folder), [{"role": "user", "content": "a"}])[0] == models.BOS
+
+
+@pytest.mark.parametrize(("setting", "expected"), [(1, [1]), ([9, 1, 9], [1, 9]), (0, [0]), (None, [models.EOS])])
+def test_stop_tokens_come_from_the_generation_settings_else_from_the_tokenizer(folder, setting, expected):
+    set_key("generation_config.json", "eos_token_id", setting)(folder)
+    assert stop_token_ids(folder, load_tokenizer(folder)) == expected
+    (folder / "generation_config.json").unlink()
+    assert stop_token_ids(folder, load_tokenizer(folder)) == [models.EOS]
+
+
+def test_a_model_without_a_stop_token_is_refused(folder):
+    (folder / "generation_config.json").unlink()
+    tokenizer = load_tokenizer(folder)
+    tokenizer.eos_token = None
+    with pytest.raises(UserError, match="no end-of-sequence token"):
+        stop_token_ids(folder, tokenizer)
+
+
+@pytest.mark.parametrize("make", [models.llama, models.gpt2])
+def test_a_saved_policy_loads_with_the_same_outputs(make, tmp_path):
+    start = make(tmp_path / "start", WORDS)
+    model = load_causal_lm(start)
+    save_policy(model, start, tmp_path / "out", "float32")
+    torch.testing.assert_close(logits(load_causal_lm(tmp_path / "out")), logits(model), rtol=0, atol=0)
+    assert weights_digest(tmp_path / "out") == weights_digest(start)
+    check_model_folder(tmp_path / "out")
+    ids = prompt_ids(load_tokenizer(tmp_path / "out"), [{"role": "user", "content": "a b"}])
+    assert ids == prompt_ids(load_tokenizer(start), [{"role": "user", "content": "a b"}])
+
+
+@pytest.mark.parametrize("make", [models.llama, models.gpt2])
+def test_a_policy_saved_in_bfloat16_leaves_the_trained_one_as_it_is(make, tmp_path):
+    start = make(tmp_path / "start", WORDS)
+    model = load_causal_lm(start)
+    before = logits(model)
+    save_policy(model, start, tmp_path / "out", "bfloat16")
+    assert torch.equal(logits(model), before)
+    assert model.dtype == torch.float32
+    saved = load_file(tmp_path / "out" / "model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
+    assert saved.keys() == load_file(start / "model.safetensors").keys()  # tied weights are written once
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
+    assert torch.equal(logits(load_causal_lm(tmp_path / "out", "bfloat16")), logits(load_causal_lm(start, "bfloat16")))
+
+
+def test_a_saved_policy_inherits_the_tokenizer_and_generation_settings_byte_by_byte(folder, tmp_path):
+    # Settings that transformers itself would refuse to save.
+    set_key("generation_config.json", "temperature", 0.6)(folder)
+    set_key("generation_config.json", "eos_token_id", [1, 9])(folder)
+    (folder / "README.md").write_text("not inherited")
+    save_policy(load_causal_lm(folder), folder, tmp_path / "out", "float32")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
+    assert not (tmp_path / "out" / "README.md").exists()
+    assert stop_token_ids(tmp_path / "out", load_tokenizer(tmp_path / "out")) == [1, 9]
+
+
+def test_the_digest_does_not_depend_on_how_tensors_are_spread_over_files(folder, tmp_path):
+    tensors = load_file(folder / "model.safetensors")
+    names = list(tensors)
+    split = tmp_path / "split"
+    split.mkdir()
+    save_file({name: tensors[name] for name in names[1::2]}, split / "model-00001-of-00002.safetensors")
+    save_file(
+        {name: tensors[name] for name in names[::2]}, split / "model-00002-of-00002.safetensors", {"format": "pt"}
+    )
+    assert weights_digest(split) == weights_digest(folder)
+
+
+def test_the_digest_changes_with_one_bit_a_name_a_shape_and_a_dtype(folder):
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    digests = {weights_digest(folder)}
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    digests.add(weights_digest(folder))
+    name, tensor = next((name, tensor) for name, tensor in tensors.items() if tensor.dim() == 2)
+    for changed in (
+        {**tensors, name: tensor.reshape(-1, 2)},
+        {**tensors, name: tensor.view(torch.int32)},
+        {**{key: value for key, value in tensors.items() if key != name}, "renamed": tensor},
+    ):
+        save_file(changed, file)
+        digests.add(weights_digest(folder))
+    assert len(digests) == 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.bool])
+def test_the_digest_equals_one_over_the_loaded_tensors(tmp_path, dtype):
+    import hashlib
+
+    tensors = {
+        "b": torch.arange(6).reshape(2, 3).to(dtype),
+        "a": torch.ones(0, 4).to(dtype),
+        "ä": torch.tensor(1).to(dtype),
+    }
+    save_file(tensors, tmp_path / "x.safetensors")
+    names = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float64: "F64", torch.int64: "I64", torch.bool: "BOOL"}
+    expected = hashlib.sha256()
+    for name in ("a", "b", "ä"):
+        expected.update(json.dumps([name, names[dtype], list(tensors[name].shape)]).encode())
+        expected.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    assert weights_digest(tmp_path) == expected.hexdigest()
+
+
+def test_the_digest_reads_tensors_larger_than_a_block(tmp_path):
+    numbers = np.arange(3_000_000, dtype=np.float32)
+    save_file({"x": torch.from_numpy(numbers)}, tmp_path / "x.safetensors")
+    first = weights_digest(tmp_path)
+    numbers[1_500_000] += 1
+    save_file({"x": torch.from_numpy(numbers)}, tmp_path / "x.safetensors")
+    assert weights_digest(tmp_path) != first
+
+
+def test_the_digest_refuses_files_that_are_cut_short_doubled_or_absent(folder):
+    file = folder / "model.safetensors"
+    whole = file.read_bytes()
+    shutil.copy(file, folder / "copy.safetensors")
+    with pytest.raises(UserError, match=r"holds the tensor .* twice"):
+        weights_digest(folder)
+    (folder / "copy.safetensors").unlink()
+    for size, reason in (
+        (len(whole) - 1, "is cut short"),
+        (100, "not a safetensors file"),
+        (3, "not a safetensors file"),
+    ):
+        file.write_bytes(whole[:size])
+        with pytest.raises(UserError, match=reason):
+            weights_digest(folder)
+    file.unlink()
+    with pytest.raises(UserError, match="has no"):
+        weights_digest(folder)

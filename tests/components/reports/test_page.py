@@ -1,0 +1,190 @@
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nashflow.components.reports import page
+from nashflow.components.reports.answers import Answer
+from nashflow.components.reports.page import render
+from nashflow.components.reports.summary import summarise
+from nashflow.components.storage import layout
+from nashflow.components.storage.run import require_run
+from nashflow.components.storage.store import Store
+from tests.components.reports.toy_runs import GAME, WON, evaluations, policy, toy_run
+
+PICTURE = b"\x89PNG not really"
+_VOID = {"meta", "img", "col", "br", "link", "input"}
+
+
+class Page(HTMLParser):
+    """A page as its reader sees it; refuses tags that do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.tables: list[list[list[str]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in _VOID:
+            self._open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+        if {"td", "th"} & set(self._open):
+            self.tables[-1][-1][-1] += data
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+    def after(self, heading: str) -> str:
+        """The first text block below a heading."""
+        return next(text for text in self.texts[self.texts.index(heading) + 1 :] if text.strip())
+
+
+def html_of(store: Store, last: int) -> str:
+    run = require_run(store)
+    return render(store, run, summarise(store, run, last), PICTURE)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return toy_run(tmp_path_factory.mktemp("run"), evaluations(3, WON, GAME))
+
+
+@pytest.fixture(scope="module")
+def shown(store: Store) -> Page:
+    return Page(html_of(store, 2))
+
+
+def test_the_headline_figures_are_the_last_iterations(shown: Page) -> None:
+    text = re.sub(r"\s+", " ", shown.text)
+    assert "inpo, 2 of 2 iterations, seed 7" in text
+    for figure in (
+        "win rate against the reference0.56095 %: [0.530, 0.590]",
+        "duality gap0.0600reference 0.1100, exact iterate 0.0500",
+        "KL to the reference0.050nats",
+        "mean length4.0tokens; reference 2.0",
+        "pairs3264 comparisons, 96 oracle calls",
+        "work18 sall steps and iterations",
+    ):
+        assert figure in text
+
+
+def test_there_is_a_row_for_each_iteration(shown: Page) -> None:
+    header, *rows = shown.tables[0]
+    assert header[:4] == ["t", "win rate [95 %]", "gap", "exact gap"]
+    assert header[-5:] == ["rollout s", "judging s", "logprobs s", "training s", "evaluation s"]
+    assert [row[:3] for row in rows] == [
+        ["0", "0.500 [0.470, 0.530]", "0.1100"],
+        ["1", "0.540 [0.510, 0.570]", "0.0800"],
+        ["2", "0.560 [0.530, 0.590]", "0.0600"],
+    ]
+    assert rows[0][-5:] == ["–", "–", "–", "–", "2.0"]
+
+
+def test_sample_answers_stand_side_by_side(shown: Page) -> None:
+    header, *rows = shown.tables[1]
+    assert header == ["prompt", "reference", "iteration 2", "P"]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["x0", "reference 0", "t2 0", "0.00"],
+        ["x1", "reference 1", "t2 1", "0.10"],
+        ["x2", "reference 3", "t2 3", "0.30"],
+    ]
+
+
+def test_every_policy_has_its_digest_and_its_folder(store: Store, shown: Page) -> None:
+    folders = [store.location(f"policies/00{t}/main/0123456789abcdef") for t in range(3)]
+    assert shown.tables[2][1:] == [[str(t), f"{t}main", folder] for t, folder in enumerate(folders)]
+
+
+def test_a_policy_that_stays_where_it_was_is_found_there(tmp_path: Path) -> None:
+    store = toy_run(tmp_path, evaluations(1, WON))
+    store.delete(f"{layout.policy(0, 'main')}.manifest.json")
+    policy(store, 0, source="/models/reference")
+    assert Page(html_of(store, 0)).tables[2][1] == ["0", "0main", "/models/reference"]
+
+
+def test_the_recipe_and_what_it_names_can_be_read_back(store: Store, shown: Page) -> None:
+    run = require_run(store)
+    assert yaml.safe_load(shown.after("Recipe")) == run.recipe
+    (provenance,) = [text for text in shown.texts if text.startswith("digests:")]
+    assert yaml.safe_load(provenance) == {"digests": run.inputs, "versions": run.versions}
+
+
+def test_secrets_of_the_recipe_are_not_shown(tmp_path: Path) -> None:
+    oracle = {"kind": "remote", "api_key": "sk-1234", "servers": ["https://me:pa55@judge.example/v1"]}
+    html = html_of(toy_run(tmp_path, evaluations(1, WON), oracle=oracle), 0)
+    assert "https://judge.example/v1" in html
+    assert "sk-1234" not in html
+    assert "pa55" not in html
+
+
+def test_the_page_needs_nothing_from_elsewhere(shown: Page) -> None:
+    references = [value for name, value in shown.attributes if name in ("src", "href", "action", "srcset", "data")]
+    assert references == ["data:image/png;base64," + base64.b64encode(PICTURE).decode()]
+    assert {"script", "link", "iframe", "object"} & set(shown.tags) == set()
+    (policy,) = [value for name, value in shown.attributes if name == "content" and "default-src" in value]
+    assert policy.startswith("default-src 'none'")
+    assert not re.search(r"url\(|@import", shown.text)
+
+
+def test_a_text_run_has_no_tile_for_the_gap(tmp_path: Path) -> None:
+    text = Page(html_of(toy_run(tmp_path, evaluations(2, WON)), 1)).text
+    assert "exact iterate " not in text
+    assert "win rate against the reference" in text
+
+
+def test_an_unfinished_run_says_how_far_it_is(tmp_path: Path) -> None:
+    store = toy_run(tmp_path, evaluations(3, WON))
+    store.delete(f"{layout.evaluation(2)}.manifest.json")
+    assert "1 of 2 iterations" in Page(html_of(store, 2)).text
+
+
+def test_an_answer_that_looks_like_html_is_text(tmp_path: Path) -> None:
+    script = "</td></table><script>alert('x')</script>{{ 7 * 7 }}<img src=http://a.b/c> "
+    store = toy_run(tmp_path, evaluations(2, WON), prompts=["<b>bold</b> & more"], answers={1: script})
+    html = html_of(store, 1)
+    assert "<script" not in html
+    shown = Page(html)
+    assert [cell.strip() for cell in shown.tables[1][1]] == ["<b>bold</b> & more", "reference 0", f"{script}0", "0.00"]
+    assert [value for name, value in shown.attributes if name == "src"] == [
+        "data:image/png;base64," + base64.b64encode(PICTURE).decode()
+    ]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.tuples(*[st.text(st.characters(exclude_categories=("Cs", "Cc"))) for _ in range(4)]))
+def test_whatever_is_said_stands_there_as_it_was_said(
+    store: Store, monkeypatch: pytest.MonkeyPatch, texts: tuple[str, ...]
+) -> None:
+    system, prompt, reference, ours = texts
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+    monkeypatch.setattr(page, "sample_answers", lambda *_: [Answer(messages, reference, ours, 0.25)])
+    cells = Page(html_of(store, 0)).tables[1][1]
+    assert cells[1:] == [reference, ours, "0.25"]
+    assert f"system: {system}" in cells[0]
+    assert f"user: {prompt}" in cells[0]

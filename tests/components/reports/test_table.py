@@ -1,0 +1,156 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nashflow.components.reports.table import comparison_columns, figure_columns, run_labels, second_columns, show
+
+FIGURES = ("win_rate", "win_rate_low", "win_rate_high", "duality_gap", "duality_gap_exact", "kl", "mean_length")
+COUNTS = ("pairs", "comparisons", "oracle_calls")
+
+
+def row(iteration: int, seconds: dict[str, float], **figures: float | None) -> dict[str, Any]:
+    nothing = dict.fromkeys((*FIGURES, *COUNTS, "duality_gap_average"), None)
+    return {"iteration": iteration, **nothing, **figures, "seconds": seconds}
+
+
+def run(*rows: dict[str, Any], **said: Any) -> dict[str, Any]:
+    return {"run": "sandbox", "method": "inpo", "seed": 0, "iterations": list(rows), **said}
+
+
+def compared(*runs: dict[str, Any]) -> dict[str, list[str]]:
+    """The cells of the comparison of some runs, by heading."""
+    return {column.title: column.cells for group in comparison_columns(runs) for column in group}
+
+
+def test_the_table_of_a_run_is_exactly_this() -> None:
+    summary = {
+        "iterations": [
+            row(0, {"evaluation": 2.04}, duality_gap=0.11, kl=0.0, mean_length=2.0),
+            row(
+                1,
+                {"rollout": 1.0, "judging": 0.25, "logprobs": 0.1, "training": 1234.56, "evaluation": 2.0},
+                win_rate=0.5604,
+                win_rate_low=0.53,
+                win_rate_high=0.5896,
+                duality_gap=0.06004,
+                duality_gap_exact=0.048,
+                kl=0.0519,
+                mean_length=2.96,
+                pairs=4096,
+                comparisons=12288,
+            ),
+        ]
+    }
+    assert [(column.title, column.cells) for column in figure_columns(summary)] == [
+        ("t", ["0", "1"]),
+        ("win rate [95 %]", ["–", "0.560 [0.530, 0.590]"]),
+        ("gap", ["0.1100", "0.0600"]),
+        ("exact gap", ["–", "0.0480"]),
+        ("KL", ["0.000", "0.052"]),
+        ("length", ["2.0", "3.0"]),
+        ("pairs", ["–", "4,096"]),
+        ("compared", ["–", "12,288"]),
+    ]
+    assert [(column.title, column.cells) for column in second_columns(summary)] == [
+        ("rollout s", ["–", "1.0"]),
+        ("judging s", ["–", "0.2"]),
+        ("logprobs s", ["–", "0.1"]),
+        ("training s", ["–", "1,234.6"]),
+        ("evaluation s", ["2.0", "2.0"]),
+    ]
+
+
+def test_the_steps_stand_in_the_order_of_work_although_the_reference_has_the_last_one_alone() -> None:
+    rows = [row(0, {"evaluation": 1.0}), row(1, {"rollout": 1.0, "training": 2.0, "evaluation": 3.0})]
+    assert [column.title for column in second_columns({"iterations": rows})] == [
+        "rollout s",
+        "training s",
+        "evaluation s",
+    ]
+
+
+@given(st.floats(-1e9, 1e9), st.integers(0, 6))
+def test_a_shown_figure_is_the_figure_rounded(value: float, digits: int) -> None:
+    assert float(show(value, digits).replace(",", "")) == pytest.approx(value, abs=0.51 * 10**-digits)
+
+
+def test_what_does_not_apply_is_a_dash() -> None:
+    assert show(None, 3) == "–"
+    assert show(0) == "0"
+
+
+def test_the_comparison_of_two_runs_is_exactly_this() -> None:
+    interval = {"win_rate": 0.5604, "win_rate_low": 0.53, "win_rate_high": 0.5896}
+    first = run(
+        row(0, {"evaluation": 2.0}, duality_gap=0.12, kl=0.0),
+        row(1, {"rollout": 1.0, "training": 300.5}, duality_gap=0.5, kl=0.3, comparisons=4096, oracle_calls=2040),
+        row(
+            2,
+            {"rollout": 1.25, "training": 900.0},
+            **interval,
+            duality_gap=0.03,
+            duality_gap_exact=0.0249,
+            duality_gap_average=0.25123,
+            kl=0.0519,
+            comparisons=4096,
+            oracle_calls=2041,
+        ),
+    )
+    text = run(row(0, {"evaluation": 2.6}, kl=0.0), run="text", method="sppo")
+    assert compared(first, text) == {
+        "run": ["sandbox", "text"],
+        "method": ["inpo", "sppo"],
+        "t": ["2", "0"],
+        "win rate [95 %]": ["0.560 [0.530, 0.590]", "–"],
+        "gap": ["0.0300", "–"],
+        "of start": ["0.250", "–"],
+        "exact gap": ["0.0249", "–"],
+        "average gap": ["0.2512", "–"],
+        "KL": ["0.052", "0.000"],
+        "compared": ["8,192", "–"],
+        "oracle calls": ["4,081", "–"],
+        "seconds": ["1,205", "3"],
+    }
+
+
+def test_words_alone_start_on_the_left() -> None:
+    groups = comparison_columns([run(row(0, {}))])
+    assert [column.title for group in groups for column in group if column.words] == ["run", "method"]
+
+
+def test_a_run_that_compares_nothing_has_made_no_comparisons_yet_another_has_none_to_make() -> None:
+    """IPO's given pairs are judged without the oracle; of a run of the reference alone nothing is judged."""
+    given = run(row(0, {}), row(1, {}, comparisons=0, oracle_calls=0))
+    assert compared(given, run(row(0, {})))["oracle calls"] == ["0", "–"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row(1, {}, duality_gap=0.1)],
+        [row(0, {}, duality_gap=0.0), row(1, {}, duality_gap=0.1)],
+        [row(0, {}), row(1, {}, duality_gap=0.1)],
+        [row(0, {}, duality_gap=0.1), row(1, {})],
+    ],
+    ids=["the reference is late", "nothing at the start", "not measured at the start", "not measured at the end"],
+)
+def test_without_a_start_or_an_end_there_is_no_share(rows: list[dict[str, Any]]) -> None:
+    assert compared(run(*rows))["of start"] == ["–"]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_seeds() -> None:
+    runs = [run(seed=0), run(run="other", seed=0), run(seed=3)]
+    assert run_labels(runs) == ["sandbox (seed 0)", "other", "sandbox (seed 3)"]
+    assert run_labels(runs[:2]) == ["sandbox", "other"]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e4), st.integers(0, 10**6)), min_size=1, max_size=6))
+def test_work_is_summed_over_the_iterations(work: list[tuple[float, int]]) -> None:
+    rows = [row(t, {"rollout": seconds, "training": 1.0}, comparisons=made) for t, (seconds, made) in enumerate(work)]
+    cells = compared(run(*rows))
+    assert cells["compared"] == [f"{sum(made for _, made in work):,}"]
+    assert float(cells["seconds"][0].replace(",", "")) == pytest.approx(
+        len(work) + sum(seconds for seconds, _ in work), abs=0.51
+    )

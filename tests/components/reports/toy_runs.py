@@ -1,0 +1,148 @@
+"""Run roots made by hand: every unit that a run leaves behind, with figures that a test chooses."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from nashflow.components.core.digests import sha256_bytes
+from nashflow.components.storage import layout, records
+from nashflow.components.storage.run import Run
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.units import File, Manifest, Unit
+
+NOW = 1_700_000_000.0
+GAME = (
+    {"duality_gap": 0.11, "duality_gap_unregularised": 0.2, "duality_gap_exact": 0.11, "kl": 0.0},
+    {"duality_gap": 0.08, "duality_gap_unregularised": 0.19, "duality_gap_exact": 0.075, "kl": 0.02},
+    {"duality_gap": 0.06, "duality_gap_unregularised": 0.18, "duality_gap_exact": 0.05, "kl": 0.05},
+)
+WON = (
+    {"win_rate": 0.5, "win_rate_low": 0.47, "win_rate_high": 0.53},
+    {"win_rate": 0.54, "win_rate_low": 0.51, "win_rate_high": 0.57},
+    {"win_rate": 0.56, "win_rate_low": 0.53, "win_rate_high": 0.59},
+)
+"""The figures of three evaluations on the sandbox."""
+SECONDS = {"rollouts": 1.5, "pairs": 0.25, "logprobs": 0.5, "training": 4.0, "evaluation": 2.0}
+PROMPTS = ("x0", "x1", "x0", "x2")
+
+
+def _now() -> float:
+    return NOW
+
+
+def evaluations(count: int, *kinds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The metrics of iterations 0 to `count` - 1: a mean length, and the figures in each of `kinds`."""
+    made = []
+    for iteration in range(count):
+        metrics: dict[str, Any] = {"mean_length": 2.0 + iteration, "kl": 0.1 * iteration}
+        for kind in kinds:
+            metrics |= kind[iteration]
+        made.append(metrics)
+    return made
+
+
+def recipe(name: str, iterations: int, shards: int, **sections: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe; `sections` replaces whole sections, but for the evaluation's, of which it replaces keys."""
+    made: dict[str, Any] = {
+        "run": {"name": name, "seed": 7, "threads": 1, "iterations": iterations},
+        "method": {"name": "inpo", "eta": 0.5, "tau": 0.1},
+        "policy": {"kind": "sandbox", "world": {"seed": 0}},
+        "prompts": {"path": "", "per_iteration": 4, "held_out": len(PROMPTS), "shards": shards},
+        "oracle": {"kind": "sandbox", "world": {"seed": 0}},
+        "evaluation": {"benchmarks": [], "tau": 0.1, "temperature": 1.0, **sections.pop("evaluation", {})},
+    }
+    return {section: sections.get(section, values) for section, values in made.items()}
+
+
+@mock.patch("time.time", _now)
+def toy_run(
+    root: Path | str,
+    metrics: Sequence[Mapping[str, Any]],
+    *,
+    name: str = "toy",
+    shards: int = 1,
+    phases: Sequence[str] = ("main",),
+    inputs: Mapping[str, str] | None = None,
+    prompts: Sequence[str] = PROMPTS,
+    answers: Mapping[int, str] | None = None,
+    **sections: Mapping[str, Any],
+) -> Store:
+    """A finished run whose iterations' evaluations have the given metrics; every unit takes its `SECONDS`.
+
+    A shard's pairs are 10 t + shard + 1, its comparisons and calls to the oracle twice and thrice as many.
+    `answers`: the text of iteration t's answers, after which comes the prompt's index.
+    """
+    store = open_store(str(root))
+    named = {"prompts": "p" * 64, "policy": "q" * 64, "oracle": "o" * 64, **(inputs or {})}
+    Run(name, recipe(name, len(metrics) - 1, shards, **sections), named, {"nashflow": "0.1.0"}).write(store)
+    rows = [
+        {"row_id": -1 - i, "messages": [{"role": "user", "content": text}], "given": []}
+        for i, text in enumerate(prompts)
+    ]
+    _unit(store, layout.held_out()).publish_records(
+        {"prompts": (records.table(rows, records.PROMPTS), records.PROMPTS)}, {}, NOW
+    )
+    for iteration, measured in enumerate(metrics):
+        for phase in phases if iteration else ():
+            data(store, iteration, phase, shards)
+        policy(store, iteration)
+        evaluation(store, iteration, measured, len(prompts), (answers or {}).get(iteration, f"t{iteration} "))
+    return store
+
+
+@mock.patch("time.time", _now)
+def data(store: Store, iteration: int, phase: str, shards: int, kinds: Iterable[str] = tuple(SECONDS)[:3]) -> None:
+    """The shards of a phase's rollouts, pairs and log-probs."""
+    for shard in range(shards):
+        pairs = 10 * iteration + shard + 1
+        judged = {"pairs": pairs, "comparisons": 2 * pairs, "oracle_calls": 3 * pairs}
+        for kind in kinds:
+            unit = _unit(store, layout.shard(iteration, phase, kind, shard))
+            unit.publish({}, judged if kind == "pairs" else {"pairs": -1}, NOW - SECONDS[kind])
+
+
+@mock.patch("time.time", _now)
+def policy(store: Store, iteration: int, name: str = "main", source: str | None = None) -> Manifest:
+    """A policy of one file."""
+    key = layout.policy(iteration, name)
+    file = File(f"{key}/0123456789abcdef/config.json", sha256_bytes(b"{}"), 2)
+    if not source:
+        store.write(file.key, b"{}")
+    return _unit(store, key).publish(
+        {"config.json": file},
+        {"weights": f"{iteration}{name}", "pairs": -1, "comparisons": -1},
+        NOW - SECONDS["training"],
+        source,
+    )
+
+
+@mock.patch("time.time", _now)
+def evaluation(store: Store, iteration: int, metrics: Mapping[str, Any], prompts: int, text: str) -> Manifest:
+    """An evaluation with two samples a prompt; the first one's probability is the prompt's index / 10."""
+    roles = {"pair": text, **({"opponent": "reference "} if iteration == 0 else {})}
+    rollouts = [
+        {"row_id": -1 - i, "sample": sample, "role": role, "prompt_ids": [0], "response_ids": [1], "finish": "stop"}
+        | {"text": f"{start}{i}" if sample == 0 else "another sample"}
+        for role, start in roles.items()
+        for i in range(prompts)
+        for sample in range(2)
+    ]
+    verdicts = [
+        {"row_id": -1 - i, "index": 2 * i + sample, "first": sample, "second": sample, "winner": sample}
+        | dict.fromkeys(("forward", "backward", "probability"), i / 10 if sample == 0 else 1.0)
+        | {"abstained": False, "repeated": False}
+        for i in range(prompts if "win_rate" in metrics else 0)
+        for sample in range(2)
+    ]
+    tables = {
+        "rollouts": (records.table(rollouts, records.ROLLOUTS), records.ROLLOUTS),
+        "comparisons": (records.table(verdicts, records.COMPARISONS), records.COMPARISONS),
+    }
+    unit = _unit(store, layout.evaluation(iteration))
+    store.delete(f"{unit.key}.manifest.json")
+    return unit.publish_records(tables, metrics, NOW - SECONDS["evaluation"])
+
+
+def _unit(store: Store, key: str) -> Unit:
+    return Unit(store, key, 1, None, {})
