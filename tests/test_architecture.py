@@ -234,13 +234,13 @@ FINE: list[tuple[Rule, str, str]] = [
     (
         floor_mistakes,
         STEP,
-        "from .settings import Step\nfrom ..scoring.logprobs import score\nfrom ..storage import run",
+        "from .settings import RolloutStep\nfrom ..scoring.logprobs import score\nfrom ..storage import run",
     ),
     (floor_mistakes, METHOD, "from ..core.settings import Settings\nimport numpy\nfrom . import phases"),
     (floor_mistakes, "components/games/sandbox/world.py", "from ..preference import gap\nfrom ...core import seeds"),
     (floor_mistakes, "pipelines/graph.py", "from nashflow.components.judging import component"),
     (floor_mistakes, "pipelines/recipe.py", "from nashflow.components.recipe import Recipe"),
-    (floor_mistakes, "components/preparation/step.py", "from ..recipe import Recipe as Step"),
+    (floor_mistakes, "components/preparation/step.py", "from ..recipe import Recipe"),
     (
         floor_mistakes,
         "components/recipe.py",

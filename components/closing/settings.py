@@ -3,5 +3,5 @@
 from ..runtime.protocol import StepSettings
 
 
-class Step(StepSettings):
+class ClosingStep(StepSettings):
     """The closing step reads no recipe: what it needs is in `run.json`."""

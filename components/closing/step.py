@@ -10,8 +10,9 @@ from ..storage import outcome
 from ..storage.run import read_run
 from ..storage.store import Store
 from ..tracking.tracker import Tracker
-from .settings import Step
+from .settings import ClosingStep
 
+SETTINGS = ClosingStep
 FLAGS = ("job-id", "takes-over", "status")
 """`--job-id`: KFP's; `--takes-over`: the run whose lock this one took; `--status`: KFP's word on the run, JSON."""
 
@@ -30,7 +31,7 @@ _WORDS: dict[str, tuple[outcome.Word, str]] = {
 }
 
 
-def run(call: Call[Step]) -> Result:
+def run(call: Call[ClosingStep]) -> Result:
     """Close a run that succeeded or failed; one that never held its run root's lock, or lost it, changes nothing.
 
     Raises:

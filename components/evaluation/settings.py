@@ -28,7 +28,7 @@ class EvaluationSettings(Settings):
     """Sampling temperature of the responses that are compared; 0 is greedy."""
 
 
-class Step(StepSettings):
+class EvaluationStep(StepSettings):
     """Everything the evaluation step reads."""
 
     method: AnyMethod

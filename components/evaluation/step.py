@@ -15,14 +15,15 @@ from ..storage.units import Manifest, Unit, require_manifest
 from ..tracking.tracker import Tracker
 from .benchmarks import game, head_to_head
 from .iteration import close_iteration
-from .settings import Step
+from .settings import EvaluationStep
 
+SETTINGS = EvaluationStep
 VERSION = 2
 OUTPUTS = ("scores",)
 _REFERENCE = "000/main"
 
 
-def run(call: Call[Step]) -> Result:
+def run(call: Call[EvaluationStep]) -> Result:
     """Evaluate the policy of an iteration, or the reference (iteration 0), which the others are compared with."""
     prompts = require_manifest(call.store, layout.held_out())
     policy, reference = (open_policy(call.store, name) for name in (f"{call.iteration:03d}/main", _REFERENCE))
@@ -39,7 +40,9 @@ def run(call: Call[Step]) -> Result:
     return Result(manifest, skipped, {"scores": metrics_artifact(manifest.metrics)})
 
 
-def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy) -> Manifest:
+def _evaluate(
+    call: Call[EvaluationStep], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy
+) -> Manifest:
     begin(call, "evaluation")
     started = time.time()
     rows = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
@@ -68,7 +71,9 @@ def _evaluate(call: Call[Step], unit: Unit, prompts: Manifest, policy: LocalPoli
     return unit.publish_records(tables, figures, started)
 
 
-def _opponents(call: Call[Step], reference: LocalPolicy, prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _opponents(
+    call: Call[EvaluationStep], reference: LocalPolicy, prompts: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The reference's responses: made at iteration 0, read from there afterwards."""
     if call.iteration == 0:
         return _sample(call, reference, prompts, "opponent")
@@ -77,7 +82,9 @@ def _opponents(call: Call[Step], reference: LocalPolicy, prompts: list[dict[str,
     return [row for row in rows if row["role"] == "opponent"]
 
 
-def _sample(call: Call[Step], policy: LocalPolicy, prompts: list[dict[str, Any]], role: str) -> list[dict[str, Any]]:
+def _sample(
+    call: Call[EvaluationStep], policy: LocalPolicy, prompts: list[dict[str, Any]], role: str
+) -> list[dict[str, Any]]:
     """One rollout row for each held-out prompt and sample."""
     work = [(prompt, index) for prompt in prompts for index in range(call.settings.evaluation.samples)]
     batches = sample_rows(
@@ -91,7 +98,9 @@ def _sample(call: Call[Step], policy: LocalPolicy, prompts: list[dict[str, Any]]
     return [row for batch in batches for row in batch]
 
 
-def _kl(call: Call[Step], policy: LocalPolicy, reference: LocalPolicy, rows: list[dict[str, Any]]) -> float | None:
+def _kl(
+    call: Call[EvaluationStep], policy: LocalPolicy, reference: LocalPolicy, rows: list[dict[str, Any]]
+) -> float | None:
     """Monte Carlo KL(π‖π_ref) in nats a response: the mean of log π(y) − log π_ref(y) over y ~ π.
 
     None where the responses were not sampled from π itself, but at another temperature or from a nucleus.

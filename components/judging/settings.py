@@ -17,7 +17,7 @@ class JudgingSettings(Settings):
     """Prompts whose tournaments are played together."""
 
 
-class Step(StepSettings):
+class JudgingStep(StepSettings):
     """Everything the judging step reads."""
 
     method: AnyMethod

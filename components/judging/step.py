@@ -14,13 +14,14 @@ from ..storage import layout, records
 from ..storage.journal import Journal, discard
 from ..storage.units import Manifest, Unit, require_manifest
 from .referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
-from .settings import Step
+from .settings import JudgingStep
 
+SETTINGS = JudgingStep
 VERSION = 2
 OUTPUTS = ("comparisons", "pairs")
 
 
-def run(call: Call[Step]) -> Result:
+def run(call: Call[JudgingStep]) -> Result:
     """Judge the rollouts of one shard: its comparisons and pairs."""
     prompts = require_manifest(call.store, layout.prompts(call.iteration, call.shard))
     rollouts = require_manifest(call.store, layout.shard(call.iteration, call.phase, "rollouts", call.shard))
@@ -52,11 +53,11 @@ def run(call: Call[Step]) -> Result:
     return _result(call, manifest)
 
 
-def _result(call: Call[Step], manifest: Manifest, skipped: bool = False) -> Result:
+def _result(call: Call[JudgingStep], manifest: Manifest, skipped: bool = False) -> Result:
     return Result(manifest, skipped, {kind: records_artifact(call.store, manifest, kind) for kind in OUTPUTS})
 
 
-def _prompt_samples(call: Call[Step], prompts: Manifest, rollouts: Manifest) -> Iterator[PromptSamples]:
+def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manifest) -> Iterator[PromptSamples]:
     """Every prompt with its responses, in order."""
     messages = {
         row["row_id"]: row["messages"] for row in prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
@@ -68,7 +69,7 @@ def _prompt_samples(call: Call[Step], prompts: Manifest, rollouts: Manifest) -> 
         yield PromptSamples(row_id, messages[row_id], mine[0]["prompt_ids"], samples)
 
 
-def _judged(call: Call[Step], work: list[PromptSamples], done: int) -> Iterator[Judged]:
+def _judged(call: Call[JudgingStep], work: list[PromptSamples], done: int) -> Iterator[Judged]:
     """The micro-batches of prompts after the first `done`."""
     settings = call.settings
     phase = phase_of(settings.method, call.iteration, call.phase)

@@ -5,7 +5,7 @@ from ..runtime.protocol import StepSettings
 from ..scoring.settings import ScoringSettings
 
 
-class Step(StepSettings):
+class LogprobsStep(StepSettings):
     """Everything the log-prob step reads."""
 
     method: AnyMethod

@@ -18,13 +18,14 @@ from ..storage import layout, records
 from ..storage.journal import Journal, discard
 from ..storage.units import Manifest, Unit, require_manifest
 from .cache import LogprobCache, key_of
-from .settings import Step
+from .settings import LogprobsStep
 
+SETTINGS = LogprobsStep
 VERSION = 1
 OUTPUTS = ("log_probabilities",)
 
 
-def run(call: Call[Step]) -> Result:
+def run(call: Call[LogprobsStep]) -> Result:
     """Score both sides of every pair of one shard under every anchor of the phase."""
     phase = phase_of(call.settings.method, call.iteration, call.phase)
     source = phase.data_from or phase.name
@@ -61,7 +62,7 @@ def run(call: Call[Step]) -> Result:
     return _result(call, manifest)
 
 
-def _result(call: Call[Step], manifest: Manifest, skipped: bool = False) -> Result:
+def _result(call: Call[LogprobsStep], manifest: Manifest, skipped: bool = False) -> Result:
     return Result(manifest, skipped, {"log_probabilities": records_artifact(call.store, manifest, "logprobs")})
 
 
@@ -72,7 +73,11 @@ def _unique(rows: list[dict[str, Any]]) -> dict[str, Pair]:
 
 
 def _scored(
-    call: Call[Step], policies: dict[str, LocalPolicy], sequences: dict[str, Pair], batches: list[list[int]], done: int
+    call: Call[LogprobsStep],
+    policies: dict[str, LocalPolicy],
+    sequences: dict[str, Pair],
+    batches: list[list[int]],
+    done: int,
 ) -> Iterator[dict[str, Any]]:
     """The values of every policy's micro-batches after the first `done`, from the cache or computed."""
     keys, pairs = list(sequences), list(sequences.values())
@@ -94,7 +99,7 @@ def _scored(
 
 
 def _gathered(
-    call: Call[Step],
+    call: Call[LogprobsStep],
     policies: dict[str, LocalPolicy],
     sequences: dict[str, Pair],
     batches: list[list[int]],
@@ -113,11 +118,11 @@ def _gathered(
     return found
 
 
-def _cache(call: Call[Step], policy: LocalPolicy) -> LogprobCache:
+def _cache(call: Call[LogprobsStep], policy: LocalPolicy) -> LogprobCache:
     return LogprobCache(call.store, policy.weights, call.settings.logprobs.engine, call.settings.logprobs.dtype)
 
 
-def _writer(call: Call[Step]) -> tuple[str, str]:
+def _writer(call: Call[LogprobsStep]) -> tuple[str, str]:
     """Who writes to the cache: the group of shards that run together, and this shard."""
     return digest_json([call.settings.model_dump(mode="json"), call.iteration, call.phase])[:16], f"{call.shard:05d}"
 

@@ -14,8 +14,7 @@ from ..core.errors import UserError
 from ..models.chat import prompt_ids, response_ids
 from ..models.folders import load_tokenizer
 from ..oracles.settings import SandboxOracle
-from ..recipe import Recipe as Step
-from ..recipe import with_settings
+from ..recipe import Recipe, with_settings
 from ..runtime import lock
 from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
 from ..runtime.ledger import Ledger
@@ -31,6 +30,7 @@ from . import prompts as dealing
 from . import reference
 from .settings import FolderPolicy, given_by
 
+SETTINGS = Recipe
 VERSION = 2
 FLAGS = ("set", "run-name", "prompts", "policy", "job-id", "takes-over", "only-new-prompts")
 """`--set`: settings that differ from the recipe, such as `method.eta=0.1`; `--run-name`, `--prompts`, `--policy`:
@@ -56,7 +56,7 @@ class Checked:
     run: Run
 
 
-def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked:
+def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Checked:
     """Validate everything that can be validated without a GPU. Nothing is written.
 
     Raises:
@@ -100,14 +100,14 @@ def check(settings: Step, store: Store, ledger: Ledger | None = None) -> Checked
     return Checked(prompts, digests, run)
 
 
-def _check_engines(settings: Step) -> None:
+def _check_engines(settings: Recipe) -> None:
     """Refuse engines that recipes can name and that this installation does not have."""
     for section, known in (("rollout", tuple(ENGINES)), ("training", ("torch",))):
         if (named := getattr(settings, section).engine) not in known:
             raise UserError(f"{section}.engine: {named} is not available here; set it to {' or '.join(known)}")
 
 
-def run(call: Call[Step]) -> Result:
+def run(call: Call[Recipe]) -> Result:
     """Prepare a run, or resume or extend the one under the run root."""
     recipe, store = _with_parameters(call), call.store
     only_new = call.flags["only-new-prompts"].lower() == "true" and recipe.prompts.path
@@ -124,7 +124,7 @@ def run(call: Call[Step]) -> Result:
         raise
 
 
-def _prepared(call: Call[Step], recipe: Step, checked: Checked) -> Result:
+def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     policy = reference.bring_in(store, recipe.policy, checked.run.inputs["policy"])
     _deal(store, checked.prompts, recipe)
@@ -141,7 +141,7 @@ def _prepared(call: Call[Step], recipe: Step, checked: Checked) -> Result:
     )
 
 
-def _skipped(call: Call[Step], recipe: Step, reason: str) -> Result:
+def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
     """End a firing that has nothing to learn from, saying why."""
     print(f"preparation: skipped: {reason}", file=sys.stderr, flush=True)
     outcome.write(call.store, "skipped", reason, call.flags["job-id"])
@@ -157,7 +157,7 @@ def _skipped(call: Call[Step], recipe: Step, reason: str) -> Result:
     )
 
 
-def _settings(recipe: Step) -> Artifact:
+def _settings(recipe: Recipe) -> Artifact:
     """What the run was told, in KFP's table of scalar metrics: there runs with different settings differ."""
     shown = flatten(recipe.model_dump(mode="json", exclude={"cluster"}))
     return Artifact(json.dumps(shown, indent=1).encode(), {key: _cell(value) for key, value in shown.items()})
@@ -167,7 +167,7 @@ def _cell(value: Any) -> Any:
     return value if isinstance(value, int | float | str) and not isinstance(value, bool) else json.dumps(value)
 
 
-def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked:
+def _claimed(call: Call[Recipe], settings: Recipe, ledger: Ledger | None) -> Checked:
     """The checked recipe, once the run root's lock and the prompts are this run's.
 
     Raises:
@@ -189,7 +189,7 @@ def _claimed(call: Call[Step], settings: Step, ledger: Ledger | None) -> Checked
             return checked
 
 
-def _with_parameters(call: Call[Step]) -> Step:
+def _with_parameters(call: Call[Recipe]) -> Recipe:
     """The recipe with the pipeline's parameters in it.
 
     Raises:
@@ -207,10 +207,10 @@ def _with_parameters(call: Call[Step]) -> Step:
     if model := call.flags["policy"]:
         kept = data["policy"] if data["policy"]["kind"] == "folder" else {"kind": "folder"}
         data["policy"] = {**kept, "model": model}
-    return Step.parse(data, "the pipeline's parameters")
+    return Recipe.parse(data, "the pipeline's parameters")
 
 
-def _drop_too_long(prompts: list[dealing.Prompt], settings: Step, policy: FolderPolicy) -> list[dealing.Prompt]:
+def _drop_too_long(prompts: list[dealing.Prompt], settings: Recipe, policy: FolderPolicy) -> list[dealing.Prompt]:
     """The prompts of at most `prompts.max_tokens` tokens, whose given responses have at most `max_new_tokens`.
 
     Raises:
@@ -239,7 +239,7 @@ def _drop_too_long(prompts: list[dealing.Prompt], settings: Step, policy: Folder
     return fitting
 
 
-def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Step) -> None:
+def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Recipe) -> None:
     """Publish the prompt shards of every iteration, and at 0 the held-out prompts."""
     prompts, seed = settings.prompts, settings.run.seed
     given, source = given_by(settings.method), None
@@ -270,7 +270,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _tracked(store: Store, settings: Step, known: Run | None) -> Tracking | None:
+def _tracked(store: Store, settings: Recipe, known: Run | None) -> Tracking | None:
     """Open the run of the tracker."""
     return open_run(
         store,

@@ -4,7 +4,7 @@ from ..methods import AnyMethod
 from ..runtime.protocol import StepPrompts, StepSettings
 
 
-class Step(StepSettings):
+class ReportingStep(StepSettings):
     """Everything the reporting step reads."""
 
     method: AnyMethod

@@ -6,12 +6,13 @@ from ..runtime.artifacts import Artifact
 from ..runtime.protocol import Call, Result
 from ..storage.run import require_run
 from ..tracking.tracker import Tracker
-from .settings import Step
+from .settings import ReportingStep
 
+SETTINGS = ReportingStep
 OUTPUTS = ("report", "metrics")
 
 
-def run(call: Call[Step]) -> Result:
+def run(call: Call[ReportingStep]) -> Result:
     """Report on iterations 0 to the call's iteration."""
     known = require_run(call.store)
     summary = summarise(call.store, known, call.iteration)

@@ -5,7 +5,7 @@ from ..runtime.protocol import StepSettings
 from ..sampling.settings import GenerationSettings
 
 
-class Step(StepSettings):
+class RolloutStep(StepSettings):
     """Everything the rollout step reads."""
 
     method: AnyMethod

@@ -15,13 +15,14 @@ from ..sampling.rollouts import given_rows, sample_rows
 from ..storage import layout, records
 from ..storage.journal import Journal, discard
 from ..storage.units import Manifest, Unit, require_manifest
-from .settings import Step
+from .settings import RolloutStep
 
+SETTINGS = RolloutStep
 VERSION = 1
 OUTPUTS = ("responses",)
 
 
-def run(call: Call[Step]) -> Result:
+def run(call: Call[RolloutStep]) -> Result:
     """Make the rollouts of one shard of an iteration's prompts."""
     phase = phase_of(call.settings.method, call.iteration, call.phase)
     prompts = require_manifest(call.store, layout.prompts(call.iteration, call.shard))
@@ -56,12 +57,12 @@ def run(call: Call[Step]) -> Result:
     return _result(call, manifest)
 
 
-def _result(call: Call[Step], manifest: Manifest, skipped: bool = False) -> Result:
+def _result(call: Call[RolloutStep], manifest: Manifest, skipped: bool = False) -> Result:
     return Result(manifest, skipped, {"responses": records_artifact(call.store, manifest, "rollouts")})
 
 
 def _batches(
-    call: Call[Step],
+    call: Call[RolloutStep],
     phase: Phase,
     policies: dict[str, LocalPolicy],
     prompts: list[dict[str, Any]],

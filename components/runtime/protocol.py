@@ -101,8 +101,8 @@ class Result:
 def main(package: str, arguments: Sequence[str]) -> NoReturn:
     """Run the step of a package to its end: parse its arguments, work, write the outputs, exit.
 
-    The package's module `step` has the settings' class `Step`, the function `run` and, where it has flags of its own,
-    their names `FLAGS`.
+    The package's module `step` has the settings' class `SETTINGS`, the function `run` and, where it has flags of its
+    own, their names `FLAGS`.
     """
     signal.signal(signal.SIGTERM, _terminate)
     name = package.rpartition(".")[2]
@@ -113,7 +113,7 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         given = parser(name, flags).parse_args([*passed(executor_input, flags), *arguments])
         own = {flag: getattr(given, flag.replace("-", "_")) for flag in flags}
         store, recipe = _found(given.recipe, given.run_root.replace(JOB, own.get("job-id", "")))
-        settings = step.Step.parse(recipe, "--recipe")
+        settings = step.SETTINGS.parse(recipe, "--recipe")
         _pin_threads(settings.run.threads)
         call = Call(store, given.iteration, given.phase, given.shard, settings, own)
         started = time.monotonic()

@@ -44,7 +44,7 @@ class TrainingSettings(Settings):
         return self
 
 
-class Step(StepSettings):
+class TrainingStep(StepSettings):
     """Everything the training step reads."""
 
     method: AnyMethod

@@ -17,13 +17,14 @@ from ..storage.units import Manifest, Unit, require_manifest
 from .checkpoint import Checkpoints
 from .data import load
 from .loop import Trainer, summary
-from .settings import Step
+from .settings import TrainingStep
 
+SETTINGS = TrainingStep
 VERSION = 2
 OUTPUTS = ("policy", "metrics", "responses", "comparisons", "pairs")
 
 
-def run(call: Call[Step]) -> Result:
+def run(call: Call[TrainingStep]) -> Result:
     """Train one phase of an iteration."""
     settings = call.settings
     phase = phase_of(settings.method, call.iteration, call.phase)
@@ -67,7 +68,7 @@ def run(call: Call[Step]) -> Result:
     return _result(call, phase, manifest)
 
 
-def _result(call: Call[Step], phase: Phase, manifest: Manifest, skipped: bool = False) -> Result:
+def _result(call: Call[TrainingStep], phase: Phase, manifest: Manifest, skipped: bool = False) -> Result:
     source, store = phase.data_from or phase.name, call.store
 
     def data(unit: str, kind: str) -> Artifact:

@@ -75,7 +75,7 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_reads_its_part_of_a_recipe_and_nothing_else(step: str) -> None:
-    part = importlib.import_module(f"nashflow.components.{step}.settings").Step
+    part = importlib.import_module(f"nashflow.components.{step}.step").SETTINGS
     whole = Recipe.parse(SMALL, "test").model_dump(mode="json")
     read = part.parse(whole, "--recipe")
     others = dict.fromkeys(whole.keys() - part.model_fields.keys())
@@ -86,7 +86,7 @@ def test_a_step_reads_its_part_of_a_recipe_and_nothing_else(step: str) -> None:
 
 @pytest.mark.parametrize("step", ["rollout", "judging", "logprobs", "training", "evaluation"])
 def test_a_part_that_somebody_has_written_by_hand_is_checked_by_name(step: str) -> None:
-    part = importlib.import_module(f"nashflow.components.{step}.settings").Step
+    part = importlib.import_module(f"nashflow.components.{step}.step").SETTINGS
     whole = Recipe.parse(SMALL, "test").model_dump(mode="json")
     for section in part.model_fields.keys() - {"run", "prompts"}:
         with pytest.raises(UserError, match=rf"^--recipe: {section}\.unheard_of: unknown key"):

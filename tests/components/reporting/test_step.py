@@ -9,7 +9,7 @@ import pytest
 
 from nashflow.components.core.digests import sha256_bytes
 from nashflow.components.core.errors import UserError
-from nashflow.components.reporting.settings import Step
+from nashflow.components.reporting.settings import ReportingStep
 from nashflow.components.reporting.step import run
 from nashflow.components.runtime.artifacts import Artifact
 from nashflow.components.runtime.protocol import Call, Result
@@ -31,7 +31,7 @@ def no_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def report(store: Store, last: int) -> Result:
-    return run(Call(store, last, "", 0, Step.parse(SETTINGS, "settings")))
+    return run(Call(store, last, "", 0, ReportingStep.parse(SETTINGS, "settings")))
 
 
 def files(store: Store) -> dict[str, bytes]:
