@@ -39,6 +39,7 @@ def compiled(recipe: Recipe, folder: Path) -> Path:
     return package
 
 
+@pytest.mark.runs
 def test_the_sandbox_always_has_new_prompts(tmp_path: Path) -> None:
     sets = (*cli.SMALL, "run.iterations=1", "prompts.held_out=4", "training.epochs=1")
     package = compiled(load_recipe("quickstart", sets), tmp_path)

@@ -58,6 +58,7 @@ def test_no_lock_and_no_journal_are_left(local_run: Path) -> None:
     assert not [path for path in files if ".journal" in path or "/training/" in path]
 
 
+@pytest.mark.runs
 def test_the_same_command_again_redoes_nothing(local_run: Path) -> None:
     before = cli.records(local_run)
     done = cli.call("run", "quickstart", "--run-root", str(local_run), sets=TWO_SHARDS)

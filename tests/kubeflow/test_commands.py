@@ -15,6 +15,7 @@ from .server.users import Token, Users
 from .site import Site, equipped
 from .stub import Stub
 
+pytestmark = pytest.mark.runs
 SETS = ("run.iterations=1",)
 
 
@@ -45,7 +46,6 @@ def _told(process: "subprocess.Popen[str]", *words: str) -> str:
     raise AssertionError(f"not said: {words}\n{said}")
 
 
-@pytest.mark.runs
 def test_an_image_that_does_not_exist_is_told_soon(place: Site, stub: Stub) -> None:
     image = "registry.example.com/none:9"
     place.kubeflow.cluster.missing_images.add(image)
@@ -58,7 +58,6 @@ def test_an_image_that_does_not_exist_is_told_soon(place: Site, stub: Stub) -> N
     assert process.returncode == 0
 
 
-@pytest.mark.runs
 def test_a_secret_without_a_key_is_told(place: Site, stub: Stub) -> None:
     key = place.kubeflow.cluster.secrets["nashflow-s3"].pop("AWS_SECRET_ACCESS_KEY")
     with _follow(place, place.recipe("nokey")) as process:
@@ -68,7 +67,6 @@ def test_a_secret_without_a_key_is_told(place: Site, stub: Stub) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.runs
 def test_a_quota_is_told(place: Site, stub: Stub) -> None:
     place.kubeflow.cluster.troubles.append(Trouble("preparation.*executor", "quota", times=10**6))
     with _follow(place, place.recipe("quota")) as process:
@@ -77,7 +75,6 @@ def test_a_quota_is_told(place: Site, stub: Stub) -> None:
         _told(process, "succeeded in")
 
 
-@pytest.mark.runs
 def test_a_run_is_followed_though_its_status_is_compressed(place: Site, stub: Stub) -> None:
     place.kubeflow.server.workflow_limit = 120_000
     done = place.nashflow("submit", place.recipe("large"), "--wait", "--kube-context", "here", sets=SETS)
@@ -93,7 +90,6 @@ def test_a_step_that_fails_says_its_own_line(place: Site, stub: Stub) -> None:
     assert "preparation: told to fail" in done.stdout + done.stderr
 
 
-@pytest.mark.runs
 def test_a_log_is_followed_to_its_end(place: Site, stub: Stub) -> None:
     stub.tell(training={"seconds": 3})
     run = place.run(place.nashflow("submit", place.recipe("follow"), sets=SETS).stdout)
@@ -111,7 +107,6 @@ def shared(tmp_path: Path, seaweedfs_server: SeaweedFS) -> Iterator[Site]:
         yield equipped(running, seaweedfs_server, "http://127.0.0.1:9", tmp_path)
 
 
-@pytest.mark.runs
 def test_several_users(shared: Site, tmp_path: Path) -> None:
     Stub(tmp_path / "stub", shared.kubeflow)
     options: list[Any] = ["submit", shared.recipe("mine"), "--wait", "--namespace", "team"]

@@ -21,7 +21,7 @@ from .pods.cluster import Trouble
 from .recorded import pipeline, read
 from .stub import Stub
 
-pytestmark = needs_recordings
+pytestmark = [needs_recordings, pytest.mark.runs]
 
 
 def test_a_success_though_a_pod_was_deleted(cluster: Kubeflow, stub: Stub) -> None:

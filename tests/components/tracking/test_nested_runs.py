@@ -52,6 +52,7 @@ def run_root_store(request):
     return open_store(f"{request.getfixturevalue('seaweedfs_prefix')}/run")
 
 
+@pytest.mark.runs
 def test_sixteen_processes_that_begin_one_step_make_one_run(run_root_store, surroundings):
     surroundings.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")  # how long one worker takes for all is not the question
     tracking = opened(run_root_store)
