@@ -59,7 +59,7 @@ def compile(
 
 @app.command()
 def lint(package: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A compiled pipeline (IR YAML).")]) -> None:
-    """Hold a compiled pipeline against the rules that a cluster has and a laptop forgives."""
+    """Check a compiled pipeline for what Kubeflow rejects, though it runs on this machine."""
     from .lint import check_graph
 
     steps = check_graph(package)

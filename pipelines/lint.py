@@ -1,4 +1,4 @@
-"""What a cluster does not forgive and a laptop does, as rules over the compiled graph (KFP 2.17)."""
+"""Rules over the compiled graph: what Kubeflow Pipelines 2.17 rejects, although the graph runs on one machine."""
 
 import argparse
 import importlib
