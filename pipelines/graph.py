@@ -151,7 +151,7 @@ class _Tasks:
                 else:
                     last = self.data({**where, "shard": 0}, not phase.data_from, policy, last)
                     scored = last.outputs["log_probabilities"]
-                last = self._add(training, **where, scored=scored).after(last)
+                last = self._add(training, **where, scored=scored, previous=policy).after(last)
                 policy = last.outputs["policy"]
             last = self._add(evaluation, iteration=iteration, policy=policy)
         self._add(reporting, name="reporting", iteration=iterations).after(last)
@@ -169,13 +169,15 @@ class _Tasks:
         """A task of a step, named and placed.
 
         Where there are several shards, their steps have no artifacts, each of which would take half a kilobyte of the
-        workflow's status: training hands out the data of all shards. Steps find their data in the store.
+        workflow's status: training is given the policy that they sample, and hands out the data of all of them. Steps
+        find their data in the store.
         """
         step = component.component_spec.name
         if step in _OF_SHARDS and self._sharded:
             component, name = _without(component, lambda key: True), step
         elif step == "training":
-            component = _without(component, lambda key: key == "scored" if self._sharded else key in _DATA)
+            without = ("scored",) if self._sharded else ("previous", *_DATA)
+            component = _without(component, lambda key: key in without)
         component = _named(component, name or _name(step, arguments))
         arguments = {key: value for key, value in arguments.items() if key in component.component_spec.inputs}
         task = component(recipe=self._found, retries=self._recipe.cluster.resources(step).retries, **arguments)

@@ -10,6 +10,7 @@ def training(
     phase: str,
     retries: int,
     scored: dsl.Input[dsl.Dataset],
+    previous: dsl.Input[dsl.Model],
     policy: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     responses: dsl.Output[dsl.Dataset],

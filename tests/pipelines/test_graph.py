@@ -239,6 +239,24 @@ def test_artifacts_tell_the_lineage(tmp_path: Path) -> None:
     assert read["rollout 2 auxiliary"] == {"policy": "training-001-main.policy"}
 
 
+def test_of_several_shards_training_tells_the_lineage(tmp_path: Path) -> None:
+    """From policy to policy, and from each training to the data of all shards."""
+    tasks = unrolled(compiled(tmp_path, "sandbox-onpo", "run.iterations=2", "prompts.shards=2"))
+    assert {
+        f"{place.step} {place.iteration} {place.phase}".strip(): task.reads
+        for place, task in tasks.items()
+        if task.reads
+    } == {
+        "evaluation 0": {"policy": "preparation.reference"},
+        "training 1 auxiliary": {"previous": "preparation.reference"},
+        "training 1 main": {"previous": "training-001-auxiliary.policy"},
+        "evaluation 1": {"policy": "training-001-main.policy"},
+        "training 2 auxiliary": {"previous": "training-001-main.policy"},
+        "training 2 main": {"previous": "training-002-auxiliary.policy"},
+        "evaluation 2": {"policy": "training-002-main.policy"},
+    }
+
+
 def test_parameters_are_explained_and_booleans_are_booleans(tmp_path: Path) -> None:
     ir, _ = load(compiled(tmp_path, "inpo-llama3-8b"))
     parameters = ir["root"]["inputDefinitions"]["parameters"]
