@@ -39,7 +39,8 @@ def test_the_quickstart(place: Site) -> None:
     assert run.state == "SUCCEEDED"
     assert place.read(run, "report/outcome.json")["outcome"] == "succeeded"
     assert len(place.digests(run)) == 4
-    assert _tracked(place, run) == {"FINISHED"}
+    parent, below = _tracked(place, run)
+    assert (parent, set(below)) == ("FINISHED", {"FINISHED"})
     listed = place.nashflow("runs").stdout
     assert run.display_name in listed
     assert "succeeded" in listed
@@ -63,7 +64,8 @@ def test_a_run_is_cancelled_and_retried(place: Site, digests: list[str]) -> None
     stopped = place.nashflow("cancel", run.run_id, tracked=True)
     assert stopped.stdout.splitlines()[-1] == f"{run.display_name}: cancelled"
     assert place.read(run, "report/outcome.json")["outcome"] == "cancelled"
-    assert _tracked(place, run) == {"KILLED"}
+    parent, below = _tracked(place, run)
+    assert (parent, "RUNNING" in below) == ("KILLED", False)
     waited = place.nashflow("wait", run.run_id, check=False)
     assert waited.returncode == 1
     assert "cancelled" in place.nashflow("runs").stdout
@@ -90,12 +92,12 @@ def test_a_step_runs_out_of_memory(place: Site, digests: list[str]) -> None:
     assert "attempt 1 of 4 ended with exit code 137" in logs
 
 
-def _tracked(place: Site, run: Any) -> set[str]:
-    """The states of a run's own run in MLflow and of those below it."""
+def _tracked(place: Site, run: Any) -> tuple[str, list[str]]:
+    """The state of a run's own run in MLflow, and the states of those below it."""
     from mlflow import MlflowClient
 
     client = MlflowClient(place.tracking)
     parent = place.read(run, "run.json")["tracking"]["parent"]
     experiment = client.get_run(parent).info.experiment_id
     below = client.search_runs([experiment], f"tags.`nashflow.parent` = '{parent}'", max_results=1000)
-    return {known.info.status for known in (client.get_run(parent), *below)}
+    return client.get_run(parent).info.status, [known.info.status for known in below]
