@@ -191,8 +191,11 @@ def _graphs_of_shards(recipe: Recipe) -> _OfShards:
     All iterations share that graph, and the workflow's specification holds it once. A loop cannot be shared: KFP names
     its template after the loop's component, and refuses a second one of that name.
     """
-    phases = [phase for iteration in range(1, recipe.run.iterations + 1) for phase in recipe.method.phases(iteration)]
-    return {_content(phase): _graph_of_shards(recipe, phase) for phase in phases} if recipe.prompts.shards > 1 else {}
+    if recipe.prompts.shards == 1:
+        return {}
+    iterations = range(1, recipe.run.iterations + 1)
+    phases = {_content(phase): phase for iteration in iterations for phase in recipe.method.phases(iteration)}
+    return {content: _graph_of_shards(recipe, phase) for content, phase in phases.items()}
 
 
 def _graph_of_shards(of: Recipe, phase: Phase) -> Any:

@@ -12,7 +12,7 @@ from .pods import Json, Pods, is_driver, main_state, node_of
 from .reasons import advice_of
 from .tasks import Place, place_of
 
-_ATTEMPT = re.compile(r"[\w-]+: (?P<said>attempt \d+ of \d+ ended with exit code (?P<code>\d+); again in \d+ s)")
+_ATTEMPT = re.compile(r"[\w-]+: (?P<said>attempt \d+ of \d+ ended with exit code (?P<code>\d+); again in [\d.]+ s)")
 _KILLED = 137
 _AT_ONCE = 8
 """Logs that are read in one look; the others have their turn in the next ones."""

@@ -39,9 +39,8 @@ def _record(store: Store, job: str) -> bool:
     """
     holder, said = lock.held_by(store), outcome_of(store, job)
     if holder[1] == job:
-        close(store, holder, "cancelled", _REASON)
-        known = read_run(store)
-        return bool(known and known.tracking and not os.environ.get("MLFLOW_TRACKING_URI"))
+        closed, known = close(store, holder, "cancelled", _REASON), read_run(store)
+        return bool(closed and known and known.tracking and not os.environ.get("MLFLOW_TRACKING_URI"))
     if holder == ("", "") and said and said.outcome in ("failed", "cancelled"):
         if said.outcome == "failed":
             outcome.write(store, "cancelled", _REASON, job)

@@ -4,6 +4,8 @@ import base64
 import copy
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -328,6 +330,22 @@ def test_attempts_that_fail_inside_a_pod_are_told_while_it_runs(
     first, second = told(follow(change))
     assert first.endswith(f"tried again  the store does not answer; {first_time}")
     assert second.endswith(f"tried again  {second_time}")
+
+
+def test_the_line_that_a_pod_writes_of_an_attempt_is_understood(
+    follow: Callable[..., Done], cluster: PodServer
+) -> None:
+    """It is written in the pod, by other code than reads it."""
+    failing = [sys.executable, "-c", "import sys; print('training: no', file=sys.stderr); sys.exit(75)"]
+    code = f"from nashflow.components.runtime.supervision import supervise; supervise({failing!r}, 1, 'training', 0.01)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.splitlines()
+
+    def change(run_id: str, poll: int) -> None:
+        if poll == 0:
+            cluster.add(pod(run_id, NODE, "Running", state={"running": {}}), *said)
+
+    (line,) = told(follow(change))
+    assert line.endswith("tried again  no; attempt 1 of 2 ended with exit code 75; again in 0.01 s")
 
 
 def test_a_step_that_runs_out_of_memory_inside_its_pod_says_what_to_set(
