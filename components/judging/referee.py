@@ -11,8 +11,8 @@ from typing import Any
 
 from ..core.seeds import derive_uniform
 from ..methods.phases import Comparisons, Labels
-from ..models.chat import Message
 from ..oracles.base import EVEN, Oracle, Query, Verdict
+from ..storage.records import Message
 from .tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
 
 COUNTS = (
