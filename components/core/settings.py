@@ -23,7 +23,10 @@ from .variants import Variants
 class Settings(BaseModel):
     """Settings of one part: unknown keys are refused, values never change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    # Variants are read when a model is first used: third parties import what our modules are still defining.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, defer_build=True
+    )
 
     @classmethod
     def parse(cls, data: Any, where: str) -> Self:

@@ -24,21 +24,26 @@ VariantT = TypeVar("VariantT", bound=BaseModel)
 
 
 class Variants(Generic[VariantT]):
-    """The annotation of a field that takes any variant of a part.
-
-    Raises:
-        UserError: what an entry point of the group names cannot join: names it, its package and the reason.
-    """
+    """The annotation of a field that takes any variant of a part."""
 
     def __init__(self, group: str, base: type[Any], *shipped: type[VariantT], by: str = "kind") -> None:
         """`by` is the field that tells the variants apart."""
-        self.by = by
-        self.members: dict[str, type[VariantT]] = {_tag(member, by): member for member in shipped}
-        for entry in _entry_points().get(group, ()):
-            member = _loaded(entry, base, by)
-            if (kind := _tag(member, by)) in self.members:
-                raise UserError(f"{_named(entry)}: {by} {kind!r} is taken by {self.members[kind].__qualname__}: rename")
-            self.members[kind] = member
+        self.by, self._group, self._base, self._shipped = by, group, base, shipped
+
+    @functools.cached_property
+    def members(self) -> Mapping[str, type[VariantT]]:
+        """The variants by kind. Read when first asked for: third parties import what our modules are still defining.
+
+        Raises:
+            UserError: what an entry point of the group names cannot join: names it, its package and the reason.
+        """
+        members = {_tag(member, self.by): member for member in self._shipped}
+        for entry in importlib.metadata.entry_points(group=self._group):
+            member = _loaded(entry, self._base, self.by)
+            if (kind := _tag(member, self.by)) in members:
+                raise UserError(f"{_named(entry)}: {self.by} {kind!r} is taken by {members[kind].__qualname__}: rename")
+            members[kind] = member
+        return members
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The union of the members, or the bare name of one."""
@@ -83,10 +88,3 @@ def _needs_more(member: type[BaseModel], by: str) -> bool:
 def _named(entry: importlib.metadata.EntryPoint) -> str:
     package = entry.dist.name if entry.dist else "a package"
     return f"entry point {entry.group}: {entry.name} of {package}"
-
-
-@functools.cache
-def _entry_points() -> Mapping[str, list[importlib.metadata.EntryPoint]]:
-    """Entry points of our groups; read once, because each reading opens a file of every installed package."""
-    everything = importlib.metadata.entry_points()
-    return {group: list(everything.select(group=group)) for group in everything.groups if group.startswith("nashflow.")}
