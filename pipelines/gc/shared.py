@@ -19,7 +19,7 @@ def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) ->
     for key, entry in inventory.shared.items():
         folders.setdefault("/".join(key.split("/")[:3]).removesuffix(MANIFEST), {})[key] = entry
     weights = {digest for run in kept for digest in _weights(run)}
-    # A run without run.json, such as one that has just begun, does not say what it starts from.
+    # A run whose run.json is damaged does not say what it starts from.
     everything = any(run.run is None for run in kept)
     named = {run.run.inputs.get("policy", "") for run in kept if run.run}
 
