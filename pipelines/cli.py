@@ -10,6 +10,7 @@ import typer
 from nashflow.components.core.errors import UserError
 
 from .client.commands import app as client_app
+from .client.schedule_commands import app as schedule_app
 from .commands import app as upkeep_app
 from .game.commands import app as game_app
 from .options import FirstIteration, Overrides, RecipeArgument
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(upkeep_app)
 app.add_typer(client_app)
+app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")
 
 _WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)

@@ -144,7 +144,9 @@ def delete(connection: Connection, name: str, owner: str) -> None:
 def _existing(connection: Connection, name: str, owner: str) -> list[Any]:
     found = list_recurring(connection, name)
     if not found:
-        raise UserError(f"--name {name}: {connection.access} knows no such schedule; --list shows those there are")
+        raise UserError(
+            f"{name}: {connection.access} knows no such schedule; `nashflow schedule list` shows those there are"
+        )
     check_owner(found, owner)
     return found
 

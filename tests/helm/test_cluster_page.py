@@ -91,10 +91,10 @@ def test_every_command_of_ours_is_one(folder: Path) -> None:
             package = compile_package(loaded, folder / "pipeline.yaml", parameters.get("first_iteration", 1))
             if name == "submit":
                 assert run_root_of(package, parameters["run_root"])
-            if name == "schedule":
+            if name == "schedule apply":
                 assert check_cron(parameters["cron"])
                 assert firing_root_of(package, parameters["run_root"])
-    assert seen.keys() >= {"doctor", "submit", "schedule", "report", "gc", "logs", "plan", "compile", "lint"}
+    assert seen.keys() >= {"doctor", "submit", "schedule apply", "report", "gc", "logs", "plan", "compile", "lint"}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_every_command_of_ours_is_one(folder: Path) -> None:
     [
         ("nashflow submit quickstart --iterations-per-run 10", "No such option"),
         ("nashflow sbumit quickstart", "No such command"),
-        ("nashflow schedule --list --pause", "give one of"),
+        ("nashflow schedule pause", "Missing parameter"),
     ],
 )
 def test_the_reader_sees_what_is_no_command(line: str, error: str) -> None:
