@@ -13,7 +13,7 @@ from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store
 
-from .inventory import MANIFEST, RunRoot, entries
+from .inventory import MANIFEST, RunRoot
 
 _AT_ONCE = 16
 
@@ -28,7 +28,7 @@ def remove_run(root: RunRoot) -> None:
     lock.acquire(root.store, owner, process=True)
     with lock.renewing(root.store):
         try:
-            now = RunRoot(root.store, dict(entries(root.store)))
+            now = RunRoot(root.store, root.store.entries())
             if now.work and now.work != root.work:
                 raise UserError(f"{root.uri}: has been written to meanwhile: kept")
             for keys in _in_order(now.work, layout.RUN):

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import nearest
+from nashflow.components.storage.store_keys import Entry
 from nashflow.components.storage.units import read_manifest
 
-from .inventory import MANIFEST, Entries, Entry, Inventory, RunRoot
+from .inventory import MANIFEST, Entries, Inventory, RunRoot
 
 Folders = Mapping[str, Entries]
 """Files by folder, `cache/logprobs/<weights>` or `cache/references/<digest>`, or by ledger."""

@@ -9,7 +9,6 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import open_store
-from nashflow.pipelines.gc import inventory
 from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, files, fired, names
 
 LOCK = f"{layout.LOCK}/000000000001.json"
@@ -78,7 +77,7 @@ def test_links_and_files_that_vanish_are_no_trouble(prefix: Path, monkeypatch: p
                 store.delete("iterations/000/vanishing")
             yield parent, folders, found
 
-    monkeypatch.setattr(inventory.os, "walk", racing)
+    monkeypatch.setattr(os, "walk", racing)
     clean(prefix)
     assert [path.name for path in (prefix / "old").rglob("*")] == ["dangling"]
     assert elsewhere.read_text() == "mine"
