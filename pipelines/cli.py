@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 
 from .client.commands import app as client_app
 from .client.schedule_commands import app as schedule_app
@@ -100,7 +100,7 @@ def main() -> None:
 def _line(error: UserError | OSError) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+    return one_line(error)
 
 
 def _exit_code(error: UserError | OSError) -> int:

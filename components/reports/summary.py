@@ -3,10 +3,8 @@
 import math
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from ..core.errors import UserError
-from ..methods import AnyMethod
+from ..methods import method_of
 from ..methods.base import Method
 from ..methods.units import units_of
 from ..storage import layout
@@ -40,7 +38,7 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     Raises:
         UserError: no iteration is finished.
     """
-    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
+    method = method_of(run.recipe)
     shards = run.recipe["prompts"]["shards"]
     found = {iteration: _finished(store, method, iteration, shards) for iteration in range(last + 1)}
     finished = {iteration: manifests for iteration, manifests in found.items() if manifests}

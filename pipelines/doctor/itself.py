@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 
+from nashflow.components.core.errors import one_line
+
 from .finding import Finding
 
 _EVERYWHERE = ("boto3", "numpy", "psutil", "pyarrow", "pydantic", "rich", "typer", "yaml")
@@ -51,8 +53,7 @@ def _import(module: str) -> Finding:
             imported = import_module(module)
         return Finding("imports", "ok", module, str(getattr(imported, "__version__", "imported")))
     except Exception as error:  # a broken library raises what it likes
-        said = " ".join(str(error).split())
-        return Finding("imports", "failed", module, said, "build the image anew, or install nashflow again")
+        return Finding("imports", "failed", module, one_line(error), "build the image anew, or install nashflow again")
 
 
 def _temporary() -> Finding:

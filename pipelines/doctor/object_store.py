@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.store_s3 import S3Store, credentials_known
 
@@ -48,7 +48,7 @@ def object_store(case: Case) -> Iterator[Finding]:
             yield from check(store)
             written = True
     except Exception as error:  # boto3 raises what the store's own errors do not cover
-        yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", _line(error), _RIGHTS)
+        yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", one_line(error), _RIGHTS)
     finally:
         left = _clean(store)
     if left:
@@ -86,12 +86,8 @@ def _clean(store: Store) -> str:
         try:
             store.delete(key)
         except Exception as error:
-            said = _line(error)
+            said = one_line(error)
     try:
         return said if store.list() else ""
     except Exception:  # what may not be listed has been told before
         return ""
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -12,7 +12,7 @@ import yaml
 from kubernetes.utils import parse_quantity
 
 from nashflow.pipelines.client.cron import check_cron
-from nashflow.pipelines.client.package import compile_package, firing_root_of, run_root_of
+from nashflow.pipelines.client.package import compile_package, firing_root_of, submitted_root_of
 from nashflow.pipelines.cluster import STEPS, ClusterSettings
 from nashflow.pipelines.names import IMAGE
 from nashflow.pipelines.recipe import load_recipe
@@ -90,7 +90,7 @@ def test_every_command_of_ours_is_one(folder: Path) -> None:
             loaded = load_recipe(OPTIONAL.get(recipe, recipe), parameters["overrides"] or [])
             package = compile_package(loaded, folder / "pipeline.yaml", parameters.get("first_iteration", 1))
             if name == "submit":
-                assert run_root_of(package, parameters["run_root"])
+                assert submitted_root_of(package, parameters["run_root"])
             if name == "schedule apply":
                 assert check_cron(parameters["cron"])
                 assert firing_root_of(package, parameters["run_root"])
