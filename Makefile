@@ -76,7 +76,8 @@ images:  ## build the container images (IMAGES='steps client', BUILD='--build-ar
 
 # podman's own format drops the health command.
 images/%: .FORCE
-	BUILDAH_FORMAT=docker $(ENGINE) build --file $@/Containerfile --tag nashflow-$*:$(IMAGE_VERSION) $(INDEX) $(BUILD_$*) \
+	BUILDAH_FORMAT=docker $(ENGINE) build --file images/Containerfile --build-arg RUNTIME=$* \
+		--tag nashflow-$*:$(IMAGE_VERSION) $(INDEX) $(BUILD_$*) \
 		--build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD) .
 
