@@ -58,14 +58,14 @@ theory: $(READY)  ## hold what make methods has run against what theory says of 
 	NASHFLOW_METHODS=$(METHODS_ROOT) $(BIN)/pytest -m methods tests/end_to_end/test_method_runs.py
 
 docs: $(READY)  ## write docs/methods.md anew from the code
-	$(BIN)/python -m nashflow.pipelines.methods_page
+	$(BIN)/python -m docs.methods_page
 
 lint: $(READY) types  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(READY) .types/nashflow  ## check types
-	$(BIN)/mypy -p nashflow.components -p nashflow.pipelines
+	$(BIN)/mypy -p nashflow.components -p nashflow.pipelines -p docs
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .
@@ -76,7 +76,8 @@ images:  ## build the container images (IMAGES='steps client', BUILD='--build-ar
 
 # podman's own format drops the health command.
 images/%: .FORCE
-	BUILDAH_FORMAT=docker $(ENGINE) build --file $@/Containerfile --tag nashflow-$*:$(IMAGE_VERSION) $(INDEX) $(BUILD_$*) \
+	BUILDAH_FORMAT=docker $(ENGINE) build --file images/Containerfile --build-arg RUNTIME=$* \
+		--tag nashflow-$*:$(IMAGE_VERSION) $(INDEX) $(BUILD_$*) \
 		--build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD) .
 

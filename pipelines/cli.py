@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 
 from .client.commands import app as client_app
+from .client.schedule_commands import app as schedule_app
 from .commands import app as upkeep_app
 from .game.commands import app as game_app
 from .options import FirstIteration, Overrides, RecipeArgument
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(upkeep_app)
 app.add_typer(client_app)
+app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")
 
 _WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -98,7 +100,7 @@ def main() -> None:
 def _line(error: UserError | OSError) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+    return one_line(error)
 
 
 def _exit_code(error: UserError | OSError) -> int:

@@ -1,4 +1,4 @@
-"""Validate the recipe, bring in the reference policy, deal out the prompts, open the tracking, write `run.json`."""
+"""Validate the recipe, write `run.json`, bring in the reference policy, deal out the prompts, open the tracking."""
 
 import json
 import shlex
@@ -80,7 +80,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         digests = [digest for _, digest in marked if digest in free]
     all_prompts = digest_json([[prompt.messages, prompt.given] for prompt in prompts])
     if ledger:
-        if known and known.inputs["prompts"] != all_prompts:
+        if known and known.inputs.get("prompts", all_prompts) != all_prompts:
             raise UserError(
                 f"{store.uri}: other runs named {settings.run.name} have taken prompts of this one since it failed, or "
                 f"{settings.prompts.path or 'the world'} has changed: it cannot go on; submit a new run"
@@ -111,21 +111,18 @@ def run(call: Call[Recipe]) -> Result:
         checked = _claimed(call, recipe, ledger)
     except NothingNew as reason:
         return _skipped(call, recipe, str(reason))
-    try:
-        return _prepared(call, recipe, checked)
-    except BaseException:
-        if ledger and not read_run(store):  # then the closing step does not know whose prompts they are
-            ledger.fail()
-        raise
+    return _prepared(call, recipe, checked)
 
 
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
+    replace(checked.run, tracking=known.tracking if known else None).write(store)
     policy = recipe.policy.bring_in(store, checked.run.inputs["policy"])
     _deal(store, checked.prompts, recipe)
     tracking = _tracked(store, recipe, known)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))
-    replace(checked.run, tracking=tracking.to_json() if tracking else None).write(store)
+    if tracking:
+        replace(checked.run, tracking=tracking.to_json()).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
     metrics = {"prompts": len(checked.prompts), "iterations": recipe.run.iterations}
     manifest = unit.publish({}, metrics, started)
@@ -139,6 +136,7 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
 def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
     """End a firing that has nothing to learn from, saying why."""
     print(f"preparation: skipped: {reason}", file=sys.stderr, flush=True)
+    Run(recipe.run.name, recipe.model_dump(mode="json", exclude={"cluster"}), {}, _versions()).write(call.store)
     outcome.write(call.store, "skipped", reason, call.flags["job-id"])
     try:
         Tracker(_tracked(call.store, recipe, None), call.store).close("skipped", reason)

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 from pydantic import Field
 
-from ..core.errors import UserError
+from ..core.errors import UserError, one_line
 from ..core.settings import SHAPES_GRAPH, Part
 from ..storage import recipes
 from ..storage.store import Store, open_store
@@ -170,7 +170,7 @@ def _found(text: str, run_root: str) -> tuple[Store, Mapping[str, Any]]:
 
 
 def _fail(step: str, line: str, code: int) -> NoReturn:
-    print(f"{step}: {' '.join(line.split())}", file=sys.stderr, flush=True)
+    print(f"{step}: {one_line(line)}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 

@@ -25,7 +25,7 @@ from ..core.digests import digest_json
 from ..core.errors import UserError
 from ..core.redaction import redact
 from ..storage.store import Store
-from .mlflow_store import Texts, connect, environment, failures, one_line, quiet, send_texts, sqlite_file
+from .mlflow_store import Texts, connect, environment, failure_line, failures, quiet, send_texts, sqlite_file
 from .nested_runs import NestedRuns
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def open_run(
             return Tracking(redact(uri), parent.info.experiment_id, parent.info.run_id)
     except failures() as error:
         raise UserError(
-            f"MLflow at {redact(uri)}: {one_line(error)}; set MLFLOW_TRACKING_URI to a server that answers or to "
+            f"MLflow at {redact(uri)}: {failure_line(error)}; set MLFLOW_TRACKING_URI to a server that answers or to "
             "sqlite:///FILE, or unset it to run without MLflow"
         ) from None
 
