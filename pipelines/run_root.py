@@ -1,5 +1,6 @@
 """A run root opened to be read: its data as Arrow tables, its policies, its summary, its oracle."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -34,17 +35,21 @@ class RunRoot:
 
     store: Store
     run: Run
-    """`run.recipe` is the resolved recipe, a JSON value."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The resolved recipe, a JSON value."""
+        return self.run.recipe
 
     @property
     def method(self) -> Method:
         """The run's method."""
-        return TypeAdapter[Method](AnyMethod).validate_python(self.run.recipe["method"])
+        return TypeAdapter[Method](AnyMethod).validate_python(self.recipe["method"])
 
     @property
     def iterations(self) -> int:
         """T."""
-        return int(self.run.recipe["run"]["iterations"])
+        return int(self.recipe["run"]["iterations"])
 
     def prompts(self, iteration: int) -> pa.Table:
         """The prompts of an iteration, a row each: `row_id`, `messages`, `given` responses."""
@@ -82,11 +87,11 @@ class RunRoot:
 
     def oracle(self) -> Oracle:
         """The run's oracle, loaded."""
-        return open_oracle(self.run.recipe["oracle"])
+        return open_oracle(self.recipe["oracle"])
 
     @property
     def _numbers(self) -> range:
-        return range(self.run.recipe["prompts"]["shards"])
+        return range(self.recipe["prompts"]["shards"])
 
     def _check(self, iteration: int) -> None:
         if not 1 <= iteration <= self.iterations:

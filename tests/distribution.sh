@@ -9,7 +9,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # The wheel is built from the sdist, so all that a build needs is in that.
-rm -rf dist build
+rm -rf dist
 "$python" -m venv "$scratch/build"
 "$scratch/build/bin/pip" install --quiet build
 "$scratch/build/bin/python" -m build --outdir dist >"$scratch/build.log" 2>&1 || { cat "$scratch/build.log" >&2; exit 1; }

@@ -1,10 +1,14 @@
 """docs/python.md: its code runs, block after block, beside a run of the quickstart's recipe."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import nashflow.pipelines.api as nashflow
 from tests.fixtures.runs import SandboxRun
 
 PAGE = (Path(__file__).parents[1] / "docs/python.md").read_text()
@@ -27,8 +31,6 @@ def test_the_code_of_the_page_runs(
 
 def test_what_the_page_says_of_gaps_is_so() -> None:
     said = re.findall(r"^nashflow\.(gap_of\(.*?\)) +# ([\d.]+): ", PAGE, re.M)
-    import nashflow.pipelines.api as nashflow
-
     names = {"gap_of": nashflow.gap_of, "rock_paper_scissors": [[0.5, 1, 0], [0, 0.5, 1], [1, 0, 0.5]]}
     assert len(said) == 2
     for call, number in said:
@@ -36,7 +38,13 @@ def test_what_the_page_says_of_gaps_is_so() -> None:
 
 
 def test_the_page_names_all_that_there_is_to_import() -> None:
-    import nashflow.pipelines.api as nashflow
-
     classes = {"Played", "RunRoot", "Verdict"}  # what calls return
     assert {name for name in nashflow.__all__ if name not in classes and f"nashflow.{name}" not in PAGE} == set()
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    """Where only the client is installed, or only the steps, the rest works."""
+    heavy = {"torch", "transformers", "mlflow", "kfp", "boto3"}
+    code = f"import sys, nashflow.pipelines.api; print(*{heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=os.sep, check=True)
+    assert done.stdout.strip() == ""

@@ -8,6 +8,7 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.oracles.base import Query
+from nashflow.components.storage.store import open_store
 from nashflow.pipelines.run_root import RunRoot, open_run
 from tests.fixtures.runs import SandboxRun, copy_files
 
@@ -43,7 +44,7 @@ def test_tables_are_the_records_with_their_texts(finished_root: SandboxRun, open
 
 def test_a_table_has_all_shards(finished: SandboxRun, opened: RunRoot) -> None:
     """Two shards that are the same one, told apart by nothing."""
-    recipe = json.loads(json.dumps(opened.run.recipe))
+    recipe = json.loads(json.dumps(opened.recipe))
     recipe["prompts"]["shards"] = 2
     for unit in ("prompts", "main/rollouts", "main/pairs"):
         key = f"iterations/001/{unit}/0000"
@@ -54,7 +55,7 @@ def test_a_table_has_all_shards(finished: SandboxRun, opened: RunRoot) -> None:
 
 def test_a_phase_that_uses_anothers_data_has_them(finished: SandboxRun, opened: RunRoot) -> None:
     expected = opened.pairs(1).to_pylist()
-    recipe = {**opened.run.recipe, "method": {"name": "onpo", "eta": 0.5}}
+    recipe = {**opened.recipe, "method": {"name": "onpo", "eta": 0.5}}
     for kind in ("rollouts", "pairs"):
         key = f"{kind}/00000.manifest.json"
         finished.store.write(f"iterations/001/auxiliary/{key}", finished.store.read(f"iterations/001/main/{key}"))
@@ -83,7 +84,11 @@ def test_a_run_in_s3(
     finished_root: SandboxRun, opened: RunRoot, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NASHFLOW_CACHE", str(tmp_path))
-    remote = open_run(finished_root.copied(f"{s3_bucket}/runs/small").root)
+    store = open_store(f"{s3_bucket}/runs/small")
+    store.write("run.json", finished_root.store.read("run.json"))
+    for folder in ("iterations/002", "policies/001"):
+        copy_files(finished_root.store, store, folder)
+    remote = open_run(store.uri)
     assert remote.comparisons(2).equals(opened.comparisons(2))
     folder = remote.policy(1)
     assert folder.is_relative_to(tmp_path)
