@@ -1,7 +1,7 @@
 """Oracles and tournaments without a run."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import pyarrow as pa
 
@@ -10,15 +10,23 @@ from nashflow.components.core.settings import Settings, nearest
 from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
 from nashflow.components.judging.tournament import TOURNAMENTS
 from nashflow.components.methods.phases import Comparisons, Labels
-from nashflow.components.models.chat import Message
 from nashflow.components.oracles.base import Oracle
 from nashflow.components.oracles.settings import AnyOracle
 from nashflow.components.storage import records
+from nashflow.components.storage.records import Message
 
 from .joined import with_messages, with_texts
 
-_ANSWERS = pa.schema([records.ROLLOUTS.field(name) for name in ("row_id", "sample", "text")])
 _TOKENS = ["prompt_ids", "chosen_ids", "rejected_ids"]
+
+
+class _Answer(TypedDict):
+    row_id: int
+    sample: records.Int32
+    text: str
+
+
+_ANSWERS = records.Record("answers", _Answer)
 
 
 class _Asked(Settings):

@@ -17,6 +17,7 @@ from nashflow.components.models.policies import open_policy
 from nashflow.components.oracles.base import Oracle
 from nashflow.components.reports.summary import summarise
 from nashflow.components.storage import layout, records
+from nashflow.components.storage.records import Record
 from nashflow.components.storage.run import Run, require_run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import require_manifest
@@ -54,11 +55,11 @@ class RunRoot:
     def prompts(self, iteration: int) -> pa.Table:
         """The prompts of an iteration, a row each: `row_id`, `messages`, `given` responses."""
         self._check(iteration)
-        return self._shards("prompts", [layout.prompts(iteration, shard) for shard in self._numbers], records.PROMPTS)
+        return self._shards([layout.prompts(iteration, shard) for shard in self._numbers], records.PROMPTS)
 
     def held_out(self) -> pa.Table:
         """The prompts that only evaluation sees."""
-        return self._shards("prompts", [layout.held_out()], records.PROMPTS)
+        return self._shards([layout.held_out()], records.PROMPTS)
 
     def responses(self, iteration: int, phase: str = "main") -> pa.Table:
         """The responses that were sampled, a row each, as `ROLLOUTS` has them, and their `messages`."""
@@ -66,12 +67,12 @@ class RunRoot:
 
     def comparisons(self, iteration: int, phase: str = "main") -> pa.Table:
         """The oracle's verdicts, a row each, as `COMPARISONS` has them, and `messages`, `first_text`, `second_text`."""
-        rows = self._data(iteration, phase, "pairs", "comparisons", records.COMPARISONS)
+        rows = self._data(iteration, phase, "pairs", records.COMPARISONS)
         return self._with_texts(rows, iteration, phase, "first", "second")
 
     def pairs(self, iteration: int, phase: str = "main") -> pa.Table:
         """The training pairs, a row each, as `PAIRS` has them, and `messages`, `chosen_text`, `rejected_text`."""
-        rows = self._data(iteration, phase, "pairs", "pairs", records.PAIRS)
+        rows = self._data(iteration, phase, "pairs", records.PAIRS)
         return self._with_texts(rows, iteration, phase, "chosen", "rejected")
 
     def policy(self, iteration: int, name: str = "main") -> Path:
@@ -98,19 +99,19 @@ class RunRoot:
             raise UserError(f"iteration {iteration}: {self.store.uri} has 1 to {self.iterations}")
 
     def _responses(self, iteration: int, phase: str) -> pa.Table:
-        return self._data(iteration, phase, "rollouts", "rollouts", records.ROLLOUTS)
+        return self._data(iteration, phase, "rollouts", records.ROLLOUTS)
 
-    def _data(self, iteration: int, phase: str, step: str, kind: str, schema: pa.Schema) -> pa.Table:
+    def _data(self, iteration: int, phase: str, step: str, record: Record[Any]) -> pa.Table:
         """Records of a phase, or of the earlier one of this iteration whose data it uses."""
         self._check(iteration)
         phases = {each.name: each for each in self.method.phases(iteration)}
         if phase not in phases:
             raise UserError(f"phase {phase!r}: {self.method.name} has none of this name{nearest(phase, phases)}")
         source = phases[phase].data_from or phase
-        return self._shards(kind, [layout.shard(iteration, source, step, shard) for shard in self._numbers], schema)
+        return self._shards([layout.shard(iteration, source, step, shard) for shard in self._numbers], record)
 
-    def _shards(self, kind: str, units: list[str], schema: pa.Schema) -> pa.Table:
-        return pa.concat_tables(require_manifest(self.store, unit).table(self.store, kind, schema) for unit in units)
+    def _shards(self, units: list[str], record: Record[Any]) -> pa.Table:
+        return pa.concat_tables(require_manifest(self.store, unit).table(self.store, record) for unit in units)
 
     def _with_texts(self, rows: pa.Table, iteration: int, phase: str, *columns: str) -> pa.Table:
         return with_texts(with_messages(rows, self.prompts(iteration)), self._responses(iteration, phase), columns)
