@@ -4,6 +4,8 @@ RUN = "run.json"
 LOCK = "lock"
 SUMMARY = "report/summary.json"
 OUTCOME = "report/outcome.json"
+PREPARATION, REPORT = "preparation", "report/report"
+"""Units that a run has once."""
 
 
 def prompts(iteration: int, shard: int) -> str:
