@@ -7,12 +7,10 @@ an hour. Counts are upper bounds: nothing is cached or dropped as identical.
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from nashflow.components.methods.phases import Phase
 
-from .model_size import parameters_of
-from .plan import rounds_of, work_of
+from .plan import rounds_of, shape_of, work_of
 from .recipe import Recipe
 from .steps import STEPS
 
@@ -24,8 +22,6 @@ GENERATION_UTILISATION = 0.1
 """Part of them that generation reaches, which memory holds back: assumed."""
 TYPICAL_LENGTH = 0.25
 """Mean length of prompts and responses as a part of the longest: assumed."""
-SANDBOX_PARAMETERS = 84_672
-"""Of the sandbox's reference policy."""
 SANDBOX_PROMPT_TOKENS = 4
 
 _SCORED, _TRAINED = 2.0, 6.0
@@ -54,14 +50,15 @@ class Assumptions:
 
     def of(self, recipe: Recipe) -> "Assumptions":
         """These assumptions with what the recipe says; the oracle is as large as the policy unless it is known."""
-        policy = self.parameters or _size(recipe.policy)
-        sandbox = recipe.oracle.kind == "sandbox"
+        policy, sandbox = self.parameters or recipe.policy.parameters(), recipe.oracle.own_world
         share = 1.0 if sandbox else TYPICAL_LENGTH
         longest = SANDBOX_PROMPT_TOKENS if sandbox else recipe.prompts.max_tokens
         return replace(
             self,
             parameters=policy,
-            oracle_parameters=0.0 if sandbox else self.oracle_parameters or _size(recipe.oracle) or policy,
+            oracle_parameters=(self.oracle_parameters or recipe.oracle.parameters() or policy)
+            if recipe.oracle.responses_read
+            else 0.0,
             prompt_tokens=self.prompt_tokens or share * longest,
             response_tokens=self.response_tokens or share * recipe.rollout.max_new_tokens,
         )
@@ -80,32 +77,11 @@ class Cost:
     """Bytes that stay."""
 
 
-def _size(section: object) -> float | None:
-    if getattr(section, "kind", "") == "sandbox":
-        return float(SANDBOX_PARAMETERS)
-    return parameters_of(Path(getattr(section, "model", "")))
-
-
 def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
     """The cost of one iteration."""
     estimate = Estimate(recipe, assumptions.of(recipe), iteration)
     hours = {step.name: step.hours(estimate) for step in STEPS.values() if step.hours}
     return Cost(iteration, hours, estimate.forwards, estimate.policies + estimate.records)
-
-
-def _readings(recipe: Recipe, phase: Phase) -> int:
-    """Sequences that the oracle's model reads for one prompt.
-
-    A pair preference model reads each new pair in both orders, a reward model every response of a round once.
-    """
-    met: set[frozenset[int]] = set()
-    readings = {"pair_preference": 0, "reward_model": 0}
-    for matches in rounds_of(phase)[0]:
-        new = {frozenset(match) for match in matches} - met
-        met |= new
-        readings["pair_preference"] += 2 * len(new)
-        readings["reward_model"] += len(frozenset().union(*new))
-    return readings.get(recipe.oracle.kind, 0)
 
 
 @dataclass(frozen=True)
@@ -139,8 +115,7 @@ class Estimate:
     @property
     def reading(self) -> float:
         """Operations of the oracle's model on one sequence: a prompt with two responses, or with one."""
-        responses = 2 if self.recipe.oracle.kind == "pair_preference" else 1
-        tokens = self.prompt + responses * self.response
+        tokens = self.prompt + self.recipe.oracle.responses_read * self.response
         return _SCORED * _number(self.known.oracle_parameters) * tokens
 
     @property
@@ -151,14 +126,14 @@ class Estimate:
     @property
     def evaluations(self) -> int:
         """Sequences that the oracle's model reads in the evaluation: either way two a comparison."""
-        asked = "head_to_head" in self.recipe.evaluation.benchmarks and self.recipe.oracle.kind != "sandbox"
-        return 2 * self.held_out if asked else 0
+        asking = sum(benchmark.asks_oracle for benchmark in self.recipe.evaluation.benchmarks)
+        return 2 * self.held_out * asking if self.recipe.oracle.responses_read else 0
 
     @property
     def readings(self) -> int:
         """Sequences that the oracle's model reads in the tournaments."""
-        prompts = self.recipe.prompts.per_iteration
-        return sum(_readings(self.recipe, phase) for phase in self.phases if not phase.data_from) * prompts
+        oracle, prompts = self.recipe.oracle, self.recipe.prompts.per_iteration
+        return sum(oracle.sequences(rounds_of(phase)[0]) for phase in self.phases if not phase.data_from) * prompts
 
     @property
     def forwards(self) -> int:
@@ -173,16 +148,15 @@ class Estimate:
     @property
     def answered(self) -> float:
         """Operations of the evaluation's generation; iteration 0 makes the opponents' responses too."""
-        policies = 1 if self.iteration else 2
-        return policies * self._generated(self.recipe.prompts.held_out, self.held_out)
+        return len(shape_of(self.recipe).sampled(self.iteration)) * self._generated(
+            self.recipe.prompts.held_out, self.held_out
+        )
 
     @property
     def measured(self) -> float:
-        """Operations of the evaluation's judging, and of its KL divergence by both policies."""
-        evaluation, exact = self.recipe.evaluation, self.recipe.rollout.top_p == 1.0
-        sampled = self.iteration > 0 and exact and evaluation.temperature == 1.0
-        by_sampling = sampled and "game" not in evaluation.benchmarks
-        return self.evaluations * self.reading + (self._scored(2 * self.held_out) if by_sampling else 0.0)
+        """Operations of the evaluation's judging, and of what benchmarks have policies score: not the reference."""
+        scored = sum(benchmark.scores for benchmark in self.recipe.evaluation.benchmarks) if self.iteration else 0
+        return self.evaluations * self.reading + self._scored(scored * self.held_out)
 
     @property
     def sampled(self) -> float:
@@ -205,9 +179,7 @@ class Estimate:
     @property
     def policies(self) -> float:
         """Bytes of the policies that the iteration makes; at iteration 0 of the reference, if it is copied."""
-        policy = self.recipe.policy
-        copied = policy.kind == "sandbox" or policy.copy_files
-        made = len(self.phases) if self.iteration else int(copied)
+        made = len(self.phases) if self.iteration else int(self.recipe.policy.copied)
         return made * self.size * _BYTES[self.recipe.training.save_dtype] if made else 0.0
 
     @property

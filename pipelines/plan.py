@@ -5,8 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from nashflow.components.judging.tournament import TOURNAMENTS, Match
+from nashflow.components.iterations.units import Shape
 from nashflow.components.methods.phases import Phase
+from nashflow.components.methods.tournament import TOURNAMENTS, Match
 
 from .compiled import read_graph
 from .recipe import Recipe
@@ -46,6 +47,11 @@ def tasks_of(recipe: Recipe) -> list[str]:
             tasks += named("phase", iteration, phase.name)
         tasks += named("iteration", iteration)
     return [*tasks, *named("end"), *named("exit")]
+
+
+def shape_of(recipe: Recipe) -> Shape:
+    """Which units the recipe's iterations consist of."""
+    return Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks)
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:

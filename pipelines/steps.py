@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from nashflow.components.closing.settings import ClosingStep
+from nashflow.components.core.runtimes import Runtime
 from nashflow.components.evaluation.settings import EvaluationStep
 from nashflow.components.judging.settings import JudgingStep
 from nashflow.components.logprobs.settings import LogprobsStep
@@ -28,7 +29,6 @@ Level = Literal["beginning", "shard", "phase", "iteration", "end", "exit"]
 """What a step is of: the run's beginning, whose `go` the others wait for; one shard of the data of a phase, a phase, an
 iteration, of which 0 looks at the reference; the run's end; its exit, which comes whatever happens. Steps of one level
 follow one another as they are listed."""
-Runtime = Literal["steps", "vllm", "training"]
 IMAGES: Mapping[Runtime, str] = {"steps": "image", "vllm": "vllm_image", "training": "training_image"}
 """Runtime, as `cluster.images` names it: the pipeline's parameter that holds its image."""
 
@@ -113,7 +113,7 @@ STEPS: dict[str, Step] = {
             level="shard",
             settings=RolloutStep,
             resources=ONE_ACCELERATOR,
-            runtime=lambda recipe: "vllm" if recipe.rollout.engine == "vllm" else "steps",
+            runtime=lambda recipe: recipe.rollout.engine.runtime,
             new_data=True,
             shown=("responses", "mean_length"),
             hours=lambda estimate: estimate.generating(estimate.sampled),
@@ -141,7 +141,7 @@ STEPS: dict[str, Step] = {
             level="phase",
             settings=TrainingStep,
             resources=WHOLE_NODE,
-            runtime=lambda recipe: "training" if recipe.training.engine == "deepspeed" else "steps",
+            runtime=lambda recipe: recipe.training.engine.runtime,
             accelerated="training",
             reads={"scored": ("log_probabilities",), "previous": ("policy",)},
             of_all_shards=("previous", "responses", "comparisons", "pairs"),
@@ -153,7 +153,7 @@ STEPS: dict[str, Step] = {
             level="iteration",
             settings=EvaluationStep,
             resources=ONE_ACCELERATOR,
-            runtime=lambda recipe: "vllm" if recipe.rollout.engine == "vllm" else "steps",
+            runtime=lambda recipe: recipe.rollout.engine.runtime,
             shown=("win_rate", "duality_gap", "kl"),
             hours=lambda estimate: estimate.generating(estimate.answered) + estimate.computing(estimate.measured),
         ),

@@ -6,6 +6,10 @@ SUMMARY = "report/summary.json"
 OUTCOME = "report/outcome.json"
 PREPARATION, REPORT = "preparation", "report/report"
 """Units that a run has once."""
+KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts", "training")
+"""Folders of an iteration, or of a phase in it."""
+LOGPROB_CACHE = "cache/logprobs"
+"""Beside the run roots: cached log-probabilities, by the weights that gave them."""
 
 
 def prompts(iteration: int, shard: int) -> str:
@@ -33,9 +37,15 @@ def policy(iteration: int, name: str) -> str:
     return f"policies/{iteration:03d}/{name}"
 
 
-def evaluation(iteration: int) -> str:
-    """The unit of an iteration's evaluation; iteration 0 is the reference."""
-    return f"iterations/{iteration:03d}/evaluation/benchmarks/00000"
+def evaluation(iteration: int, part: str) -> str:
+    """The unit of one benchmark of an iteration, or of the responses that benchmarks read; iteration 0 is the
+    reference."""
+    return f"iterations/{iteration:03d}/evaluation/{part}/00000"
+
+
+def tracked_iteration(iteration: int) -> str:
+    """The unit of what the tracker was told at the end of an iteration."""
+    return f"iterations/{iteration:03d}/tracked"
 
 
 def tracked(parent: str) -> str:

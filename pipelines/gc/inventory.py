@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nashflow.components.core.atomic_file import HIDDEN
 from nashflow.components.core.errors import UserError
+from nashflow.components.iterations.units import Shape
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout, outcome
 from nashflow.components.storage.run import Run, read_run
@@ -17,11 +18,10 @@ from nashflow.components.storage.store import Store
 from nashflow.components.storage.units import read_manifest
 
 MANIFEST = ".manifest.json"
-_PREPARATION = "preparation"
 _LOCK = f"{layout.LOCK}/"
-_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{_PREPARATION}/", _LOCK)
-_FILES = (layout.RUN, _PREPARATION + MANIFEST)
-_MARKS = (_PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
+_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{layout.PREPARATION}/", _LOCK)
+_FILES = (layout.RUN, layout.PREPARATION + MANIFEST)
+_MARKS = (layout.PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
 """Units of preparation."""
 _SHARED = ("cache", "ledgers")
 
@@ -85,9 +85,9 @@ class RunRoot:
         """Whether the run has reported on its last iteration."""
         if not self.run:
             return False
-        last = layout.evaluation(int(self.run.recipe["run"]["iterations"])) + MANIFEST
-        report, evaluation = (self.entries.get(key) for key in (f"report/report{MANIFEST}", last))
-        return bool(report and evaluation and report.modified >= evaluation.modified)
+        units = Shape.of(self.run).evaluations(int(self.run.recipe["run"]["iterations"]))
+        report, *evaluated = (self.entries.get(f"{key}{MANIFEST}") for key in (layout.REPORT, *units))
+        return report is not None and all(each and report.modified >= each.modified for each in evaluated)
 
     @property
     def ended(self) -> bool:
