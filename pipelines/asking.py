@@ -8,8 +8,8 @@ import pyarrow as pa
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings, nearest
 from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
-from nashflow.components.judging.tournament import TOURNAMENTS
 from nashflow.components.methods.phases import Comparisons, Labels
+from nashflow.components.methods.tournament import TOURNAMENTS
 from nashflow.components.oracles.base import Oracle
 from nashflow.components.oracles.settings import AnyOracle
 from nashflow.components.storage import records

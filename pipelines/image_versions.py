@@ -9,17 +9,17 @@ from collections.abc import Iterator
 
 from nashflow.components.core.version import VERSION
 
-from .cluster import STEPS
 from .names import IMAGE
-from .placement import runtime
 from .recipe import Recipe
+from .steps import STEPS
 
 _OURS = re.compile(r"(.*/)?nashflow-(steps|vllm|training):.*")
 
 
 def images_of(recipe: Recipe) -> dict[str, str]:
     """The images that a recipe's steps run in, by the runtime's name in `cluster.images`."""
-    return {name: getattr(recipe.cluster.images, name) for name in dict.fromkeys(runtime(recipe, s) for s in STEPS)}
+    runtimes = dict.fromkeys(step.runtime_in(recipe) for step in STEPS.values())
+    return {name: getattr(recipe.cluster.images, name) for name in runtimes}
 
 
 def other_version(image: str) -> str:
