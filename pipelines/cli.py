@@ -83,6 +83,26 @@ def report(
     report_runs([run_root, *(others or [])], output)
 
 
+@app.command()
+def path(
+    named: Annotated[
+        str, typer.Argument(metavar="RUN_ROOT[@ITERATION]", help="A run's folder or s3:// prefix; its last iteration.")
+    ],
+    policy: Annotated[
+        str, typer.Option(metavar="NAME", help="The method's name for the policy, where it has several.")
+    ] = "main",
+    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Copy the policy to this new folder.")] = None,
+) -> None:
+    """Print the folder of a run's policy, for transformers, vLLM or `policy.model`; one in S3 is fetched first."""
+    from nashflow.components.models.named import copy_to, find
+    from nashflow.components.models.policies import open_policy
+
+    store, reference = find(named, policy)
+    if to:
+        copy_to(store, reference, to)
+    print(to or open_policy(store, reference).folder)
+
+
 def main() -> None:
     """The `nashflow` command: what the user or the machine's administrator can mend is one line on stderr.
 

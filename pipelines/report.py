@@ -10,6 +10,7 @@ from rich.table import Table
 
 from nashflow.components.core.atomic_file import replacing
 from nashflow.components.core.errors import UserError
+from nashflow.components.models.named import place_of
 from nashflow.components.reports.figure import draw
 from nashflow.components.reports.files import FIGURE, PAGE, publish_report, report_unit
 from nashflow.components.reports.summary import summarise
@@ -79,11 +80,13 @@ def _compare(summaries: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 
 def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> None:
-    """Print a run's figures, a row an iteration, and where its report lies."""
+    """Print a run's figures, a row an iteration, and where its report and its last policy lie."""
     _print_run(summary, console)
     console.print(CAPTION, style="dim")
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         _print_place(console, name, store.location(key))
+    last = summary["iterations"][-1]["iteration"]
+    _print_place(console, "policy", place_of(store, f"{last:03d}/main"))
 
 
 def _print_run(summary: Mapping[str, Any], console: Console) -> None:

@@ -13,6 +13,7 @@ from ..core.digests import digest_json
 from ..core.errors import UserError
 from ..models.chat import prompt_ids, response_ids
 from ..models.folders import load_tokenizer
+from ..models.named import made
 from ..oracles.settings import SandboxOracle
 from ..recipe import Recipe, with_settings
 from ..runtime import lock
@@ -23,7 +24,7 @@ from ..sampling.rollouts import ENGINES
 from ..storage import layout, outcome, recipes, records
 from ..storage.run import Run, check_same, flatten, read_run
 from ..storage.store import Store
-from ..storage.units import Unit
+from ..storage.units import Manifest, Unit
 from ..tracking.opening import Tracking, open_run
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
@@ -97,7 +98,17 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     run = Run(settings.run.name, settings.model_dump(mode="json", exclude={"cluster"}), named, _versions())
     if known:
         check_same(store, known, run)
+        _check_length(store, settings)
     return Checked(prompts, digests, run)
+
+
+def _check_length(store: Store, settings: Recipe) -> None:
+    """Refuse to make a run shorter than it has become."""
+    if (last := max((max(iterations) for iterations in made(store).values()), default=0)) > settings.run.iterations:
+        raise UserError(
+            f"{store.uri}: has {last} iterations already, more than run.iterations = {settings.run.iterations}: nothing "
+            f"is changed; set it to {last} or more, or choose another run root"
+        )
 
 
 def _check_engines(settings: Recipe) -> None:
@@ -126,8 +137,7 @@ def run(call: Call[Recipe]) -> Result:
 
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
-    policy = reference.bring_in(store, recipe.policy, checked.run.inputs["policy"])
-    _deal(store, checked.prompts, recipe)
+    policy = bring_in(store, recipe, checked)
     tracking = _tracked(store, recipe, known)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))
     replace(checked.run, tracking=tracking.to_json() if tracking else None).write(store)
@@ -139,6 +149,13 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},
         parameters={"resolved": resolved, "go": "true"},
     )
+
+
+def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:
+    """Publish the prompts and the reference policy, whose manifest it returns, unless they are there already."""
+    policy = reference.bring_in(store, recipe.policy, checked.run.inputs["policy"])
+    _deal(store, checked.prompts, recipe)
+    return policy
 
 
 def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
@@ -255,8 +272,8 @@ def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Recipe) -> 
 
 def _publish(store: Store, key: str, rows: list[dict[str, Any]]) -> None:
     unit = Unit(store, key, VERSION, None, {"rows": digest_json(rows)})
-    table = records.table(rows, records.PROMPTS)
     if not unit.finished():
+        table = records.table(rows, records.PROMPTS)
         unit.publish_records({"prompts": (table, records.PROMPTS)}, {}, time.time())
 
 

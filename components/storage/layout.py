@@ -4,6 +4,7 @@ RUN = "run.json"
 LOCK = "lock"
 SUMMARY = "report/summary.json"
 OUTCOME = "report/outcome.json"
+POLICIES = "policies"
 
 
 def prompts(iteration: int, shard: int) -> str:
@@ -28,7 +29,7 @@ def training(iteration: int, phase: str) -> str:
 
 def policy(iteration: int, name: str) -> str:
     """The unit of a policy: a Hugging Face folder named by the iteration that made it and the method's name for it."""
-    return f"policies/{iteration:03d}/{name}"
+    return f"{POLICIES}/{iteration:03d}/{name}"
 
 
 def evaluation(iteration: int) -> str:

@@ -1,0 +1,58 @@
+"""Whether a run is finished, asked in this process: seconds, where a process for each of its tasks takes a minute."""
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from nashflow.components.methods.units import units_of
+from nashflow.components.preparation.step import Checked, bring_in
+from nashflow.components.reports.files import report_unit
+from nashflow.components.reports.summary import summarise
+from nashflow.components.runtime.protocol import Call, line_of
+from nashflow.components.storage import outcome
+from nashflow.components.storage.run import Run, read_run
+from nashflow.components.storage.store import Store
+from nashflow.components.storage.units import Unfinished, only_asking
+from nashflow.components.tracking.opening import is_tracked
+
+from .recipe import Recipe
+
+
+def finished_tasks(recipe: Recipe, store: Store, checked: Checked) -> list[dict[str, Any]] | None:
+    """What every task of an iteration prints where it finds its unit finished; None where the run has work to do.
+
+    The steps' own code decides, up to the point where it would begin to work: by its version, settings and inputs, and
+    by the digests of records and policies, all of which are read.
+
+    Raises:
+        UserError: a file is damaged: says which, and what to do.
+    """
+    known = read_run(store)
+    if not known or replace(known, tracking=None) != checked.run or not _told(known, store):
+        return None
+    try:
+        with only_asking():
+            bring_in(store, recipe, checked)
+            lines = list(_lines(recipe, store))
+            report_unit(store, known, summarise(store, known, recipe.run.iterations)).finished()
+            return lines
+    except Unfinished:
+        return None
+
+
+def _told(known: Run, store: Store) -> bool:
+    """Whether the run's end has been recorded, in MLflow too."""
+    ended = outcome.read(store)
+    return bool(ended and ended.outcome == "succeeded" and not ended.warning and is_tracked(known.tracking))
+
+
+def _lines(recipe: Recipe, store: Store) -> Iterator[dict[str, Any]]:
+    whole, shards = recipe.model_dump(mode="json"), recipe.prompts.shards
+    for iteration in range(recipe.run.iterations + 1):
+        for place, units in units_of(recipe.method, iteration, shards).items():
+            phase, _, name = place.rpartition("/")
+            step = importlib.import_module(f"nashflow.components.{name}.step")
+            for shard in range(len(units)):
+                call = Call(store, iteration, phase, shard, step.SETTINGS.parse(whole, recipe.run.name))
+                yield line_of(name, call, step.run(call), 0.0)
