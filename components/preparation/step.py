@@ -104,10 +104,11 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
 
 def _check_length(store: Store, settings: Recipe) -> None:
     """Refuse to make a run shorter than it has become."""
-    if (last := max((max(iterations) for iterations in made(store).values()), default=0)) > settings.run.iterations:
+    last, wanted = max((max(iterations) for iterations in made(store).values()), default=0), settings.run.iterations
+    if last > wanted:
         raise UserError(
-            f"{store.uri}: has {last} iterations already, more than run.iterations = {settings.run.iterations}: nothing "
-            f"is changed; set it to {last} or more, or choose another run root"
+            f"{store.uri}: has {last} iterations already, more than run.iterations = {wanted}: nothing is changed; set "
+            f"it to {last} or more, or choose another run root"
         )
 
 
