@@ -1,11 +1,11 @@
 """Whether a run is finished, asked in this process: seconds, where a process for each of its tasks takes a minute."""
 
 import importlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from nashflow.components.methods.units import units_of
 from nashflow.components.preparation.step import Checked, bring_in
 from nashflow.components.reports.files import report_unit
 from nashflow.components.reports.summary import summarise
@@ -16,6 +16,7 @@ from nashflow.components.storage.store import Store
 from nashflow.components.storage.units import Unfinished, only_asking
 from nashflow.components.tracking.opening import is_tracked
 
+from .plan import tasks_of
 from .recipe import Recipe
 
 
@@ -48,11 +49,14 @@ def _told(known: Run, store: Store) -> bool:
 
 
 def _lines(recipe: Recipe, store: Store) -> Iterator[dict[str, Any]]:
-    whole, shards = recipe.model_dump(mode="json"), recipe.prompts.shards
-    for iteration in range(recipe.run.iterations + 1):
-        for place, units in units_of(recipe.method, iteration, shards).items():
-            phase, _, name = place.rpartition("/")
-            step = importlib.import_module(f"nashflow.components.{name}.step")
-            for shard in range(len(units)):
-                call = Call(store, iteration, phase, shard, step.SETTINGS.parse(whole, recipe.run.name))
-                yield line_of(name, call, step.run(call), 0.0)
+    whole = recipe.model_dump(mode="json")
+    for task, shards in Counter(tasks_of(recipe)).items():
+        iteration, of_iteration, place = task.partition("/")
+        if not of_iteration:
+            continue
+        phase, _, name = place.rpartition("/")
+        step = importlib.import_module(f"nashflow.components.{name}.step")
+        settings = step.SETTINGS.parse(whole, recipe.run.name)
+        for shard in range(shards):
+            call = Call(store, int(iteration), phase, shard, settings)
+            yield line_of(name, call, step.run(call), 0.0)

@@ -28,7 +28,7 @@ from .local import Event, Interrupted, StepFailed, execute
 from .mlflow_ui import how_to_look
 from .plan import tasks_of
 from .recipe import Recipe, load_recipe
-from .report import print_table
+from .tables import print_table
 from .terminal import terminal
 
 _PRELOAD = (

@@ -8,7 +8,7 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.evaluation import step as evaluation
-from nashflow.components.evaluation.benchmarks.head_to_head import wilson_interval
+from nashflow.components.benchmarks.head_to_head import wilson_interval
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world

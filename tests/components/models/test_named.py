@@ -49,7 +49,7 @@ def test_a_policy_in_s3_is_fetched_to_the_cache_or_to_a_folder(
     store, reference = find(f"{run.root}@1")
     assert place_of(store, reference).startswith(f"{run.root}/policies/001/main/")
     copy_to(store, reference, tmp_path / "copy")
-    weights = finished_root.manifest("policies/001/main").metrics["weights"]
+    weights = finished_root.manifest("policies/001/main").weights_digest
     folder = open_policy(store, reference).folder
     assert folder.is_relative_to(tmp_path / "cache")
     assert weights_digest(folder) == weights_digest(tmp_path / "copy") == weights
