@@ -50,19 +50,25 @@ def compile(
     overrides: Overrides = None,
 ) -> None:
     """Compile a recipe to a Kubeflow pipeline (IR YAML): the graph that `run` executes; linted."""
+    from .engines import warn_of_engines
     from .graph import compile_graph
     from .recipe import load_recipe
 
-    compile_graph(load_recipe(recipe, overrides or []), output, first_iteration)
+    loaded = load_recipe(recipe, overrides or [])
+    compile_graph(loaded, output, first_iteration)
+    warn_of_engines(loaded)
     print(output)
 
 
 @app.command()
 def lint(package: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A compiled pipeline (IR YAML).")]) -> None:
     """Check a compiled pipeline for what Kubeflow rejects, though it runs on this machine."""
+    from .compiled import read_graph
+    from .engines import recipe_in, warn_of_engines
     from .lint import check_graph
 
     steps = check_graph(package)
+    warn_of_engines(recipe_in(read_graph(package)))
     print(f"{package}: {sum(steps.values())} executors, no complaint ({', '.join(map(str, sorted(steps)))})")
 
 

@@ -48,9 +48,8 @@ def made(store: Store) -> dict[str, list[int]]:
 def place_of(store: Store, reference: str) -> str:
     """Path or URI of the folder that holds a policy's files, which are not checked."""
     manifest = require_manifest(store, f"{layout.POLICIES}/{reference}")
-    if manifest.source:
-        return manifest.source
-    return store.location(posixpath.commonpath([posixpath.dirname(file.key) for file in manifest.files.values()]))
+    common = posixpath.commonpath([posixpath.dirname(file.key) for file in manifest.files.values()])
+    return posixpath.join(manifest.source or store.uri, common).rstrip("/")
 
 
 def copy_to(store: Store, reference: str, folder: Path) -> None:

@@ -64,8 +64,8 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         NothingNew: too few prompts are new by the ledger.
     """
     store.at("..")
-    for engine in (settings.rollout.engine, settings.logprobs.engine, settings.training.engine):
-        engine.check()
+    if settings.unavailable:
+        raise UserError("; ".join(settings.unavailable))
     prompts = dealing.read_prompts(settings.prompts)
     settings.policy.check()
     settings.oracle.check()
