@@ -45,6 +45,11 @@ class OracleSettings(Variant, ABC):
         """The sandbox world that the oracle belongs to, if it does."""
         return None
 
+    @property
+    def folder(self) -> Path | None:
+        """The model folder that steps read, if there is one."""
+        return None
+
     @abstractmethod
     def check(self) -> None:
         """Refuse, with a UserError and without loading a model, what `load` would not open."""

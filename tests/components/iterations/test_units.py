@@ -1,11 +1,26 @@
 """Which units an iteration consists of, read off the phases."""
 
+from nashflow.components.benchmarks import BENCHMARKS
+from nashflow.components.benchmarks.base import Benchmark
+from nashflow.components.benchmarks.game import ExactGame
+from nashflow.components.benchmarks.head_to_head import HeadToHead
+from nashflow.components.benchmarks.kl import MonteCarloKL
+from nashflow.components.iterations.units import Shape
+from nashflow.components.methods.base import Method
 from nashflow.components.methods.egpo import EGPO
 from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.ipo import IPO
 from nashflow.components.methods.iterative_dpo import IterativeDPO
 from nashflow.components.methods.onpo import ONPO
-from nashflow.components.methods.units import units_of
+from nashflow.components.storage.run import Run
+
+DEFAULT = (HeadToHead(), MonteCarloKL())
+
+
+def units_of(
+    method: Method, iteration: int, shards: int, benchmarks: tuple[Benchmark, ...] = DEFAULT
+) -> dict[str, list[str]]:
+    return Shape(method, shards, benchmarks).units(iteration)
 
 
 def test_an_iteration_of_one_phase_in_the_order_of_work() -> None:
@@ -16,7 +31,10 @@ def test_an_iteration_of_one_phase_in_the_order_of_work() -> None:
             ("main/judging", ["iterations/002/main/pairs/00000", "iterations/002/main/pairs/00001"]),
             ("main/logprobs", ["iterations/002/main/logprobs/00000", "iterations/002/main/logprobs/00001"]),
             ("main/training", ["policies/002/main"]),
-            ("evaluation", ["iterations/002/evaluation/benchmarks/00000"]),
+            (
+                "evaluation",
+                [f"iterations/002/evaluation/{part}/00000" for part in ("responses", "head_to_head", "kl")],
+            ),
         ]
 
 
@@ -43,7 +61,44 @@ def test_two_phases_with_data_of_their_own_repeat_every_step() -> None:
 
 
 def test_the_reference_is_evaluated_and_nothing_else() -> None:
-    assert units_of(INPO(eta=0.5, tau=0.1), 0, 8) == {"evaluation": ["iterations/000/evaluation/benchmarks/00000"]}
+    """Its second responses are the opponents of every policy's."""
+    parts = ("responses", "opponents", "head_to_head", "kl")
+    assert units_of(INPO(eta=0.5, tau=0.1), 0, 8) == {
+        "evaluation": [f"iterations/000/evaluation/{part}/00000" for part in parts]
+    }
+
+
+def test_benchmarks_that_read_no_responses_have_none_sampled() -> None:
+    shape = Shape(INPO(eta=0.5, tau=0.1), 8, (ExactGame(),))
+    assert [shape.sampled(iteration) for iteration in (0, 1)] == [[], []]
+    assert [shape.evaluated(iteration) for iteration in (0, 1)] == [["game"], ["game"]]
+    divergence = Shape(INPO(eta=0.5, tau=0.1), 8, (MonteCarloKL(),))
+    assert [divergence.sampled(iteration) for iteration in (0, 1)] == [["responses"], ["responses"]]
+
+
+def test_one_more_benchmark_is_one_more_unit() -> None:
+    method, every = INPO(eta=0.5, tau=0.1), tuple(benchmark() for benchmark in BENCHMARKS.members.values())
+    for iteration in (0, 1):
+        units = units_of(method, iteration, 2, every)["evaluation"]
+        for dropped in every:
+            others = tuple(benchmark for benchmark in every if benchmark is not dropped)
+            assert set(units_of(method, iteration, 2, others)["evaluation"]) <= set(units)
+            assert f"iterations/{iteration:03d}/evaluation/{dropped.kind}/00000" in units
+
+
+def test_the_policies_of_an_iteration_are_those_of_its_phases() -> None:
+    shape = Shape(EGPO(eta=0.5, beta=0.1), 1, DEFAULT)
+    assert [shape.policies(t) for t in (0, 3)] == [["policies/000/main"], ["policies/003/half", "policies/003/main"]]
+
+
+def test_a_runs_shape_is_its_recipes() -> None:
+    recipe = {
+        "run": {"iterations": 3},
+        "method": {"name": "inpo", "eta": 0.5, "tau": 0.1},
+        "prompts": {"path": "", "shards": 4},
+        "evaluation": {"benchmarks": ["kl", {"kind": "game"}], "tau": 0.1},
+    }
+    assert Shape.of(Run("small", recipe, {}, {})) == Shape(INPO(eta=0.5, tau=0.1), 4, (MonteCarloKL(), ExactGame()))
 
 
 def test_no_unit_of_a_run_is_written_twice() -> None:
