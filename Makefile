@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # make methods: which sandbox recipes, where their runs live, further options of each (SET='--set run.iterations=3').
 METHODS := $(sort $(basename $(notdir $(wildcard pipelines/recipes/sandbox-*.yaml))))
 METHODS_ROOT := runs/methods
-METHODS_FIGURE := docs/methods.png
+METHODS_FIGURE = $(METHODS_ROOT)/all.png
 SET :=
 RUNS = $(METHODS:%=$(METHODS_ROOT)/%)
 

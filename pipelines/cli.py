@@ -52,19 +52,25 @@ def compile(
     overrides: Overrides = None,
 ) -> None:
     """Compile a recipe to a Kubeflow pipeline (IR YAML): the graph that `run` executes; linted."""
+    from .engines import warn_of_engines
     from .graph import compile_graph
     from .recipe import load_recipe
 
-    compile_graph(load_recipe(recipe, overrides or []), output, first_iteration)
+    loaded = load_recipe(recipe, overrides or [])
+    compile_graph(loaded, output, first_iteration)
+    warn_of_engines(loaded)
     print(output)
 
 
 @app.command()
 def lint(package: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A compiled pipeline (IR YAML).")]) -> None:
     """Check a compiled pipeline for what Kubeflow rejects, though it runs on this machine."""
+    from .compiled import read_graph
+    from .engines import recipe_in, warn_of_engines
     from .lint import check_graph
 
     steps = check_graph(package)
+    warn_of_engines(recipe_in(read_graph(package)))
     print(f"{package}: {sum(steps.values())} executors, no complaint ({', '.join(map(str, sorted(steps)))})")
 
 
@@ -83,6 +89,26 @@ def report(
     from .report import report_runs
 
     report_runs([run_root, *(others or [])], output)
+
+
+@app.command()
+def path(
+    named: Annotated[
+        str, typer.Argument(metavar="RUN_ROOT[@ITERATION]", help="A run's folder or s3:// prefix; its last iteration.")
+    ],
+    policy: Annotated[
+        str, typer.Option(metavar="NAME", help="The method's name for the policy, where it has several.")
+    ] = "main",
+    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Copy the policy to this new folder.")] = None,
+) -> None:
+    """Print the folder of a run's policy, for transformers, vLLM or `policy.model`; one in S3 is fetched first."""
+    from nashflow.components.models.named import copy_to, find
+    from nashflow.components.models.policies import open_policy
+
+    store, reference = find(named, policy)
+    if to:
+        copy_to(store, reference, to)
+    print(to or open_policy(store, reference).folder)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from ..core.errors import UserError
 from ..core.settings import Settings
 from ..models.chat import prompt_ids, response_ids
 from ..models.folders import load_tokenizer
+from ..models.named import made
 from ..recipe import Recipe, with_settings
 from ..runtime import lock
 from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
@@ -23,7 +24,7 @@ from ..storage import layout, outcome, recipes
 from ..storage.records import PROMPTS, Prompt
 from ..storage.run import Run, check_same, flatten, read_run
 from ..storage.store import Store
-from ..storage.units import Unit
+from ..storage.units import Manifest, Unit
 from ..tracking.opening import Tracking, open_run
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
@@ -63,8 +64,8 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         NothingNew: too few prompts are new by the ledger.
     """
     store.at("..")
-    for engine in (settings.rollout.engine, settings.logprobs.engine, settings.training.engine):
-        engine.check()
+    if settings.unavailable:
+        raise UserError("; ".join(settings.unavailable))
     prompts = dealing.read_prompts(settings.prompts)
     settings.policy.check()
     settings.oracle.check()
@@ -99,7 +100,18 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     run = Run(settings.run.name, settings.model_dump(mode="json", exclude={"cluster"}), named, _versions())
     if known:
         check_same(store, known, run)
+        _check_length(store, settings)
     return Checked(prompts, digests, run)
+
+
+def _check_length(store: Store, settings: Recipe) -> None:
+    """Refuse to make a run shorter than it has become."""
+    last, wanted = max((max(iterations) for iterations in made(store).values()), default=0), settings.run.iterations
+    if last > wanted:
+        raise UserError(
+            f"{store.uri}: has {last} iterations already, more than run.iterations = {wanted}: nothing is changed; set "
+            f"it to {last} or more, or choose another run root"
+        )
 
 
 def run(call: Call[Recipe]) -> Result:
@@ -117,8 +129,7 @@ def run(call: Call[Recipe]) -> Result:
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     replace(checked.run, tracking=known.tracking if known else None).write(store)
-    policy = recipe.policy.bring_in(store, checked.run.inputs["policy"])
-    _deal(store, checked.prompts, recipe)
+    policy = bring_in(store, recipe, checked)
     tracking = _tracked(store, recipe, known)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))
     if tracking:
@@ -131,6 +142,13 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},
         parameters={"resolved": resolved, "go": "true"},
     )
+
+
+def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:
+    """Publish the prompts and the reference policy, whose manifest it returns, unless they are there already."""
+    policy = recipe.policy.bring_in(store, checked.run.inputs["policy"])
+    _deal(store, checked.prompts, recipe)
+    return policy
 
 
 def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
