@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, field_serializer, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_serializer, model_validator
 
 from nashflow.components.core.settings import Settings
 
@@ -65,7 +65,9 @@ def _bytes(amount: str) -> float:
     return float(amount[:-2]) * _BYTES[amount[-2:]] if amount else 0.0
 
 
-Cores = Annotated[float, Field(ge=0.001, le=10_000, multiple_of=0.001), BeforeValidator(_cores)]
+Cores = Annotated[
+    float, Field(ge=0.001, le=10_000, multiple_of=0.001), BeforeValidator(_cores, json_schema_input_type=str | float)
+]
 Memory = Annotated[str, BeforeValidator(_amount)]
 MemoryOrNone = Annotated[str, BeforeValidator(lambda value: value and _amount(value))]
 
@@ -117,8 +119,15 @@ class StepResources(Settings):
     in a new one, where the pod was lost. Preparation gets none, because what it refuses is the user's to mend."""
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class StepOverrides(StepResources):
-    """What differs from the profile, for one step."""
+    """What differs from the profile, for one step: what is not set is the profile's."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
 
 class EnvironmentSource(Settings):

@@ -20,7 +20,7 @@ from .carried import carried
 from .cluster import ClusterSettings
 
 SHIPPED = Path(__file__).parent / "recipes"
-_WHOLES = {"method", "policy", "oracle"}
+WHOLES = {"method", "policy", "oracle"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -108,7 +108,7 @@ def _read(name: str, beside: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
 
 def _merged(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     merged = {**base, **data}
-    for section in merged.keys() - _WHOLES:
+    for section in merged.keys() - WHOLES:
         if isinstance(base.get(section), dict) and isinstance(data.get(section), dict):
             merged[section] = {**base[section], **data[section]}
     return merged

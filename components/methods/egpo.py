@@ -20,7 +20,7 @@ from .phases import Phase
 
 
 class EGPO(PairedMethod):
-    """Settings of EGPO."""
+    """Extragradient preference optimization."""
 
     name: Literal["egpo"] = "egpo"
     eta: Annotated[float, STEP] = Field(gt=0.0)

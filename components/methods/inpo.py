@@ -19,7 +19,7 @@ from .phases import REFERENCE, Phase, PolicyRef, merge
 
 
 class INPO(PairedMethod):
-    """Settings of INPO."""
+    """Iterative Nash policy optimization."""
 
     name: Literal["inpo"] = "inpo"
     eta: Annotated[Schedule, INVERSE_STEP]

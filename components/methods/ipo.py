@@ -17,7 +17,7 @@ from .phases import REFERENCE, Phase, PolicyRef, Reduction
 
 
 class IPO(Method):
-    """Settings of IPO."""
+    """Identity preference optimization on given pairs."""
 
     name: Literal["ipo"] = "ipo"
     tau: Annotated[float, KL_WEIGHT] = Field(gt=0.0)

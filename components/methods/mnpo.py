@@ -22,7 +22,7 @@ from .phases import REFERENCE, Phase, PolicyRef, merge
 
 
 class MNPO(PairedMethod):
-    """Settings of MNPO."""
+    """Multiplayer Nash preference optimization, time-dependent."""
 
     name: Literal["mnpo"] = "mnpo"
     eta: Annotated[float, INVERSE_STEP] = Field(gt=0.0)

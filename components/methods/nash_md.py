@@ -19,7 +19,7 @@ from .phases import REFERENCE, Phase, PolicyRef, merge
 
 
 class NashMD(PairedMethod):
-    """Settings of Nash-MD."""
+    """Mirror descent against a mixture with the reference."""
 
     name: Literal["nash_md"] = "nash_md"
     eta: Annotated[Schedule, STEP] = "decreasing"

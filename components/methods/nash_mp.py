@@ -20,7 +20,7 @@ from .phases import Phase
 
 
 class NashMP(PairedMethod):
-    """Settings of Nash-MP."""
+    """Nash mirror prox."""
 
     name: Literal["nash_mp"] = "nash_mp"
     beta: Annotated[float, KL_WEIGHT] = Field(gt=0.0)

@@ -18,7 +18,7 @@ from .phases import REFERENCE, Phase, PolicyRef
 
 
 class OnlineIPO(PairedMethod):
-    """Settings of online IPO."""
+    """IPO on pairs of the policy in training."""
 
     name: Literal["online_ipo"] = "online_ipo"
     tau: Annotated[float, KL_WEIGHT] = Field(gt=0.0)

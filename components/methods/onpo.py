@@ -18,7 +18,7 @@ from .phases import REFERENCE, Phase, PolicyRef
 
 
 class ONPO(PairedMethod):
-    """Settings of ONPO."""
+    """Optimistic Nash policy optimization."""
 
     name: Literal["onpo"] = "onpo"
     eta: Annotated[float, STEP] = Field(gt=0.0)

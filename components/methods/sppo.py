@@ -18,7 +18,7 @@ from .phases import Labels, Phase, PolicyRef
 
 
 class SPPO(SelfPlayMethod):
-    """Settings of SPPO."""
+    """Self-play preference optimization."""
 
     name: Literal["sppo"] = "sppo"
     eta: Annotated[float, STEP] = Field(gt=0.0)
