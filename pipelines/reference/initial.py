@@ -40,7 +40,7 @@ def write_recipe(path: Path, model: Path | None) -> list[Path]:
         UserError: there is such a file, no folder for it, or `model` is no model folder with a chat template.
     """
     if path.exists():
-        raise UserError(f"{path} is there already and stays as it is: give another name, such as {_free(path)}")
+        raise _taken(path)
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}: make it first")
     made = []
@@ -56,13 +56,15 @@ def write_recipe(path: Path, model: Path | None) -> list[Path]:
         text = recipe_text(_SANDBOX, _for_sandbox(name))
     with replacing(path.with_name(FILE)) as file:
         file.write(schema_text().encode())
-    create(path, text.encode())
+    if not create(path, text.encode()):
+        raise _taken(path)
     return [path, *made, path.with_name(FILE)]
 
 
-def _free(path: Path) -> Path:
-    names = (path.with_stem(f"{path.stem}-{number}") for number in range(2, 10_000))
-    return next(name for name in names if not name.exists())
+def _taken(path: Path) -> UserError:
+    names = (path.with_name(f"{path.stem}-{number}.yaml") for number in range(2, 10_000))
+    free = next(name for name in names if not name.exists())
+    return UserError(f"{path} is there already and stays as it is: give another name, such as {free}")
 
 
 def _for_sandbox(name: str) -> dict[str, Any]:

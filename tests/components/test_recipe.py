@@ -18,6 +18,7 @@ from tests.fixtures.runs import recipe
 
 SHAPING = {
     "method.name=sppo": "",
+    "method=sppo": "",
     "run.name=other": "",
     "run.seed=1": "",
     "run.threads=2": "",

@@ -95,6 +95,7 @@ def test_a_recipe_is_not_overwritten_and_the_advice_works(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
     assert (tmp_path / "recipe.yaml").read_text() == "mine\n"
     assert load_recipe(str(made(tmp_path, advised))).run.name == "recipe-2"
+    assert refusal(tmp_path, FILE).endswith("give another name, such as nashflow.schema-2.yaml")
 
 
 def test_a_folder_that_is_not_there_and_one_without_a_model_are_named(tmp_path: Path) -> None:
