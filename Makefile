@@ -57,8 +57,9 @@ $(RUNS): $(METHODS_ROOT)/%:
 theory: $(READY)  ## hold what make methods has run against what theory says of each method
 	NASHFLOW_METHODS=$(METHODS_ROOT) $(BIN)/pytest -m methods tests/end_to_end/test_method_runs.py
 
-docs: $(READY)  ## write docs/methods.md anew from the code
+docs: $(READY)  ## write docs/methods.md, docs/settings.md and the recipes' schema anew from the code
 	$(BIN)/python -m docs.methods_page
+	$(BIN)/python -m docs.settings_page
 
 dist:  ## build sdist and wheel, install the wheel into an empty environment and run the quickstart there
 	sh tests/distribution.sh $(PYTHON)

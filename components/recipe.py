@@ -1,13 +1,12 @@
 """A recipe: the steps' settings composed. The client and preparation read the same class."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NoReturn, Self
+from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import Field, model_validator
 
 from .core.errors import UserError
+from .core.overrides import override
 from .core.settings import SHAPES_GRAPH, WHOLE, Settings, graph_shaping
 from .evaluation.settings import EvaluationSettings
 from .judging.settings import JudgingSettings
@@ -76,39 +75,6 @@ class Recipe(StepSettings):
         return [[(phase.name, not phase.data_from) for phase in self.method.phases(t)] for t in iterations]
 
 
-def override(data: dict[str, Any], setting: str) -> None:
-    """Set one value in a recipe's data, by a text such as `training.learning_rate=1e-6`: JSON, or YAML.
-
-    Raises:
-        UserError: the text is no such setting.
-    """
-    key, equals, text = setting.partition("=")
-    *sections, last = key.strip().split(".")
-    if not equals or not sections or not last:
-        raise UserError(f"--set {setting}: give section.key=value, such as training.learning_rate=1e-6")
-    place = data
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise UserError(f"--set {setting}: {section} is a value, not a section")
-    place[last] = _value(setting, text)
-
-
-def _value(setting: str, text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except ValueError:
-        pass
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {setting}: {text!r} is not a YAML value") from None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
 def shapes_graph(setting: str) -> bool:
     """Whether a setting such as `method.name=egpo` changes which tasks a graph has, or what they ask of a cluster."""
     key = f"{setting.partition('=')[0].strip()}."
@@ -128,7 +94,7 @@ def with_settings(recipe: Recipe, settings: Sequence[str], sections: Mapping[str
     for setting in settings:
         if shapes_graph(setting):
             raise UserError(_too_late(setting))
-        override(data, setting)
+    override(data, settings, type(recipe))
     changed = type(recipe).parse(data, "set" if settings else "the pipeline's parameters")
     if changed.tasks != recipe.tasks:
         raise UserError(_too_late(*settings))

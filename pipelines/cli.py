@@ -14,20 +14,38 @@ from .client.schedule_commands import app as schedule_app
 from .commands import app as upkeep_app
 from .game.commands import app as game_app
 from .options import FirstIteration, Overrides, RecipeArgument
+from .reference.commands import app as reference_app
 
 app = typer.Typer(
     name="nashflow",
-    help="Align language models with general preferences by iterative self-play, as a Kubeflow pipeline.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.add_typer(reference_app)
 app.add_typer(upkeep_app)
 app.add_typer(client_app)
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")
 
 _WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"nashflow {version('nashflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Align language models with general preferences by iterative self-play, as a Kubeflow pipeline."""
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema, field_serializer, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_serializer, model_validator
 
 from nashflow.components.core.settings import Settings, nearest
 from nashflow.components.core.version import VERSION
@@ -31,8 +31,15 @@ def _known(step: str) -> str:
 StepName = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": list(STEPS)})]
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class StepOverrides(StepResources):
-    """What differs from the profile, for one step."""
+    """What differs from the profile, for one step: what is not set is the profile's."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
 
 class EnvironmentSource(Settings):

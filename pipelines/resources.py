@@ -40,7 +40,9 @@ def bytes_of(amount: str) -> float:
     return float(amount[:-2]) * _BYTES[amount[-2:]] if amount else 0.0
 
 
-Cores = Annotated[float, Field(ge=0.001, le=10_000, multiple_of=0.001), BeforeValidator(_cores)]
+Cores = Annotated[
+    float, Field(ge=0.001, le=10_000, multiple_of=0.001), BeforeValidator(_cores, json_schema_input_type=str | float)
+]
 Memory = Annotated[str, BeforeValidator(_amount)]
 MemoryOrNone = Annotated[str, BeforeValidator(lambda value: value and _amount(value))]
 

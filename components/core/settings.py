@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import pydantic
 from pydantic import (
@@ -69,6 +69,22 @@ SHAPES_GRAPH = object()
 """Marks a field that shapes the compiled graph, in its annotation: `Annotated[int, SHAPES_GRAPH]`."""
 
 
+class Quantity(NamedTuple):
+    """Marks what a constant is, whatever its paper calls it: `Annotated[float, Quantity("step", inverse=True)]`.
+
+    A recipe that changes to another variant keeps its quantities, under the names and in the form of that variant.
+    """
+
+    name: str
+    inverse: bool = False
+    """Whether the field holds one over the quantity."""
+
+
+def variants_of(field: FieldInfo) -> Variants[BaseModel] | None:
+    """The variants that a field takes, if it takes such."""
+    return next((each for each in field.metadata if isinstance(each, Variants)), None)
+
+
 def graph_shaping(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Dotted keys of the fields that shape the graph: marked ones, and those that tell variants apart."""
     for name, field in model.model_fields.items():
@@ -106,12 +122,13 @@ def _explain(model: type[BaseModel], mistake: Any) -> str:
 
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
-    """A hint naming the known word closest to `word`, or all known words when none is close."""
-    known = sorted(known)
+    """A hint naming the known words that have `word` as a part, or else the closest one, or else all of them."""
+    known, lower = sorted(known), word.lower()
     parent = prefix.rpartition(".")[0]
     qualified = {name: f"{parent}.{name}" if parent else name for name in known}
-    if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
-        return f"; did you mean {qualified[close[0]]}?"
+    parts = [name for name in known if lower in name.split("_")]
+    if close := parts or difflib.get_close_matches(lower, known, n=1, cutoff=0.6):
+        return f"; did you mean {' or '.join(qualified[name] for name in close)}?"
     return f"; known here: {', '.join(known)}" if known else ""
 
 
