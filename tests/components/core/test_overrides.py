@@ -1,6 +1,6 @@
 """Sections that become another variant: what they keep, what they lose, and what is said of it."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
@@ -8,11 +8,12 @@ from pydantic import Field
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.overrides import override
 from nashflow.components.core.settings import Settings
-from nashflow.components.methods import AnyMethod
+from nashflow.components.core.variants import Variants
+from nashflow.components.methods import METHODS as ALL_METHODS
 from nashflow.pipelines.recipe import Recipe, load_for_runs, load_recipe
 from tests.fixtures import cli
 
-METHODS = sorted(method.model_fields["name"].default for method in get_args(get_args(AnyMethod)[0]))
+METHODS = sorted(ALL_METHODS.members)
 
 
 class Fast(Settings):
@@ -36,7 +37,7 @@ class Slow(Settings):
 class Rollout(Settings):
     """A section with a choice inside."""
 
-    engine: Annotated[Fast | Slow, Field(discriminator="kind")] = Slow()
+    engine: Annotated[Settings, Variants("nashflow.none", Settings, Fast, Slow)] = Slow()
     """What generates."""
     length: int = 5
     """How much."""
