@@ -22,7 +22,7 @@ from .slimming import slim
 from .steps import STEPS, Level, Step, only, steps_of, steps_of_data, task_name
 
 _LONGEST_RECIPE = 64_000
-_POLICY = "policy"
+_POLICY, _OPTIONAL = "policy", "phase"
 """The artifact that one phase hands on to the next one."""
 
 _OfShards = dict[tuple[str, bool], Any]
@@ -146,10 +146,13 @@ class _Tasks:
 
     def _all_of(self, level: Level, **where: Any) -> None:
         for step in steps_of(level):
-            self.add(step, **where)
+            for group in step.groups(self._recipe):
+                self.add(step, group, **where)
 
-    def add(self, step: Step, **where: Any) -> Any:
-        """A task of a step: its settings, its name, its placement; after the one before."""
+    def add(self, step: Step, group: str = "", **where: Any) -> Any:
+        """A task of a step, or of one of its groups: its settings, its name, its placement; after the one before."""
+        if group:
+            where["phase"] = group
         looped = self._sharded and step.level == "shard"
         name = shown = step.name
         if not (step.once or looped):
@@ -161,8 +164,8 @@ class _Tasks:
         )
         values = {**self._given, **where, "retries": self._recipe.cluster.resources(step.name).retries, **read}
         arguments = {key: value for key, value in values.items() if key in spec.inputs}
-        task = _fitted(step.component, name, read, written)(**arguments)
-        place(task, step, self._recipe, self._images)
+        task = _fitted(step.component, name, arguments, written)(**arguments)
+        place(task, step, self._recipe, self._images, group)
         self._made |= task.outputs
         return self._follow(task.set_display_name(shown))
 
@@ -211,14 +214,18 @@ def _content(phase: Phase) -> tuple[str, bool]:
 
 
 def _fitted(component: Any, name: str, read: Collection[str], written: Collection[str]) -> Any:
-    """A component after whose name KFP names the task, without other artifacts than these.
+    """A component after whose name KFP names the task, without other artifacts than these, or a phase that is not read.
 
     Steps find their data in the store. Where there are several shards, their steps have no artifacts, each of which
     would take half a kilobyte of the workflow's status.
     """
     spec = component.component_spec
     inputs, outputs = (
-        {key: each for key, each in (declared or {}).items() if key in kept or not _is_artifact(each)}
+        {
+            key: each
+            for key, each in (declared or {}).items()
+            if key in kept or not (_is_artifact(each) or key == _OPTIONAL)
+        }
         for declared, kept in ((spec.inputs, read), (spec.outputs, written))
     )
     fitted = copy.copy(component)

@@ -56,7 +56,7 @@ def send_iteration(tracker: Tracker, store: Store, shape: Shape, iteration: int)
     for unit in shape.policies(iteration):
         made, name = require_manifest(store, unit), unit.rpartition("/")[2]
         model = tracker.checkpoint(iteration, name, made.weights_digest, store.location(made.unit))
-    evaluated = manifests["evaluation"]
+    evaluated = [require_manifest(store, unit) for unit in shape.evaluations(iteration)]
     tracker.iteration(iteration, combined(evaluated), max(unit.finished for unit in evaluated), model)
 
 
