@@ -16,7 +16,7 @@ from nashflow.components.methods.phases import Phase
 from .carried import carried
 from .description import described
 from .lint import check_graph
-from .placement import Images, place
+from .placement import place
 from .recipe import Recipe
 from .slimming import slim
 from .steps import STEPS, Level, Step, only, steps_of, steps_of_data, task_name
@@ -93,7 +93,7 @@ def _graph(recipe: Recipe, first: int) -> Any:
             vllm_image: Image of the steps that sample with vLLM, or ask for accelerators.
             training_image: Image of training with DeepSpeed or on accelerators.
         """
-        images = Images(image, vllm_image, training_image)
+        images = {"image": image, "vllm_image": vllm_image, "training_image": training_image}
         lock = {"run_root": run_root, "job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "takes_over": takes_over}
         closed = _Tasks(recipe, images, lock).add(only("exit"))
         with dsl.ExitHandler(closed, name="run"):
@@ -116,7 +116,7 @@ def _kept(seconds: int) -> dsl.PipelineConfig:
 class _Tasks:
     """Makes tasks of one graph, one after the other."""
 
-    def __init__(self, recipe: Recipe, images: Images, given: Mapping[str, Any]) -> None:
+    def __init__(self, recipe: Recipe, images: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         """`given`: the parameters of all of these tasks, such as where in the store they find the recipe."""
         self._recipe, self._images, self._given = recipe, images, given
         self._sharded = recipe.prompts.shards > 1
@@ -131,7 +131,7 @@ class _Tasks:
             for phase in self._recipe.method.phases(iteration):
                 self._made = {_POLICY: self._made[_POLICY]}
                 if self._sharded:
-                    data = of_shards[_content(phase)](iteration=iteration, **self._given, **self._images._asdict())
+                    data = of_shards[_content(phase)](iteration=iteration, **self._given, **self._images)
                     self._follow(data.set_display_name(f"shards {_where(iteration, phase.name)}"))
                 else:
                     self.data(phase, iteration, 0)
@@ -201,7 +201,8 @@ def _graph_of_shards(of: Recipe, phase: Phase) -> Any:
 
     @dsl.pipeline(name="shards")
     def graph(iteration: int, recipe: str, image: str, vllm_image: str, training_image: str) -> None:
-        tasks = _Tasks(of, Images(image, vllm_image, training_image), {"recipe": recipe})
+        images = {"image": image, "vllm_image": vllm_image, "training_image": training_image}
+        tasks = _Tasks(of, images, {"recipe": recipe})
         with dsl.ParallelFor(shards, name="each shard", parallelism=parallelism) as shard:
             tasks.data(phase, iteration, shard)
 

@@ -130,7 +130,7 @@ STEPS: dict[str, Step] = {
             resources=ONE_ACCELERATOR,
             new_data=True,
             shown=("pairs", "comparisons"),
-            hours=lambda estimate: estimate.computing(estimate.judged),
+            hours=lambda estimate: estimate.computing(estimate.readings * estimate.reading),
         ),
         Step(
             name="logprobs",
