@@ -1,25 +1,19 @@
 """A recipe: the steps' settings composed. The client and preparation read the same class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from .core.errors import UserError
 from .core.overrides import override
-from .core.settings import SHAPES_GRAPH, WHOLE, graph_shaping
+from .core.settings import SHAPES_GRAPH, WHOLE, Settings, graph_shaping
 from .evaluation.settings import EvaluationSettings
 from .judging.settings import JudgingSettings
 from .methods import AnyMethod
 from .oracles.settings import AnyOracle
-from .preparation.settings import (
-    AnyPolicy,
-    PromptSettings,
-    RunSettings,
-    check_given,
-    check_one_world,
-    check_sampling,
-)
+from .preparation.policy import AnyPolicy
+from .preparation.settings import PromptSettings, RunSettings, check_given, check_one_world, check_sampling
 from .runtime.protocol import StepSettings
 from .sampling.settings import GenerationSettings
 from .scoring.settings import ScoringSettings
@@ -64,18 +58,21 @@ def shapes_graph(setting: str) -> bool:
     return any(f"{shaping}.".startswith(key) or key.startswith(f"{shaping}.") for shaping in graph_shaping(Recipe))
 
 
-def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """The recipe of a compiled graph with settings of one run of it.
+def with_settings(recipe: Recipe, settings: Sequence[str], sections: Mapping[str, Settings] | None = None) -> Recipe:
+    """The recipe of a compiled graph with settings of one run of it, and with sections that its parameters replace.
 
     Raises:
         UserError: no such setting, a wrong value, or one that the graph cannot follow; names it.
     """
+    if not (settings or sections):
+        return recipe
     data = recipe.model_dump(mode="json")
+    data |= {name: section.model_dump(mode="json") for name, section in (sections or {}).items()}
     for setting in settings:
         if shapes_graph(setting):
             raise UserError(_too_late(setting))
     override(data, settings, type(recipe))
-    changed = type(recipe).parse(data, "set")
+    changed = type(recipe).parse(data, "set" if settings else "the pipeline's parameters")
     if changed.tasks != recipe.tasks:
         raise UserError(_too_late(*settings))
     return changed

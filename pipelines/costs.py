@@ -7,13 +7,10 @@ an hour. Counts are upper bounds: nothing is cached or dropped as identical.
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from nashflow.components.methods.phases import Phase
-from nashflow.components.preparation.settings import SandboxPolicy
 
-from .model_size import parameters_of
-from .plan import rounds_of, work_of
+from .plan import rounds_of, shape_of, work_of
 from .recipe import Recipe
 
 GPU_FLOPS = 989e12
@@ -24,8 +21,6 @@ GENERATION_UTILISATION = 0.1
 """Part of them that generation reaches, which memory holds back: assumed."""
 TYPICAL_LENGTH = 0.25
 """Mean length of prompts and responses as a part of the longest: assumed."""
-SANDBOX_PARAMETERS = 84_672
-"""Of the sandbox's reference policy."""
 SANDBOX_PROMPT_TOKENS = 4
 
 STEPS = ("rollout", "judging", "logprobs", "training", "evaluation")
@@ -55,14 +50,15 @@ class Assumptions:
 
     def of(self, recipe: Recipe) -> "Assumptions":
         """These assumptions with what the recipe says; the oracle is as large as the policy unless it is known."""
-        policy = self.parameters or _size(recipe.policy)
-        sandbox = recipe.oracle.kind == "sandbox"
+        policy, sandbox = self.parameters or recipe.policy.parameters(), recipe.oracle.own_world
         share = 1.0 if sandbox else TYPICAL_LENGTH
         longest = SANDBOX_PROMPT_TOKENS if sandbox else recipe.prompts.max_tokens
         return replace(
             self,
             parameters=policy,
-            oracle_parameters=0.0 if sandbox else self.oracle_parameters or _size(recipe.oracle) or policy,
+            oracle_parameters=(self.oracle_parameters or recipe.oracle.parameters() or policy)
+            if recipe.oracle.responses_read
+            else 0.0,
             prompt_tokens=self.prompt_tokens or share * longest,
             response_tokens=self.response_tokens or share * recipe.rollout.max_new_tokens,
         )
@@ -81,17 +77,12 @@ class Cost:
     """Bytes that stay."""
 
 
-def _size(section: object) -> float | None:
-    if isinstance(section, SandboxPolicy):
-        return float(SANDBOX_PARAMETERS)
-    return parameters_of(Path(getattr(section, "model", "")))
-
-
 def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
     """The cost of one iteration."""
     known = assumptions.of(recipe)
     phases = recipe.method.phases(iteration) if iteration else ()
-    judged = sum(_readings(recipe, phase) for phase in phases if not phase.data_from) * recipe.prompts.per_iteration
+    read = sum(recipe.oracle.sequences(rounds_of(phase)[0]) for phase in phases if not phase.data_from)
+    judged = read * recipe.prompts.per_iteration
     estimate = _Estimate(recipe, known, iteration)
     flops = {
         "rollout": estimate.sampled(phases),
@@ -102,21 +93,6 @@ def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
     hours = {step: estimate.hours(step, flops[step]) for step in flops}
     hours["evaluation"] = estimate.hours("rollout", estimate.answers) + estimate.hours("judging", estimate.measured)
     return Cost(iteration, hours, judged + estimate.evaluations, estimate.policies(phases) + estimate.records(phases))
-
-
-def _readings(recipe: Recipe, phase: Phase) -> int:
-    """Sequences that the oracle's model reads for one prompt.
-
-    A pair preference model reads each new pair in both orders, a reward model every response of a round once.
-    """
-    met: set[frozenset[int]] = set()
-    readings = {"pair_preference": 0, "reward_model": 0}
-    for matches in rounds_of(phase)[0]:
-        new = {frozenset(match) for match in matches} - met
-        met |= new
-        readings["pair_preference"] += 2 * len(new)
-        readings["reward_model"] += len(frozenset().union(*new))
-    return readings.get(recipe.oracle.kind, 0)
 
 
 @dataclass(frozen=True)
@@ -142,8 +118,7 @@ class _Estimate:
     @property
     def reading(self) -> float:
         """Operations of the oracle's model on one sequence: a prompt with two responses, or with one."""
-        responses = 2 if self.recipe.oracle.kind == "pair_preference" else 1
-        tokens = self.prompt + responses * self.response
+        tokens = self.prompt + self.recipe.oracle.responses_read * self.response
         return _SCORED * _number(self.known.oracle_parameters) * tokens
 
     @property
@@ -154,22 +129,21 @@ class _Estimate:
     @property
     def evaluations(self) -> int:
         """Sequences that the oracle's model reads in the evaluation: either way two a comparison."""
-        asked = "head_to_head" in self.recipe.evaluation.benchmarks and self.recipe.oracle.kind != "sandbox"
-        return 2 * self.held_out if asked else 0
+        asking = sum(benchmark.asks_oracle for benchmark in self.recipe.evaluation.benchmarks)
+        return 2 * self.held_out * asking if self.recipe.oracle.responses_read else 0
 
     @property
     def answers(self) -> float:
         """Operations of the evaluation's generation; iteration 0 makes the opponents' responses too."""
-        policies = 1 if self.iteration else 2
-        return policies * self._generated(self.recipe.prompts.held_out, self.held_out)
+        return len(shape_of(self.recipe).sampled(self.iteration)) * self._generated(
+            self.recipe.prompts.held_out, self.held_out
+        )
 
     @property
     def measured(self) -> float:
-        """Operations of the evaluation's judging, and of its KL divergence by both policies."""
-        evaluation, exact = self.recipe.evaluation, self.recipe.rollout.top_p == 1.0
-        sampled = self.iteration > 0 and exact and evaluation.temperature == 1.0
-        by_sampling = sampled and "game" not in evaluation.benchmarks
-        return self.evaluations * self.reading + (self.scored(2 * self.held_out) if by_sampling else 0.0)
+        """Operations of the evaluation's judging, and of what benchmarks have policies score: not the reference."""
+        scored = sum(benchmark.scores for benchmark in self.recipe.evaluation.benchmarks) if self.iteration else 0
+        return self.evaluations * self.reading + self.scored(scored * self.held_out)
 
     def sampled(self, phases: tuple[Phase, ...]) -> float:
         """Operations of all rollouts; a mixture runs each of its policies."""
@@ -189,9 +163,7 @@ class _Estimate:
 
     def policies(self, phases: tuple[Phase, ...]) -> float:
         """Bytes of the policies that the iteration makes; at iteration 0 of the reference, if it is copied."""
-        policy = self.recipe.policy
-        copied = isinstance(policy, SandboxPolicy) or policy.copy_files
-        made = len(phases) if self.iteration else int(copied)
+        made = len(phases) if self.iteration else int(self.recipe.policy.copied)
         return made * self.size * _BYTES[self.recipe.training.save_dtype] if made else 0.0
 
     def records(self, phases: tuple[Phase, ...]) -> float:

@@ -51,10 +51,10 @@ def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
     """What the estimate rests on, and how to change it."""
     if known.parameters is None:
         return [
-            f"The dashes need the policy's size: {recipe.policy.model}/config.json cannot be read here, or is not of "  # type: ignore[union-attr]
+            f"The dashes need the policy's size: {recipe.policy.folder}/config.json cannot be read here, or is not of "
             "the Llama family. For a policy of 8 billion parameters (and an oracle of as many, or --oracle-parameters):"
         ]
-    share = "" if recipe.oracle.kind == "sandbox" else f"; where not given, {TYPICAL_LENGTH:.0%} of the longest"
+    share = "" if recipe.oracle.own_world else f"; where not given, {TYPICAL_LENGTH:.0%} of the longest"
     return [
         f"Estimates, not measurements. Parameters: {_short(known.parameters)} of the policy (--parameters), "
         f"{_short(known.oracle_parameters)} of the oracle (--oracle-parameters).",

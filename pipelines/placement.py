@@ -1,8 +1,10 @@
 """What a task of the graph asks of the cluster: image, resources, volumes, environment, retries, labels."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl, kubernetes
+
+from nashflow.components.core.runtimes import Runtime
 
 from .cluster import StepName, StepResources
 from .recipe import Recipe
@@ -36,13 +38,14 @@ def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images
     _environment(task, recipe, step)
 
 
-def runtime(recipe: Recipe, step: StepName) -> Literal["steps", "vllm", "training"]:
+def runtime(recipe: Recipe, step: StepName) -> Runtime:
     """Whose image a step runs in, as `cluster.images` names it: where it asks for accelerators, one that knows them."""
     accelerated = recipe.cluster.resources(step).accelerators > 0
     if step == "training":
-        return "training" if accelerated or recipe.training.engine == "deepspeed" else "steps"
-    by_vllm = step in ("rollout", "evaluation") and recipe.rollout.engine == "vllm"
-    return "vllm" if accelerated or by_vllm else "steps"
+        return "training" if accelerated else recipe.training.engine.runtime
+    if accelerated:
+        return "vllm"
+    return recipe.rollout.engine.runtime if step in ("rollout", "evaluation") else "steps"
 
 
 def _image(recipe: Recipe, step: StepName, images: Images) -> Any:

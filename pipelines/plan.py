@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from nashflow.components.iterations.units import Shape
 from nashflow.components.judging.tournament import TOURNAMENTS, Match
 from nashflow.components.methods.phases import Phase
-from nashflow.components.methods.units import units_of
 
 from .compiled import read_graph
 from .recipe import Recipe
@@ -33,11 +33,16 @@ class Work:
 
 def tasks_of(recipe: Recipe) -> list[str]:
     """Every task of a run, in order."""
-    tasks = ["preparation", "0/evaluation"]
-    for iteration in range(1, recipe.run.iterations + 1):
-        for step, keys in units_of(recipe.method, iteration, recipe.prompts.shards).items():
-            tasks += [f"{iteration}/{step}"] * len(keys)
+    tasks, shape = ["preparation"], shape_of(recipe)
+    for iteration in range(recipe.run.iterations + 1):
+        for step, keys in shape.units(iteration).items():
+            tasks += [f"{iteration}/{step}"] * len({key.rpartition("/")[2] for key in keys})
     return [*tasks, "reporting", "closing"]
+
+
+def shape_of(recipe: Recipe) -> Shape:
+    """Which units the recipe's iterations consist of."""
+    return Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks)
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:

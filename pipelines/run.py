@@ -28,7 +28,7 @@ from .lines import finished_line
 from .local import Event, Interrupted, StepFailed, execute
 from .plan import tasks_of
 from .recipe import Recipe, load_recipe
-from .report import print_table
+from .tables import print_table
 from .terminal import terminal
 
 _PRELOAD = (

@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 
 from .errors import UserError
 from .replacement import Replacement, replace
-from .settings import Choice, choice
+from .settings import choice, models_of
+from .variants import Variants
 
 Data = dict[str, Any]
 
@@ -36,7 +37,7 @@ def override(data: Data, settings: Sequence[str], model: type[BaseModel]) -> lis
 class _Setting(NamedTuple):
     text: str
     keys: Sequence[str]
-    choices: Sequence[Choice | None]
+    choices: Sequence[Variants[Any] | None]
     """The variants that the field at each key takes."""
     defaults: Sequence[Any]
     value: Any
@@ -67,15 +68,8 @@ def _fields(model: type[BaseModel], keys: Sequence[str]) -> list[list[FieldInfo]
     models, found = [model], []
     for key in keys:
         found.append([each.model_fields[key] for each in models if key in each.model_fields])
-        models = [inner for field in found[-1] for inner in _models(field)]
+        models = [inner for field in found[-1] for inner in models_of(field)]
     return found
-
-
-def _models(field: FieldInfo) -> list[type[BaseModel]]:
-    if chosen := choice(field):
-        return list(chosen.members.values())
-    model = field.annotation
-    return [model] if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
 def _section(data: Data, setting: _Setting) -> Data:

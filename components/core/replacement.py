@@ -8,7 +8,8 @@ import pydantic
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from .settings import Choice, Quantity
+from .settings import Quantity
+from .variants import Variants
 
 
 class Kept(NamedTuple):
@@ -55,7 +56,7 @@ class Replacement:
         return f"{self.key}: {self.after} in place of {self.before}; {'; '.join(said)}" if said else ""
 
 
-def replace(section: dict[str, Any], key: str, chosen: Choice, before: str) -> Replacement:
+def replace(section: dict[str, Any], key: str, chosen: Variants[Any], before: str) -> Replacement:
     """Turn the settings of the variant `before` into those of the one that `section` names already.
 
     A setting is kept under its name where both know it and the new one takes its value, and a quantity under the name

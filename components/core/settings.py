@@ -1,20 +1,32 @@
 """The base of every settings model, and the one line that a wrong value gets."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+)
 from pydantic.fields import FieldInfo
 
 from .errors import UserError
+from .variants import Variants
 
 
 class Settings(BaseModel):
     """Settings of one part: unknown keys are refused, values never change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    # Variants are read when a model is first used: third parties import what our modules are still defining.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, defer_build=True
+    )
 
     @classmethod
     def parse(cls, data: Any, where: str) -> Self:
@@ -24,6 +36,20 @@ class Settings(BaseModel):
         except pydantic.ValidationError as error:
             lines = [_explain(cls, mistake) for mistake in error.errors(include_url=False)]
             raise UserError(f"{where}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+class Variant(Settings):
+    """One of several kinds of a part; each has a field `kind: Literal["its name"] = "its name"`.
+
+    Where the kind is all that there is to say, the bare name stands for it: `vllm` for `{kind: vllm}`.
+    """
+
+    kind: str
+
+    @model_serializer(mode="wrap")
+    def _short(self, dump: SerializerFunctionWrapHandler) -> Any:
+        data = dump(self)
+        return data["kind"] if len(data) == 1 else data
 
 
 WHOLE = ConfigDict(extra="forbid")
@@ -54,20 +80,9 @@ class Quantity(NamedTuple):
     """Whether the field holds one over the quantity."""
 
 
-class Choice(NamedTuple):
-    """The variants that a field takes."""
-
-    by: str
-    """The field that tells them apart."""
-    members: Mapping[str, type[BaseModel]]
-    """The variants by its value."""
-
-
-def choice(field: FieldInfo) -> Choice | None:
+def choice(field: FieldInfo) -> Variants[Any] | None:
     """The variants that a field takes, if it takes such."""
-    if not isinstance(by := field.discriminator, str):
-        return None
-    return Choice(by, {member.model_fields[by].default: member for member in _models_in(field.annotation)})
+    return next((mark for mark in field.metadata if isinstance(mark, Variants)), None)
 
 
 def graph_shaping(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -77,7 +92,7 @@ def graph_shaping(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         if SHAPES_GRAPH in field.metadata or (len(get_args(field.annotation)) == 1 and _is_literal(field.annotation)):
             yield key
         else:
-            for inner in _models_in(field.annotation):
+            for inner in models_of(field):
                 yield from graph_shaping(inner, f"{key}.")
 
 
@@ -129,7 +144,7 @@ def _walk(model: type[BaseModel], location: list[str]) -> tuple[list[str], list[
             continue
         keys.append(part)
         if holders := [member for member in current if part in member.model_fields]:  # else an index or a mapping's key
-            current = [child for member in holders for child in _models_in(member.model_fields[part].annotation)]
+            current = [child for member in holders for child in models_of(member.model_fields[part])]
     return keys, current
 
 
@@ -143,12 +158,21 @@ def _is_literal(annotation: Any) -> bool:
     return getattr(annotation, "__origin__", None) is Literal
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The settings models that an annotation admits."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
+def models_of(field: FieldInfo) -> Iterator[type[BaseModel]]:
+    """The settings models that a field admits."""
+    return _models_in((field.annotation, *field.metadata))
+
+
+def _models_in(hints: Iterable[Any]) -> Iterator[type[BaseModel]]:
+    """The models in an annotation and its metadata, which may tell variants of the annotated class."""
+    hints = list(hints)
+    if variants := [hint for hint in hints if isinstance(hint, Variants)]:
+        yield from (member for each in variants for member in each.members.values())
+        return
+    for hint in hints:
+        if isinstance(hint, type) and issubclass(hint, BaseModel):
+            yield hint
+        yield from _models_in(get_args(hint))
 
 
 def _read_schedule(value: Any, read: ValidatorFunctionWrapHandler) -> Any:

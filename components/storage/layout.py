@@ -31,9 +31,15 @@ def policy(iteration: int, name: str) -> str:
     return f"policies/{iteration:03d}/{name}"
 
 
-def evaluation(iteration: int) -> str:
-    """The unit of an iteration's evaluation; iteration 0 is the reference."""
-    return f"iterations/{iteration:03d}/evaluation/benchmarks/00000"
+def evaluation(iteration: int, part: str) -> str:
+    """The unit of one benchmark of an iteration, or of the responses that benchmarks read; iteration 0 is the
+    reference."""
+    return f"iterations/{iteration:03d}/evaluation/{part}/00000"
+
+
+def tracked_iteration(iteration: int) -> str:
+    """The unit of what the tracker was told at the end of an iteration."""
+    return f"iterations/{iteration:03d}/tracked"
 
 
 def tracked(parent: str) -> str:

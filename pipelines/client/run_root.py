@@ -4,12 +4,8 @@ from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from nashflow.components.evaluation.iteration import combined
-from nashflow.components.methods import AnyMethod
-from nashflow.components.methods.base import Method
-from nashflow.components.methods.units import units_of
+from nashflow.components.iterations.tracked import combined
+from nashflow.components.iterations.units import Shape
 from nashflow.components.runtime.protocol import JOB
 from nashflow.components.storage import outcome
 from nashflow.components.storage.outcome import Outcome
@@ -124,16 +120,15 @@ class FinishedUnits:
             "seconds": elapsed,
             "finished": finished / 1000,
             "metrics": combined(units),
-            "shards": len(units),
+            "shards": len({unit.unit.rpartition("/")[2] for unit in units}),
         }
 
 
 def _keys(run: Run) -> dict[str, list[str]]:
     """The units of every task of a run, in their order, by the task's name in the graph."""
-    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
-    keys = {"preparation": ["preparation"]}
+    keys, shape = {"preparation": ["preparation"]}, Shape.of(run)
     for iteration in range(int(run.recipe["run"]["iterations"]) + 1):
-        for unit, made in units_of(method, iteration, run.recipe["prompts"]["shards"]).items():
+        for unit, made in shape.units(iteration).items():
             phase, _, step = unit.rpartition("/")
             keys[f"{step}-{iteration:03d}{f'-{phase}' if phase else ''}"] = made
     return {**keys, "reporting": ["report/report"]}

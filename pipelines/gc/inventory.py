@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nashflow.components.core.atomic_file import HIDDEN
 from nashflow.components.core.errors import UserError
+from nashflow.components.iterations.units import Shape
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout, outcome
 from nashflow.components.storage.run import Run, read_run
@@ -85,9 +86,9 @@ class RunRoot:
         """Whether the run has reported on its last iteration."""
         if not self.run:
             return False
-        last = layout.evaluation(int(self.run.recipe["run"]["iterations"])) + MANIFEST
-        report, evaluation = (self.entries.get(key) for key in (f"report/report{MANIFEST}", last))
-        return bool(report and evaluation and report.modified >= evaluation.modified)
+        units = Shape.of(self.run).units(int(self.run.recipe["run"]["iterations"]))["evaluation"]
+        report, *evaluated = (self.entries.get(f"{key}{MANIFEST}") for key in ("report/report", *units))
+        return report is not None and all(each and report.modified >= each.modified for each in evaluated)
 
     @property
     def ended(self) -> bool:

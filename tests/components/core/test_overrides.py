@@ -1,21 +1,22 @@
 """Sections that become another variant: what they keep, what they lose, and what is said of it."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.overrides import override
-from nashflow.components.core.settings import Settings
-from nashflow.components.methods import AnyMethod
+from nashflow.components.core.settings import Settings, Variant
+from nashflow.components.core.variants import Variants
 from nashflow.pipelines.recipe import Recipe, load_for_runs, load_recipe
+from nashflow.pipelines.reference.listing import methods
 from tests.fixtures import cli
 
-METHODS = sorted(method.model_fields["name"].default for method in get_args(get_args(AnyMethod)[0]))
+METHODS = list(methods())
 
 
-class Fast(Settings):
+class Fast(Variant):
     """An engine with settings of its own."""
 
     kind: Literal["fast"] = "fast"
@@ -25,7 +26,7 @@ class Fast(Settings):
     """Part of the memory."""
 
 
-class Slow(Settings):
+class Slow(Variant):
     """An engine with one."""
 
     kind: Literal["slow"] = "slow"
@@ -36,7 +37,7 @@ class Slow(Settings):
 class Rollout(Settings):
     """A section with a choice inside."""
 
-    engine: Annotated[Fast | Slow, Field(discriminator="kind")] = Slow()
+    engine: Annotated[Variant, Variants("nothing.joins", Variant, Fast, Slow)] = Slow()
     """What generates."""
     length: int = 5
     """How much."""

@@ -5,24 +5,24 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..core.errors import UserError
-from ..models.folders import Dtype, load_causal_lm, load_tokenizer, stop_token_ids
+from ..models.folders import Dtype, Load, load_causal_lm, load_tokenizer, stop_token_ids
 from ..models.padding import padded
-from .engine import Sampled
 from .mixture import GeometricMixture
 from .processors import processors
+from .sampler import Sampled
 
 
-class TransformersEngine:
+class TransformersSampler:
     """A policy opened for sampling with `model.generate`: KV cache, left padding and EOS are transformers'.
 
     Several policies, which share a tokenizer, are sampled as their token-level geometric mixture.
     """
 
-    def __init__(self, policies: Mapping[Path, float], dtype: Dtype = "float32"):
+    def __init__(self, policies: Mapping[Path, float], dtype: Dtype = "float32", load: Load = load_causal_lm):
         """Folders and their weights, which sum to one. Raises UserError as `check_model_folder`, or without an EOS."""
         (folder, self._weight), *others = policies.items()
-        self.model: Any = load_causal_lm(folder, dtype)
-        self._others = [(load_causal_lm(other, dtype), weight) for other, weight in others]
+        self.model: Any = load(folder, dtype)
+        self._others = [(load(other, dtype), weight) for other, weight in others]
         self.tokenizer = load_tokenizer(folder)
         self.stop_ids = stop_token_ids(folder, self.tokenizer)
 
@@ -36,7 +36,7 @@ class TransformersEngine:
         max_new_tokens: int,
         batch_size: int,
     ) -> Iterator[list[Sampled]]:
-        """As `Engine.sample`; temperature 0 is greedy.
+        """As `Sampler.sample`; temperature 0 is greedy.
 
         Raises:
             UserError: a prompt and its response do not fit the model's positions (before anything is sampled).
@@ -50,6 +50,9 @@ class TransformersEngine:
             return self._generate(prompts[rows], seeds[rows], temperature, top_p, max_new_tokens)
 
         return (micro_batch(slice(start, start + batch_size)) for start in range(0, len(prompts), batch_size))
+
+    def close(self) -> None:
+        """Nothing to give back: the models go with the last who holds them."""
 
     def _require_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         positions = getattr(self.model.config, "max_position_embeddings", None)

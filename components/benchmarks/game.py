@@ -1,31 +1,78 @@
 """The game benchmark: a policy's exact figures on the sandbox world, and those of its method's exact iterate."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ...games.preference import Array, Game, duality_gap, kl_divergence, log_normalise, payoff
-from ...games.regression import NoFiniteMinimiser, logistic_minimiser, squared_minimiser, unpaired_minimiser
-from ...games.sandbox.enumeration import Enumeration, enumerate_policy
-from ...games.sandbox.settings import WorldSettings
-from ...games.sandbox.world import make_world
-from ...methods.base import Method
-from ...methods.phases import REFERENCE, Phase, Sampling
-from ...models.folders import load_causal_lm, load_tokenizer
-from ...models.policies import LocalPolicy
+from ..games.preference import Array, Game, duality_gap, kl_divergence, log_normalise, payoff
+from ..games.regression import NoFiniteMinimiser, logistic_minimiser, squared_minimiser, unpaired_minimiser
+from ..games.sandbox.enumeration import Enumeration, enumerate_policy
+from ..games.sandbox.settings import WorldSettings
+from ..games.sandbox.world import make_world
+from ..methods.base import Method
+from ..methods.phases import REFERENCE, Phase, Sampling
+from ..models.folders import Load, load_causal_lm, load_tokenizer
+from ..models.policies import LocalPolicy
+from ..storage.records import GAME_POLICY, GameProbability
+from .base import Bench, Benchmark, Figure, Measured
+
+
+class ExactGame(Benchmark):
+    """A policy's exact figures on the sandbox world: duality gap, KL, win rate."""
+
+    kind: Literal["game"] = "game"
+    figures: ClassVar[tuple[Figure, ...]] = (
+        Figure("duality_gap", "gap", better="lower", digits=4),
+        Figure("duality_gap_unregularised", better="lower", digits=4),
+        Figure("duality_gap_exact", "exact gap", digits=4),
+        Figure("kl", "KL", unit="nats"),
+        Figure("win_rate_exact", better="higher"),
+        Figure("mass_outside", better="lower", digits=6),
+    )
+    needs_world: ClassVar[bool] = True
+
+    def depends_on(self, bench: Bench) -> Any:
+        """World and method, whose exact iterate is compared with, and τ."""
+        world, method = _world(bench), bench.method
+        return {
+            "world": world.model_dump(mode="json"),
+            "method": method.model_dump(mode="json"),
+            "tau": bench.evaluation.tau,
+        }
+
+    def measure(self, bench: Bench) -> Measured:
+        """Enumerate the policy and the reference."""
+        policies = (bench.policy, bench.reference)
+        figures, rows = measure(
+            _world(bench), bench.method, bench.iteration, *policies, bench.evaluation.tau, bench.load
+        )
+        return Measured(figures, {GAME_POLICY: rows})
+
+
+def _world(bench: Bench) -> WorldSettings:
+    world = bench.oracle.own_world
+    assert world, "the recipe is checked: a benchmark that needs the sandbox world has it"
+    return world
 
 
 def measure(
-    world: WorldSettings, method: Method, iteration: int, policy: LocalPolicy, reference: LocalPolicy, tau: float
-) -> tuple[dict[str, float | None], list[dict[str, Any]]]:
+    world: WorldSettings,
+    method: Method,
+    iteration: int,
+    policy: LocalPolicy,
+    reference: LocalPolicy,
+    tau: float,
+    load: Load = load_causal_lm,
+) -> tuple[dict[str, float | None], list[GameProbability]]:
     """Exact figures, averaged over the world's contexts, and the policy as rows of GAME_POLICY.
 
     The gap of the exact iterate is None where none is known.
     """
     made = make_world(world)
     matrix = made.matrix
-    enumerated, log_reference = _enumerated(policy), _enumerated(reference)
+    log_reference = _enumerated(reference, load)
+    enumerated = log_reference if policy.weights_digest == reference.weights_digest else _enumerated(policy, load)
     regularised, unregularised = (Game(matrix, log_reference.log_policy, weight) for weight in (tau, 0.0))
     exact = exact_iterate(method, iteration, matrix, log_reference.log_policy, made.log_target)
     figures = {
@@ -36,7 +83,7 @@ def measure(
         "win_rate_exact": float(payoff(unregularised, enumerated.log_policy, log_reference.log_policy).mean()),
         "mass_outside": float(enumerated.mass_outside.max()),
     }
-    rows = [
+    rows: list[GameProbability] = [
         {"context": context, "response": response, "logprob": float(value)}
         for (context, response), value in np.ndenumerate(enumerated.log_policy)
     ]
@@ -101,5 +148,5 @@ def _mixture(weights: Mapping[str, float], policies: Mapping[str, Array]) -> Arr
     return log_normalise(sum((weight * policies[name] for name, weight in weights.items()), np.zeros(1)))
 
 
-def _enumerated(policy: LocalPolicy) -> Enumeration:
-    return enumerate_policy(load_causal_lm(policy.folder, "float64"), load_tokenizer(policy.folder))
+def _enumerated(policy: LocalPolicy, load: Load) -> Enumeration:
+    return enumerate_policy(load(policy.folder, "float64"), load_tokenizer(policy.folder))

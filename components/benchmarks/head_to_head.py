@@ -2,11 +2,42 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from ...oracles.base import Oracle, Query
+from ..oracles.base import Oracle, Query
+from ..storage.records import COMPARISONS, Comparison, Message, Rollout
+from .base import Bench, Benchmark, Figure, Measured, Responses
 
 _Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+class HeadToHead(Benchmark):
+    """Win rate against the reference under the oracle, on the held-out prompts."""
+
+    kind: Literal["head_to_head"] = "head_to_head"
+    figures: ClassVar[tuple[Figure, ...]] = (
+        Figure("win_rate", "win rate", better="higher", interval=("win_rate_low", "win_rate_high")),
+        Figure("win_rate_low"),
+        Figure("win_rate_high"),
+        Figure("mean_length", "length", unit="tokens", digits=1),
+        Figure("evaluated_prompts", digits=0),
+        Figure("abstentions", better="lower", digits=0),
+        Figure("truncated", better="lower", digits=0),
+    )
+    reads: ClassVar[tuple[Responses, ...]] = ("responses", "opponents")
+    asks_oracle: ClassVar[bool] = True
+
+    def depends_on(self, bench: Bench) -> Any:
+        """The oracle."""
+        return {"oracle": bench.oracle.model_dump(mode="json"), "oracle_digest": bench.oracle.digest()}
+
+    def measure(self, bench: Bench) -> Measured:
+        """Ask the oracle about every two responses to one prompt with the same sample index."""
+        ours, theirs = bench.responses["responses"], bench.responses["opponents"]
+        messages = {prompt["row_id"]: prompt["messages"] for prompt in bench.prompts}
+        figures, rows = compare(bench.oracle.load(), messages, ours, theirs)
+        mean_length = sum(len(row["response_ids"]) for row in ours) / len(ours)
+        return Measured({"mean_length": mean_length, **figures}, {COMPARISONS: rows})
 
 
 def wilson_interval(mean: float, count: int) -> tuple[float, float]:
@@ -20,8 +51,8 @@ def wilson_interval(mean: float, count: int) -> tuple[float, float]:
 
 
 def compare(
-    oracle: Oracle, prompts: Mapping[int, Any], ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    oracle: Oracle, prompts: Mapping[int, Sequence[Message]], ours: Sequence[Rollout], theirs: Sequence[Rollout]
+) -> tuple[dict[str, float], list[Comparison]]:
     """Win rate of `ours` over `theirs`, rollouts with equal rows and samples; the figures and every comparison.
 
     Prompts are the independent units: the responses to one prompt count as one value, their mean.
@@ -30,7 +61,7 @@ def compare(
         Query(prompts[our["row_id"]], our["text"], their["text"]) for our, their in zip(ours, theirs, strict=True)
     ]
     verdicts = oracle.compare(queries)
-    rows = [
+    rows: list[Comparison] = [
         {
             "row_id": our["row_id"],
             "index": index,

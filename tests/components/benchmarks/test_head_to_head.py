@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from nashflow.components.evaluation.benchmarks.head_to_head import compare, wilson_interval
+from nashflow.components.benchmarks.head_to_head import compare, wilson_interval
 from nashflow.components.oracles.base import Oracle, Query, Verdict
 
 PROMPTS = {-1 - index: [{"role": "user", "content": f"question {index}"}] for index in range(40)}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nashflow.components.evaluation.benchmarks.game import exact_iterate, measure
+from nashflow.components.benchmarks.game import exact_iterate, measure
 from nashflow.components.games.preference import Game, log_normalise
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world

@@ -1,8 +1,11 @@
-"""What generates responses: the interface that each engine implements."""
+"""What a sampler is: an opened policy, or a mixture of several, that generates responses."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -16,8 +19,13 @@ class Sampled:
     """Its tokens decoded, special tokens left out."""
 
 
-class Engine(Protocol):
+class Sampler(Protocol):
     """An opened policy that can be sampled from."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+
+    def close(self) -> None:
+        """Give back what it holds; it samples no more."""
 
     def sample(
         self,
