@@ -12,6 +12,7 @@ from nashflow.components.methods.phases import Phase
 
 from .plan import rounds_of, shape_of, work_of
 from .recipe import Recipe
+from .steps import STEPS
 
 GPU_FLOPS = 989e12
 """Floating-point operations a second of one GPU: an H100's or H200's dense bfloat16, by its data sheet."""
@@ -23,7 +24,6 @@ TYPICAL_LENGTH = 0.25
 """Mean length of prompts and responses as a part of the longest: assumed."""
 SANDBOX_PROMPT_TOKENS = 4
 
-STEPS = ("rollout", "judging", "logprobs", "training", "evaluation")
 _SCORED, _TRAINED = 2.0, 6.0
 _BYTES = {"float32": 4, "bfloat16": 2}
 _MOMENTS = 12
@@ -79,40 +79,37 @@ class Cost:
 
 def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
     """The cost of one iteration."""
-    known = assumptions.of(recipe)
-    phases = recipe.method.phases(iteration) if iteration else ()
-    read = sum(recipe.oracle.sequences(rounds_of(phase)[0]) for phase in phases if not phase.data_from)
-    judged = read * recipe.prompts.per_iteration
-    estimate = _Estimate(recipe, known, iteration)
-    flops = {
-        "rollout": estimate.sampled(phases),
-        "judging": judged * estimate.reading,
-        "logprobs": estimate.scored(work_of(recipe, iteration).scored if iteration else 0),
-        "training": sum(estimate.trained(phase) for phase in phases),
-    }
-    hours = {step: estimate.hours(step, flops[step]) for step in flops}
-    hours["evaluation"] = estimate.hours("rollout", estimate.answers) + estimate.hours("judging", estimate.measured)
-    return Cost(iteration, hours, judged + estimate.evaluations, estimate.policies(phases) + estimate.records(phases))
+    estimate = Estimate(recipe, assumptions.of(recipe), iteration)
+    hours = {step.name: step.hours(estimate) for step in STEPS.values() if step.hours}
+    return Cost(iteration, hours, estimate.forwards, estimate.policies + estimate.records)
 
 
 @dataclass(frozen=True)
-class _Estimate:
-    """Operations and bytes of one iteration of a recipe under complete assumptions."""
+class Estimate:
+    """Operations and bytes of one iteration of a recipe under complete assumptions, for the steps to count with."""
 
     recipe: Recipe
     known: Assumptions
     iteration: int
 
     @property
+    def phases(self) -> tuple[Phase, ...]:
+        """None at iteration 0."""
+        return tuple(self.recipe.method.phases(self.iteration)) if self.iteration else ()
+
+    @property
     def size(self) -> float:
+        """Parameters of the policy."""
         return _number(self.known.parameters)
 
     @property
     def prompt(self) -> float:
+        """Tokens of a prompt."""
         return _number(self.known.prompt_tokens)
 
     @property
     def response(self) -> float:
+        """Tokens of a response."""
         return _number(self.known.response_tokens)
 
     @property
@@ -133,7 +130,23 @@ class _Estimate:
         return 2 * self.held_out * asking if self.recipe.oracle.responses_read else 0
 
     @property
-    def answers(self) -> float:
+    def readings(self) -> int:
+        """Sequences that the oracle's model reads in the tournaments."""
+        oracle, prompts = self.recipe.oracle, self.recipe.prompts.per_iteration
+        return sum(oracle.sequences(rounds_of(phase)[0]) for phase in self.phases if not phase.data_from) * prompts
+
+    @property
+    def forwards(self) -> int:
+        """All sequences that the oracle's model reads."""
+        return self.readings + self.evaluations
+
+    @property
+    def judged(self) -> float:
+        """Operations of the tournaments."""
+        return self.readings * self.reading
+
+    @property
+    def answered(self) -> float:
         """Operations of the evaluation's generation; iteration 0 makes the opponents' responses too."""
         return len(shape_of(self.recipe).sampled(self.iteration)) * self._generated(
             self.recipe.prompts.held_out, self.held_out
@@ -143,33 +156,37 @@ class _Estimate:
     def measured(self) -> float:
         """Operations of the evaluation's judging, and of what benchmarks have policies score: not the reference."""
         scored = sum(benchmark.scores for benchmark in self.recipe.evaluation.benchmarks) if self.iteration else 0
-        return self.evaluations * self.reading + self.scored(scored * self.held_out)
+        return self.evaluations * self.reading + self._scored(scored * self.held_out)
 
-    def sampled(self, phases: tuple[Phase, ...]) -> float:
+    @property
+    def sampled(self) -> float:
         """Operations of all rollouts; a mixture runs each of its policies."""
         prompts = self.recipe.prompts.per_iteration
-        samplings = (sampling for phase in phases for sampling in phase.samples)
+        samplings = (sampling for phase in self.phases for sampling in phase.samples)
         return sum(len(each.weights) * self._generated(prompts, prompts * each.count) for each in samplings)
 
-    def scored(self, sequences: float) -> float:
-        """Operations of scoring prompts with one response each."""
-        return _SCORED * self.size * sequences * (self.prompt + self.response)
+    @property
+    def cached(self) -> float:
+        """Operations of the anchors' log-probabilities."""
+        return self._scored(work_of(self.recipe, self.iteration).scored if self.iteration else 0)
 
-    def trained(self, phase: Phase) -> float:
-        """Operations of one phase's training."""
-        training = self.recipe.training
-        seen = training.batch_size * phase.updates if phase.updates else self._pairs(phase) * training.epochs
-        return _TRAINED * self.size * 2 * seen * (self.prompt + self.response)
+    @property
+    def trained(self) -> float:
+        """Operations of all phases' trainings."""
+        each_pair = _TRAINED * self.size * 2 * (self.prompt + self.response)
+        return sum(each_pair * self._seen(phase) for phase in self.phases)
 
-    def policies(self, phases: tuple[Phase, ...]) -> float:
+    @property
+    def policies(self) -> float:
         """Bytes of the policies that the iteration makes; at iteration 0 of the reference, if it is copied."""
-        made = len(phases) if self.iteration else int(self.recipe.policy.copied)
+        made = len(self.phases) if self.iteration else int(self.recipe.policy.copied)
         return made * self.size * _BYTES[self.recipe.training.save_dtype] if made else 0.0
 
-    def records(self, phases: tuple[Phase, ...]) -> float:
+    @property
+    def records(self) -> float:
         """Bytes of rollouts, comparisons, pairs, log-probabilities and their cache, before compression."""
         answers = self.held_out * (1 if self.iteration else 2)
-        responses = answers + sum(self._responses(phase) for phase in phases)
+        responses = answers + sum(self._responses(phase) for phase in self.phases)
         ids = responses * (self.prompt + self.response) * _ID + responses * self.response * _TEXT
         if not self.iteration:
             return ids + self.held_out * _COMPARISON
@@ -177,10 +194,22 @@ class _Estimate:
         pairs = sum(work.candidates.values()) * (self.prompt + 2 * self.response) * _ID
         return ids + pairs + (work.comparisons + self.held_out) * _COMPARISON + work.scored * (_LOGPROB / 2 + _CACHED)
 
-    def hours(self, step: str, flops: float) -> float:
-        """GPU hours."""
-        reached = self.known.generation_utilisation if step == "rollout" else self.known.utilisation
-        return flops / (self.known.gpu_flops * reached * 3600)
+    def generating(self, flops: float) -> float:
+        """GPU hours of generation."""
+        return flops / (self.known.gpu_flops * self.known.generation_utilisation * 3600)
+
+    def computing(self, flops: float) -> float:
+        """GPU hours of scoring or training."""
+        return flops / (self.known.gpu_flops * self.known.utilisation * 3600)
+
+    def _scored(self, sequences: float) -> float:
+        """Operations of scoring prompts with one response each."""
+        return _SCORED * self.size * sequences * (self.prompt + self.response)
+
+    def _seen(self, phase: Phase) -> int:
+        """Pairs that one phase's training sees, all epochs."""
+        training = self.recipe.training
+        return training.batch_size * phase.updates if phase.updates else self._pairs(phase) * training.epochs
 
     def _generated(self, prompts: int, responses: int) -> float:
         """Operations: each prompt is read once, however many responses it gets."""

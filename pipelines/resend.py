@@ -21,7 +21,7 @@ def send_again(store: Store, run: Run, report: Mapping[str, bytes]) -> None:
         return
     shape = Shape.of(run)
     for iteration in range(run.recipe["run"]["iterations"] + 1):
-        if all(read_manifest(store, unit) for unit in shape.units(iteration)["evaluation"]):
+        if all(read_manifest(store, unit) for unit in shape.evaluations(iteration)):
             send_iteration(tracker, store, shape, iteration)
     tracker.report(report)
     if end := outcome.read(store):

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nashflow.components.core.redaction import redact
-from nashflow.components.preparation.step import check
 from nashflow.components.runtime import lock
 from nashflow.components.runtime.protocol import USER_ERROR
 from nashflow.components.storage import layout
@@ -28,6 +27,7 @@ from .lines import finished_line
 from .local import Event, Interrupted, StepFailed, execute
 from .plan import tasks_of
 from .recipe import Recipe, load_recipe
+from .steps import only
 from .tables import print_table
 from .terminal import terminal
 
@@ -60,7 +60,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     """
     recipe = load_recipe(name, overrides)
     store = open_store(run_root or f"runs/{recipe.run.name}")
-    check(recipe, store)
+    only("beginning").module.check(recipe, store)
     console = terminal()
     for iteration in range(1, recipe.run.iterations + 1):
         for phase in recipe.method.phases(iteration):

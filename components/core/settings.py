@@ -97,7 +97,7 @@ def graph_shaping(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _explain(model: type[BaseModel], mistake: Any) -> str:
-    location = [str(part) for part in mistake["loc"]]
+    location = [str(part) for part in mistake["loc"] if part != "[key]"]  # pydantic's word for a mapping's own key
     keys, _ = _walk(model, location)
     key, context = ".".join(keys), mistake.get("ctx", {})
     field = str(context.get("discriminator", "")).strip("'")

@@ -48,8 +48,12 @@ class Shape:
                 shards = range(self.shards)
                 units[f"{phase.name}/{step}"] = [layout.shard(iteration, phase.name, kind, shard) for shard in shards]
             units[f"{phase.name}/training"] = [layout.policy(phase.result.iteration, phase.result.name)]
-        units["evaluation"] = [layout.evaluation(iteration, part) for part in self.evaluated(iteration)]
+        units["evaluation"] = self.evaluations(iteration)
         return units
+
+    def evaluations(self, iteration: int) -> list[str]:
+        """The units of an iteration's evaluation."""
+        return [layout.evaluation(iteration, part) for part in self.evaluated(iteration)]
 
     def evaluated(self, iteration: int) -> list[str]:
         """The parts of an iteration's evaluation: the responses that it makes, and the benchmarks."""

@@ -4,6 +4,12 @@ RUN = "run.json"
 LOCK = "lock"
 SUMMARY = "report/summary.json"
 OUTCOME = "report/outcome.json"
+PREPARATION, REPORT = "preparation", "report/report"
+"""Units that a run has once."""
+KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts", "training")
+"""Folders of an iteration, or of a phase in it."""
+LOGPROB_CACHE = "cache/logprobs"
+"""Beside the run roots: cached log-probabilities, by the weights that gave them."""
 
 
 def prompts(iteration: int, shard: int) -> str:

@@ -13,6 +13,9 @@ from nashflow.components.storage.run import Run, read_run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import Manifest, read_manifest
 
+from ..steps import STEPS, Level, only, steps_of, task_name
+from .tasks import place_of
+
 FOUND_AGAIN = "where finished work is found again"
 """What makes it worth while to give the same run root."""
 
@@ -49,7 +52,7 @@ class FinishedUnits:
         Raises:
             UserError, OSError: the run root cannot be read.
         """
-        if "preparation" not in told:
+        if only("beginning").name not in told:
             self._learn()
         found = {name: units for name in ended if (units := self._units(name, again=True))}
         found |= self._passed({*told, *found})
@@ -75,7 +78,7 @@ class FinishedUnits:
             self._keys = {name: keys[name] for name in keys if not self._planned or name in self._planned}
 
     def _passed(self, told: Collection[str]) -> dict[str, list[Manifest]]:
-        """Tasks that are done and have not been `told`. They follow one another; but nothing waits for an evaluation.
+        """Tasks that are done and have not been `told`. They follow one another, all but an iteration's own.
 
         A unit that was finished before this run began says nothing by itself: it may be about to be made again. It has
         been passed once one that comes later is done.
@@ -85,8 +88,9 @@ class FinishedUnits:
         for name in self._keys:
             if name in told:
                 continue
-            # An evaluation may be made again by itself, with other settings.
-            alone = name.startswith("evaluation")
+            # They may be made again by themselves, with other settings.
+            place = place_of(name)
+            alone = place is not None and STEPS[place.step].level == "iteration"
             units = self._units(name, again=alone)
             if units and self._is_new(units):
                 passed |= {name: units} if alone else {**before, name: units}
@@ -126,9 +130,13 @@ class FinishedUnits:
 
 def _keys(run: Run) -> dict[str, list[str]]:
     """The units of every task of a run, in their order, by the task's name in the graph."""
-    keys, shape = {"preparation": ["preparation"]}, Shape.of(run)
+    keys, shape = _once("beginning"), Shape.of(run)
     for iteration in range(int(run.recipe["run"]["iterations"]) + 1):
         for unit, made in shape.units(iteration).items():
             phase, _, step = unit.rpartition("/")
-            keys[f"{step}-{iteration:03d}{f'-{phase}' if phase else ''}"] = made
-    return {**keys, "reporting": ["report/report"]}
+            keys[task_name(step, iteration, phase)] = made
+    return keys | _once("end")
+
+
+def _once(level: Level) -> dict[str, list[str]]:
+    return {step.name: [step.unit] for step in steps_of(level) if step.unit}

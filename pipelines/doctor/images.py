@@ -7,9 +7,9 @@ Whether an image is there only the nodes can tell, which may reach another netwo
 import re
 from collections.abc import Iterator
 
-from ..cluster import STEPS, is_fixed
+from ..cluster import is_fixed
 from ..names import IMAGE
-from ..placement import runtime
+from ..steps import STEPS
 from .case import Case
 from .cluster import NotTried
 from .finding import Finding
@@ -20,7 +20,7 @@ _TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 def images(case: Case) -> Iterator[Finding]:
     """The names of the recipe's images, and their pull secrets."""
     cluster = case.needs.cluster
-    for name in dict.fromkeys(runtime(case.needs, step) for step in STEPS):
+    for name in dict.fromkeys(step.runtime_in(case.needs) for step in STEPS.values()):
         yield _named(name, getattr(cluster.images, name))
     for secret in cluster.image_pull_secrets:
         yield _pull_secret(case, secret)

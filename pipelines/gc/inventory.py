@@ -18,11 +18,10 @@ from nashflow.components.storage.store import Store
 from nashflow.components.storage.units import read_manifest
 
 MANIFEST = ".manifest.json"
-_PREPARATION = "preparation"
 _LOCK = f"{layout.LOCK}/"
-_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{_PREPARATION}/", _LOCK)
-_FILES = (layout.RUN, _PREPARATION + MANIFEST)
-_MARKS = (_PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
+_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{layout.PREPARATION}/", _LOCK)
+_FILES = (layout.RUN, layout.PREPARATION + MANIFEST)
+_MARKS = (layout.PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
 """Units of preparation."""
 _SHARED = ("cache", "ledgers")
 
@@ -86,8 +85,8 @@ class RunRoot:
         """Whether the run has reported on its last iteration."""
         if not self.run:
             return False
-        units = Shape.of(self.run).units(int(self.run.recipe["run"]["iterations"]))["evaluation"]
-        report, *evaluated = (self.entries.get(f"{key}{MANIFEST}") for key in ("report/report", *units))
+        units = Shape.of(self.run).evaluations(int(self.run.recipe["run"]["iterations"]))
+        report, *evaluated = (self.entries.get(f"{key}{MANIFEST}") for key in (layout.REPORT, *units))
         return report is not None and all(each and report.modified >= each.modified for each in evaluated)
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from ..methods.phases import Comparisons
+from .phases import Comparisons
 
 Match = tuple[int, int]
 Outcome = float

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.judging.tournament import (
+from nashflow.components.methods.phases import Comparisons
+from nashflow.components.methods.tournament import (
     TOURNAMENTS,
     Candidate,
     Match,
@@ -21,8 +22,7 @@ from nashflow.components.judging.tournament import (
     versus_opponent,
     win_rates,
 )
-from nashflow.components.judging.tournament import given as given_pairs
-from nashflow.components.methods.phases import Comparisons
+from nashflow.components.methods.tournament import given as given_pairs
 
 Signs = Sequence[Sequence[float]]
 """Positive where the row's sample beats the column's, negative where it loses, 0 for a tie; antisymmetric."""
