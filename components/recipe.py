@@ -15,8 +15,11 @@ from .oracles.settings import AnyOracle
 from .preparation.policy import AnyPolicy
 from .preparation.settings import PromptSettings, RunSettings, check_given, check_one_world, check_sampling
 from .runtime.protocol import StepSettings
+from .sampling.engines import SamplingEngine
 from .sampling.settings import GenerationSettings
+from .scoring.engines import ScoringEngine
 from .scoring.settings import ScoringSettings
+from .training.engines import TrainingEngine
 from .training.settings import TrainingSettings
 
 
@@ -44,6 +47,26 @@ class Recipe(StepSettings):
         check_given(self.method, self.prompts)
         check_sampling(self.method, self.rollout.engine)
         return self
+
+    @property
+    def engines(self) -> dict[str, SamplingEngine | ScoringEngine | TrainingEngine]:
+        """The engines by their settings."""
+        return {
+            "rollout.engine": self.rollout.engine,
+            "logprobs.engine": self.logprobs.engine,
+            "training.engine": self.training.engine,
+        }
+
+    @property
+    def unavailable(self) -> list[str]:
+        """What each engine that is not available here says of it."""
+        lines = []
+        for engine in self.engines.values():
+            try:
+                engine.check()
+            except UserError as line:
+                lines.append(str(line))
+        return lines
 
     @property
     def tasks(self) -> list[list[tuple[str, bool]]]:

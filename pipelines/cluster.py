@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_serializer, model_validator
 
 from nashflow.components.core.settings import Settings, nearest
+from nashflow.components.core.version import VERSION
 
 from .names import (
     IMAGE,
@@ -62,11 +63,11 @@ class ModelCache(Settings):
 class ImageSettings(Settings):
     """The image of each runtime."""
 
-    steps: ImageName = "nashflow-steps:0.1.0"
+    steps: ImageName = f"nashflow-steps:{VERSION}"
     """Of every step that has no other of these; its torch is for CPUs."""
-    vllm: ImageName = "nashflow-vllm:0.1.0"
+    vllm: ImageName = f"nashflow-vllm:{VERSION}"
     """Of every step but training that asks for accelerators; without them, of rollout and evaluation by vLLM."""
-    training: ImageName = "nashflow-training:0.1.0"
+    training: ImageName = f"nashflow-training:{VERSION}"
     """Of training that asks for accelerators; without them, of training by DeepSpeed."""
 
 

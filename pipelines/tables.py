@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from nashflow.components.models.named import place_of
 from nashflow.components.reports.files import FIGURE, PAGE
 from nashflow.components.reports.table import (
     CAPTION,
@@ -36,11 +37,13 @@ def print_comparison(summaries: Sequence[Mapping[str, Any]], console: Console) -
 
 
 def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> None:
-    """Print a run's figures, a row an iteration, and where its report lies."""
+    """Print a run's figures, a row an iteration, and where its report and its last policy lie."""
     _print_run(summary, console)
     console.print(CAPTION, style="dim")
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         print_place(console, name, store.location(key))
+    last = summary["iterations"][-1]["iteration"]
+    print_place(console, "policy", place_of(store, f"{last:03d}/main"))
 
 
 def _print_run(summary: Mapping[str, Any], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to mend, and how what is said becomes a line."""
 
 
 class UserError(Exception):
@@ -6,3 +6,8 @@ class UserError(Exception):
 
     A step or command that meets it prints that line alone and exits with code 2; nothing is retried.
     """
+
+
+def one_line(said: object) -> str:
+    """What is said, such as an error, in one line."""
+    return " ".join(str(said).split())

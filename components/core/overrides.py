@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from .errors import UserError
 from .replacement import Replacement, replace
-from .settings import choice, models_of
+from .settings import models_of, variants_of
 from .variants import Variants
 
 Data = dict[str, Any]
@@ -37,7 +37,7 @@ def override(data: Data, settings: Sequence[str], model: type[BaseModel]) -> lis
 class _Setting(NamedTuple):
     text: str
     keys: Sequence[str]
-    choices: Sequence[Variants[Any] | None]
+    choices: Sequence[Variants[BaseModel] | None]
     """The variants that the field at each key takes."""
     defaults: Sequence[Any]
     value: Any
@@ -54,7 +54,7 @@ def _read(text: str, model: type[BaseModel]) -> _Setting:
     keys = key.strip().split(".")
     value = _value(text, written)
     fields = _fields(model, keys)
-    choices = [next(filter(None, map(choice, there)), None) for there in fields]
+    choices = [next(filter(None, map(variants_of, there)), None) for there in fields]
     defaults = [next((field.default for field in there), None) for there in fields]
     if (chosen := choices[-1]) and isinstance(value, str):
         keys, choices, defaults = [*keys, chosen.by], [*choices, None], [*defaults, None]

@@ -80,9 +80,9 @@ class Quantity(NamedTuple):
     """Whether the field holds one over the quantity."""
 
 
-def choice(field: FieldInfo) -> Variants[Any] | None:
+def variants_of(field: FieldInfo) -> Variants[BaseModel] | None:
     """The variants that a field takes, if it takes such."""
-    return next((mark for mark in field.metadata if isinstance(mark, Variants)), None)
+    return next((each for each in field.metadata if isinstance(each, Variants)), None)
 
 
 def graph_shaping(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

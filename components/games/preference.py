@@ -104,17 +104,6 @@ def duality_gap(game: Game, log_policy: Array) -> Array:
     return np.asarray(np.maximum(2 * best - 1, 0))
 
 
-def multiplayer_gap(game: Game, log_policy: Array, log_opponents: Array) -> Array:
-    """What a player gains at most by leaving π (..., n) while the others play `log_opponents` (..., players, n).
-
-    MNPO's gap (arXiv 2509.23102, eq. 9): max_p J(p, O) − J(π, O), J(p, O) = mean_j P(p ≻ π_j) − τ KL(p ‖ π_ref). Never
-    negative; against copies of π alone it is half the duality gap.
-    """
-    rates = win_rates(game.matrix[..., None, :, :], log_opponents).mean(axis=-2)
-    own = (np.exp(log_policy) * rates).sum(axis=-1) - game.tau * kl_divergence(log_policy, game.log_reference)
-    return np.asarray(np.maximum(_best_value(game, rates) - own, 0))
-
-
 def _best_value(game: Game, rates: Array) -> Array:
     """max_p [p · rates − τ KL(p ‖ π_ref)], shape (...)."""
     if game.tau == 0:

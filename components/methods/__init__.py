@@ -18,7 +18,8 @@ from .phases import Phase
 from .sppo import SPPO
 
 _SHIPPED = (INPO, ONPO, EGPO, NashMP, MNPO, NashMD, SPPO, DNO, OnlineIPO, IPO, IterativeDPO)
-AnyMethod = Annotated[Method, Variants("nashflow.methods", Method, *_SHIPPED, by="name")]
+METHODS = Variants("nashflow.methods", Method, *_SHIPPED, by="name")
+AnyMethod = Annotated[Method, METHODS]
 
 
 def phase_of(method: Method, iteration: int, name: str) -> Phase:

@@ -48,16 +48,19 @@ def _fetched(store: Store, manifest: Manifest) -> Path:
         if all(sha256_file(folder / name) == file.sha256 for name, file in manifest.files.items()):
             return folder
         shutil.rmtree(folder)
-    cache.mkdir(parents=True, exist_ok=True)
-    attempt = Path(tempfile.mkdtemp(dir=cache, prefix=".attempt-"))
     try:
+        fetch_whole(store, manifest, folder)
+    except OSError:
+        if not folder.exists():  # else another process was faster
+            raise
+    return folder
+
+
+def fetch_whole(store: Store, manifest: Manifest, folder: Path) -> None:
+    """Fetch a policy's files, and make them `folder`, which is not there yet or empty, once all of them are there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".attempt-") as scratch:
+        attempt = Path(scratch, folder.name)
+        attempt.mkdir()
         manifest.fetch(store, attempt)
         os.rename(attempt, folder)
-    except FileExistsError:
-        pass
-    except OSError:
-        if not folder.exists():
-            raise
-    finally:
-        shutil.rmtree(attempt, ignore_errors=True)
-    return folder

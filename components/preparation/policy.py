@@ -5,21 +5,26 @@ import math
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from ..core.digests import digest_json
+from ..core.errors import UserError
 from ..core.settings import Variant
 from ..core.variants import Variants
 from ..games.sandbox.reference import make_reference
 from ..games.sandbox.settings import WorldSettings
 from ..models.folders import check_loadable, check_model_folder, require_chat_template, weights_digest
+from ..models.named import find, place_of
+from ..models.policies import open_policy
 from ..models.size import parameters_of
 from ..storage import layout
 from ..storage.store import Store
-from ..storage.units import Manifest, Unit
+from ..storage.units import Manifest, Unit, require_manifest
 
 VERSION = 1
+_RUN = "run:"
 
 
 class PolicySettings(Variant, ABC):
@@ -111,22 +116,43 @@ class SandboxPolicy(PolicySettings):
 
 
 class FolderPolicy(PolicySettings):
-    """A Hugging Face model folder with safetensors and a chat template."""
+    """A Hugging Face model folder with safetensors and a chat template, or the policy of another run."""
 
     kind: Literal["folder"] = "folder"
     model: str
-    """The folder; every step has to see it."""
+    """The folder; every step has to see it. Or `run:RUN_ROOT@3`, the policy of iteration 3 of the run under that root,
+    here or in S3; without `@3` its last one."""
     copy_files: bool = False
-    """Copy the folder under the run root, rather than pointing to it by its digests."""
+    """Copy the files under the run root, rather than pointing to them by their digests."""
 
     def at(self, model: str) -> "FolderPolicy":
         """The same settings for another folder."""
         return self.model_copy(update={"model": model})
 
-    @property
+    @cached_property
+    def _of_run(self) -> tuple[Store, str] | None:
+        """The run that `model` names, and the policy's reference there.
+
+        Raises:
+            UserError: there is none.
+        """
+        if not self.model.startswith(_RUN):
+            return None
+        try:
+            return find(self.model.removeprefix(_RUN))
+        except UserError as error:
+            raise UserError(f"policy.model {self.model}: {error}") from None
+
+    @cached_property
     def folder(self) -> Path:
-        """`model` as a path."""
-        return Path(self.model)
+        """`model` as a path; what another run has in S3 is fetched."""
+        return open_policy(*self._of_run).folder if self._of_run else Path(self.model)
+
+    def parameters(self) -> float | None:
+        """As its configuration has it, where that lies on this machine."""
+        if self.model.startswith(_RUN) and "://" in self.model:
+            return None
+        return parameters_of(Path(place_of(*self._of_run)) if self._of_run else self.folder)
 
     @property
     def copied(self) -> bool:
@@ -140,11 +166,16 @@ class FolderPolicy(PolicySettings):
         check_loadable(self.folder)
 
     def digest(self) -> str:
-        """Digest of the folder's weights."""
+        """Digest of the weights."""
         return weights_digest(self.folder)
 
     def publish(self, unit: Unit) -> Manifest:
-        """Copy the folder, or point to it."""
+        """Copy the files, or point to them where every step finds them: the folder, or the other run's store."""
+        if self._of_run and not self.copy_files:
+            store, reference = self._of_run
+            made = require_manifest(store, f"{layout.POLICIES}/{reference}")
+            source, digest = made.source or store.uri, made.weights_digest
+            return unit.publish(made.files, {}, time.time(), source=source, weights_digest=digest)
         publish, digest = unit.publish_folder if self.copy_files else unit.publish_pointer, unit.inputs["named"]
         return publish(self.folder.resolve(), {}, time.time(), weights_digest=digest)
 

@@ -1,4 +1,4 @@
-"""Validate the recipe, bring in the reference policy, deal out the prompts, open the tracking, write `run.json`."""
+"""Validate the recipe, write `run.json`, bring in the reference policy, deal out the prompts, open the tracking."""
 
 import json
 import shlex
@@ -14,6 +14,7 @@ from ..core.errors import UserError
 from ..core.settings import Settings
 from ..models.chat import prompt_ids, response_ids
 from ..models.folders import load_tokenizer
+from ..models.named import made
 from ..recipe import Recipe, with_settings
 from ..runtime import lock
 from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
@@ -23,7 +24,7 @@ from ..storage import layout, outcome, recipes
 from ..storage.records import PROMPTS, Prompt
 from ..storage.run import Run, check_same, flatten, read_run
 from ..storage.store import Store
-from ..storage.units import Unit
+from ..storage.units import Manifest, Unit
 from ..tracking.opening import Tracking, open_run
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
@@ -63,8 +64,8 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         NothingNew: too few prompts are new by the ledger.
     """
     store.at("..")
-    for engine in (settings.rollout.engine, settings.logprobs.engine, settings.training.engine):
-        engine.check()
+    if settings.unavailable:
+        raise UserError("; ".join(settings.unavailable))
     prompts = dealing.read_prompts(settings.prompts)
     settings.policy.check()
     settings.oracle.check()
@@ -80,7 +81,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         digests = [digest for _, digest in marked if digest in free]
     all_prompts = digest_json([[prompt.messages, prompt.given] for prompt in prompts])
     if ledger:
-        if known and known.inputs["prompts"] != all_prompts:
+        if known and known.inputs.get("prompts", all_prompts) != all_prompts:
             raise UserError(
                 f"{store.uri}: other runs named {settings.run.name} have taken prompts of this one since it failed, or "
                 f"{settings.prompts.path or 'the world'} has changed: it cannot go on; submit a new run"
@@ -99,7 +100,18 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     run = Run(settings.run.name, settings.model_dump(mode="json", exclude={"cluster"}), named, _versions())
     if known:
         check_same(store, known, run)
+        _check_length(store, settings)
     return Checked(prompts, digests, run)
+
+
+def _check_length(store: Store, settings: Recipe) -> None:
+    """Refuse to make a run shorter than it has become."""
+    last, wanted = max((max(iterations) for iterations in made(store).values()), default=0), settings.run.iterations
+    if last > wanted:
+        raise UserError(
+            f"{store.uri}: has {last} iterations already, more than run.iterations = {wanted}: nothing is changed; set "
+            f"it to {last} or more, or choose another run root"
+        )
 
 
 def run(call: Call[Recipe]) -> Result:
@@ -111,21 +123,17 @@ def run(call: Call[Recipe]) -> Result:
         checked = _claimed(call, recipe, ledger)
     except NothingNew as reason:
         return _skipped(call, recipe, str(reason))
-    try:
-        return _prepared(call, recipe, checked)
-    except BaseException:
-        if ledger and not read_run(store):  # then the closing step does not know whose prompts they are
-            ledger.fail()
-        raise
+    return _prepared(call, recipe, checked)
 
 
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
-    policy = recipe.policy.bring_in(store, checked.run.inputs["policy"])
-    _deal(store, checked.prompts, recipe)
+    replace(checked.run, tracking=known.tracking if known else None).write(store)
+    policy = bring_in(store, recipe, checked)
     tracking = _tracked(store, recipe, known)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))
-    replace(checked.run, tracking=tracking.to_json() if tracking else None).write(store)
+    if tracking:
+        replace(checked.run, tracking=tracking.to_json()).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
     metrics = {"prompts": len(checked.prompts), "iterations": recipe.run.iterations}
     manifest = unit.publish({}, metrics, started)
@@ -136,9 +144,17 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     )
 
 
+def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:
+    """Publish the prompts and the reference policy, whose manifest it returns, unless they are there already."""
+    policy = recipe.policy.bring_in(store, checked.run.inputs["policy"])
+    _deal(store, checked.prompts, recipe)
+    return policy
+
+
 def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
     """End a firing that has nothing to learn from, saying why."""
     print(f"preparation: skipped: {reason}", file=sys.stderr, flush=True)
+    Run(recipe.run.name, recipe.model_dump(mode="json", exclude={"cluster"}), {}, _versions()).write(call.store)
     outcome.write(call.store, "skipped", reason, call.flags["job-id"])
     try:
         Tracker(_tracked(call.store, recipe, None), call.store).close("skipped", reason)

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 from pydantic import Field
 
-from ..core.errors import UserError
+from ..core.errors import UserError, one_line
 from ..core.settings import SHAPES_GRAPH, Part
 from ..storage import recipes
 from ..storage.store import Store, open_store
@@ -120,7 +120,7 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         with lock.renewing(store):
             result = step.run(call)
         _write_outputs(executor_input, result)
-        print(json.dumps(_line(name, call, result, time.monotonic() - started)), flush=True)
+        print(json.dumps(line_of(name, call, result, time.monotonic() - started)), flush=True)
     except UserError as error:
         _fail(name, str(error), USER_ERROR)
     except Exception as error:
@@ -170,7 +170,7 @@ def _found(text: str, run_root: str) -> tuple[Store, Mapping[str, Any]]:
 
 
 def _fail(step: str, line: str, code: int) -> NoReturn:
-    print(f"{step}: {' '.join(line.split())}", file=sys.stderr, flush=True)
+    print(f"{step}: {one_line(line)}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 
@@ -212,7 +212,8 @@ def _pin_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _line(step: str, call: Call[Any], result: Result, seconds: float) -> dict[str, Any]:
+def line_of(step: str, call: Call[Any], result: Result, seconds: float) -> dict[str, Any]:
+    """The JSON object that a step prints when it is done."""
     place = {"step": step, "iteration": call.iteration, "phase": call.phase, "shard": call.shard}
     return {**place, "skipped": result.skipped, "seconds": round(seconds, 3), "metrics": numbers(result.metrics)}
 

@@ -10,6 +10,7 @@ KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts"
 """Folders of an iteration, or of a phase in it."""
 LOGPROB_CACHE = "cache/logprobs"
 """Beside the run roots: cached log-probabilities, by the weights that gave them."""
+POLICIES = "policies"
 
 
 def prompts(iteration: int, shard: int) -> str:
@@ -34,7 +35,7 @@ def training(iteration: int, phase: str) -> str:
 
 def policy(iteration: int, name: str) -> str:
     """The unit of a policy: a Hugging Face folder named by the iteration that made it and the method's name for it."""
-    return f"policies/{iteration:03d}/{name}"
+    return f"{POLICIES}/{iteration:03d}/{name}"
 
 
 def evaluation(iteration: int, part: str) -> str:

@@ -21,7 +21,7 @@ class Run:
     name: str
     recipe: Mapping[str, Any]
     inputs: Mapping[str, str]
-    """Digests of the prompts, the starting policy and the oracle."""
+    """Digests of the prompts, the starting policy and the oracle; none where a firing found too few new prompts."""
     versions: Mapping[str, str]
     tracking: Mapping[str, Any] | None = None
     identity: str = field(init=False, default="")
@@ -77,7 +77,7 @@ def check_same(store: Store, known: Run, now: Run) -> None:
     Raises:
         UserError: says which settings and inputs differ.
     """
-    if known.identity == now.identity:
+    if known.identity == now.identity or not known.inputs:
         return
     there, here = (
         flatten(identity_of(run.recipe)) | {f"digest of {name}": digest[:12] for name, digest in run.inputs.items()}

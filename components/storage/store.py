@@ -1,10 +1,12 @@
 """The artifact store: where a run keeps its data, in a local folder or in S3, behind one interface."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from ..core.errors import UserError
+from .store_keys import Entry
 from .store_local import LocalStore
 from .store_s3 import S3Store
 
@@ -43,6 +45,9 @@ class Store(Protocol):
 
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys of all files in folder `prefix` and below it: `a/b` (or `a/b/`) finds `a/b/c`, never `a/bc`."""
+
+    def entries(self, prefix: str = "") -> Mapping[str, Entry]:
+        """Size and time of writing of all files in folder `prefix` and below it, by key."""
 
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens if it is gone already."""

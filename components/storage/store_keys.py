@@ -1,6 +1,15 @@
-"""What a key of an artifact store may look like."""
+"""What a key of an artifact store may look like, and what is known of the file under it."""
+
+from typing import NamedTuple
 
 from ..core.atomic_file import HIDDEN
+
+
+class Entry(NamedTuple):
+    """A file: its size in bytes, and when it was written, in seconds since the epoch."""
+
+    size: int
+    modified: float
 
 
 def check_key(key: str) -> str:

@@ -1,15 +1,17 @@
 """The artifact store in a local folder."""
 
+import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from ..core import atomic_file
 from ..core.atomic_file import HIDDEN, replacing
 from ..core.errors import UserError
-from .store_keys import check_folder, check_key
+from .store_keys import Entry, check_folder, check_key
 
 
 class LocalStore:
@@ -50,15 +52,16 @@ class LocalStore:
 
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys in folder `prefix` and below it."""
-        folder = self._root / check_folder(prefix)
-        if not folder.is_dir():
-            return []
-        return sorted(
-            (Path(parent) / name).relative_to(self._root).as_posix()
-            for parent, _, names in os.walk(folder, onerror=_fail)
-            for name in names
-            if not name.startswith(HIDDEN)
-        )
+        return sorted(path.relative_to(self._root).as_posix() for path in self._files(prefix))
+
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """What lies in folder `prefix` and below it, by key."""
+        found = {}
+        for path in self._files(prefix):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                status = path.lstat()
+                found[path.relative_to(self._root).as_posix()] = Entry(status.st_size, status.st_mtime)
+        return found
 
     def delete(self, key: str) -> None:
         """Remove `key` if it is there."""
@@ -85,6 +88,10 @@ class LocalStore:
             raise ValueError(f"not a relative path: {relative!r}")
         return LocalStore(Path(os.path.abspath(self._root / relative)))
 
+    def _files(self, prefix: str) -> Iterator[Path]:
+        for parent, _, names in os.walk(self._root / check_folder(prefix), onerror=_fail):
+            yield from (Path(parent, name) for name in names if not name.startswith(HIDDEN))
+
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 
@@ -96,5 +103,6 @@ class LocalStore:
 
 
 def _fail(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):  # a folder that vanished since its parent was listed
+    # A folder that vanished since its parent was listed, or a file in its place.
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error

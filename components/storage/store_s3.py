@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ..core.atomic_file import replacing
 from ..core.digests import sha256_bytes, sha256_file
 from ..core.errors import UserError
-from .store_keys import check_folder, check_key
+from .store_keys import Entry, check_folder, check_key
 
 if TYPE_CHECKING:
     from boto3.s3.transfer import TransferConfig
     from mypy_boto3_s3 import S3Client
 
-_ATTEMPTS = 8
+_ATTEMPTS, _TIMEOUT_SECONDS = 8, 60
 _PART_BYTES = 32 << 20
 # S3's own checksums end with a transfer: the ranged requests of a parallel download have none for the whole object.
 _SHA256 = "nashflow-sha256"
@@ -37,8 +37,12 @@ class S3Store:
         self._part_bytes = part_bytes
 
     @classmethod
-    def open(cls, uri: str, part_bytes: int = _PART_BYTES) -> "S3Store":
+    def open(
+        cls, uri: str, part_bytes: int = _PART_BYTES, *, attempts: int = _ATTEMPTS, timeout: int = _TIMEOUT_SECONDS
+    ) -> "S3Store":
         """The store of `s3://bucket/prefix`. Files above `part_bytes` travel in parts of that size, several at a time.
+
+        A request is made `attempts` times while the server is away, each for `timeout` seconds.
 
         Raises:
             UserError: there is no such bucket name, or the environment's endpoint, region or profile is wrong.
@@ -46,7 +50,7 @@ class S3Store:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,255}", bucket):
             raise UserError(f"no bucket in {uri!r}: write s3://bucket/prefix")
-        return cls(bucket, "", _connect(uri), part_bytes).at(prefix.strip("/"))
+        return cls(bucket, "", _connect(uri, attempts, timeout), part_bytes).at(prefix.strip("/"))
 
     @property
     def uri(self) -> str:
@@ -104,16 +108,19 @@ class S3Store:
 
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys in folder `prefix` and below it."""
+        return sorted(self.entries(prefix))
+
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """What lies in folder `prefix` and below it, by key."""
         root = f"{self._prefix}/" if self._prefix else ""
         pages = self._client.get_paginator("list_objects_v2")
         with self._clear_errors(prefix):
-            names = [
-                item["Key"]
+            return {
+                item["Key"].removeprefix(root): Entry(item["Size"], item["LastModified"].timestamp())
                 for page in pages.paginate(Bucket=self._bucket, Prefix=root + check_folder(prefix))
                 for item in page.get("Contents", [])
-            ]
-        # some consoles keep an empty object `folder/` for a folder
-        return sorted(name.removeprefix(root) for name in names if not name.endswith("/"))
+                if not item["Key"].endswith("/")  # some consoles keep an empty object `folder/` for a folder
+            }
 
     def delete(self, key: str) -> None:
         """Remove `key` if it is there."""
@@ -234,13 +241,22 @@ class S3Store:
             raise
 
 
-def _connect(uri: str) -> "S3Client":
+def credentials_known() -> bool:
+    """Whether environment, profile or machine give credentials for S3."""
+    import boto3
+
+    return boto3.session.Session().get_credentials() is not None
+
+
+def _connect(uri: str, attempts: int, timeout: int) -> "S3Client":
     import boto3
     from botocore.config import Config
     from botocore.exceptions import ProfileNotFound
 
-    retries = Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS})
+    waits = Config(
+        connect_timeout=timeout, read_timeout=timeout, retries={"mode": "standard", "total_max_attempts": attempts}
+    )
     try:
-        return boto3.session.Session().client("s3", config=retries)
+        return boto3.session.Session().client("s3", config=waits)
     except (ProfileNotFound, ValueError) as error:  # ValueError: an endpoint or a region that cannot be one
         raise UserError(f"{uri}: {error}: check AWS_PROFILE, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3") from error

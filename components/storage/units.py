@@ -6,9 +6,11 @@ that carry their digest and the manifest goes last, so nothing half-written is e
 cannot interleave.
 """
 
+import contextlib
+import contextvars
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version as package_version
@@ -92,6 +94,16 @@ class Manifest:
             raise UserError(_damaged(origin.location(file.key)))
         return data
 
+    def check_records(self, store: Store) -> None:
+        """Read every file of records.
+
+        Raises:
+            UserError: the bytes do not have the recorded digest.
+        """
+        for name, file in self.files.items():
+            if file.rows is not None:
+                self.read(store, name)
+
     def table(self, store: Store, record: Record[Any]) -> pa.Table:
         """The records of one kind, checked against digest and schema."""
         where = self._origin(store).location(self.files[record.name].key)
@@ -121,6 +133,31 @@ def _damaged(location: str) -> str:
     return f"{location}: its bytes do not have the digest in its manifest; delete it and run again to make it anew"
 
 
+class Unfinished(Exception):
+    """There is work to do, and the caller only wants to know."""
+
+
+_only_asking = contextvars.ContextVar("only asking", default=False)
+
+
+@contextlib.contextmanager
+def only_asking() -> Iterator[None]:
+    """Within this block a step does no work: a unit that is not finished raises Unfinished.
+
+    The records of one that is finished are read and checked against their digests, which no step does for its own.
+    """
+    token = _only_asking.set(True)
+    try:
+        yield
+    finally:
+        _only_asking.reset(token)
+
+
+def asking() -> bool:
+    """Whether this is within `only_asking`."""
+    return _only_asking.get()
+
+
 @dataclass(frozen=True)
 class Unit:
     """One unit of work under a run root; see the module's docstring."""
@@ -140,7 +177,12 @@ class Unit:
 
     def finished(self) -> Manifest | None:
         """The manifest, if the unit is done as it would be done now and its files are there."""
-        return self._if_finished(_read(self.store, self.key))
+        manifest = self._if_finished(_read(self.store, self.key))
+        if asking():
+            if manifest is None:
+                raise Unfinished(self.key)
+            manifest.check_records(self.store)
+        return manifest
 
     def _if_finished(self, data: bytes | None) -> Manifest | None:
         manifest = _parsed(data)

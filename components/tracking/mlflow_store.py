@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.atomic_file import HIDDEN
+from ..core.errors import one_line
 from ..core.redaction import redact
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def failures() -> tuple[type[Exception], ...]:
     return MlflowException, SQLAlchemyError, sqlite3.Error, OSError, Boto3Error, BotoCoreError, ClientError
 
 
-def one_line(error: BaseException) -> str:
+def failure_line(error: BaseException) -> str:
     """What an exception, or the lost connection or the like that it comes of, says.
 
     One line of at most 300 characters, without secrets.
@@ -144,4 +145,4 @@ def one_line(error: BaseException) -> str:
     causes: tuple[type[BaseException], ...] = (HTTPError, *failures())
     while (cause := error.__cause__ or error.__context__) and isinstance(cause, causes):
         error = cause
-    return redact(" ".join(str(error).split()))[:300]
+    return redact(one_line(error))[:300]

@@ -55,10 +55,13 @@ def submit(
     ] = None,
 ) -> None:
     """Start a run of a recipe on Kubeflow Pipelines. Exit code with --wait: 0 succeeded, 1 did not, 75 server away."""
+    from ..image_versions import warnings
     from ..recipe import load_for_runs
     from .submission import submit as start
 
     loaded, settings = load_for_runs(recipe, overrides or [])
+    for warning in warnings(loaded):
+        print(f"nashflow: warning: {warning}", file=sys.stderr)
     connection = _connect(access)
     run = start(
         connection, loaded, run_root, experiment, service_account, package, first_iteration, name, settings, takes_over
@@ -104,7 +107,7 @@ def cancel(
     from .waiting import until_stopped
 
     connection = _connect(access)
-    until_stopped(connection, stop(connection, run), _console())
+    until_stopped(connection, stop(connection, run), console_here())
 
 
 @app.command()
@@ -117,7 +120,7 @@ def runs(
     """List the newest runs on Kubeflow Pipelines, and what became of them."""
     from .run_table import print_runs
 
-    print_runs(_connect(access), experiment, limit, _console())
+    print_runs(_connect(access), experiment, limit, console_here())
 
 
 @app.command()
@@ -140,79 +143,7 @@ def logs(
     """Print what a run's pods have written, through the Kubernetes API (the current kube context, unless named)."""
     from .logs import print_logs
 
-    print_logs(_connect(access), run, step, raw, follow, _console())
-
-
-@app.command()
-@with_access
-def schedule(
-    context: typer.Context,
-    access: Access,
-    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe, to be run again and again.")] = "",
-    cron: Annotated[str, typer.Option(help="When: six fields, seconds first, such as '0 0 3 * * 1'.")] = "",
-    name: Annotated[str, typer.Option(help="The schedule's name. Default: the recipe's run.name.")] = "",
-    overrides: Overrides = None,
-    run_root: Annotated[
-        str, typer.Option(help="s3://bucket/prefix/{job}: {job} becomes the id of each run. Default: the recipe's.")
-    ] = "",
-    concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs that may be at work at once.")] = 1,
-    catchup: Annotated[bool, typer.Option("--catchup", help="Make up for missed firings, one by one.")] = False,
-    only_new_prompts: Annotated[
-        bool,
-        typer.Option(
-            "--only-new-prompts/--all-prompts", help="Whether a firing leaves out prompts that earlier ones have taken."
-        ),
-    ] = True,
-    experiment: Experiment = "nashflow",
-    service_account: ServiceAccount = "",
-    owner: Annotated[str, typer.Option(help="Whose schedule it is; others' are not touched.")] = "command-line",
-    paused: Annotated[
-        bool | None,
-        typer.Option("--pause/--resume", help="Stop the RECIPE's schedule, or that of --name; or let it go on."),
-    ] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete the schedule of this name.")] = False,
-    show: Annotated[bool, typer.Option("--list", help="List the schedules.")] = False,
-    file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Make all schedules of an owner what this YAML file declares.")
-    ] = None,
-) -> None:
-    """Run a recipe again and again, each time under a run root of its own; the schedule is found again by its name."""
-    from ..recipe import load_recipe
-    from . import recurring, schedules
-    from .listing import print_done, print_schedules
-    from .mode import mode_of
-
-    mode = mode_of(context, name)
-    declared = schedules.ScheduleFile(owner=owner)
-    if file:
-        declared = schedules.read_schedules(file)
-    elif mode == "recipe":
-        one = {
-            "name": name or load_recipe(recipe, overrides or []).run.name,
-            "recipe": recipe,
-            "set": overrides or [],
-            "cron": cron,
-            "concurrency": concurrency,
-            "catchup": catchup,
-            "paused": paused,
-            "only_new_prompts": only_new_prompts,
-            "run_root": run_root,
-            "experiment": experiment,
-            "service_account": service_account,
-        }
-        declared = schedules.ScheduleFile(owner=owner, schedules=(schedules.Schedule.parse(one, "schedule"),))
-    connection = _connect(access)
-    if mode in ("recipe", "file"):
-        done = schedules.reconcile(connection, declared.owner, declared.schedules, only_these=mode == "file")
-        print_done(done, declared.schedules)
-    elif show:
-        print_schedules(recurring.list_recurring(connection), _console())
-    elif delete:
-        schedules.delete(connection, name, owner)
-        print_done({name: "deleted"})
-    else:
-        schedules.pause(connection, name, owner, bool(paused))
-        print_done({name: "paused" if paused else "resumed"})
+    print_logs(_connect(access), run, step, raw, follow, console_here())
 
 
 def _connect(access: Access) -> "Connection":
@@ -221,7 +152,8 @@ def _connect(access: Access) -> "Connection":
     return connect(access)
 
 
-def _console() -> "Console":
+def console_here() -> "Console":
+    """The terminal, or as wide as it takes what is not one."""
     from ..terminal import terminal
 
     # What is not a terminal, such as a file or a pipe, has no width.
@@ -234,5 +166,5 @@ def _go_on(connection: "Connection", run: Any, wait: bool) -> None:
     if wait:
         from .waiting import follow
 
-        if code := follow(connection, run.run_id, _console()):
+        if code := follow(connection, run.run_id, console_here()):
             sys.exit(code)

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import kfp.client
 import tenacity
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.core.redaction import redact
 from nashflow.components.core.settings import nearest
 
@@ -212,7 +212,7 @@ def _check_context(name: str) -> None:
     try:
         known = [context["name"] for context in config.list_kube_config_contexts()[0]]
     except config.ConfigException as error:
-        raise UserError(f"--kube-context {name}: {' '.join(str(error).split())}") from None
+        raise UserError(f"--kube-context {name}: {one_line(error)}") from None
     if name not in known:
         raise UserError(f"--kube-context {name}: unknown" + nearest(name, known))
 

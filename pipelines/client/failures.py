@@ -7,6 +7,8 @@ import kfp_server_api
 import kubernetes.client
 from urllib3 import exceptions as transport
 
+from nashflow.components.core.errors import one_line
+
 ANSWERS = (kfp_server_api.ApiException, kubernetes.client.ApiException)
 """Answers that are errors, of KFP's API server and of Kubernetes."""
 FAILURES = (kfp_server_api.ApiException, transport.HTTPError)
@@ -51,10 +53,10 @@ def explain(error: Exception) -> str:
     """What the server, or the way there, says: one line."""
     if isinstance(error, ANSWERS):
         code = int(error.status or 0)
-        said = _message(error.body) or _AWAY.get(code) or " ".join(str(error.reason).split())
+        said = _message(error.body) or _AWAY.get(code) or one_line(error.reason)
         return f"{said} ({code})" if code else said
     causes = (words for kind, words in _CAUSES.items() if isinstance(error, kind))
-    return next(causes, " ".join(str(error).split()))
+    return next(causes, one_line(error))
 
 
 def _message(body: Any) -> str:
@@ -64,4 +66,4 @@ def _message(body: Any) -> str:
     except (TypeError, ValueError):
         return ""
     said = data.get("message") or data.get("error_message") or data.get("error") if isinstance(data, dict) else ""
-    return " ".join(str(said or "").split())
+    return one_line(said or "")

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from nashflow.components.core.errors import one_line
+
 from ..lines import task_line
 from .attempts import Attempts
 from .planned import Planned
@@ -98,7 +100,7 @@ class HeldUp:
         said = {node: message for node, message in self._by_argo.items() if not begun or node in without}
         return {
             (node, "no pod"): _Found(
-                Trouble("no pod", CANNOT_START, " ".join(message.split()), node.endswith("-driver")), None, 1
+                Trouble("no pod", CANNOT_START, one_line(message), node.endswith("-driver")), None, 1
             )
             for node, message in said.items()
         }

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from nashflow.components.core.errors import one_line
+
 _ARGO = re.compile(r'time="?\d{4}-\d\d-\d\dT\S+ level=\w+ .*\bargo=true\b|Error: exit status \d+$')
 _KFP = re.compile(r"(?P<level>[IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+\.go:\d+\] (?P<said>.*)")
 _EXIT = re.compile(r"Component failed to execute successfully: exit status (\d+)")
@@ -41,7 +43,7 @@ def last_words(log: str, driver: bool) -> str:
     complaints = [match["said"] for line in lines if (match := _KFP.match(line)) and match["level"] in "EF"]
     own = list(shown_lines(lines, driver=False))
     pools = (complaints, own) if driver else (own, complaints)
-    return next((" ".join(pool[-1].split()) for pool in pools if pool), "")
+    return next((one_line(pool[-1]) for pool in pools if pool), "")
 
 
 def exit_code(log: str) -> int | None:

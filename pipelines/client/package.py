@@ -57,7 +57,7 @@ def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:
     )
 
 
-def run_root_of(package: Package, given: str) -> str:
+def submitted_root_of(package: Package, given: str) -> str:
     """The run root of a submitted run: the one given, or the recipe's.
 
     Raises:
@@ -83,10 +83,10 @@ def firing_root_of(package: Package, given: str) -> str:
     """The run root of a recurring run: the same for all firings but for the job's id.
 
     Raises:
-        UserError: as `run_root_of`; or firings would share a run root, or not lie beside each other, where the ledger
-            says which prompts earlier ones have taken.
+        UserError: as `submitted_root_of`; or firings would share a run root, or not lie beside each other, where the
+            ledger says which prompts earlier ones have taken.
     """
-    root = run_root_of(package, given)
+    root = submitted_root_of(package, given)
     folder, _, last = root.rstrip("/").rpartition("/")
     if JOB not in last or JOB in folder:
         example = "s3://bucket/prefix" if JOB in root else root.rstrip("/")

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from nashflow.components.core.errors import one_line
+
 from .pods import Json, is_driver, main_container
 
 CANNOT_START, NO_ROOM = "cannot start", "waits for room"
@@ -110,4 +112,4 @@ def _kind(reason: str) -> str:
 
 
 def _joined(reason: str, message: str | None) -> str:
-    return ": ".join(part for part in (reason, " ".join((message or "").split())) if part)
+    return ": ".join(part for part in (reason, one_line(message or "")) if part)

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes import client, config
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 
 from .access import Access
 from .connection import Connection
@@ -135,8 +135,7 @@ def _api(access: Access) -> tuple[client.ApiClient, str]:
         context = access.kube_context or config.list_kube_config_contexts()[1]["name"]
         return config.new_client_from_config(context=context), context
     except config.ConfigException as error:
-        said = " ".join(str(error).split())
-        raise UserError(f"pods are read through Kubernetes: name a --kube-context: {said}") from None
+        raise UserError(f"pods are read through Kubernetes: name a --kube-context: {one_line(error)}") from None
 
 
 def path_of(pod: Json) -> str:

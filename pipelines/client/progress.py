@@ -20,7 +20,7 @@ from .pod_sight import PodSight
 from .reasons import Failure
 from .root_sight import RootSight
 from .run_root import FOUND_AGAIN, run_root_of
-from .tasks import FINISHED, Place, Task, place_of, tasks_of
+from .tasks import FINISHED, Place, Task, begun_tasks, place_of
 
 _LOOK_SECONDS = 8.0
 
@@ -54,7 +54,7 @@ class Progress:
         if state != self._state and not over:
             self._state = state
             self._say(f"run {state}")
-        tasks = {task.name: task for task in tasks_of(run)}
+        tasks = {task.name: task for task in begun_tasks(run)}
         lines = self._failure_lines(run, [task for task in tasks.values() if task.state == "FAILED"])
         lines += self._done_lines(tasks, looking, run.state == "SUCCEEDED")
         for _, line in sorted(lines, key=lambda each: each[0]):

@@ -7,6 +7,7 @@ from functools import cache
 
 from kubernetes.client import ApiException
 
+from nashflow.components.core.errors import one_line
 from nashflow.components.runtime.protocol import USER_ERROR
 
 from .advice import ASK_THE_ADMINISTRATOR, NO_ADVICE, Advice, Case, advice_on
@@ -63,7 +64,7 @@ def failures(pods: Pods, nodes: Iterable[str], planned: Mapping[str, Planned]) -
         if pod and not ended:
             log = _log(pods, pod)
         said = ended.said if ended else last_words(log, is_driver(pod)) if pod else ""
-        if not said and not _NO_NEWS.fullmatch(message := " ".join(by_argo().get(node, "").split())):
+        if not said and not _NO_NEWS.fullmatch(message := one_line(by_argo().get(node, ""))):
             said = message
         advice = advice_of(said, node, pod, ended, pods.namespace, planned)
         found.append(Failure(node, said, advice, exit_code(log), not ended and bool(pod or not said)))

@@ -10,7 +10,7 @@ import kfp_server_api
 import yaml
 from pydantic import AfterValidator, Field
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.core.settings import Settings
 
 from ..recipe import load_for_runs
@@ -79,7 +79,7 @@ def read_schedules(path: Path) -> ScheduleFile:
     try:
         declared = ScheduleFile.parse(yaml.safe_load(path.read_text()), str(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"--file {path}: cannot be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"--file {path}: cannot be read: {one_line(error)}") from None
     names = [schedule.name for schedule in declared.schedules]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"--file {path}: declared twice: {', '.join(twice)}")
@@ -144,7 +144,9 @@ def delete(connection: Connection, name: str, owner: str) -> None:
 def _existing(connection: Connection, name: str, owner: str) -> list[Any]:
     found = list_recurring(connection, name)
     if not found:
-        raise UserError(f"--name {name}: {connection.access} knows no such schedule; --list shows those there are")
+        raise UserError(
+            f"{name}: {connection.access} knows no such schedule; `nashflow schedule list` shows those there are"
+        )
     check_owner(found, owner)
     return found
 

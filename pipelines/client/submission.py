@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import kfp_server_api
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.runtime.protocol import JOB
 
 from ..recipe import Recipe
 from .clock import known
 from .connection import Connection
 from .creation import create_once
-from .package import Package, compile_package, run_root_of
+from .package import Package, compile_package, submitted_root_of
 
 _MARK = "Made by nashflow"
 _DESCRIPTION = f"{_MARK}: one version for each recipe and its settings."
@@ -61,7 +61,7 @@ def submit(
     with TemporaryDirectory(prefix="nashflow-submit-") as folder:
         compiled = compile_package(recipe, package or Path(folder, "pipeline.yaml"), first)
         display_name = name or unique_name(compiled.name)
-        root = run_root_of(compiled, run_root)
+        root = submitted_root_of(compiled, run_root)
         if JOB in root and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", display_name):
             raise UserError(
                 f"--name {name}: becomes the run's folder, for {JOB} in {root}: set letters, digits, dashes, dots and "
@@ -132,7 +132,7 @@ def _pipeline(connection: Connection, name: str) -> Any | None:
     found = next(iter(connection.find(method, "pipelines", name, **options)), None)
     if found is None or (found.description or "").startswith(_MARK):
         return found
-    said = " ".join((found.description or "").split())
+    said = one_line(found.description or "")
     made = f", made {found.created_at:%Y-%m-%d}" if known(found.created_at) else ""
     raise UserError(
         f"the pipeline {name} is somebody else's ({repr(said) if said else 'without a description'}{made}): "

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from nashflow.components.core.errors import one_line
+
 from ..steps import STEPS, task_name
 from .clock import known, seconds_between
 
@@ -93,7 +95,7 @@ def place_of(name: str) -> Place | None:
     return Place(bare, driver=True) if bare != name else None
 
 
-def tasks_of(run: Any) -> list[Task]:
+def begun_tasks(run: Any) -> list[Task]:
     """The run's tasks that have begun, in the order of their beginning; of drivers those that have failed.
 
     Where Argo is told to retry, each node is there twice, as `x` and as its attempt `x(0)`, and only `x` counts. A node
@@ -128,4 +130,4 @@ def _task(name: str, nodes: list[Any]) -> Task:
 
 def _error(node: Any) -> str:
     errors: Iterable[Any] = [node.error, *(entry.error for entry in reversed(node.state_history or ()))]
-    return next((" ".join(error.message.split()) for error in errors if error and error.message), "")
+    return next((one_line(error.message) for error in errors if error and error.message), "")

@@ -9,6 +9,8 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 
+from nashflow.components.core.errors import one_line
+
 from ..client.access import Access
 from ..client.failures import explain
 
@@ -124,16 +126,12 @@ def _configuration(context: str) -> tuple[Any, str]:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException as error:
             advice = "set automountServiceAccountToken, or name a context with --kube-context"
-            raise NotTried(f"this pod has no service account: {_line(error)}", advice) from None
+            raise NotTried(f"this pod has no service account: {one_line(error)}", advice) from None
         return configuration, _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else ""
     try:
         contexts, current = config.list_kube_config_contexts()
         config.load_kube_config(context=context or None, client_configuration=configuration)
     except (config.ConfigException, OSError, TypeError) as error:
-        raise NotTried(f"no way to the Kubernetes API: {_line(error)}", _HOW) from None
+        raise NotTried(f"no way to the Kubernetes API: {one_line(error)}", _HOW) from None
     chosen = next((each for each in contexts if each["name"] == context), current)
     return configuration, chosen["context"].get("namespace", "")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

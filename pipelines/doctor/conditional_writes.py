@@ -1,76 +1,36 @@
 """Conditional writes, with two writers at once: of them one has to win."""
 
 import threading
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+
+from nashflow.components.storage.store import Store
 
 from .finding import Finding
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-_ROUNDS = 10
+_ROUNDS, _WRITERS = 10, 2
 KEYS = tuple(f"race-{number}" for number in range(_ROUNDS))
 """The probe objects."""
-_ADVICE = "two runs could take one run root in this store: bring it up to date, or use another one"
 
 
-def conditional_writes(check: str, writers: Sequence["S3Client"], bucket: str, prefix: str) -> Iterator[Finding]:
-    """Let the writers create objects below a prefix, and then replace one, always both at the same time.
-
-    Locks and ledgers rest on If-None-Match alone: some stores keep If-Match only while nobody else writes.
-    """
-    from botocore.exceptions import ClientError
-
-    names = [f"{prefix}/{key}" for key in KEYS]
-    created = [_winners(writers, Bucket=bucket, Key=name, IfNoneMatch="*") for name in names]
+def conditional_writes(check: str, store: Store) -> Finding:
+    """Let two writers create each of the probe objects, both at the same time: locks and ledgers rest on that."""
+    created = [_winners(store, key) for key in KEYS]
     tried = "If-None-Match with two writers at once"
     if max(created) == 1:
-        yield Finding(check, "ok", tried, "one of them wins")
-    else:
-        yield Finding(check, "failed", tried, _lost(created), _ADVICE)
-    tried = "If-Match with two writers at once"
-    try:
-        replaced = [
-            _winners(
-                writers,
-                Bucket=bucket,
-                Key=name,
-                IfMatch=writers[0].put_object(Bucket=bucket, Key=name, Body=b"before")["ETag"],
-            )
-            for name in names
-        ]
-    except ClientError as error:
-        yield Finding(check, "not needed", tried, f"refused: {error.response['Error']['Code']}")
-        return
-    if max(replaced) == 1:
-        yield Finding(check, "ok", tried, "one of them wins; nothing here needs it")
-    else:
-        yield Finding(check, "not needed", tried, _lost(replaced))
+        return Finding(check, "ok", tried, "one of them wins")
+    both = sum(number > 1 for number in created)
+    found = f"both of them win in {both} of {_ROUNDS} races" if both else "none of them may write"
+    advice = "two runs could take one run root in this store: bring it up to date, or use another one"
+    return Finding(check, "failed", tried, found, advice)
 
 
-def _winners(writers: Sequence["S3Client"], **request: Any) -> int:
+def _winners(store: Store, key: str) -> int:
     """How many of the writers are told that they wrote."""
-    from botocore.exceptions import ClientError
+    together = threading.Barrier(_WRITERS)
 
-    together = threading.Barrier(len(writers))
-
-    def write(writer: "S3Client") -> bool:
+    def write(_: int) -> bool:
         together.wait()
-        try:
-            writer.put_object(Body=b"NashFlow", **request)
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
-                raise
-            return False
-        return True
+        return store.create(key, b"NashFlow")
 
-    with ThreadPoolExecutor(len(writers)) as pool:
-        return sum(pool.map(write, writers))
-
-
-def _lost(winners: Sequence[int]) -> str:
-    if both := sum(number > 1 for number in winners):
-        return f"both of them win in {both} of {len(winners)} races"
-    return "none of them may write"
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        return sum(pool.map(write, range(_WRITERS)))

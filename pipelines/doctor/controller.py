@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 
 from .case import Case
 from .cluster import NotTried
@@ -79,4 +79,4 @@ def _mapping(value: Any) -> Mapping[str, Any]:
             return read or {}
     except yaml.YAMLError:
         pass
-    raise UserError(f"config map {CONFIG_MAP} is not what Argo reads, at {' '.join(str(value).split())[:60]!r}")
+    raise UserError(f"config map {CONFIG_MAP} is not what Argo reads, at {one_line(value)[:60]!r}")

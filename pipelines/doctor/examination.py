@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.core.redaction import redact
 from nashflow.components.core.settings import nearest
 
@@ -10,6 +10,7 @@ from .accounts import runner, submitter
 from .case import Case
 from .cluster import NotTried
 from .controller import retries
+from .engines import engines
 from .environment import config_maps, secrets
 from .finding import Check, Finding
 from .images import images
@@ -27,6 +28,7 @@ _MEND = "mend what the line says, and ask again"
 _OURS = "this check has a mistake: report it with this line"
 
 CHECKS: Mapping[str, Check] = {
+    "engines": engines,
     "Kubeflow": kubeflow,
     "Kubernetes": kubernetes_api,
     "submitting": submitter,
@@ -65,7 +67,7 @@ def _whole(name: str, check: Check, case: Case) -> Iterator[Finding]:
     except NotTried as reason:
         yield Finding(name, "not tried", tried, str(reason), reason.advice)
     except Exception as error:  # a check may fail in any way; the others go on
-        said = redact(" ".join(str(error).split())) or type(error).__name__
+        said = redact(one_line(error)) or type(error).__name__
         expected = isinstance(error, UserError | OSError)
         advice = _MEND if expected else _OURS
         found = said if expected else f"{type(error).__name__}: {said}"

@@ -1,19 +1,15 @@
 """`nashflow doctor --self`: the container or machine that this runs in, without any network."""
 
 import contextlib
-import getpass
-import os
 import platform
 import sys
 import tempfile
-import time
-import zoneinfo
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
+
+from nashflow.components.core.errors import one_line
 
 from .finding import Finding
 
@@ -34,15 +30,12 @@ _ENGINES = ("vllm", "deepspeed")
 
 
 def itself() -> Iterator[Finding]:
-    """Versions, imports, the temporary folder, the user, the clock and the time zone."""
+    """Versions, imports and the temporary folder."""
     versions = f"NashFlow {version('nashflow')}, Python {platform.python_version()}"
     yield Finding("versions", "ok", "NashFlow and Python", versions)
     for module in _modules():
         yield _import(module)
     yield _temporary()
-    yield _user()
-    yield _clock()
-    yield _time_zone()
 
 
 def _modules() -> Sequence[str]:
@@ -60,8 +53,7 @@ def _import(module: str) -> Finding:
             imported = import_module(module)
         return Finding("imports", "ok", module, str(getattr(imported, "__version__", "imported")))
     except Exception as error:  # a broken library raises what it likes
-        said = " ".join(str(error).split())
-        return Finding("imports", "failed", module, said, "build the image anew, or install nashflow again")
+        return Finding("imports", "failed", module, one_line(error), "build the image anew, or install nashflow again")
 
 
 def _temporary() -> Finding:
@@ -71,33 +63,3 @@ def _temporary() -> Finding:
         return Finding("temporary folder", "ok", "writing a file", tempfile.gettempdir())
     except OSError as error:
         return Finding("temporary folder", "failed", "writing a file", str(error), "mount an emptyDir at /tmp")
-
-
-def _user() -> Finding:
-    """Libraries ask for the user's name, which an arbitrary UID does not have."""
-    tried = f"name of user {os.getuid()}"
-    try:
-        return Finding("user", "ok", tried, getpass.getuser())
-    except (KeyError, OSError):
-        return Finding("user", "failed", tried, "no name", "set the environment variable USER, to any name")
-
-
-def _clock() -> Finding:
-    now, made = time.time(), Path(__file__).stat().st_mtime
-    found = datetime.fromtimestamp(now).astimezone().isoformat(timespec="seconds")
-    if now < made:
-        advice = "set the clock, which S3 and tokens depend on: run NTP on the node"
-        return Finding("clock", "failed", "time of day", f"{found}, before this program was installed", advice)
-    return Finding("clock", "ok", "time of day", found)
-
-
-def _time_zone() -> Finding:
-    """A TZ that is not known is taken for UTC without a word."""
-    name = os.environ.get("TZ", "")
-    try:
-        if name and not name.startswith((":", "/")):
-            zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        advice = "set TZ to a name such as Europe/Berlin, install tzdata, or unset it for UTC"
-        return Finding("time zone", "failed", f"TZ={name}", "unknown here, so taken for UTC", advice)
-    return Finding("time zone", "ok", f"TZ={name}" if name else "local time", time.strftime("%Z, UTC%z"))

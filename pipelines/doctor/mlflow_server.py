@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nashflow.components.core.redaction import redact
-from nashflow.components.tracking.mlflow_store import connect, environment, failures, one_line, quiet
+from nashflow.components.tracking.mlflow_store import connect, environment, failure_line, failures, quiet
 
 from .case import Case
 from .cluster import NotTried
@@ -40,7 +40,7 @@ def mlflow_server(case: Case) -> Iterator[Finding]:
             yield from _tried(connect(uri), where)
     except failures() as error:
         advice = f"set {_VARIABLE} to a server that answers; see that it takes this host name and these credentials"
-        yield Finding(_NAME, "failed", f"experiments of {where}", one_line(error), advice)
+        yield Finding(_NAME, "failed", f"experiments of {where}", failure_line(error), advice)
 
 
 def _tried(client: "MlflowClient", where: str) -> Iterator[Finding]:
@@ -91,5 +91,5 @@ def _artifact(client: "MlflowClient", run_id: str, location: str) -> Finding:
         repository.delete_artifacts("probe.txt")
     except failures() as error:
         advice = "let the server pass artifacts on (--serve-artifacts), or give who asks the right to write there"
-        return Finding(_NAME, "failed", tried, one_line(error), advice)
+        return Finding(_NAME, "failed", tried, failure_line(error), advice)
     return Finding(_NAME, "ok", tried, "written, and deleted again")

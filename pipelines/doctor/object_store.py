@@ -4,19 +4,15 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.storage.store import Store, open_store
-from nashflow.components.storage.store_s3 import S3Store
+from nashflow.components.storage.store_s3 import S3Store, credentials_known
 
 from .case import Case
 from .cluster import NotTried
 from .conditional_writes import KEYS, conditional_writes
 from .finding import Finding
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 _NAME = "object store"
 _PART_BYTES = 8 << 20
@@ -41,37 +37,24 @@ def object_store(case: Case) -> Iterator[Finding]:
         )
         return
     name = f"nashflow-doctor-{uuid.uuid4().hex}"
-    store = _open(root.replace("{job}", name) if "{job}" in root else f"{root.rstrip('/')}/{name}")
+    if not credentials_known():
+        raise NotTried("no credentials here", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+    uri = root.replace("{job}", name) if "{job}" in root else f"{root.rstrip('/')}/{name}"
+    # A server that is away shall not hold up the other checks.
+    store = S3Store.open(uri, _PART_BYTES, attempts=2, timeout=10)
     written, left = False, ""
     try:
         for check in (_written, _conditional, _in_parts):
             yield from check(store)
             written = True
     except Exception as error:  # boto3 raises what the store's own errors do not cover
-        yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", _line(error), _RIGHTS)
+        yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", one_line(error), _RIGHTS)
     finally:
         left = _clean(store)
     if left:
         yield Finding(_NAME, "failed", f"deleting below {store.uri}", left, f"{_RIGHTS}; then delete {store.uri}")
     elif written:
         yield Finding(_NAME, "ok", "deleting the probe objects", "nothing is left")
-
-
-def _open(uri: str) -> S3Store:
-    """The store, with short waits: a server that is away shall not hold up the other checks."""
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    return S3Store(bucket, prefix.strip("/"), _connect(), _PART_BYTES)
-
-
-def _connect() -> "S3Client":
-    import boto3
-    from botocore.config import Config
-
-    session = boto3.session.Session()
-    if session.get_credentials() is None:
-        raise NotTried("no credentials here", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
-    waits = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 2})
-    return session.client("s3", config=waits)
 
 
 def _written(store: Store) -> Iterator[Finding]:
@@ -84,8 +67,7 @@ def _written(store: Store) -> Iterator[Finding]:
 
 
 def _conditional(store: Store) -> Iterator[Finding]:
-    bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
-    yield from conditional_writes(_NAME, (_connect(), _connect()), bucket, prefix)
+    yield conditional_writes(_NAME, store)
 
 
 def _in_parts(store: Store) -> Iterator[Finding]:
@@ -104,12 +86,8 @@ def _clean(store: Store) -> str:
         try:
             store.delete(key)
         except Exception as error:
-            said = _line(error)
+            said = one_line(error)
     try:
         return said if store.list() else ""
     except Exception:  # what may not be listed has been told before
         return ""
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

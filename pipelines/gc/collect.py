@@ -63,7 +63,7 @@ def _clear_shared(inventory: Inventory, folders: Folders, delete: bool) -> Folde
     """Delete folders beside the run roots, all but what has changed since it was looked at; those that are gone."""
     prefix, gone = inventory.prefix, {}
     now = take(prefix) if delete and folders else inventory
-    begun = now.folders - inventory.folders
+    begun = {run.uri for run in now.runs} - {run.uri for run in inventory.runs}
     for folder, entries in folders.items():
         ledger = folder.startswith("ledgers/")
         there = {key for key in now.shared if key in entries or key.startswith(f"{folder}/")}

@@ -1,44 +1,29 @@
 """What lies below a prefix: every file with its size and when it was written, sorted into runs and what they share."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
-from typing import NamedTuple
 
-from nashflow.components.core.atomic_file import HIDDEN
 from nashflow.components.core.errors import UserError
 from nashflow.components.iterations.units import Shape
 from nashflow.components.runtime import lock
-from nashflow.components.storage import layout, outcome
+from nashflow.components.storage import layout
 from nashflow.components.storage.run import Run, read_run
 from nashflow.components.storage.store import Store
-from nashflow.components.storage.units import read_manifest
+from nashflow.components.storage.store_keys import Entry
 
 MANIFEST = ".manifest.json"
 _LOCK = f"{layout.LOCK}/"
 _FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{layout.PREPARATION}/", _LOCK)
 _FILES = (layout.RUN, layout.PREPARATION + MANIFEST)
-_MARKS = (layout.PREPARATION, layout.policy(0, "main"), "iterations/*/prompts/*")
-"""Units of preparation."""
 _SHARED = ("cache", "ledgers")
-
-
-class Entry(NamedTuple):
-    """A file: its size in bytes, and when it was written, in seconds since the epoch."""
-
-    size: int
-    modified: float
-
 
 Entries = Mapping[str, Entry]
 
 
 @dataclass(frozen=True)
 class RunRoot:
-    """A folder that may be a run root: its store, and its files by key."""
+    """A run root: its store, and its files by key."""
 
     store: Store
     entries: Entries
@@ -50,35 +35,11 @@ class RunRoot:
 
     @cached_property
     def run(self) -> Run | None:
-        """The run, or None: one that found no new prompts or has just begun, or whose `run.json` is damaged."""
+        """The run, or None where its `run.json` is damaged."""
         try:
             return read_run(self.store)
         except UserError:
             return None
-
-    @property
-    def damaged(self) -> bool:
-        """Whether there is a `run.json` that cannot be read."""
-        return self.run is None and layout.RUN in self.entries
-
-    @cached_property
-    def mark(self) -> str:
-        """What makes it a run root: `run.json`, what preparation leaves without it, or a lock; empty: it is none."""
-        if layout.RUN in self.entries:
-            return layout.RUN
-        if found := next(filter(self._is_mark, sorted(self.entries)), ""):
-            return found
-        return layout.LOCK if any(key.startswith(_LOCK) for key in self.entries) and lock.exists(self.store) else ""
-
-    def _is_mark(self, key: str) -> bool:
-        """Whether it is a manifest of ours, or the outcome of a run: others have files of these names too."""
-        if key == layout.OUTCOME:
-            return outcome.read(self.store) is not None
-        unit = key.removesuffix(MANIFEST)
-        if not any(fnmatchcase(key, f"{known}{MANIFEST}") for known in _MARKS):
-            return False
-        manifest = read_manifest(self.store, unit)
-        return manifest is not None and manifest.unit == unit
 
     @cached_property
     def finished(self) -> bool:
@@ -132,8 +93,6 @@ class Inventory:
     prefix: Store
     runs: tuple[RunRoot, ...]
     shared: Entries
-    folders: frozenset[str]
-    """Names of all other folders, run roots or not."""
 
 
 def take(prefix: Store) -> Inventory:
@@ -145,37 +104,10 @@ def take(prefix: Store) -> Inventory:
     if prefix.exists(layout.RUN):
         raise UserError(f"{prefix.uri} is a run root: give the folder or s3:// prefix that holds it")
     folders: dict[str, dict[str, Entry]] = {}
-    for key, entry in entries(prefix):
+    for key, entry in prefix.entries().items():
         folder, slash, name = key.partition("/")
         if slash:
             folders.setdefault(folder, {})[name] = entry
     shared = {f"{name}/{key}": entry for name in _SHARED for key, entry in folders.pop(name, {}).items()}
-    roots = (RunRoot(prefix.at(name), found) for name, found in sorted(folders.items()))
-    return Inventory(prefix, tuple(root for root in roots if root.mark), shared, frozenset(folders))
-
-
-def entries(store: Store) -> Iterator[tuple[str, Entry]]:
-    """Every file of a store with its key."""
-    return _objects(store.uri) if "://" in store.uri else _files(Path(store.uri))
-
-
-def _files(root: Path) -> Iterator[tuple[str, Entry]]:
-    for parent, _, names in os.walk(root):
-        for path in (Path(parent, name) for name in names if not name.startswith(HIDDEN)):
-            try:
-                found = path.lstat()
-            except FileNotFoundError:  # gone since it was listed
-                continue
-            yield path.relative_to(root).as_posix(), Entry(found.st_size, found.st_mtime)
-
-
-def _objects(uri: str) -> Iterator[tuple[str, Entry]]:
-    import boto3
-
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    root = f"{prefix}/" if prefix else ""
-    pages = boto3.session.Session().client("s3").get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=bucket, Prefix=root):
-        # some consoles keep an empty object `folder/` for a folder
-        for item in (item for item in page.get("Contents", []) if not item["Key"].endswith("/")):
-            yield item["Key"].removeprefix(root), Entry(item["Size"], item["LastModified"].timestamp())
+    roots = (RunRoot(prefix.at(name), found) for name, found in sorted(folders.items()) if layout.RUN in found)
+    return Inventory(prefix, tuple(roots), shared)

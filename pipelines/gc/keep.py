@@ -49,13 +49,13 @@ def _by_itself(runs: Iterable[RunRoot], limit: float, now: float) -> Iterator[tu
     """What keeps a run whatever others there are."""
     for run in runs:
         age = now - run.written
-        if run.damaged:
+        if run.run is None:
             yield run.uri, f"its {layout.RUN} cannot be read: look at it, and delete it by hand"
         elif run.locked_by and (owner := lock.in_use_by(run.store)):
             yield run.uri, f"in use by {owner}"
         elif age < limit:
             yield run.uri, f"written to {ago(age)}"
-        elif run.run and not run.ended and age < _WAITING_DAYS * _DAY:
+        elif not run.ended and age < _WAITING_DAYS * _DAY:
             yield (
                 run.uri,
                 f"has not ended, written to {ago(age)}: it may wait for nodes, so it stays {_WAITING_DAYS} days",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.redaction import redact
 from nashflow.components.storage.store import Store
-from nashflow.components.tracking.mlflow_store import connect, environment, failures, one_line, quiet
+from nashflow.components.tracking.mlflow_store import connect, environment, failure_line, failures, quiet
 from nashflow.components.tracking.nested_runs import PARENT
 
 from .inventory import RunRoot
@@ -51,7 +51,7 @@ def registered(runs: Sequence[RunRoot], prefix: Store) -> dict[str, str]:
     except failures() as error:
         raise UserError(
             f"MLflow at {redact(uri)} does not say which models are registered, so nothing is deleted: "
-            f"{one_line(error)}; set MLFLOW_TRACKING_URI to a server that answers"
+            f"{failure_line(error)}; set MLFLOW_TRACKING_URI to a server that answers"
         ) from None
     return {run.uri: version.name for run in runs for version in versions if _points_at(version, run)}
 

@@ -1,4 +1,4 @@
-"""Deleting a run: under its lock, manifests before the files that they name, what says that it is one last."""
+"""Deleting a run: under its lock, manifests before the files that they name, `run.json` last."""
 
 import contextlib
 import os
@@ -10,9 +10,10 @@ from pathlib import Path
 from nashflow.components.core.atomic_file import HIDDEN
 from nashflow.components.core.errors import UserError
 from nashflow.components.runtime import lock
+from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store
 
-from .inventory import MANIFEST, RunRoot, entries
+from .inventory import MANIFEST, RunRoot
 
 _AT_ONCE = 16
 
@@ -27,10 +28,10 @@ def remove_run(root: RunRoot) -> None:
     lock.acquire(root.store, owner, process=True)
     with lock.renewing(root.store):
         try:
-            now = RunRoot(root.store, dict(entries(root.store)))
+            now = RunRoot(root.store, root.store.entries())
             if now.work and now.work != root.work:
                 raise UserError(f"{root.uri}: has been written to meanwhile: kept")
-            for keys in _in_order(now.work, now.mark):
+            for keys in _in_order(now.work, layout.RUN):
                 _delete(root.store, keys)
         finally:
             lock.release(root.store, owner)
@@ -54,7 +55,7 @@ def remove_ledger(prefix: Store, folder: str, keys: Iterable[str]) -> None:
 
 
 def _in_order(keys: Iterable[str], last: str = "") -> Iterator[list[str]]:
-    """Manifests, those of later iterations first; what they name; what says that this is a run."""
+    """Manifests, those of later iterations first; what they name; the `last`."""
     found = sorted(keys, reverse=True)
     manifests = [key for key in found if key.endswith(MANIFEST) and key != last]
     yield from ([key] for key in manifests)

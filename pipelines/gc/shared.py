@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import nearest
 from nashflow.components.storage import layout
+from nashflow.components.storage.store_keys import Entry
 from nashflow.components.storage.units import read_manifest
 
-from .inventory import MANIFEST, Entries, Entry, Inventory, RunRoot
+from .inventory import MANIFEST, Entries, Inventory, RunRoot
 
 Folders = Mapping[str, Entries]
 """Files by folder, `cache/logprobs/<weights>` or `cache/references/<digest>`, or by ledger."""
@@ -20,7 +21,7 @@ def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) ->
     for key, entry in inventory.shared.items():
         folders.setdefault("/".join(key.split("/")[:3]).removesuffix(MANIFEST), {})[key] = entry
     weights = {digest for run in kept for digest in _weights(run)}
-    # A run without run.json, such as one that has just begun, does not say what it starts from.
+    # A run whose run.json is damaged does not say what it starts from.
     everything = any(run.run is None for run in kept)
     named = {run.run.inputs.get("policy", "") for run in kept if run.run}
 

@@ -31,7 +31,7 @@ class StepFailed(Exception):
 
     def __init__(self, task: str, exit_code: int, line: str, log: Path) -> None:
         super().__init__(line)
-        self.task, self.exit_code, self.line, self.log = task, exit_code, line, log
+        self.task, self.exit_code, self.log = task, exit_code, log
 
 
 class Interrupted(Exception):
@@ -39,5 +39,4 @@ class Interrupted(Exception):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
-        self.signal_number = signal_number
         self.exit_code = 128 + signal_number

@@ -14,7 +14,7 @@ from pydantic_core import to_jsonable_python
 
 from nashflow.components.core.atomic_file import create, replacing
 from nashflow.components.core.errors import UserError
-from nashflow.components.core.settings import choice
+from nashflow.components.core.settings import variants_of
 from nashflow.components.models.folders import check_model_folder, require_chat_template
 
 from ..recipe import SHIPPED, Recipe
@@ -99,7 +99,7 @@ def recipe_text(title: str, data: Mapping[str, Any]) -> str:
 
 def _section(field: FieldInfo, values: Mapping[str, Any], indent: str) -> Iterator[str]:
     model = field.annotation
-    if chosen := choice(field):
+    if chosen := variants_of(field):
         model = chosen.members[values[chosen.by]]
         others = [name for name in chosen.members if name != values[chosen.by]]
         yield from _comment(f"{_first(model.__doc__)} Others: {', '.join(others)}.", indent)

@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Mapping
 
-from nashflow.components.core.settings import choice
+from nashflow.components.core.settings import variants_of
 
 from ..recipe import SHIPPED, Recipe
 
@@ -27,7 +27,7 @@ def _described(recipe: str) -> str:
 
 def methods() -> dict[str, str]:
     """The methods, those of installed packages too: what each is and its paper, by name."""
-    chosen = choice(Recipe.model_fields["method"])
+    chosen = variants_of(Recipe.model_fields["method"])
     assert chosen is not None
     return {name: _titled(model) for name, model in chosen.members.items()}
 

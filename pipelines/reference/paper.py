@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel
 from yaml.nodes import MappingNode, Node
 
-from nashflow.components.core.settings import choice
+from nashflow.components.core.settings import variants_of
 
 from ..recipe import SHIPPED, Recipe
 
@@ -46,7 +46,7 @@ def _settings(model: type[BaseModel], node: MappingNode) -> Iterator[tuple[type[
         if not (field := model.model_fields.get(key.value)):
             continue
         inner = field.annotation
-        if (chosen := choice(field)) and isinstance(value, MappingNode):
+        if (chosen := variants_of(field)) and isinstance(value, MappingNode):
             inner = chosen.members[next(each.value for name, each in value.value if name.value == chosen.by)]
         if isinstance(value, MappingNode) and isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _settings(inner, value)

@@ -12,7 +12,7 @@ import yaml
 from kubernetes.utils import parse_quantity
 
 from nashflow.pipelines.client.cron import check_cron
-from nashflow.pipelines.client.package import compile_package, firing_root_of, run_root_of
+from nashflow.pipelines.client.package import compile_package, firing_root_of, submitted_root_of
 from nashflow.pipelines.cluster import ClusterSettings
 from nashflow.pipelines.names import IMAGE
 from nashflow.pipelines.recipe import load_recipe
@@ -91,11 +91,11 @@ def test_every_command_of_ours_is_one(folder: Path) -> None:
             loaded = load_recipe(OPTIONAL.get(recipe, recipe), parameters["overrides"] or [])
             package = compile_package(loaded, folder / "pipeline.yaml", parameters.get("first_iteration", 1))
             if name == "submit":
-                assert run_root_of(package, parameters["run_root"])
-            if name == "schedule":
+                assert submitted_root_of(package, parameters["run_root"])
+            if name == "schedule apply":
                 assert check_cron(parameters["cron"])
                 assert firing_root_of(package, parameters["run_root"])
-    assert seen.keys() >= {"doctor", "submit", "schedule", "report", "gc", "logs", "plan", "compile", "lint"}
+    assert seen.keys() >= {"doctor", "submit", "schedule apply", "report", "gc", "logs", "plan", "compile", "lint"}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_every_command_of_ours_is_one(folder: Path) -> None:
     [
         ("nashflow submit quickstart --iterations-per-run 10", "No such option"),
         ("nashflow sbumit quickstart", "No such command"),
-        ("nashflow schedule --list --pause", "give one of"),
+        ("nashflow schedule pause", "Missing parameter"),
     ],
 )
 def test_the_reader_sees_what_is_no_command(line: str, error: str) -> None:

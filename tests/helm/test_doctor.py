@@ -122,7 +122,7 @@ def test_the_commands_of_all_pods_are_commands() -> None:
             for found in spec["containers"]:
                 if found.get("command") == ["nashflow"]:
                     seen[name.partition("nf-nashflow-")[2]] = asked(["nashflow", *found["args"]])[0]
-    assert seen == {"doctor": "doctor", "schedules": "schedule", "unschedule": "schedule"}
+    assert seen == {"doctor": "doctor", "schedules": "schedule apply", "unschedule": "schedule apply"}
 
 
 def test_checks_that_are_left_out_exist() -> None:

@@ -1,4 +1,4 @@
-"""Recurring runs: the file that `nashflow schedule --file` reads, and the hooks that run it."""
+"""Recurring runs: the file that `nashflow schedule apply --file` reads, and the hooks that run it."""
 
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,7 @@ def test_a_hook_reconciles_with_a_file_that_is_mounted(job: str, key: str, hooks
     assert container["command"] + container["args"] == [
         "nashflow",
         "schedule",
+        "apply",
         "--file",
         f"/etc/nashflow/{key}",
         *where,

@@ -50,9 +50,15 @@ def stages(text: str) -> list[Stage]:
     return found
 
 
-def of(runtime: str) -> list[Stage]:
-    """The stages of a runtime's Containerfile."""
-    return stages((ROOT / "images" / runtime / "Containerfile").read_text())
+STAGES = stages((ROOT / "images/Containerfile").read_text())
+"""The builder's stage, and the image's own."""
+
+
+def installs(runtime: str) -> list[str]:
+    """The words after `install.sh dependencies` of a runtime's build: the runtime, the extra, and what it adds."""
+    text = (ROOT / "images" / runtime / "build.sh").read_text()
+    (line,) = [line for line in text.splitlines() if "install.sh dependencies" in line]
+    return line.partition("install.sh dependencies ")[2].split()
 
 
 def install(*arguments: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.images.conftest import VERSION
-from tests.images.containerfile import RUNTIMES, install, of
+from tests.images.containerfile import RUNTIMES, STAGES, install
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(600)]
 
@@ -68,16 +68,16 @@ def test_its_size(image: Image, runtime: str) -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_it_is_well_under_any_user_on_a_read_only_file_system(engine: Any, image: Image, runtime: str) -> None:
-    code, out, err = run(engine, image(runtime), [*of(runtime)[-1].command("HEALTHCHECK"), "--json"])
+    code, out, err = run(engine, image(runtime), [*STAGES[-1].command("HEALTHCHECK"), "--json"])
     assert code == 0, out + err
     tried = {each["tried"] for each in json.loads(out)["findings"]}
-    assert {"name of user 12345", *ENGINES.get(runtime, {"pyarrow"})} <= tried
+    assert ENGINES.get(runtime, {"pyarrow"}) <= tried
     assert ("torch" in tried, "kfp" in tried) == (runtime in STEPS, runtime == "client")
 
 
 def test_without_a_place_to_write_it_says_so(engine: Any, image: Image, tmp_path: Path) -> None:
     folders = [f"{tmp_path}:{folder}:ro" for folder in ("/tmp", "/var/tmp")]
-    code, out, err = run(engine, image("steps"), of("steps")[-1].command("HEALTHCHECK"), tmpfs={}, volumes=folders)
+    code, out, err = run(engine, image("steps"), STAGES[-1].command("HEALTHCHECK"), tmpfs={}, volumes=folders)
     assert (code, "Traceback" in err) == (1, False)
     assert "mount an emptyDir at /tmp" in out
 

@@ -49,7 +49,7 @@ def test_the_quickstart(place: Site) -> None:
 
 
 def test_a_schedule_fires_three_times(place: Site) -> None:
-    place.nashflow("schedule", place.recipe("nightly"), "--cron", "0 0 3 * * *", sets=TINY)
+    place.nashflow("schedule", "apply", place.recipe("nightly"), "--cron", "0 0 3 * * *", sets=TINY)
     for number in range(1, 4):
         run = place.kubeflow.ended(place.kubeflow.server.fire("nightly"))
         assert run.state == "SUCCEEDED", place.told()

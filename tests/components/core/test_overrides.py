@@ -7,16 +7,16 @@ from pydantic import Field
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.overrides import override
-from nashflow.components.core.settings import Settings, Variant
+from nashflow.components.core.settings import Settings
 from nashflow.components.core.variants import Variants
+from nashflow.components.methods import METHODS as ALL_METHODS
 from nashflow.pipelines.recipe import Recipe, load_for_runs, load_recipe
-from nashflow.pipelines.reference.listing import methods
 from tests.fixtures import cli
 
-METHODS = list(methods())
+METHODS = sorted(ALL_METHODS.members)
 
 
-class Fast(Variant):
+class Fast(Settings):
     """An engine with settings of its own."""
 
     kind: Literal["fast"] = "fast"
@@ -26,7 +26,7 @@ class Fast(Variant):
     """Part of the memory."""
 
 
-class Slow(Variant):
+class Slow(Settings):
     """An engine with one."""
 
     kind: Literal["slow"] = "slow"
@@ -37,7 +37,7 @@ class Slow(Variant):
 class Rollout(Settings):
     """A section with a choice inside."""
 
-    engine: Annotated[Variant, Variants("nothing.joins", Variant, Fast, Slow)] = Slow()
+    engine: Annotated[Settings, Variants("nashflow.none", Settings, Fast, Slow)] = Slow()
     """What generates."""
     length: int = 5
     """How much."""

@@ -91,8 +91,8 @@ def complaint(packages: Path, *sets: str) -> str:
 def test_a_variant_that_lacks_a_method_is_refused(tmp_path: Path) -> None:
     lacking = BENCHMARK.replace("def measure", "def measures")
     assert complaint(install(tmp_path / "packages", lacking, benchmarks="FirstLetters")) == (
-        "nashflow: entry point nashflow.benchmarks: firstletters of theirs: FirstLetters lacks measure, which Benchmark "
-        "asks for"
+        "nashflow: entry point nashflow.benchmarks: firstletters of theirs: FirstLetters lacks measure, which "
+        "Benchmark asks for"
     )
 
 

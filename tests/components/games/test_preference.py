@@ -10,7 +10,6 @@ from nashflow.components.games.preference import (
     duality_gap,
     kl_divergence,
     log_normalise,
-    multiplayer_gap,
     payoff,
     win_rates,
 )
@@ -76,49 +75,6 @@ def test_contexts_are_independent(seed: int) -> None:
         assert duality_gap(batch, p)[context] == pytest.approx(duality_gap(single, p[context]), abs=1e-14)
         assert payoff(batch, p, q)[context] == pytest.approx(payoff(single, p[context], q[context]), abs=1e-14)
         np.testing.assert_allclose(best_response(batch, q)[context], best_response(single, q[context]), atol=1e-13)
-
-
-@given(seeds)
-def test_the_closed_multiplayer_gap_is_what_the_best_of_all_policies_gains(seed: int) -> None:
-    """MNPO's J(p, O) is the average of J(p, q) over the opponents q, but for terms without p."""
-    random = np.random.default_rng(seed)
-    game = random_game(random, tau=0.0 if seed % 3 == 0 else None)
-    policy, *opponents = random_policy(random, 4, len(game.matrix))
-    gap = multiplayer_gap(game, policy, np.stack(opponents))
-
-    def gain(rival: np.ndarray) -> float:
-        return float(np.mean([payoff(game, rival, other) - payoff(game, policy, other) for other in opponents]))
-
-    if game.tau:
-        average = np.log(np.exp(opponents).mean(axis=0))  # win rates are linear in the opponent
-        best = best_response(game, average)
-        assert gap == pytest.approx(gain(best), abs=1e-12)
-        rivals = [log_normalise(best + 1e-2 * random.standard_normal(len(best))) for _ in range(3)]
-    else:
-        vertices = [log_normalise(np.where(row, 0.0, -800.0)) for row in np.eye(len(policy), dtype=bool)]
-        assert gap == pytest.approx(max(gain(vertex) for vertex in vertices), abs=1e-12)
-        rivals = list(random_policy(random, 3, len(policy)))
-    assert all(gain(rival) <= gap + 1e-12 for rival in rivals)
-
-
-@given(seeds)
-def test_against_copies_of_itself_the_multiplayer_gap_is_half_the_duality_gap(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    game = random_game(random)
-    policy = random_policy(random, len(game.matrix))
-    assert multiplayer_gap(game, policy, np.stack([policy] * 3)) == pytest.approx(
-        duality_gap(game, policy) / 2, abs=1e-12
-    )
-
-
-def test_multiplayer_gaps_of_contexts_side_by_side() -> None:
-    random = np.random.default_rng(1)
-    batch = family_games("uniform", 0.2)
-    policy, opponents = random_policy(random, 20, 10), random_policy(random, 20, 3, 10)
-    alone = [
-        multiplayer_gap(Game(batch.matrix[i], batch.log_reference[i], 0.2), policy[i], opponents[i]) for i in range(20)
-    ]
-    np.testing.assert_allclose(multiplayer_gap(batch, policy, opponents), alone, atol=1e-13)
 
 
 @pytest.mark.parametrize("family", family_names)

@@ -138,7 +138,7 @@ def test_a_firing_with_too_few_new_prompts_says_how_many_it_would_need(
     said = outcome.read(second.store)
     assert said is not None
     assert (said.outcome, said.reason, said.job) == ("skipped", why, "job-2")
-    assert second.store.list() == ["report/outcome.json"]
+    assert second.store.list() == ["report/outcome.json", "run.json"]
     assert lock.held_by(second.store) == ("", "")
 
 
@@ -146,6 +146,12 @@ def test_one_prompt_more_is_enough(fired: Callable[..., SandboxRun]) -> None:
     fired("one").step("preparation", **ONLY_NEW)
     result = fired("two", 11).step("preparation", **ONLY_NEW)
     assert (result.parameters["go"], result.metrics["prompts"]) == ("true", 3)
+
+
+def test_a_firing_that_was_skipped_goes_on_when_there_are_prompts(fired: Callable[..., SandboxRun]) -> None:
+    fired("one").step("preparation", **ONLY_NEW)
+    assert fired("two").step("preparation", **ONLY_NEW).parameters["go"] == "false"
+    assert fired("two", 11).step("preparation", **ONLY_NEW).parameters["go"] == "true"
 
 
 def test_the_closing_of_a_firing_that_was_skipped_leaves_its_word(fired: Callable[..., SandboxRun]) -> None:

@@ -138,7 +138,9 @@ def test_a_second_firing_without_new_prompts_ends_green_through_go(new: New, tmp
     second = fire(new("two"))
     assert (second.parameters["go"], second.metrics["prompts"]) == ("false", 0)
     assert second.parameters["resolved"] == ""
-    assert read_run(open_store(str(tmp_path / "two"))) is None, "nothing of a run is left"
+    skipped = read_run(open_store(str(tmp_path / "two")))
+    assert skipped is not None
+    assert skipped.inputs == {}, "it is no other recipe's run root"
     again = fire(new("one"))
     assert again.parameters["go"] == "true", "the first firing resumes on its own prompts"
 
@@ -187,7 +189,7 @@ def test_prompts_taken_while_a_firing_prepares_are_left_out(new: New, monkeypatc
 def test_a_firing_that_failed_while_it_prepared_has_given_its_prompts_back(
     new: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once: without `run.json` the closing step does not know their ledger's name."""
+    """Closing does it: `run.json`, which is written first, has their ledger's name."""
 
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -19,6 +19,7 @@ from kfp_server_api.rest import RESTClientObject
 from nashflow.pipelines import cli, graph
 from nashflow.pipelines.client import connection, creation, package, progress, repeating, waiting
 from nashflow.pipelines.client.commands import app as client_app
+from nashflow.pipelines.client.schedule_commands import app as schedule_app
 from nashflow.pipelines.recipe import Recipe
 
 from .pod_server import PodServer
@@ -126,6 +127,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """The `nashflow` command in this process."""
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.add_typer(client_app)
+    app.add_typer(schedule_app, name="schedule")
     monkeypatch.setattr(cli, "app", app)
 
     def run(*arguments: Any) -> Done:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nashflow.components.core.errors import UserError
-from nashflow.pipelines.client.package import Package, firing_root_of, run_root_of
+from nashflow.pipelines.client.package import Package, firing_root_of, submitted_root_of
 
 from .conftest import Call
 from .server import KfpServer
@@ -47,13 +47,13 @@ BAD = {
 
 @pytest.mark.parametrize("root", GOOD)
 def test_a_run_root_that_pods_reach_is_taken_as_it_is(root: str) -> None:
-    assert run_root_of(package(), root) == root
-    assert run_root_of(package(root), "") == root
+    assert submitted_root_of(package(), root) == root
+    assert submitted_root_of(package(root), "") == root
 
 
 @pytest.mark.parametrize("root", BAD)
 def test_any_other_is_refused(root: str) -> None:
-    for take in (run_root_of, firing_root_of):
+    for take in (submitted_root_of, firing_root_of):
         with pytest.raises(UserError) as refusal:
             take(package(), root)
         assert BAD[root] in str(refusal.value)

@@ -31,7 +31,7 @@ def test_retry_goes_on_under_the_same_run_root(submit: Call, call: Call, kfp: Kf
 def test_retry_of_a_firing_keeps_its_run_root(call: Call, kfp: KfpServer) -> None:
     """Also when it is retried a second time; and the lock's owner stays the first job."""
     sets = ["--set", "run.iterations=1", "--run-root", "s3://bucket/{job}"]
-    call("schedule", "quickstart", *sets, "--cron", "0 0 3 * * 1", "--name", "weekly", "--host", kfp.url)
+    call("schedule", "apply", "quickstart", *sets, "--cron", "0 0 3 * * 1", "--name", "weekly", "--host", kfp.url)
     first = kfp.fire("weekly")
     at(kfp, first, "FAILED")
     call("retry", first.run_id, "--host", kfp.url)

@@ -22,10 +22,11 @@ BASE = ["--set", "run.iterations=1", "--run-root", ROOT]
 
 @pytest.fixture
 def schedule(call: Call, kfp: KfpServer) -> Call:
-    """`nashflow schedule` of a small recipe, weekly unless options say something else."""
+    """`nashflow schedule apply` of a small recipe, weekly unless options say something else."""
 
     def run(*options: Any, cron: str = CRON, name: str = "weekly") -> Done:
-        return call("schedule", "quickstart", *BASE, "--cron", cron, "--name", name, "--host", kfp.url, *options)
+        about = ("--cron", cron, "--name", name, "--host", kfp.url)
+        return call("schedule", "apply", "quickstart", *BASE, *about, *options)
 
     return run
 
@@ -61,7 +62,7 @@ def test_what_it_means_is_shown(schedule: Call) -> None:
 
 
 def test_the_name_is_the_recipes_where_none_is_given(call: Call, kfp: KfpServer) -> None:
-    assert call("schedule", "quickstart", *BASE, "--cron", CRON, "--host", kfp.url).code == 0
+    assert call("schedule", "apply", "quickstart", *BASE, "--cron", CRON, "--host", kfp.url).code == 0
     assert only(kfp).display_name == "quickstart"
 
 
@@ -78,7 +79,6 @@ CHANGES: dict[str, tuple[list[str], str]] = {
     "catch-up": (["--catchup"], "changed"),
     "service account": (["--service-account", "trainer"], "changed"),
     "experiment": (["--experiment", "another"], "changed"),
-    "paused": (["--pause"], "paused"),
 }
 
 
@@ -91,19 +91,17 @@ def test_a_second_declaration_changes_what_differs(schedule: Call, kfp: KfpServe
     assert done(schedule(*options)) == what
     job = only(kfp)
     assert (job.recurring_run_id == before) == (what != "changed")
-    assert job.mode == ("DISABLE" if what == "paused" else "ENABLE")
-    assert done(schedule(*options)) == ("unchanged, paused" if what == "paused" else "unchanged")
+    assert job.mode == "ENABLE"
+    assert done(schedule(*options)) == "unchanged"
 
 
 def test_pausing_and_resuming(schedule: Call, call: Call, kfp: KfpServer) -> None:
     schedule()
     before = only(kfp).recurring_run_id
-    about = ["--name", "weekly", "--host", kfp.url]
-    assert call("schedule", "--pause", *about).out == "weekly: paused\n"
+    about = ["weekly", "--host", kfp.url]
+    assert call("schedule", "pause", *about).out == "weekly: paused\n"
     assert only(kfp).mode == "DISABLE"
-    assert call("schedule", "--resume", *about).out == "weekly: resumed\n"
-    call("schedule", "--pause", *about)
-    assert done(schedule("--resume")) == "resumed"
+    assert call("schedule", "resume", *about).out == "weekly: resumed\n"
     assert (only(kfp).mode, only(kfp).recurring_run_id) == ("ENABLE", before)
 
 
@@ -111,20 +109,19 @@ def test_a_declaration_that_says_nothing_of_it_leaves_a_schedule_paused(
     schedule: Call, call: Call, kfp: KfpServer
 ) -> None:
     schedule()
-    call("schedule", "--pause", "--name", "weekly", "--host", kfp.url)
+    call("schedule", "pause", "weekly", "--host", kfp.url)
     assert schedule().out == "weekly: unchanged, paused\n"
     assert schedule("--concurrency", 2).out == "weekly: changed, paused\n"
     assert (only(kfp).mode, only(kfp).max_concurrency) == ("DISABLE", "2")
-    assert done(schedule("--resume", "--concurrency", 2)) == "resumed"
 
 
 def test_deleting(schedule: Call, call: Call, kfp: KfpServer) -> None:
     schedule()
-    about = ["--name", "weekly", "--host", kfp.url]
-    assert call("schedule", "--delete", *about).out == "weekly: deleted\n"
+    about = ["weekly", "--host", kfp.url]
+    assert call("schedule", "delete", *about).out == "weekly: deleted\n"
     assert kfp.recurring == {}
-    again = call("schedule", "--delete", *about)
-    assert (again.code, "knows no such schedule; --list shows" in again.line) == (2, True)
+    again = call("schedule", "delete", *about)
+    assert (again.code, "knows no such schedule; `nashflow schedule list` shows" in again.line) == (2, True)
 
 
 # --- troubles --------------------------------------------------------------------------------------------------------
@@ -148,7 +145,7 @@ def test_a_broken_request_makes_one_schedule(
 def test_a_deletion_whose_answer_is_lost_is_one(schedule: Call, call: Call, kfp: KfpServer, when: str) -> None:
     schedule()
     kfp.faults = [Fault("DELETE .*", "reset", when)]
-    assert call("schedule", "--delete", "--name", "weekly", "--host", kfp.url).code == 0
+    assert call("schedule", "delete", "weekly", "--host", kfp.url).code == 0
     assert kfp.recurring == {}
 
 
@@ -163,10 +160,12 @@ def test_a_change_that_is_refused_leaves_the_old_schedule(schedule: Call, kfp: K
 @pytest.mark.parametrize("request_", ["DELETE .*", "POST .*:disable", "POST .*:enable"])
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_change_that_was_interrupted_is_completed(
-    schedule: Call, kfp: KfpServer, request_: str, paused: bool
+    schedule: Call, call: Call, kfp: KfpServer, request_: str, paused: bool
 ) -> None:
     """As it was begun: what had fired fires again, what an operator had paused stays paused."""
-    schedule(*(["--pause"] if paused else []))
+    schedule()
+    if paused:
+        assert call("schedule", "pause", "weekly", "--host", kfp.url).code == 0
     kfp.faults = [Fault(request_, "403")]
     assert schedule(cron="0 0 4 * * 1").code == (0 if paused and "able" in request_ else 2)
     firing = [job for job in kfp.recurring.values() if job.mode == "ENABLE"]
@@ -227,12 +226,12 @@ def entry(name: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def declare(call: Call, kfp: KfpServer, tmp_path: Path) -> Call:
-    """`nashflow schedule --file` of these entries."""
+    """`nashflow schedule apply --file` of these entries."""
 
     def run(*entries: dict[str, Any], owner: str = "team") -> Done:
         path = tmp_path / "schedules.yaml"
         path.write_text(yaml.safe_dump({"owner": owner, "schedules": list(entries)}))
-        return call("schedule", "--file", path, "--host", kfp.url)
+        return call("schedule", "apply", "--file", path, "--host", kfp.url)
 
     return run
 
@@ -270,8 +269,8 @@ def test_a_name_of_another_owner_is_refused_by_name_and_nothing_is_changed(
         "nashflow: the schedule theirs is held by the owner other, not by team: choose another name",
     )
     assert schedule(name="theirs").code == 2
-    assert call("schedule", "--delete", "--name", "theirs", "--host", kfp.url).code == 2
-    assert call("schedule", "--pause", "--name", "theirs", "--host", kfp.url).code == 2
+    assert call("schedule", "delete", "theirs", "--host", kfp.url).code == 2
+    assert call("schedule", "pause", "theirs", "--host", kfp.url).code == 2
     assert kfp.recurring == before
 
 
@@ -307,7 +306,7 @@ def test_a_wrong_file_is_refused_before_anything_is_made(
 def test_a_file_that_is_none(call: Call, kfp: KfpServer, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("a: [")
     for path in (tmp_path / "absent.yaml", tmp_path / "text"):
-        answer = call("schedule", "--file", path, "--host", kfp.url)
+        answer = call("schedule", "apply", "--file", path, "--host", kfp.url)
         assert (answer.code, f"--file {path}: cannot be read" in answer.line) == (2, True)
 
 
@@ -319,7 +318,7 @@ def test_the_list_shows_everybodys(declare: Call, schedule: Call, call: Call, kf
     schedule(name="mine")
     only_mine = next(job for job in kfp.recurring.values() if job.display_name == "mine")
     only_mine.description = "by hand"
-    lines = call("schedule", "--list", "--host", kfp.url).out.splitlines()
+    lines = call("schedule", "list", "--host", kfp.url).out.splitlines()
     mine, theirs = (
         next(line.split("  ") for line in lines if line.strip().startswith(name)) for name in ("mine", "th")
     )
@@ -341,27 +340,21 @@ def test_the_list_shows_everybodys(declare: Call, schedule: Call, call: Call, kf
             ["--file", "x.yaml", "--all-prompts", "--name", "a"],
             "--file takes no --name, --only-new-prompts/--all-prompts",
         ),
-        (["--list", "--cron", CRON], "--list takes no --cron: leave it out"),
-        (["--delete", "--name", "a", "--catchup"], "--delete takes no --catchup: leave it out"),
-        (["--pause", "--name", "a", "--experiment", "b"], "--pause or --resume takes no --experiment: leave it out"),
-        (["--resume", "--name", "a", "--owner", "b", "--catchup"], "--pause or --resume takes no --catchup: leave"),
     ],
 )
 def test_an_option_that_would_be_ignored_is_refused(
     call: Call, kfp: KfpServer, options: list[str], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", "alignment")
-    answer = call("schedule", *options, "--host", kfp.url, "--namespace", "team")
-    assert (answer.code, f"schedule: {line}" in answer.line) == (2, True), answer.err
+    answer = call("schedule", "apply", *options, "--host", kfp.url, "--namespace", "team")
+    assert (answer.code, f"schedule apply: {line}" in answer.line) == (2, True), answer.err
     assert kfp.seen == []
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "give one of RECIPE, --file, --list, --delete, --pause or --resume"),
-        (["--list", "--delete"], "not --list and --delete"),
-        (["--delete"], "--delete: say which one with --name"),
+        ([], "give a RECIPE with --cron, or --file"),
         (["quickstart", "--cron", "0 3 * * 1"], "write '0 0 3 * * 1'"),
         (["quickstart", "--cron", ""], "0 fields, but KFP's cron has six, seconds first"),
         (["quickstart", "--cron", CRON, "--set", "run.iterations=1"], "no run root: give --run-root"),
@@ -369,6 +362,6 @@ def test_an_option_that_would_be_ignored_is_refused(
     ],
 )
 def test_bad_input(call: Call, kfp: KfpServer, options: list[str], words: str) -> None:
-    answer = call("schedule", *options, "--host", kfp.url)
+    answer = call("schedule", "apply", *options, "--host", kfp.url)
     assert (answer.code, words in answer.line) == (2, True), answer.err
     assert kfp.recurring == {}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nashflow.pipelines.client.clock import in_words, known, seconds_between
 from nashflow.pipelines.client.outcomes import is_cancelled, outcome_in_words
 from nashflow.pipelines.client.pods import node_at
-from nashflow.pipelines.client.tasks import Place, name_in, place_of, tasks_of
+from nashflow.pipelines.client.tasks import Place, begun_tasks, name_in, place_of
 from nashflow.pipelines.graph import compile_graph
 from nashflow.pipelines.recipe import load_recipe
 from nashflow.pipelines.steps import STEPS, task_name
@@ -22,7 +22,7 @@ from .server import node
 
 
 def found(*nodes: Any) -> list[tuple[str, int | None, str]]:
-    tasks = tasks_of(SimpleNamespace(run_details=SimpleNamespace(task_details=list(nodes))))
+    tasks = begun_tasks(SimpleNamespace(run_details=SimpleNamespace(task_details=list(nodes))))
     return [tuple(task.place[:3]) for task in tasks]
 
 
@@ -70,7 +70,7 @@ def test_tasks_are_in_the_order_of_their_beginning_and_those_that_have_not_begun
         "preparation",
         "reporting",
     ]
-    assert tasks_of(SimpleNamespace(run_details=None)) == []
+    assert begun_tasks(SimpleNamespace(run_details=None)) == []
 
 
 def test_a_time_that_has_not_come_is_none() -> None:
@@ -114,7 +114,7 @@ def test_shards_are_one_task_and_attempts_are_none() -> None:
         node("evaluation-001", None, 40, 0),
     ]  # fmt: skip
     nodes[2].end_time = datetime(1, 1, 1, tzinfo=UTC)
-    tasks = tasks_of(SimpleNamespace(run_details=SimpleNamespace(task_details=nodes)))
+    tasks = begun_tasks(SimpleNamespace(run_details=SimpleNamespace(task_details=nodes)))
     assert [(task.name, task.state, len(task.states), task.place.driver) for task in tasks] == [
         ("rollout-001-main", "RUNNING", 3, False),
         ("training-001-main-driver", "FAILED", 1, True),
@@ -155,7 +155,7 @@ def test_the_tasks_of_shards_are_named_by_their_graph(graph: str) -> None:
         node("reporting", start=310, seconds=5),
         node("closing", start=320, seconds=5),
     ]
-    tasks = tasks_of(SimpleNamespace(run_details=SimpleNamespace(task_details=nodes)))
+    tasks = begun_tasks(SimpleNamespace(run_details=SimpleNamespace(task_details=nodes)))
     phase = "half" if graph.endswith("half") else "main"
     assert [(task.name, len(task.states)) for task in tasks] == [
         ("preparation", 1),

@@ -8,10 +8,11 @@ from typing import Any
 
 from nashflow.components.core.digests import sha256_bytes
 from nashflow.components.storage import generations, layout, outcome
+from nashflow.components.storage.run import Run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import File, Manifest, Unit
 from nashflow.pipelines.gc.collect import collect
-from tests.components.reports.toy_runs import GAME, WON, evaluations, toy_run
+from tests.components.reports.toy_runs import GAME, WON, evaluations, recipe, toy_run
 
 DAY = 86_400.0
 OLD, YOUNG = 40 * DAY, 2 * DAY
@@ -69,18 +70,9 @@ def locked(store: Store, **fields: Any) -> None:
 
 def fired(prefix: Path, name: str) -> None:
     """What a firing that found no new prompts leaves."""
-    outcome.write(open_store(f"{prefix}/{name}"), "skipped", "2 more prompts are needed", name)
-
-
-def died_early(prefix: Path) -> Store:
-    """What a preparation leaves that died before `run.json`, and whose lock was given back."""
-    store = toy_run(f"{prefix}/died", evaluations(1, WON, GAME))
-    store.delete(layout.RUN)
-    for key in store.list("iterations/000/evaluation"):
-        store.delete(key)
-    Unit(store, layout.prompts(2, 0), 1, None, {}).publish({}, {}, time.time())
-    aged(store.uri, OLD)
-    return store
+    store = open_store(f"{prefix}/{name}")
+    Run("weekly", recipe("weekly", 1, 1), {}, {}).write(store)
+    outcome.write(store, "skipped", "2 more prompts are needed", name)
 
 
 def assert_whole(store: Store) -> None:

@@ -9,19 +9,13 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import open_store
-from nashflow.components.storage.units import Unit
-from nashflow.pipelines.gc import inventory
-from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, died_early, files, fired, locked, names
-
-EARLY = (
-    "policies/000/main.manifest.json",
-    "iterations/000/prompts/held_out.manifest.json",
-    "iterations/002/prompts/00000.manifest.json",
-)
-"""What a preparation that dies before it writes `run.json` may leave."""
+from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, files, fired, names
 
 LOCK = f"{layout.LOCK}/000000000001.json"
-OTHERS = (LOCK, layout.OUTCOME, "run.json.bak", "preparation.manifest.json", "lock.json")
+OTHERS = (
+    *(LOCK, layout.OUTCOME, "run.json.bak", "preparation.manifest.json", "lock.json"),
+    *("policies/000/main.manifest.json", "iterations/000/prompts/held_out.manifest.json"),
+)
 
 
 def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
@@ -36,7 +30,7 @@ def test_what_is_no_run_is_left_alone(prefix: Path) -> None:
     assert (prefix / "archive/old/run.json").exists()
 
 
-@pytest.mark.parametrize("name", [*OTHERS, *EARLY])
+@pytest.mark.parametrize("name", OTHERS)
 def test_folders_of_others_are_no_runs(prefix: Path, name: str) -> None:
     """Other programs have files of these names."""
     a_run(prefix, "old")
@@ -67,29 +61,6 @@ def test_only_what_runs_write_goes(prefix: Path) -> None:
     assert [path.name for path in (prefix / "old").rglob(".nashflow-*")] == []
 
 
-def test_a_run_that_has_just_begun_is_seen_by_its_lock(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a_run(prefix, "old")
-    begun = open_store(f"{prefix}/begun")
-    lock.acquire(begun, "job-7")
-    capsys.readouterr()
-    clean(prefix, older_than="0h")
-    assert names(prefix) == {"begun"}
-    assert "in use by job-7" in capsys.readouterr().out
-    locked(begun)
-    aged(prefix, OLD)
-    a_run(prefix, "young", YOUNG)
-    clean(prefix)
-    assert "begun" not in names(prefix)
-
-
-def test_what_a_run_leaves_that_wrote_nothing_but_its_lock_goes(prefix: Path) -> None:
-    store = open_store(f"{prefix}/refused")
-    lock.acquire(store, "job-7")
-    lock.release(store, "job-7")
-    clean(prefix)
-    assert names(prefix) == set()
-
-
 def test_links_and_files_that_vanish_are_no_trouble(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, elsewhere = a_run(prefix, "old"), prefix.parent / "elsewhere"
     elsewhere.write_text("mine")
@@ -106,7 +77,7 @@ def test_links_and_files_that_vanish_are_no_trouble(prefix: Path, monkeypatch: p
                 store.delete("iterations/000/vanishing")
             yield parent, folders, found
 
-    monkeypatch.setattr(inventory.os, "walk", racing)
+    monkeypatch.setattr(os, "walk", racing)
     clean(prefix)
     assert [path.name for path in (prefix / "old").rglob("*")] == ["dangling"]
     assert elsewhere.read_text() == "mine"
@@ -128,26 +99,3 @@ def test_a_damaged_run_is_for_a_person_to_look_at(prefix: Path, capsys: pytest.C
     clean(prefix)
     assert names(prefix) == {"damaged"}
     assert "cannot be read" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("mark", EARLY)
-def test_what_an_early_death_leaves_goes_by_its_age(prefix: Path, mark: str) -> None:
-    a_run(prefix, "young", YOUNG)
-    store = died_early(prefix)
-    assert set(EARLY) <= set(store.list())
-    for key in set(store.list()) - {mark}:
-        if key.endswith(".json"):
-            store.delete(key)
-    clean(prefix, older_than="50d")
-    assert names(prefix) == {"died", "young"}
-    clean(prefix)
-    assert names(prefix) == {"young"}
-
-
-def test_the_manifest_of_another_unit_is_no_mark(prefix: Path) -> None:
-    a_run(prefix, "young", YOUNG)
-    Unit(open_store(f"{prefix}/other"), "policies/000/other", 1, None, {}).publish({}, {}, 0.0)
-    (prefix / "other/policies/000/other.manifest.json").rename(prefix / "other/policies/000/main.manifest.json")
-    aged(prefix / "other", OLD)
-    clean(prefix)
-    assert names(prefix) == {"young", "other"}

@@ -14,7 +14,7 @@ from nashflow.pipelines.gc.inventory import take
 from nashflow.pipelines.gc.remove import remove_run
 from nashflow.pipelines.report import report_runs
 from tests.fixtures.runs import SandboxRun, copy_files
-from tests.pipelines.gc.runs import DAY, OLD, a_run, aged, assert_whole, clean, died_early, names
+from tests.pipelines.gc.runs import DAY, OLD, a_run, aged, assert_whole, clean, names
 
 
 class Killed(BaseException):
@@ -52,20 +52,6 @@ def test_killed_at_any_time_it_leaves_a_run_that_is_whole(
     deletions["count"] = 10**9
     aged(prefix, OLD)
     clean(prefix, older_than="0h")
-    assert names(prefix) == set()
-
-
-@pytest.mark.parametrize("count", range(5))
-def test_killed_at_any_time_what_is_left_of_an_early_death_is_found_again(
-    prefix: Path, deletions: dict[str, int], count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nashflow.pipelines.gc.remove._AT_ONCE", 1)
-    assert len(died_early(prefix).list()) == 5
-    deletions["count"] = count
-    with pytest.raises(Killed):
-        clean(prefix)
-    deletions["count"] = 10**9
-    clean(prefix)
     assert names(prefix) == set()
 
 

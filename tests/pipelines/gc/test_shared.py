@@ -7,8 +7,8 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs.cache import LogprobCache
-from nashflow.components.runtime import lock
 from nashflow.components.runtime.ledger import Ledger
+from nashflow.components.storage import layout
 from nashflow.components.storage.store import open_store
 from nashflow.pipelines.gc import collect
 from nashflow.pipelines.gc.inventory import RunRoot
@@ -40,10 +40,10 @@ def test_of_the_cache_only_what_no_kept_run_has_goes(prefix: Path) -> None:
 
 
 def test_what_a_run_starts_from_stays_while_one_does_not_say(prefix: Path) -> None:
-    """A run that has just begun has no `run.json` yet, and reads the reference."""
+    """Its `run.json` is damaged."""
     a_run(prefix, "old")
     open_store(str(prefix)).write("cache/references/any/x/config.json", b"{}")
-    lock.acquire(open_store(f"{prefix}/begun"), "job-7")
+    a_run(prefix, "damaged").write(layout.RUN, b"{")
     aged(prefix, OLD)
     clean(prefix)
     assert (prefix / "cache/references/any/x/config.json").exists()
@@ -104,7 +104,7 @@ def a_firing_takes_prompts(prefix: Path) -> object:
 
 
 def a_run_begins(prefix: Path) -> None:
-    lock.acquire(open_store(f"{prefix}/job-9"), "job-9")
+    a_run(prefix, "job-9", finished=False)
 
 
 def a_run_writes_to_the_cache(prefix: Path) -> None:

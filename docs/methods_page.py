@@ -1,6 +1,6 @@
 """`docs/methods.md`, made from the methods' docstrings and phases, the sandbox recipes and `docs/methods.template.md`.
 
-`python -m nashflow.pipelines.methods_page` writes it anew.
+`python -m docs.methods_page`, from the root of the repository, writes it anew.
 """
 
 import inspect
@@ -10,13 +10,13 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple, get_args
 
-from nashflow.components.methods import AnyMethod
+from nashflow.components.methods import METHODS
 from nashflow.components.methods.base import Method
 from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef, Sampling
+from nashflow.pipelines.plan import work_of
+from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
 
 from .docstrings import Description, describe
-from .plan import work_of
-from .recipe import SHIPPED, Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGE, TEMPLATE = ROOT / "docs/methods.md", ROOT / "docs/methods.template.md"
@@ -48,7 +48,7 @@ def render() -> str:
     """
     stems = sorted(path.stem for path in SHIPPED.glob("sandbox-*.yaml"))
     recipes = {stem: load_recipe(str(SHIPPED / f"{stem}.yaml")) for stem in stems}
-    documented = [_document(method, recipes) for method in get_args(get_args(AnyMethod)[0])]
+    documented = [_document(method, recipes) for method in METHODS.members.values()]
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         theory=_theory(documented), iteration=_iteration(documented), sections="\n\n".join(map(_section, documented))
     )

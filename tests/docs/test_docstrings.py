@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nashflow.pipelines.docstrings import describe
+from docs.docstrings import describe
 
 WHOLE = """ABC: a better correction, in its
 practical form (Somebody et al., arXiv 2401.01234, eq. 5).

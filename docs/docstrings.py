@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from nashflow.components.core.errors import one_line
+
 _REQUIRED = ("Game", "Loss", "Assumes", "Guarantee")
 _CONSTANTS = ("η", "λ", "β", "τ")
 _TITLE = re.compile(r"(?P<name>[^:(]+?)(?:: (?P<long>.+?))? \((?P<source>.*arXiv.*)\)\.")
@@ -33,7 +35,7 @@ def describe(docstring: str, where: str) -> Description:
         ValueError: says `where` and what is missing: the paper, a key, or the meaning of η or of what is in its place.
     """
     title, _, rest = inspect.cleandoc(docstring).partition("\n\n")
-    matched = _TITLE.fullmatch(" ".join(title.split()))
+    matched = _TITLE.fullmatch(one_line(title))
     if not matched:
         raise ValueError(f"{where}: the docstring's first line is not `NAME: what it is (paper, arXiv number).`")
     listed, *notes = rest.split("\n\n")
@@ -43,7 +45,7 @@ def describe(docstring: str, where: str) -> Description:
     if not any(constant in entries for constant in _CONSTANTS):
         raise ValueError(f"{where}: the docstring says of none of {', '.join(_CONSTANTS)} what it means")
     name, long, source = matched["name"], matched["long"] or "", matched["source"]
-    return Description(name, long, source, entries, [" ".join(note.split()) for note in notes])
+    return Description(name, long, source, entries, [one_line(note) for note in notes])
 
 
 def _entries(lines: Sequence[str], where: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nashflow.pipelines import methods_page
-from nashflow.pipelines.methods_page import PAGE, ROOT, render
+from docs import methods_page
+from docs.methods_page import PAGE, ROOT, render
 
 COMMITTED = PAGE.read_text(encoding="utf-8")
 _UNESCAPED = re.compile(r"(?<!\\)\|")
