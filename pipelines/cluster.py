@@ -28,7 +28,7 @@ def _known(step: str) -> str:
     return step
 
 
-StepName = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": list(STEPS)})]
+StepName = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(STEPS)})]
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
