@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+from pydantic import TypeAdapter
+
 from nashflow.components.evaluation.iteration import close_iteration
-from nashflow.components.methods import method_of
+from nashflow.components.methods import AnyMethod
+from nashflow.components.methods.base import Method
 from nashflow.components.storage import layout, outcome
 from nashflow.components.storage.run import Run
 from nashflow.components.storage.store import Store
@@ -19,7 +22,7 @@ def send_again(store: Store, run: Run, report: Mapping[str, bytes]) -> None:
     tracker = Tracker.of(store)
     if not tracker.uri:
         return
-    method = method_of(run.recipe)
+    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
     for iteration in range(run.recipe["run"]["iterations"] + 1):
         if read_manifest(store, layout.evaluation(iteration)):
             close_iteration(tracker, store, method, iteration, run.recipe["prompts"]["shards"])

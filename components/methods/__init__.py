@@ -1,9 +1,8 @@
 """The registry of methods: `AnyMethod` is the recipe's `method` section, told apart by its `name`."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from .base import Method
 from .dno import DNO
@@ -23,11 +22,6 @@ AnyMethod = Annotated[
     INPO | ONPO | EGPO | NashMP | MNPO | NashMD | SPPO | DNO | OnlineIPO | IPO | IterativeDPO,
     Field(discriminator="name"),
 ]
-
-
-def method_of(recipe: Mapping[str, Any]) -> Method:
-    """The method of a resolved recipe, such as a run root keeps it."""
-    return TypeAdapter[Method](AnyMethod).validate_python(recipe["method"])
 
 
 def phase_of(method: Method, iteration: int, name: str) -> Phase:

@@ -3,8 +3,10 @@
 import math
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ..core.errors import UserError
-from ..methods import method_of
+from ..methods import AnyMethod
 from ..methods.base import Method
 from ..methods.units import units_of
 from ..storage import layout
@@ -38,7 +40,7 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     Raises:
         UserError: no iteration is finished.
     """
-    method = method_of(run.recipe)
+    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
     shards = run.recipe["prompts"]["shards"]
     found = {iteration: _finished(store, method, iteration, shards) for iteration in range(last + 1)}
     finished = {iteration: manifests for iteration, manifests in found.items() if manifests}

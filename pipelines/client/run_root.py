@@ -4,8 +4,11 @@ from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from nashflow.components.evaluation.iteration import combined
-from nashflow.components.methods import method_of
+from nashflow.components.methods import AnyMethod
+from nashflow.components.methods.base import Method
 from nashflow.components.methods.units import units_of
 from nashflow.components.runtime.protocol import JOB
 from nashflow.components.storage import outcome
@@ -127,7 +130,7 @@ class FinishedUnits:
 
 def _keys(run: Run) -> dict[str, list[str]]:
     """The units of every task of a run, in their order, by the task's name in the graph."""
-    method = method_of(run.recipe)
+    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
     keys = {"preparation": ["preparation"]}
     for iteration in range(int(run.recipe["run"]["iterations"]) + 1):
         for unit, made in units_of(method, iteration, run.recipe["prompts"]["shards"]).items():

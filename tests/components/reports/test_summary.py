@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 import pytest
 
-from nashflow.components import methods
 from nashflow.components.core.errors import UserError
 from nashflow.components.methods.base import PairedMethod
 from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef, Sampling
+from nashflow.components.reports import summary as module
 from nashflow.components.reports.summary import summarise
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import require_run
@@ -143,7 +143,7 @@ class _TwoPhases(PairedMethod):
 
 
 def test_phases_add_up_and_borrowed_pairs_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "AnyMethod", _TwoPhases)
+    monkeypatch.setattr(module, "AnyMethod", _TwoPhases)
     store = toy_run(tmp_path, evaluations(2, WON), phases=("first", "fresh"), method={"name": "two"})
     data(store, 1, "again", 1, ["logprobs"])
     for name in ("half", "other"):
