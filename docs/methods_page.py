@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple, get_args
 
-from nashflow.components.methods import AnyMethod
+from nashflow.components.methods import METHODS
 from nashflow.components.methods.base import Method
 from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef, Sampling
 from nashflow.pipelines.plan import work_of
@@ -48,7 +48,7 @@ def render() -> str:
     """
     stems = sorted(path.stem for path in SHIPPED.glob("sandbox-*.yaml"))
     recipes = {stem: load_recipe(str(SHIPPED / f"{stem}.yaml")) for stem in stems}
-    documented = [_document(method, recipes) for method in get_args(get_args(AnyMethod)[0])]
+    documented = [_document(method, recipes) for method in METHODS.members.values()]
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         theory=_theory(documented), iteration=_iteration(documented), sections="\n\n".join(map(_section, documented))
     )

@@ -14,20 +14,38 @@ from .client.schedule_commands import app as schedule_app
 from .commands import app as upkeep_app
 from .game.commands import app as game_app
 from .options import FirstIteration, Overrides, RecipeArgument
+from .reference.commands import app as reference_app
 
 app = typer.Typer(
     name="nashflow",
-    help="Align language models with general preferences by iterative self-play, as a Kubeflow pipeline.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.add_typer(reference_app)
 app.add_typer(upkeep_app)
 app.add_typer(client_app)
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")
 
 _WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"nashflow {version('nashflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Align language models with general preferences by iterative self-play, as a Kubeflow pipeline."""
 
 
 @app.command()
@@ -52,19 +70,25 @@ def compile(
     overrides: Overrides = None,
 ) -> None:
     """Compile a recipe to a Kubeflow pipeline (IR YAML): the graph that `run` executes; linted."""
+    from .engines import warn_of_engines
     from .graph import compile_graph
     from .recipe import load_recipe
 
-    compile_graph(load_recipe(recipe, overrides or []), output, first_iteration)
+    loaded = load_recipe(recipe, overrides or [])
+    compile_graph(loaded, output, first_iteration)
+    warn_of_engines(loaded)
     print(output)
 
 
 @app.command()
 def lint(package: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A compiled pipeline (IR YAML).")]) -> None:
     """Check a compiled pipeline for what Kubeflow rejects, though it runs on this machine."""
+    from .compiled import read_graph
+    from .engines import recipe_in, warn_of_engines
     from .lint import check_graph
 
     steps = check_graph(package)
+    warn_of_engines(recipe_in(read_graph(package)))
     print(f"{package}: {sum(steps.values())} executors, no complaint ({', '.join(map(str, sorted(steps)))})")
 
 
@@ -83,6 +107,26 @@ def report(
     from .report import report_runs
 
     report_runs([run_root, *(others or [])], output)
+
+
+@app.command()
+def path(
+    named: Annotated[
+        str, typer.Argument(metavar="RUN_ROOT[@ITERATION]", help="A run's folder or s3:// prefix; its last iteration.")
+    ],
+    policy: Annotated[
+        str, typer.Option(metavar="NAME", help="The method's name for the policy, where it has several.")
+    ] = "main",
+    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Copy the policy to this new folder.")] = None,
+) -> None:
+    """Print the folder of a run's policy, for transformers, vLLM or `policy.model`; one in S3 is fetched first."""
+    from nashflow.components.models.named import copy_to, find
+    from nashflow.components.models.policies import open_policy
+
+    store, reference = find(named, policy)
+    if to:
+        copy_to(store, reference, to)
+    print(to or open_policy(store, reference).folder)
 
 
 def main() -> None:

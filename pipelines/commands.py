@@ -40,6 +40,7 @@ def plan(
     """Show what a recipe would do before anything starts: its steps, its work, estimates of its costs."""
     from .costs import Assumptions
     from .costs_table import print_costs
+    from .engines import warn_of_engines
     from .plan import print_plan
     from .recipe import load_recipe
 
@@ -61,6 +62,7 @@ def plan(
         command += [f"--{name.replace('_', '-')}", f"{value:.12g}"]
     print_plan(loaded)
     print_costs(loaded, Assumptions(**given), command)
+    warn_of_engines(loaded)
 
 
 @app.command()

@@ -7,14 +7,12 @@ an hour. Counts are upper bounds: nothing is cached or dropped as identical.
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from nashflow.components.methods.phases import Phase
-from nashflow.components.preparation.settings import SandboxPolicy
 
-from .model_size import parameters_of
-from .plan import rounds_of, work_of
+from .plan import rounds_of, shape_of, work_of
 from .recipe import Recipe
+from .steps import STEPS
 
 GPU_FLOPS = 989e12
 """Floating-point operations a second of one GPU: an H100's or H200's dense bfloat16, by its data sheet."""
@@ -24,11 +22,8 @@ GENERATION_UTILISATION = 0.1
 """Part of them that generation reaches, which memory holds back: assumed."""
 TYPICAL_LENGTH = 0.25
 """Mean length of prompts and responses as a part of the longest: assumed."""
-SANDBOX_PARAMETERS = 84_672
-"""Of the sandbox's reference policy."""
 SANDBOX_PROMPT_TOKENS = 4
 
-STEPS = ("rollout", "judging", "logprobs", "training", "evaluation")
 _SCORED, _TRAINED = 2.0, 6.0
 _BYTES = {"float32": 4, "bfloat16": 2}
 _MOMENTS = 12
@@ -55,14 +50,15 @@ class Assumptions:
 
     def of(self, recipe: Recipe) -> "Assumptions":
         """These assumptions with what the recipe says; the oracle is as large as the policy unless it is known."""
-        policy = self.parameters or _size(recipe.policy)
-        sandbox = recipe.oracle.kind == "sandbox"
+        policy, sandbox = self.parameters or recipe.policy.parameters(), recipe.oracle.own_world
         share = 1.0 if sandbox else TYPICAL_LENGTH
         longest = SANDBOX_PROMPT_TOKENS if sandbox else recipe.prompts.max_tokens
         return replace(
             self,
             parameters=policy,
-            oracle_parameters=0.0 if sandbox else self.oracle_parameters or _size(recipe.oracle) or policy,
+            oracle_parameters=(self.oracle_parameters or recipe.oracle.parameters() or policy)
+            if recipe.oracle.responses_read
+            else 0.0,
             prompt_tokens=self.prompt_tokens or share * longest,
             response_tokens=self.response_tokens or share * recipe.rollout.max_new_tokens,
         )
@@ -81,69 +77,45 @@ class Cost:
     """Bytes that stay."""
 
 
-def _size(section: object) -> float | None:
-    if isinstance(section, SandboxPolicy):
-        return float(SANDBOX_PARAMETERS)
-    return parameters_of(Path(getattr(section, "model", "")))
-
-
 def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
     """The cost of one iteration."""
-    known = assumptions.of(recipe)
-    phases = recipe.method.phases(iteration) if iteration else ()
-    judged = sum(_readings(recipe, phase) for phase in phases if not phase.data_from) * recipe.prompts.per_iteration
-    estimate = _Estimate(recipe, known, iteration)
-    flops = {
-        "rollout": estimate.sampled(phases),
-        "judging": judged * estimate.reading,
-        "logprobs": estimate.scored(work_of(recipe, iteration).scored if iteration else 0),
-        "training": sum(estimate.trained(phase) for phase in phases),
-    }
-    hours = {step: estimate.hours(step, flops[step]) for step in flops}
-    hours["evaluation"] = estimate.hours("rollout", estimate.answers) + estimate.hours("judging", estimate.measured)
-    return Cost(iteration, hours, judged + estimate.evaluations, estimate.policies(phases) + estimate.records(phases))
-
-
-def _readings(recipe: Recipe, phase: Phase) -> int:
-    """Sequences that the oracle's model reads for one prompt.
-
-    A pair preference model reads each new pair in both orders, a reward model every response of a round once.
-    """
-    met: set[frozenset[int]] = set()
-    readings = {"pair_preference": 0, "reward_model": 0}
-    for matches in rounds_of(phase)[0]:
-        new = {frozenset(match) for match in matches} - met
-        met |= new
-        readings["pair_preference"] += 2 * len(new)
-        readings["reward_model"] += len(frozenset().union(*new))
-    return readings.get(recipe.oracle.kind, 0)
+    estimate = Estimate(recipe, assumptions.of(recipe), iteration)
+    hours = {step.name: step.hours(estimate) for step in STEPS.values() if step.hours}
+    return Cost(iteration, hours, estimate.forwards, estimate.policies + estimate.records)
 
 
 @dataclass(frozen=True)
-class _Estimate:
-    """Operations and bytes of one iteration of a recipe under complete assumptions."""
+class Estimate:
+    """Operations and bytes of one iteration of a recipe under complete assumptions, for the steps to count with."""
 
     recipe: Recipe
     known: Assumptions
     iteration: int
 
     @property
+    def phases(self) -> tuple[Phase, ...]:
+        """None at iteration 0."""
+        return tuple(self.recipe.method.phases(self.iteration)) if self.iteration else ()
+
+    @property
     def size(self) -> float:
+        """Parameters of the policy."""
         return _number(self.known.parameters)
 
     @property
     def prompt(self) -> float:
+        """Tokens of a prompt."""
         return _number(self.known.prompt_tokens)
 
     @property
     def response(self) -> float:
+        """Tokens of a response."""
         return _number(self.known.response_tokens)
 
     @property
     def reading(self) -> float:
         """Operations of the oracle's model on one sequence: a prompt with two responses, or with one."""
-        responses = 2 if self.recipe.oracle.kind == "pair_preference" else 1
-        tokens = self.prompt + responses * self.response
+        tokens = self.prompt + self.recipe.oracle.responses_read * self.response
         return _SCORED * _number(self.known.oracle_parameters) * tokens
 
     @property
@@ -154,50 +126,67 @@ class _Estimate:
     @property
     def evaluations(self) -> int:
         """Sequences that the oracle's model reads in the evaluation: either way two a comparison."""
-        asked = "head_to_head" in self.recipe.evaluation.benchmarks and self.recipe.oracle.kind != "sandbox"
-        return 2 * self.held_out if asked else 0
+        asking = sum(benchmark.asks_oracle for benchmark in self.recipe.evaluation.benchmarks)
+        return 2 * self.held_out * asking if self.recipe.oracle.responses_read else 0
 
     @property
-    def answers(self) -> float:
+    def readings(self) -> int:
+        """Sequences that the oracle's model reads in the tournaments."""
+        oracle, prompts = self.recipe.oracle, self.recipe.prompts.per_iteration
+        return sum(oracle.sequences(rounds_of(phase)[0]) for phase in self.phases if not phase.data_from) * prompts
+
+    @property
+    def forwards(self) -> int:
+        """All sequences that the oracle's model reads."""
+        return self.readings + self.evaluations
+
+    @property
+    def judged(self) -> float:
+        """Operations of the tournaments."""
+        return self.readings * self.reading
+
+    @property
+    def answered(self) -> float:
         """Operations of the evaluation's generation; iteration 0 makes the opponents' responses too."""
-        policies = 1 if self.iteration else 2
-        return policies * self._generated(self.recipe.prompts.held_out, self.held_out)
+        return len(shape_of(self.recipe).sampled(self.iteration)) * self._generated(
+            self.recipe.prompts.held_out, self.held_out
+        )
 
     @property
     def measured(self) -> float:
-        """Operations of the evaluation's judging, and of its KL divergence by both policies."""
-        evaluation, exact = self.recipe.evaluation, self.recipe.rollout.top_p == 1.0
-        sampled = self.iteration > 0 and exact and evaluation.temperature == 1.0
-        by_sampling = sampled and "game" not in evaluation.benchmarks
-        return self.evaluations * self.reading + (self.scored(2 * self.held_out) if by_sampling else 0.0)
+        """Operations of the evaluation's judging, and of what benchmarks have policies score: not the reference."""
+        scored = sum(benchmark.scores for benchmark in self.recipe.evaluation.benchmarks) if self.iteration else 0
+        return self.evaluations * self.reading + self._scored(scored * self.held_out)
 
-    def sampled(self, phases: tuple[Phase, ...]) -> float:
+    @property
+    def sampled(self) -> float:
         """Operations of all rollouts; a mixture runs each of its policies."""
         prompts = self.recipe.prompts.per_iteration
-        samplings = (sampling for phase in phases for sampling in phase.samples)
+        samplings = (sampling for phase in self.phases for sampling in phase.samples)
         return sum(len(each.weights) * self._generated(prompts, prompts * each.count) for each in samplings)
 
-    def scored(self, sequences: float) -> float:
-        """Operations of scoring prompts with one response each."""
-        return _SCORED * self.size * sequences * (self.prompt + self.response)
+    @property
+    def cached(self) -> float:
+        """Operations of the anchors' log-probabilities."""
+        return self._scored(work_of(self.recipe, self.iteration).scored if self.iteration else 0)
 
-    def trained(self, phase: Phase) -> float:
-        """Operations of one phase's training."""
-        training = self.recipe.training
-        seen = training.batch_size * phase.updates if phase.updates else self._pairs(phase) * training.epochs
-        return _TRAINED * self.size * 2 * seen * (self.prompt + self.response)
+    @property
+    def trained(self) -> float:
+        """Operations of all phases' trainings."""
+        each_pair = _TRAINED * self.size * 2 * (self.prompt + self.response)
+        return sum(each_pair * self._seen(phase) for phase in self.phases)
 
-    def policies(self, phases: tuple[Phase, ...]) -> float:
+    @property
+    def policies(self) -> float:
         """Bytes of the policies that the iteration makes; at iteration 0 of the reference, if it is copied."""
-        policy = self.recipe.policy
-        copied = isinstance(policy, SandboxPolicy) or policy.copy_files
-        made = len(phases) if self.iteration else int(copied)
+        made = len(self.phases) if self.iteration else int(self.recipe.policy.copied)
         return made * self.size * _BYTES[self.recipe.training.save_dtype] if made else 0.0
 
-    def records(self, phases: tuple[Phase, ...]) -> float:
+    @property
+    def records(self) -> float:
         """Bytes of rollouts, comparisons, pairs, log-probabilities and their cache, before compression."""
         answers = self.held_out * (1 if self.iteration else 2)
-        responses = answers + sum(self._responses(phase) for phase in phases)
+        responses = answers + sum(self._responses(phase) for phase in self.phases)
         ids = responses * (self.prompt + self.response) * _ID + responses * self.response * _TEXT
         if not self.iteration:
             return ids + self.held_out * _COMPARISON
@@ -205,10 +194,22 @@ class _Estimate:
         pairs = sum(work.candidates.values()) * (self.prompt + 2 * self.response) * _ID
         return ids + pairs + (work.comparisons + self.held_out) * _COMPARISON + work.scored * (_LOGPROB / 2 + _CACHED)
 
-    def hours(self, step: str, flops: float) -> float:
-        """GPU hours."""
-        reached = self.known.generation_utilisation if step == "rollout" else self.known.utilisation
-        return flops / (self.known.gpu_flops * reached * 3600)
+    def generating(self, flops: float) -> float:
+        """GPU hours of generation."""
+        return flops / (self.known.gpu_flops * self.known.generation_utilisation * 3600)
+
+    def computing(self, flops: float) -> float:
+        """GPU hours of scoring or training."""
+        return flops / (self.known.gpu_flops * self.known.utilisation * 3600)
+
+    def _scored(self, sequences: float) -> float:
+        """Operations of scoring prompts with one response each."""
+        return _SCORED * self.size * sequences * (self.prompt + self.response)
+
+    def _seen(self, phase: Phase) -> int:
+        """Pairs that one phase's training sees, all epochs."""
+        training = self.recipe.training
+        return training.batch_size * phase.updates if phase.updates else self._pairs(phase) * training.epochs
 
     def _generated(self, prompts: int, responses: int) -> float:
         """Operations: each prompt is read once, however many responses it gets."""

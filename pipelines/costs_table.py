@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from .costs import STEPS, TYPICAL_LENGTH, Assumptions, Cost, checkpoint_bytes, cost_of
+from .costs import TYPICAL_LENGTH, Assumptions, Cost, checkpoint_bytes, cost_of
 from .recipe import Recipe
 from .terminal import terminal
 
@@ -29,7 +29,7 @@ def print_costs(recipe: Recipe, assumptions: Assumptions, command: Sequence[str]
 def _table(costs: Sequence[Cost]) -> Table:
     title = "estimates: GPU hours by step, sequences that the oracle's model reads, storage"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
-    for heading in ("t", *STEPS, "all", "reads", "storage"):
+    for heading in ("t", *costs[0].hours, "all", "reads", "storage"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cost in costs:
         table.add_row(str(cost.iteration), *_cells([cost]))
@@ -39,7 +39,7 @@ def _table(costs: Sequence[Cost]) -> Table:
 
 
 def _cells(costs: Sequence[Cost]) -> list[str]:
-    by_step = [sum(cost.hours.get(step, 0.0) for cost in costs) for step in STEPS]
+    by_step = [sum(cost.hours[step] for cost in costs) for step in costs[0].hours]
     return [
         *("–" if math.isnan(hours) else _figure(hours) for hours in (*by_step, sum(by_step))),
         f"{sum(cost.forwards for cost in costs):,}",
@@ -51,10 +51,10 @@ def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
     """What the estimate rests on, and how to change it."""
     if known.parameters is None:
         return [
-            f"The dashes need the policy's size: {recipe.policy.model}/config.json cannot be read here, or is not of "  # type: ignore[union-attr]
+            f"The dashes need the policy's size: {recipe.policy.folder}/config.json cannot be read here, or is not of "
             "the Llama family. For a policy of 8 billion parameters (and an oracle of as many, or --oracle-parameters):"
         ]
-    share = "" if recipe.oracle.kind == "sandbox" else f"; where not given, {TYPICAL_LENGTH:.0%} of the longest"
+    share = "" if recipe.oracle.own_world else f"; where not given, {TYPICAL_LENGTH:.0%} of the longest"
     return [
         f"Estimates, not measurements. Parameters: {_short(known.parameters)} of the policy (--parameters), "
         f"{_short(known.oracle_parameters)} of the oracle (--oracle-parameters).",

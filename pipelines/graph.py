@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,16 +10,8 @@ from typing import Any
 
 from kfp import compiler, dsl
 
-from nashflow.components.closing.component import closing
 from nashflow.components.core.errors import UserError
-from nashflow.components.evaluation.component import evaluation
-from nashflow.components.judging.component import judging
-from nashflow.components.logprobs.component import logprobs
 from nashflow.components.methods.phases import Phase
-from nashflow.components.preparation.component import preparation
-from nashflow.components.reporting.component import reporting
-from nashflow.components.rollout.component import rollout
-from nashflow.components.training.component import training
 
 from .carried import carried
 from .description import described
@@ -27,10 +19,11 @@ from .lint import check_graph
 from .placement import Images, place
 from .recipe import Recipe
 from .slimming import slim
+from .steps import STEPS, Level, Step, only, steps_of, steps_of_data, task_name
 
 _LONGEST_RECIPE = 64_000
-_OF_SHARDS = ("rollout", "judging", "logprobs")
-_DATA = ("responses", "comparisons", "pairs")
+_POLICY = "policy"
+"""The artifact that one phase hands on to the next one."""
 
 _OfShards = dict[tuple[str, bool], Any]
 """Graph by what `_content` says of a phase."""
@@ -101,24 +94,14 @@ def _graph(recipe: Recipe, first: int) -> Any:
             training_image: Image of training with DeepSpeed or on accelerators.
         """
         images = Images(image, vllm_image, training_image)
-        job = {"job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "takes_over": takes_over}
-        retries = {"retries": cluster.resources("closing").retries}
-        closed = closing(run_root=run_root, **job, **retries)
-        place(closed, recipe, "closing", images)
+        lock = {"run_root": run_root, "job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "takes_over": takes_over}
+        closed = _Tasks(recipe, images, lock).add(only("exit"))
         with dsl.ExitHandler(closed, name="run"):
-            prepared = preparation(
-                run_root=run_root,
-                recipe=_argument(recipe),
-                set=set,
-                run_name=run_name,
-                prompts=prompts,
-                policy=policy,
-                only_new_prompts=only_new_prompts,
-                **job,
-            )
-            place(prepared, recipe, "preparation", images)
+            told = {"set": set, "run_name": run_name, "prompts": prompts, "policy": policy, "recipe": _argument(recipe)}
+            given = {**lock, **told, "only_new_prompts": only_new_prompts}
+            prepared = _Tasks(recipe, images, given).add(only("beginning"))
             with dsl.If(prepared.outputs["go"] == "true", name="iterations"):
-                tasks = _Tasks(recipe, prepared.outputs["resolved"], images)
+                tasks = _Tasks(recipe, images, {"recipe": prepared.outputs["resolved"]})
                 tasks.unroll(prepared.outputs["reference"], first, of_shards)
 
     return graph
@@ -131,58 +114,70 @@ def _kept(seconds: int) -> dsl.PipelineConfig:
 
 
 class _Tasks:
-    """Makes the tasks of one graph, which read the recipe where it is `found` in the store."""
+    """Makes tasks of one graph, one after the other."""
 
-    def __init__(self, recipe: Recipe, found: Any, images: Images) -> None:
-        self._recipe, self._found, self._images = recipe, found, images
+    def __init__(self, recipe: Recipe, images: Images, given: Mapping[str, Any]) -> None:
+        """`given`: the parameters of all of these tasks, such as where in the store they find the recipe."""
+        self._recipe, self._images, self._given = recipe, images, given
         self._sharded = recipe.prompts.shards > 1
+        self._made: dict[str, Any] = {}
+        self._last: Any = None
 
     def unroll(self, reference: Any, first: int, of_shards: _OfShards) -> None:
-        """The reference's evaluation, the iterations from `first` on, the report."""
-        policy, iterations = reference, self._recipe.run.iterations
-        last = self._add(evaluation, iteration=0, policy=policy)
+        """The reference's iteration, the iterations from `first` on, the run's end."""
+        self._made, iterations = {_POLICY: reference}, self._recipe.run.iterations
+        self._all_of("iteration", iteration=0)
         for iteration in range(first, iterations + 1):
             for phase in self._recipe.method.phases(iteration):
-                where: dict[str, Any] = {"iteration": iteration, "phase": phase.name}
+                self._made = {_POLICY: self._made[_POLICY]}
                 if self._sharded:
-                    data = of_shards[_content(phase)]
-                    all_shards = data(iteration=iteration, recipe=self._found, **self._images._asdict())
-                    last, scored = all_shards.set_display_name(f"shards {_where(where)}").after(last), None
+                    data = of_shards[_content(phase)](iteration=iteration, **self._given, **self._images._asdict())
+                    self._follow(data.set_display_name(f"shards {_where(iteration, phase.name)}"))
                 else:
-                    last = self.data({**where, "shard": 0}, not phase.data_from, policy, last)
-                    scored = last.outputs["log_probabilities"]
-                last = self._add(training, **where, scored=scored, previous=policy).after(last)
-                policy = last.outputs["policy"]
-            last = self._add(evaluation, iteration=iteration, policy=policy)
-        self._add(reporting, name="reporting", iteration=iterations).after(last)
+                    self.data(phase, iteration, 0)
+                self._all_of("phase", iteration=iteration, phase=phase.name)
+            self._all_of("iteration", iteration=iteration)
+        self._all_of("end", iteration=iterations)
 
-    def data(self, where: dict[str, Any], samples: bool, policy: Any = None, last: Any = None) -> Any:
-        """The steps of one shard of a phase, after the task `last` if there is one; the last of them."""
-        source = policy
-        if samples:
-            sampled = _after(self._add(rollout, **where, policy=policy), last)
-            last = _after(self._add(judging, **where, responses=_output(sampled, "responses")), sampled)
-            source = _output(last, "pairs")
-        return _after(self._add(logprobs, **where, source=source), last)
+    def data(self, phase: Phase, iteration: Any, shard: Any) -> None:
+        """The steps of one shard of a phase."""
+        for step in steps_of_data(phase):
+            self.add(step, iteration=iteration, phase=phase.name, shard=shard)
 
-    def _add(self, component: Any, name: str = "", **arguments: Any) -> Any:
-        """A task of a step, named and placed.
+    def _all_of(self, level: Level, **where: Any) -> None:
+        for step in steps_of(level):
+            self.add(step, **where)
 
-        Where there are several shards, their steps have no artifacts, each of which would take half a kilobyte of the
-        workflow's status: training is given the policy that they sample, and hands out the data of all of them. Steps
-        find their data in the store.
-        """
-        step = component.component_spec.name
-        if step in _OF_SHARDS and self._sharded:
-            component, name = _without(component, lambda key: True), step
-        elif step == "training":
-            without = ("scored",) if self._sharded else ("previous", *_DATA)
-            component = _without(component, lambda key: key in without)
-        component = _named(component, name or _name(step, arguments))
-        arguments = {key: value for key, value in arguments.items() if key in component.component_spec.inputs}
-        task = component(recipe=self._found, retries=self._recipe.cluster.resources(step).retries, **arguments)
-        place(task, self._recipe, step, self._images)
-        return task.set_display_name(name or f"{step} {_where(arguments)}")
+    def add(self, step: Step, **where: Any) -> Any:
+        """A task of a step: its settings, its name, its placement; after the one before."""
+        looped = self._sharded and step.level == "shard"
+        name = shown = step.name
+        if not (step.once or looped):
+            at = where["iteration"], where.get("phase", "")
+            name, shown = task_name(step.name, *at), f"{step.name} {_where(*at)}"
+        read, spec = self._read_by(step), step.component.component_spec
+        written = (
+            () if looped else [key for key in spec.outputs or () if self._sharded or key not in step.of_all_shards]
+        )
+        values = {**self._given, **where, "retries": self._recipe.cluster.resources(step.name).retries, **read}
+        arguments = {key: value for key, value in values.items() if key in spec.inputs}
+        task = _fitted(step.component, name, read, written)(**arguments)
+        place(task, step, self._recipe, self._images)
+        self._made |= task.outputs
+        return self._follow(task.set_display_name(shown))
+
+    def _follow(self, task: Any) -> Any:
+        self._last = task.after(self._last) if self._last else task
+        return self._last
+
+    def _read_by(self, step: Step) -> dict[str, Any]:
+        """The artifacts that there are for a step to read, by its name for them."""
+        read = {}
+        for key, declared in step.component.component_spec.inputs.items():
+            there = [self._made[source] for source in step.reads.get(key, (key,)) if source in self._made]
+            if there and _is_artifact(declared) and (self._sharded or key not in step.of_all_shards):
+                read[key] = there[0]
+        return read
 
 
 def _graphs_of_shards(recipe: Recipe) -> _OfShards:
@@ -203,9 +198,9 @@ def _graph_of_shards(of: Recipe, phase: Phase) -> Any:
 
     @dsl.pipeline(name="shards")
     def graph(iteration: int, recipe: str, image: str, vllm_image: str, training_image: str) -> None:
-        tasks = _Tasks(of, recipe, Images(image, vllm_image, training_image))
+        tasks = _Tasks(of, Images(image, vllm_image, training_image), {"recipe": recipe})
         with dsl.ParallelFor(shards, name="each shard", parallelism=parallelism) as shard:
-            tasks.data({"iteration": iteration, "phase": phase.name, "shard": shard}, not phase.data_from)
+            tasks.data(phase, iteration, shard)
 
     return graph
 
@@ -215,49 +210,41 @@ def _content(phase: Phase) -> tuple[str, bool]:
     return phase.name, not phase.data_from
 
 
-def _name(step: str, arguments: dict[str, Any]) -> str:
-    """A task's name, such as `training-001-main`."""
-    return "-".join([step, f"{arguments['iteration']:03d}", *filter(None, [arguments.get("phase")])])
+def _fitted(component: Any, name: str, read: Collection[str], written: Collection[str]) -> Any:
+    """A component after whose name KFP names the task, without other artifacts than these.
 
-
-def _named(component: Any, name: str) -> Any:
-    """A component after whose name KFP names the task."""
-    named = copy.copy(component)
-    named.component_spec = dataclasses.replace(component.component_spec, name=name)
-    return named
-
-
-def _without(component: Any, leaves_out: Callable[[str], bool]) -> Any:
-    """A component without some of its artifacts, read and written."""
+    Steps find their data in the store. Where there are several shards, their steps have no artifacts, each of which
+    would take half a kilobyte of the workflow's status.
+    """
     spec = component.component_spec
-    inputs = {key: each for key, each in spec.inputs.items() if not (_is_artifact(each) and leaves_out(key))}
-    outputs = {key: each for key, each in (spec.outputs or {}).items() if not (_is_artifact(each) and leaves_out(key))}
-    less = copy.copy(component)
-    less.component_spec = dataclasses.replace(spec, inputs=inputs, outputs=outputs)
-    return less
+    inputs, outputs = (
+        {key: each for key, each in (declared or {}).items() if key in kept or not _is_artifact(each)}
+        for declared, kept in ((spec.inputs, read), (spec.outputs, written))
+    )
+    fitted = copy.copy(component)
+    fitted.component_spec = dataclasses.replace(spec, name=name, inputs=inputs, outputs=outputs)
+    return fitted
 
 
 def _is_artifact(declared: Any) -> bool:
     return str(declared.type).startswith("system.")
 
 
-def _output(task: Any, name: str) -> Any:
-    """An output of a task, or None where its component goes without."""
-    return task.outputs.get(name)
-
-
-def _after(task: Any, last: Any) -> Any:
-    return task.after(last) if last else task
-
-
-def _where(arguments: dict[str, Any]) -> str:
+def _where(iteration: int, phase: str) -> str:
     """Iteration, and phase where it is not the only one, for people."""
-    phase = arguments.get("phase", "main")
-    return f"{arguments['iteration']}" if phase == "main" else f"{arguments['iteration']} {phase}"
+    return f"{iteration}" if phase in ("", "main") else f"{iteration} {phase}"
 
 
 def _argument(recipe: Recipe) -> str:
-    text = carried(recipe.model_dump(mode="json"))
+    """The recipe as preparation is given it.
+
+    Raises:
+        UserError: it is too long, or a step misses what it reads of it.
+    """
+    data = recipe.model_dump(mode="json")
+    for step in STEPS.values():
+        step.settings.parse(data, f"the step {step.name}")
+    text = carried(data)
     if len(text) > _LONGEST_RECIPE:
         raise UserError(f"a recipe of {len(text)} bytes, above {_LONGEST_RECIPE}: put long texts into files")
     return text

@@ -1,7 +1,6 @@
 """Rules over the compiled graph: what Kubeflow Pipelines 2.17 rejects, although the graph runs on one machine."""
 
 import argparse
-import importlib
 import json
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from .compiled import Graph, Json, read_graph, tasks_of, times
 from .names import LABEL_KEY, LABEL_VALUE
 from .provenance import read_twice
 from .size import BUDGET, FEWER_ITERATIONS, WAY_OUT, estimate, read_by
+from .steps import STEPS, Step, only
 
 LONGEST_ARGUMENT = 100_000
 """Bytes of one argument: Linux takes 128 KiB, and the launcher adds to it."""
@@ -29,7 +29,6 @@ _KINDS: dict[str | None, Any] = {"NUMBER_INTEGER": 1, "NUMBER_DOUBLE": 1.0, "BOO
 _WHOLE_ARGUMENTS = ("{{$.pipeline_job_uuid}}", "{{$.pipeline_job_name}}", "{{$.pipeline_task_uuid}}")
 _EXPANDED = re.compile(r"\{\{|\$[($]")
 _CONDITIONAL = ('{"Concat":', '{"IfPresent":')
-_STEP = re.compile(r"nashflow\.components\.\w+")
 
 
 def lint(graph: Graph) -> list[str]:
@@ -53,9 +52,15 @@ def _module(container: Json) -> str:
     return str(command[2]) if command[:2] == ["python3", "-m"] and len(command) == 3 else ""
 
 
-def _step(container: Json) -> str:
-    """The step that a container runs, empty if it runs none."""
-    return _module(container).rpartition(".")[2]
+def _step(container: Json) -> Step | None:
+    """The step that a container runs, if it runs one."""
+    return next((step for step in STEPS.values() if step.package == _module(container)), None)
+
+
+def _settings(container: Json) -> str:
+    """Where a recipe says what a container asks for."""
+    step = _step(container)
+    return f"cluster.steps.{step.name if step else '<step>'}"
 
 
 def inputs_are_passed(graph: Graph) -> Iterator[str]:
@@ -147,38 +152,29 @@ def steps_take_their_arguments(graph: Graph) -> Iterator[str]:
     """Every container runs a step by its own module, with flags that its parser knows."""
     for label, part in graph.users():
         container = graph.executors[label]
-        step, command = _imported(_module(container)), " ".join(container.get("command", []))[:80]
+        step, command = _step(container), " ".join(container.get("command", []))[:80]
         if not step:
             yield f"{label}: runs {f'{command}, which is no step' if command else 'no container'}"
             continue
         declared = part.get("inputDefinitions", {}).get("parameters", {})
         values = {name: _KINDS.get(spec.get("parameterType"), "text") for name, spec in declared.items()}
-        texts, flags = container.get("args", []), getattr(step, "FLAGS", ())
+        texts, flags = container.get("args", []), getattr(step.module, "FLAGS", ())
         arguments = [_PARAMETER.sub(lambda match, v=values: str(v.get(match[1], "")), text) for text in texts]  # type: ignore[misc]
         if _EXECUTOR_INPUT in texts:
             arguments = [*passed({"inputs": {"parameterValues": values}}, flags), *arguments]
         try:
-            parser(_step(container), flags, _Strict).parse_args(arguments)
+            parser(step.name, flags, _Strict).parse_args(arguments)
         except ValueError as error:
             yield f"{label}: its entry point refuses its arguments: {error}"
-
-
-def _imported(module: str) -> Any:
-    """What a step's module runs; None where there is no such step."""
-    try:
-        return importlib.import_module(f"{module}.step") if _STEP.fullmatch(module) else None
-    except ModuleNotFoundError as error:
-        if module in (error.name or ""):
-            return None
-        raise
 
 
 def outputs_are_written(graph: Graph) -> Iterator[str]:
     """Every declared output must be written, by the step that says so."""
     for label, part in graph.users():
-        outputs, step = part.get("outputDefinitions", {}), _imported(_module(graph.executors[label]))
+        outputs, step = part.get("outputDefinitions", {}), _step(graph.executors[label])
+        module = step.module if step else None
         for kind, said in (("artifacts", "OUTPUTS"), ("parameters", "PARAMETERS")):
-            for name in sorted(set(outputs.get(kind, {})) - set(getattr(step, said, ()))):
+            for name in sorted(set(outputs.get(kind, {})) - set(getattr(module, said, ()))):
                 yield f"{label}: nothing writes its output {name}"
 
 
@@ -222,7 +218,7 @@ def accelerators_have_what_they_need(graph: Graph) -> Iterator[str]:
 def pods_are_bounded(graph: Graph) -> Iterator[str]:
     """A pod that hangs holds its node until its deadline; one without limits harms others, and quotas refuse it."""
     for label, container in graph.executors.items():
-        settings = f"cluster.steps.{_step(container) or '<step>'}"
+        settings = _settings(container)
         if not int(graph.placed(label).get("activeDeadlineSeconds", 0)):
             yield f"{label}: no timeout; set {settings}.timeout_seconds"
         resources = container.get("resources", {})
@@ -247,8 +243,9 @@ def runs_are_closed(graph: Graph) -> Iterator[str]:
         for task in tasks_of(graph.ir["root"]).values()
         if task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
     ]
-    if "closing" not in map(_step, last):
-        yield "no closing whatever happens: the root has no exit task that runs it"
+    step = only("exit")
+    if step not in map(_step, last):
+        yield f"no {step.name} whatever happens: the root has no exit task that runs it"
 
 
 def steps_are_retried(graph: Graph) -> Iterator[str]:
@@ -257,11 +254,12 @@ def steps_are_retried(graph: Graph) -> Iterator[str]:
         part = graph.component(task)
         if part.get("executorLabel") not in graph.executors:
             continue
-        step = _step(graph.executors[part["executorLabel"]])
-        retries = task.get("retryPolicy", {}).get("maxRetryCount", 0)
-        if not retries and step != "preparation":
-            yield f"task {name} is not retried; set cluster.steps.{step or '<step>'}.retries"
-        if retries and step == "preparation":
+        container = graph.executors[part["executorLabel"]]
+        step, retries = _step(container), task.get("retryPolicy", {}).get("maxRetryCount", 0)
+        retried = not step or step.retried
+        if retried and not retries:
+            yield f"task {name} is not retried; set {_settings(container)}.retries"
+        if retries and not retried:
             yield f"task {name} is retried, though what it refuses is the user's to mend"
 
 
@@ -341,4 +339,4 @@ def check_graph(package: Path, shown: str = "") -> Counter[str]:
     graph = read_graph(package)
     if complaints := lint(graph):
         raise UserError(f"{shown or package}: a cluster would refuse or break this graph: {'; '.join(complaints)}")
-    return Counter(map(_step, graph.executors.values()))
+    return Counter(step.name for step in map(_step, graph.executors.values()) if step)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from nashflow.components.core.version import VERSION
+
 _LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _DOMAIN = rf"(?=.{{1,253}}(/|$)){_LABEL}(\.{_LABEL})*"
 _WORD = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
@@ -64,7 +66,8 @@ ResourceName = Annotated[
 ]
 """Of what a device plugin offers."""
 ImageName = Annotated[
-    str, _matching(IMAGE, "image: set [host[:port]/]name:tag or …@sha256: and 64 digits, such as nashflow-steps:0.1.0")
+    str,
+    _matching(IMAGE, f"image: set [host[:port]/]name:tag or …@sha256: and 64 digits, such as nashflow-steps:{VERSION}"),
 ]
 """Of a container image."""
 MountPath = Annotated[

@@ -1,14 +1,13 @@
 """What a task of the graph asks of the cluster: image, resources, volumes, environment, retries, labels."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl, kubernetes
 
-from .cluster import StepName, StepResources
+from .cluster import ClusterSettings
 from .recipe import Recipe
-
-# A volume that cannot be mounted keeps a pod from starting: it must not keep a run from being closed.
-_WITHOUT_MODELS = ("closing", "reporting")
+from .resources import StepResources
+from .steps import IMAGES, Step
 
 
 class Images(NamedTuple):
@@ -19,35 +18,23 @@ class Images(NamedTuple):
     training_image: Any
 
 
-def place(task: dsl.PipelineTask, recipe: Recipe, step: StepName, images: Images) -> None:
+def place(task: dsl.PipelineTask, step: Step, recipe: Recipe, images: Images) -> None:
     """Give a task everything that its step's pods need on a cluster; a local run reads none of it.
 
     KFP's cache is off: a hit would skip verification and ignore code changes. The pods fit the restricted Pod Security
     Standard with the images' own user, whatever UID the cluster gives it.
     """
-    resources = recipe.cluster.resources(step)
-    task.set_container_image(_image(recipe, step, images)).set_caching_options(False)
+    resources = recipe.cluster.resources(step.name)
+    task.set_container_image(getattr(images, IMAGES[step.runtime_in(recipe)])).set_caching_options(False)
     _ask_for(task, resources)
     if resources.retries:
         task.set_retry(resources.retries, "60s", backoff_factor=2, backoff_max_duration=f"{_all_attempts(resources)}s")
     kubernetes.set_timeout(task, resources.timeout_seconds)
     kubernetes.set_security_context(task, run_as_non_root=True)
-    kubernetes.add_pod_label(task, "nashflow/step", step)
-    _environment(task, recipe, step)
-
-
-def runtime(recipe: Recipe, step: StepName) -> Literal["steps", "vllm", "training"]:
-    """Whose image a step runs in, as `cluster.images` names it: where it asks for accelerators, one that knows them."""
-    accelerated = recipe.cluster.resources(step).accelerators > 0
-    if step == "training":
-        return "training" if accelerated or recipe.training.engine == "deepspeed" else "steps"
-    by_vllm = step in ("rollout", "evaluation") and recipe.rollout.engine == "vllm"
-    return "vllm" if accelerated or by_vllm else "steps"
-
-
-def _image(recipe: Recipe, step: StepName, images: Images) -> Any:
-    runtimes = {"steps": images.image, "vllm": images.vllm_image, "training": images.training_image}
-    return runtimes[runtime(recipe, step)]
+    kubernetes.add_pod_label(task, "nashflow/step", step.name)
+    _environment(task, recipe.cluster)
+    if recipe.cluster.models and step.sees_models:
+        kubernetes.mount_pvc(task, recipe.cluster.models.claim, recipe.cluster.models.path)
 
 
 def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:
@@ -72,13 +59,10 @@ def _all_attempts(resources: StepResources) -> int:
     return (resources.retries + 1) * resources.timeout_seconds + waits
 
 
-def _environment(task: dsl.PipelineTask, recipe: Recipe, step: StepName) -> None:
-    cluster = recipe.cluster
+def _environment(task: dsl.PipelineTask, cluster: ClusterSettings) -> None:
     for source in cluster.secrets:
         kubernetes.use_secret_as_env(task, source.name, source.keys)
     for source in cluster.config_maps:
         kubernetes.use_config_map_as_env(task, source.name, source.keys)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(cluster.image_pull_secrets))
-    if cluster.models and step not in _WITHOUT_MODELS:
-        kubernetes.mount_pvc(task, cluster.models.claim, cluster.models.path)

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from nashflow.components.judging.tournament import TOURNAMENTS, Match
+from nashflow.components.iterations.units import Shape
 from nashflow.components.methods.phases import Phase
-from nashflow.components.methods.units import units_of
+from nashflow.components.methods.tournament import TOURNAMENTS, Match
 
 from .compiled import read_graph
 from .recipe import Recipe
 from .size import BUDGET, LIMIT, WAY_OUT, Size, estimate
+from .steps import Level, steps_of, steps_of_data, task_name
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,24 @@ class Work:
 
 
 def tasks_of(recipe: Recipe) -> list[str]:
-    """Every task of a run, in order."""
-    tasks = ["preparation", "0/evaluation"]
+    """The name of every task of a run, in order; those of several shards have one name."""
+
+    def named(level: Level, *where: Any) -> list[str]:
+        return [task_name(step.name, *where) for step in steps_of(level)]
+
+    tasks = [*named("beginning"), *named("iteration", 0)]
     for iteration in range(1, recipe.run.iterations + 1):
-        for step, keys in units_of(recipe.method, iteration, recipe.prompts.shards).items():
-            tasks += [f"{iteration}/{step}"] * len(keys)
-    return [*tasks, "reporting", "closing"]
+        for phase in recipe.method.phases(iteration):
+            for step in steps_of_data(phase):
+                tasks += [task_name(step.name, iteration, phase.name)] * recipe.prompts.shards
+            tasks += named("phase", iteration, phase.name)
+        tasks += named("iteration", iteration)
+    return [*tasks, *named("end"), *named("exit")]
+
+
+def shape_of(recipe: Recipe) -> Shape:
+    """Which units the recipe's iterations consist of."""
+    return Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks)
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,15 +11,16 @@ from typing import Annotated, Any
 import yaml
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.core.overrides import override
 from nashflow.components.core.settings import SHAPES_GRAPH
 from nashflow.components.recipe import Recipe as BaseRecipe
-from nashflow.components.recipe import override, shapes_graph, with_settings
+from nashflow.components.recipe import shapes_graph, with_settings
 
 from .carried import carried
 from .cluster import ClusterSettings
 
 SHIPPED = Path(__file__).parent / "recipes"
-_WHOLES = {"method", "policy", "oracle"}
+WHOLES = {"method", "policy", "oracle"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -33,15 +35,16 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     A recipe that says `extends: other` takes from the other one what it does not say itself: key by key, but `method`,
     `policy` and `oracle` as wholes. The other one is a file beside it, or shipped. `${NAME}` in a text becomes the
-    environment variable's value.
+    environment variable's value. An override that replaces a section by another variant, such as `method=egpo`, is told
+    on stderr, with what was dropped and what are defaults now.
 
     Raises:
         UserError: no such file, not YAML, an unknown key (names the nearest), a wrong value, an unset variable.
     """
     data = _read(name, Path(), ())
-    for setting in overrides:
-        override(data, setting)
-    return Recipe.parse(_expanded(data, name), name)
+    for line in override(data, overrides, Recipe):
+        print(f"nashflow: {line}", file=sys.stderr)
+    return _parsed(data, name)
 
 
 def load_for_runs(name: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]:
@@ -56,12 +59,18 @@ def load_for_runs(name: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str
     others = [each for each in overrides if not shapes_graph(each)]
     settings = [_setting(each.partition("=")[0].strip(), whole) for each in others]
     try:
-        base = load_recipe(name, [each for each in overrides if shapes_graph(each)])
+        data = _read(name, Path(), ())
+        override(data, [each for each in overrides if shapes_graph(each)], Recipe)
+        base = _parsed(data, name)
         if with_settings(base, settings) == whole:
             return base, shlex.join(settings)
     except UserError:
         pass  # without its settings it is no recipe, or has another graph
     return whole, ""
+
+
+def _parsed(data: dict[str, Any], name: str) -> Recipe:
+    return Recipe.parse(_expanded(data, name), name)
 
 
 def _setting(key: str, recipe: Recipe) -> str:
@@ -99,7 +108,7 @@ def _read(name: str, beside: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
 
 def _merged(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     merged = {**base, **data}
-    for section in merged.keys() - _WHOLES:
+    for section in merged.keys() - WHOLES:
         if isinstance(base.get(section), dict) and isinstance(data.get(section), dict):
             merged[section] = {**base[section], **data[section]}
     return merged

@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 
-from pydantic import TypeAdapter
-
-from nashflow.components.evaluation.iteration import close_iteration
-from nashflow.components.methods import AnyMethod
-from nashflow.components.methods.base import Method
-from nashflow.components.storage import layout, outcome
+from nashflow.components.iterations.tracked import send_iteration
+from nashflow.components.iterations.units import Shape
+from nashflow.components.storage import outcome
 from nashflow.components.storage.run import Run
 from nashflow.components.storage.store import Store
 from nashflow.components.storage.units import read_manifest
@@ -22,10 +19,10 @@ def send_again(store: Store, run: Run, report: Mapping[str, bytes]) -> None:
     tracker = Tracker.of(store)
     if not tracker.uri:
         return
-    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
+    shape = Shape.of(run)
     for iteration in range(run.recipe["run"]["iterations"] + 1):
-        if read_manifest(store, layout.evaluation(iteration)):
-            close_iteration(tracker, store, method, iteration, run.recipe["prompts"]["shards"])
+        if all(read_manifest(store, unit) for unit in shape.evaluations(iteration)):
+            send_iteration(tracker, store, shape, iteration)
     tracker.report(report)
     if end := outcome.read(store):
         tracker.close(end.outcome, end.reason, int(end.ended * 1000))

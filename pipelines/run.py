@@ -15,20 +15,20 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nashflow.components.core.redaction import redact
-from nashflow.components.preparation.step import check
 from nashflow.components.runtime import lock
-from nashflow.components.runtime.protocol import USER_ERROR
+from nashflow.components.runtime.protocol import TERMINATED, USER_ERROR
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.tracking.tracker import Tracker
 
-from .graph import write_graph
+from .finished import finished_tasks
 from .lines import finished_line
 from .local import Event, Interrupted, StepFailed, execute
+from .mlflow_ui import how_to_look
 from .plan import tasks_of
 from .recipe import Recipe, load_recipe
-from .report import print_table
+from .steps import only
+from .tables import print_table
 from .terminal import terminal
 
 _PRELOAD = (
@@ -50,6 +50,7 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep: two processes on few cores do not spin at each other
     "TOKENIZERS_PARALLELISM": "false",
 }
+_GOES_ON = "the same command goes on from here"
 
 
 def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
@@ -60,7 +61,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     """
     recipe = load_recipe(name, overrides)
     store = open_store(run_root or f"runs/{recipe.run.name}")
-    check(recipe, store)
+    checked = only("beginning").module.check(recipe, store)
     console = terminal()
     for iteration in range(1, recipe.run.iterations + 1):
         for phase in recipe.method.phases(iteration):
@@ -68,21 +69,33 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
                 console.print(f"iteration {iteration}, {phase.name}: {phase.note}")
     # For the steps, and for this process, which tells how a run ended that was stopped.
     tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
-    with _locked(store) as owner, _scratch() as scratch, _progress(console, recipe) as show:
+    with _locked(store) as owner:
+        if (lines := finished_tasks(recipe, store, checked)) is None:
+            _work(recipe, store, owner, console)
+        else:
+            for line in lines:
+                console.print(finished_line(line), soft_wrap=True)
+    print_table(json.loads(store.read(layout.SUMMARY)), store, console)
+    console.print(f"runs side by side in MLflow: {how_to_look(tracking)}", soft_wrap=True)
+
+
+def _work(recipe: Recipe, store: Store, owner: str, console: Console) -> None:
+    """Execute the recipe's graph. Exits with the code of a failed step."""
+    from .graph import write_graph  # kfp is a second's import, which a finished run does without
+
+    with _scratch() as scratch, _progress(console, recipe) as show:
         write_graph(recipe, scratch / "pipeline.yaml")
         arguments = {"run_root": store.uri}
         environment = {**_ENVIRONMENT, lock.OWNER: owner}
         try:
             execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show, retry=False)
         except (StepFailed, Interrupted) as failure:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more Ctrl-C must not leave the run RUNNING in MLflow
             _explain(failure)
             Tracker.of(store).close("cancelled" if isinstance(failure, Interrupted) else "failed", str(failure))
             sys.exit(failure.exit_code)
         finally:
             _warn(scratch / "logs")
-    print_table(json.loads(store.read(layout.SUMMARY)), store, console)
-    how = f"mlflow ui --backend-store-uri {tracking}" if tracking.startswith("sqlite:") else redact(tracking)
-    console.print(f"runs side by side in MLflow: {how}", soft_wrap=True)
 
 
 def _beside(store: Store) -> str:
@@ -116,7 +129,7 @@ def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
             elif event.state == "succeeded" and event.records:
                 progress.advance(bar)
                 progress.console.print(finished_line(event.records[-1]), soft_wrap=True)
-            elif event.state == "failed":
+            elif event.state == "failed" and event.exit_code != TERMINATED:
                 progress.console.print(f"{event.task}: attempt {event.attempt} failed")
 
         yield show
@@ -147,6 +160,9 @@ def _warn(logs: Path) -> None:
 
 def _explain(failure: StepFailed | Interrupted) -> None:
     """One line on stderr; a second one with the log, unless the mistake is the user's."""
+    if isinstance(failure, Interrupted):
+        print(f"nashflow: {failure}; {_GOES_ON}", file=sys.stderr)
+        return
     print(f"nashflow: {failure}", file=sys.stderr)
-    if isinstance(failure, StepFailed) and failure.exit_code != USER_ERROR:
-        print(f"nashflow: log: {failure.log}; the same command goes on from here", file=sys.stderr)
+    if failure.exit_code != USER_ERROR:
+        print(f"nashflow: log: {failure.log}; {_GOES_ON}", file=sys.stderr)

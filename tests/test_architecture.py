@@ -19,12 +19,16 @@ FLOORS = [
     ("runtime", "models", "tracking"),
     ("methods", "games"),
     ("oracles", "sampling", "scoring"),
+    ("benchmarks",),
+    ("iterations",),
     ("reports",),
     STEPS,
 ]
 FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 RECIPE, READS_RECIPES = "recipe.py", "preparation"
 """The one module beside the floors: it composes the steps' settings, and one step reads what it composes."""
+OF_STEPS = {("preparation", "policy")} | {(step, "settings") for step in STEPS}
+"""The modules of steps that hold settings: of which the recipe is composed."""
 HEAVY = {
     "boto3",
     "botocore",
@@ -91,7 +95,8 @@ def about_recipes(part: str, target: list[str]) -> bool:
     """Whether an import of the recipe's module, or by it, is allowed."""
     if target[:2] == ["components", "recipe"]:
         return part == READS_RECIPES
-    return target[0] == "components" and target[1] in FLOOR and (target[1] not in STEPS or target[2:3] == ["settings"])
+    below = target[0] == "components" and target[1] in FLOOR
+    return below and (target[1] not in STEPS or tuple(target[1:3]) in OF_STEPS)
 
 
 def relative_mistakes(path: str, source: str) -> list[str]:
@@ -197,11 +202,15 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (floor_mistakes, "components/games/sandbox/world.py", "from ...oracles import matrix"),
     (floor_mistakes, "components/oracles/matrix.py", "from ..scoring import logprobs"),
     (floor_mistakes, "components/sampling/x.py", "import nashflow.components.oracles.matrix"),
+    (floor_mistakes, "components/benchmarks/x.py", "from ..iterations.work import AtWork"),
+    (floor_mistakes, "components/iterations/x.py", "from ..evaluation.settings import EvaluationSettings"),
+    (floor_mistakes, "components/scoring/x.py", "from ..benchmarks.base import Bench"),
     (floor_mistakes, "components/unheard_of/x.py", "from ..core import errors"),
     (floor_mistakes, STEP, "from ..recipe import Recipe"),
     (floor_mistakes, CORE, "from nashflow.components.recipe import Recipe"),
     (floor_mistakes, "components/recipe.py", "from .evaluation.step import run"),
     (floor_mistakes, "components/recipe.py", "from .evaluation import step"),
+    (floor_mistakes, "components/recipe.py", "from .preparation import prompts"),
     (floor_mistakes, "components/recipe.py", "from nashflow.pipelines import cluster"),
     (floor_mistakes, "components/recipe.py", "from .unheard_of import x"),
     (relative_mistakes, STEP, "from nashflow.components.core import errors"),
@@ -244,7 +253,8 @@ FINE: list[tuple[Rule, str, str]] = [
     (
         floor_mistakes,
         "components/recipe.py",
-        "from .evaluation.settings import Evaluation\nfrom .methods import AnyMethod\nfrom .core import errors",
+        "from .evaluation.settings import Evaluation\nfrom .methods import AnyMethod\nfrom .core import errors\n"
+        "from .preparation.policy import AnyPolicy",
     ),
     (relative_mistakes, "pipelines/graph.py", "from nashflow.components.methods import inpo\nfrom . import local"),
     (relative_mistakes, "pipelines/graph.py", "from ..components.methods import inpo"),

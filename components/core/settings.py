@@ -2,18 +2,31 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+)
+from pydantic.fields import FieldInfo
 
 from .errors import UserError
+from .variants import Variants
 
 
 class Settings(BaseModel):
     """Settings of one part: unknown keys are refused, values never change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    # Variants are read when a model is first used: third parties import what our modules are still defining.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, defer_build=True
+    )
 
     @classmethod
     def parse(cls, data: Any, where: str) -> Self:
@@ -23,6 +36,20 @@ class Settings(BaseModel):
         except pydantic.ValidationError as error:
             lines = [_explain(cls, mistake) for mistake in error.errors(include_url=False)]
             raise UserError(f"{where}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+class Variant(Settings):
+    """One of several kinds of a part; each has a field `kind: Literal["its name"] = "its name"`.
+
+    Where the kind is all that there is to say, the bare name stands for it: `vllm` for `{kind: vllm}`.
+    """
+
+    kind: str
+
+    @model_serializer(mode="wrap")
+    def _short(self, dump: SerializerFunctionWrapHandler) -> Any:
+        data = dump(self)
+        return data["kind"] if len(data) == 1 else data
 
 
 WHOLE = ConfigDict(extra="forbid")
@@ -42,6 +69,22 @@ SHAPES_GRAPH = object()
 """Marks a field that shapes the compiled graph, in its annotation: `Annotated[int, SHAPES_GRAPH]`."""
 
 
+class Quantity(NamedTuple):
+    """Marks what a constant is, whatever its paper calls it: `Annotated[float, Quantity("step", inverse=True)]`.
+
+    A recipe that changes to another variant keeps its quantities, under the names and in the form of that variant.
+    """
+
+    name: str
+    inverse: bool = False
+    """Whether the field holds one over the quantity."""
+
+
+def variants_of(field: FieldInfo) -> Variants[BaseModel] | None:
+    """The variants that a field takes, if it takes such."""
+    return next((each for each in field.metadata if isinstance(each, Variants)), None)
+
+
 def graph_shaping(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Dotted keys of the fields that shape the graph: marked ones, and those that tell variants apart."""
     for name, field in model.model_fields.items():
@@ -49,12 +92,12 @@ def graph_shaping(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         if SHAPES_GRAPH in field.metadata or (len(get_args(field.annotation)) == 1 and _is_literal(field.annotation)):
             yield key
         else:
-            for inner in _models_in(field.annotation):
+            for inner in models_of(field):
                 yield from graph_shaping(inner, f"{key}.")
 
 
 def _explain(model: type[BaseModel], mistake: Any) -> str:
-    location = [str(part) for part in mistake["loc"]]
+    location = [str(part) for part in mistake["loc"] if part != "[key]"]  # pydantic's word for a mapping's own key
     keys, _ = _walk(model, location)
     key, context = ".".join(keys), mistake.get("ctx", {})
     field = str(context.get("discriminator", "")).strip("'")
@@ -79,12 +122,13 @@ def _explain(model: type[BaseModel], mistake: Any) -> str:
 
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
-    """A hint naming the known word closest to `word`, or all known words when none is close."""
-    known = sorted(known)
+    """A hint naming the known words that have `word` as a part, or else the closest one, or else all of them."""
+    known, lower = sorted(known), word.lower()
     parent = prefix.rpartition(".")[0]
     qualified = {name: f"{parent}.{name}" if parent else name for name in known}
-    if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
-        return f"; did you mean {qualified[close[0]]}?"
+    parts = [name for name in known if lower in name.split("_")]
+    if close := parts or difflib.get_close_matches(lower, known, n=1, cutoff=0.6):
+        return f"; did you mean {' or '.join(qualified[name] for name in close)}?"
     return f"; known here: {', '.join(known)}" if known else ""
 
 
@@ -100,7 +144,7 @@ def _walk(model: type[BaseModel], location: list[str]) -> tuple[list[str], list[
             continue
         keys.append(part)
         if holders := [member for member in current if part in member.model_fields]:  # else an index or a mapping's key
-            current = [child for member in holders for child in _models_in(member.model_fields[part].annotation)]
+            current = [child for member in holders for child in models_of(member.model_fields[part])]
     return keys, current
 
 
@@ -114,12 +158,21 @@ def _is_literal(annotation: Any) -> bool:
     return getattr(annotation, "__origin__", None) is Literal
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The settings models that an annotation admits."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
+def models_of(field: FieldInfo) -> Iterator[type[BaseModel]]:
+    """The settings models that a field admits."""
+    return _models_in((field.annotation, *field.metadata))
+
+
+def _models_in(hints: Iterable[Any]) -> Iterator[type[BaseModel]]:
+    """The models in an annotation and its metadata, which may tell variants of the annotated class."""
+    hints = list(hints)
+    if variants := [hint for hint in hints if isinstance(hint, Variants)]:
+        yield from (member for each in variants for member in each.members.values())
+        return
+    for hint in hints:
+        if isinstance(hint, type) and issubclass(hint, BaseModel):
+            yield hint
+        yield from _models_in(get_args(hint))
 
 
 def _read_schedule(value: Any, read: ValidatorFunctionWrapHandler) -> Any:

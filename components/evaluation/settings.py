@@ -1,38 +1,46 @@
 """Settings of the evaluation step."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import model_validator
 
-from ..core.settings import SHAPES_GRAPH, Settings
+from ..benchmarks import AnyBenchmark
+from ..benchmarks.base import MeasuringSettings
+from ..benchmarks.head_to_head import HeadToHead
+from ..benchmarks.kl import MonteCarloKL
+from ..core.settings import SHAPES_GRAPH, WHOLE
 from ..methods import AnyMethod
 from ..oracles.settings import AnyOracle
-from ..runtime.protocol import StepPrompts, StepSettings
+from ..runtime.protocol import StepSettings
 from ..sampling.settings import GenerationSettings
 from ..scoring.settings import ScoringSettings
 
-Benchmark = Literal["head_to_head", "game"]
 
-
-class EvaluationSettings(Settings):
+class EvaluationSettings(MeasuringSettings):
     """The recipe's `evaluation` section: what every policy is measured by."""
 
-    benchmarks: Annotated[tuple[Benchmark, ...], SHAPES_GRAPH] = ("head_to_head",)
-    """head_to_head: win rate against the reference under the oracle, on held-out prompts; game: the exact figures of a
-    policy on the sandbox (duality gap, KL, win rate)."""
-    tau: float = Field(0.1, ge=0.0)
-    """KL weight of the game whose duality gap is reported: one for all recipes of a world, so that they compare."""
-    samples: int = Field(1, ge=1)
-    """Responses per held-out prompt."""
-    temperature: float = Field(1.0, ge=0.0)
-    """Sampling temperature of the responses that are compared; 0 is greedy."""
+    model_config = WHOLE
+
+    benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = (HeadToHead(), MonteCarloKL())
+    """head_to_head: win rate against the reference under the oracle, on held-out prompts; kl: its distance from the
+    reference, by its own samples; game: the exact figures of a policy on the sandbox (duality gap, KL, win rate)."""
+
+    @model_validator(mode="after")
+    def _measured_once(self) -> Self:
+        measured: dict[str, str] = {}
+        for benchmark in self.benchmarks:
+            for figure in benchmark.figures:
+                if by := measured.get(figure.name):
+                    both = f"{by} and {benchmark.kind}" if by != benchmark.kind else f"{by}, which is there twice,"
+                    raise ValueError(f"benchmarks: {both} measure {figure.name}: leave one of them out")
+                measured[figure.name] = benchmark.kind
+        return self
 
 
 class EvaluationStep(StepSettings):
     """Everything the evaluation step reads."""
 
     method: AnyMethod
-    prompts: StepPrompts
     oracle: AnyOracle
     rollout: GenerationSettings
     logprobs: ScoringSettings

@@ -1,117 +1,131 @@
-"""Measure an iteration's policy on the benchmarks, and close the iteration in the tracker."""
+"""Measure an iteration's policy on the benchmarks, and tell the tracker that the iteration is done."""
 
-import time
-from typing import Any
+from dataclasses import dataclass
+from functools import cache, cached_property
 
-from ..methods.at_work import begin
-from ..models.folders import load_causal_lm
+from ..benchmarks.base import Bench, Benchmark, Responses
+from ..iterations.tracked import combined, track_iteration
+from ..iterations.work import AtWork, Work
+from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import metrics_artifact
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import sample_rows
-from ..scoring.logprobs import score
-from ..storage import layout, records
+from ..sampling.rollouts import Role, Samplers
+from ..storage import layout
+from ..storage.records import PROMPTS, ROLLOUTS
 from ..storage.units import Manifest, Unit, require_manifest
-from ..tracking.tracker import Tracker
-from .benchmarks import game, head_to_head
-from .iteration import close_iteration
 from .settings import EvaluationStep
 
 SETTINGS = EvaluationStep
-VERSION = 2
+VERSION = 3
 OUTPUTS = ("scores",)
 _REFERENCE = "000/main"
+_ROLES: dict[Responses, Role] = {"responses": "pair", "opponents": "opponent"}
 
 
 def run(call: Call[EvaluationStep]) -> Result:
     """Evaluate the policy of an iteration, or the reference (iteration 0), which the others are compared with."""
-    prompts = require_manifest(call.store, layout.held_out())
-    policy, reference = (open_policy(call.store, name) for name in (f"{call.iteration:03d}/main", _REFERENCE))
-    inputs = {"prompts": prompts.digest, "policy": policy.weights, "reference": reference.weights}
-    if call.iteration:
-        inputs["opponents"] = require_manifest(call.store, layout.evaluation(0)).digest
-    settings = {**call.settings.model_dump(mode="json"), "oracle_digest": call.settings.oracle.digest()}
-    unit = Unit(call.store, layout.evaluation(call.iteration), VERSION, settings, inputs)
-    manifest = unit.finished()
-    skipped = manifest is not None
-    manifest = manifest or _evaluate(call, unit, prompts, policy, reference)
-    shards = call.settings.prompts.shards
-    close_iteration(Tracker.of(call.store), call.store, call.settings.method, call.iteration, shards)
-    return Result(manifest, skipped, {"scores": metrics_artifact(manifest.metrics)})
+    load = cache(load_causal_lm)
+    with Samplers(call.settings.rollout, load) as samplers:
+        evaluation = _Evaluation(call, samplers, load, AtWork(call, "evaluation"))
+        done = [evaluation.benchmark(benchmark) for benchmark in call.settings.evaluation.benchmarks]
+    track_iteration(call.store, call.iteration)
+    figures = combined([manifest for manifest, _ in done])
+    skipped = all(found for _, found in done)
+    return Result(skipped=skipped, figures=figures, artifacts={"scores": metrics_artifact(figures)})
 
 
-def _evaluate(
-    call: Call[EvaluationStep], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy
-) -> Manifest:
-    begin(call, "evaluation")
-    started = time.time()
-    rows = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
-    ours = _sample(call, policy, rows, "pair")
-    theirs = _opponents(call, reference, rows)
-    lengths = [len(row["response_ids"]) for row in ours]
-    figures: dict[str, Any] = {"mean_length": sum(lengths) / len(lengths)}
-    compared: list[dict[str, Any]] = []
-    played: list[dict[str, Any]] = []
-    settings = call.settings.evaluation
-    if "head_to_head" in settings.benchmarks:
-        messages = {row["row_id"]: row["messages"] for row in rows}
-        won, compared = head_to_head.compare(call.settings.oracle.load(), messages, ours, theirs)
-        figures |= won
-    if "game" in settings.benchmarks:
-        world = call.settings.oracle.world  # type: ignore[union-attr]
-        exact, played = game.measure(world, call.settings.method, call.iteration, policy, reference, settings.tau)
-        figures |= exact
-    else:
-        figures["kl"] = _kl(call, policy, reference, ours)
-    tables = {
-        "rollouts": (records.table(ours if call.iteration else ours + theirs, records.ROLLOUTS), records.ROLLOUTS),
-        "comparisons": (records.table(compared, records.COMPARISONS), records.COMPARISONS),
-        "game_policy": (records.table(played, records.GAME_POLICY), records.GAME_POLICY),
-    }
-    return unit.publish_records(tables, figures, started)
+@dataclass(frozen=True)
+class _Evaluation:
+    """The benchmarks of one policy, each a unit of its own, and the responses that they share."""
 
+    call: Call[EvaluationStep]
+    samplers: Samplers
+    load: Load
+    at_work: AtWork
 
-def _opponents(
-    call: Call[EvaluationStep], reference: LocalPolicy, prompts: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """The reference's responses: made at iteration 0, read from there afterwards."""
-    if call.iteration == 0:
-        return _sample(call, reference, prompts, "opponent")
-    manifest = require_manifest(call.store, layout.evaluation(0))
-    rows = manifest.table(call.store, "rollouts", records.ROLLOUTS).to_pylist()
-    return [row for row in rows if row["role"] == "opponent"]
+    @cached_property
+    def prompts(self) -> Manifest:
+        return require_manifest(self.call.store, layout.held_out())
 
+    @cached_property
+    def policy(self) -> LocalPolicy:
+        return open_policy(self.call.store, f"{self.call.iteration:03d}/main")
 
-def _sample(
-    call: Call[EvaluationStep], policy: LocalPolicy, prompts: list[dict[str, Any]], role: str
-) -> list[dict[str, Any]]:
-    """One rollout row for each held-out prompt and sample."""
-    work = [(prompt, index) for prompt in prompts for index in range(call.settings.evaluation.samples)]
-    batches = sample_rows(
-        {policy.folder: 1.0},
-        call.settings.rollout,
-        work,
-        role=role,
-        temperature=call.settings.evaluation.temperature,
-        seed=(call.settings.run.seed, "evaluation", call.iteration, role),
-    )
-    return [row for batch in batches for row in batch]
+    @cached_property
+    def reference(self) -> LocalPolicy:
+        return open_policy(self.call.store, _REFERENCE)
 
+    def benchmark(self, benchmark: Benchmark) -> tuple[Manifest, bool]:
+        """The manifest of a benchmark, and whether it was found finished."""
+        read = {which: self.responses(which) for which in benchmark.reads}
+        policies = {"policy": self.policy.weights_digest, "reference": self.reference.weights_digest}
+        inputs = {"prompts": self.prompts.digest, **policies}
+        inputs.update((which, manifest.digest) for which, manifest in read.items())
+        bench = self._bench(read)
+        settings = {
+            "run": self.call.settings.run.model_dump(mode="json"),
+            "benchmark": benchmark.model_dump(mode="json"),
+            "depends_on": benchmark.depends_on(bench),
+        }
+        unit = Unit(
+            self.call.store, layout.evaluation(self.call.iteration, benchmark.kind), benchmark.version, settings, inputs
+        )
+        return self.at_work.carry_out(unit, lambda work: self._measure(work, benchmark, bench))
 
-def _kl(
-    call: Call[EvaluationStep], policy: LocalPolicy, reference: LocalPolicy, rows: list[dict[str, Any]]
-) -> float | None:
-    """Monte Carlo KL(π‖π_ref) in nats a response: the mean of log π(y) − log π_ref(y) over y ~ π.
+    def responses(self, which: Responses) -> Manifest:
+        """Responses to the held-out prompts; the reference's, opponents of all policies, are made at iteration 0."""
+        made_at = self.call.iteration if which == "responses" else 0
+        key = layout.evaluation(made_at, which)
+        if made_at != self.call.iteration:
+            return require_manifest(self.call.store, key)
+        recipe = self.call.settings
+        settings = {
+            "run": recipe.run.model_dump(mode="json"),
+            "rollout": recipe.rollout.model_dump(mode="json"),
+            "samples": recipe.evaluation.samples,
+            "temperature": recipe.evaluation.temperature,
+        }
+        inputs = {"prompts": self.prompts.digest, "policy": self.policy.weights_digest}
+        unit = Unit(self.call.store, key, VERSION, settings, inputs)
+        return self.at_work.carry_out(unit, lambda work: self._sample(work, which))[0]
 
-    None where the responses were not sampled from π itself, but at another temperature or from a nucleus.
-    """
-    if call.settings.evaluation.temperature != 1.0 or call.settings.rollout.top_p != 1.0:
-        return None
-    if policy.weights == reference.weights:
-        return 0.0
-    pairs = [(row["prompt_ids"], row["response_ids"]) for row in rows]
-    settings = call.settings.logprobs
-    ours, theirs = (
-        score(load_causal_lm(each.folder, settings.dtype), pairs, settings.batch_tokens) for each in (policy, reference)
-    )
-    return sum(ours) / len(ours) - sum(theirs) / len(theirs)
+    def _sample(self, work: Work, which: Responses) -> Manifest:
+        """One rollout row for each held-out prompt and sample."""
+        recipe, role, journal = self.call.settings, _ROLES[which], work.journal
+        prompts = self.prompts.rows(self.call.store, PROMPTS)
+        todo = [(prompt, index) for prompt in prompts for index in range(recipe.evaluation.samples)]
+        batches = self.samplers.rows(
+            {self.policy.folder: 1.0},
+            todo[len(journal.entries) * recipe.rollout.batch_size :],
+            role=role,
+            temperature=recipe.evaluation.temperature,
+            seed=(recipe.run.seed, "evaluation", self.call.iteration, role),
+        )
+        for batch in batches:
+            journal.append(batch)
+        rows = [row for batch in journal.entries for row in batch]
+        return work.publish({ROLLOUTS: rows}, {})
+
+    def _bench(self, read: dict[Responses, Manifest]) -> Bench:
+        recipe, store = self.call.settings, self.call.store
+        return Bench(
+            iteration=self.call.iteration,
+            policy=self.policy,
+            reference=self.reference,
+            prompts=self.prompts.rows(store, PROMPTS),
+            responses={which: manifest.rows(store, ROLLOUTS) for which, manifest in read.items()},
+            method=recipe.method,
+            oracle=recipe.oracle,
+            rollout=recipe.rollout,
+            logprobs=recipe.logprobs,
+            evaluation=recipe.evaluation,
+            load=self.load,
+        )
+
+    def _measure(self, work: Work, benchmark: Benchmark, bench: Bench) -> Manifest:
+        measured = benchmark.measure(bench)
+        declared = {figure.name for figure in benchmark.figures}
+        if unknown := sorted(measured.figures.keys() - declared):
+            raise ValueError(f"benchmark {benchmark.kind} measured {', '.join(unknown)}, which its figures lack")
+        return work.publish(measured.records, measured.figures)

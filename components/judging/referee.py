@@ -7,13 +7,12 @@ label's coin is seeded by it, so meeting again changes nothing.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..core.seeds import derive_uniform
 from ..methods.phases import Comparisons, Labels
-from ..models.chat import Message
+from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
 from ..oracles.base import EVEN, Oracle, Query, Verdict
-from .tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
+from ..storage.records import Comparison, Message, Pair
 
 COUNTS = (
     "comparisons",
@@ -53,10 +52,10 @@ class PromptSamples:
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows of COMPARISONS and PAIRS in the order of the prompts, and how often what happened: each of `COUNTS`."""
+    """Rows in the order of the prompts, and how often each of `COUNTS` has happened."""
 
-    comparisons: list[dict[str, Any]]
-    pairs: list[dict[str, Any]]
+    comparisons: list[Comparison]
+    pairs: list[Pair]
     counts: Mapping[str, int]
 
 
@@ -131,8 +130,8 @@ class _Table:
         self._dropped: Counter[str] = Counter()
         self._matches: list[Match] = next(tournament)
         self.finished = False
-        self.comparisons: list[dict[str, Any]] = []
-        self.pairs: list[dict[str, Any]] = []
+        self.comparisons: list[Comparison] = []
+        self.pairs: list[Pair] = []
 
     def open_questions(self) -> Iterator[Query]:
         """What the round needs to know and the oracle has not been asked yet, in its order of texts."""
@@ -194,7 +193,7 @@ class _Table:
         self._met.add(query.pair)
         return outcome
 
-    def _pair(self, candidate: Candidate, verdict: Verdict) -> dict[str, Any]:
+    def _pair(self, candidate: Candidate, verdict: Verdict) -> Pair:
         samples, (chosen_label, rejected_label) = self._prompt.samples, self._labels(candidate, verdict)
         return {
             "row_id": self._prompt.row_id,

@@ -1,17 +1,15 @@
 """Ask the oracle, play the tournaments, choose pairs."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
 
+from ..iterations.work import AtWork, Work
 from ..methods import phase_of
-from ..methods.at_work import begin
 from ..runtime.artifacts import records_artifact
 from ..runtime.protocol import Call, Result
-from ..storage import layout, records
-from ..storage.journal import Journal, discard
+from ..storage import layout
+from ..storage.records import COMPARISONS, PAIRS, PROMPTS, ROLLOUTS
 from ..storage.units import Manifest, Unit, require_manifest
 from .referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
 from .settings import JudgingStep
@@ -25,46 +23,34 @@ def run(call: Call[JudgingStep]) -> Result:
     """Judge the rollouts of one shard: its comparisons and pairs."""
     prompts = require_manifest(call.store, layout.prompts(call.iteration, call.shard))
     rollouts = require_manifest(call.store, layout.shard(call.iteration, call.phase, "rollouts", call.shard))
-    oracle_digest = call.settings.oracle.digest()
     unit = Unit(
         call.store,
         layout.shard(call.iteration, call.phase, "pairs", call.shard),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {"prompts": prompts.digest, "rollouts": rollouts.digest, "oracle": oracle_digest},
+        {"prompts": prompts.digest, "rollouts": rollouts.digest, "oracle": call.settings.oracle.digest()},
     )
-    if manifest := unit.finished():
-        discard(unit)
-        return _result(call, manifest, skipped=True)
-    begun = begin(call, f"{call.phase}/judging")
-    started = time.time()
-    work = list(_prompt_samples(call, prompts, rollouts))
-    with Journal(unit) as journal:
-        for judged in _judged(call, work, len(journal.entries)):
-            journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": judged.counts})
-    tables = {
-        kind: (records.table([row for entry in journal.entries for row in entry[kind]], schema), schema)
-        for kind, schema in (("comparisons", records.COMPARISONS), ("pairs", records.PAIRS))
-    }
-    counts = sum((Counter(entry["counts"]) for entry in journal.entries), Counter[str]())
-    manifest = unit.publish_records(tables, {name: counts[name] for name in COUNTS}, started)
-    begun.end(manifest)
-    discard(unit)
-    return _result(call, manifest)
+    manifest, found = AtWork(call, f"{call.phase}/judging").carry_out(
+        unit, lambda work: _judge(call, work, list(_prompt_samples(call, prompts, rollouts)))
+    )
+    artifacts = {record.name: records_artifact(call.store, manifest, record) for record in (COMPARISONS, PAIRS)}
+    return Result(manifest, found, artifacts)
 
 
-def _result(call: Call[JudgingStep], manifest: Manifest, skipped: bool = False) -> Result:
-    return Result(manifest, skipped, {kind: records_artifact(call.store, manifest, kind) for kind in OUTPUTS})
+def _judge(call: Call[JudgingStep], work: Work, prompts: list[PromptSamples]) -> Manifest:
+    entries = work.journal.entries
+    for judged in _judged(call, prompts, len(entries)):
+        work.journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": judged.counts})
+    rows = {record: [row for entry in entries for row in entry[record.name]] for record in (COMPARISONS, PAIRS)}
+    counts = sum((Counter(entry["counts"]) for entry in entries), Counter[str]())
+    return work.publish(rows, {name: counts[name] for name in COUNTS})
 
 
 def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manifest) -> Iterator[PromptSamples]:
     """Every prompt with its responses, in order."""
-    messages = {
-        row["row_id"]: row["messages"] for row in prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
-    }
-    rows = rollouts.table(call.store, "rollouts", records.ROLLOUTS).to_pylist()
-    for row_id, group in groupby(rows, key=lambda row: row["row_id"]):
-        mine: list[dict[str, Any]] = list(group)
+    messages = {row["row_id"]: row["messages"] for row in prompts.rows(call.store, PROMPTS)}
+    for row_id, group in groupby(rollouts.rows(call.store, ROLLOUTS), key=lambda row: row["row_id"]):
+        mine = list(group)
         samples = [Sample(row["text"], row["response_ids"]) for row in mine]
         yield PromptSamples(row_id, messages[row_id], mine[0]["prompt_ids"], samples)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..core.digests import digest_json, sha256_bytes
 from ..scoring.logprobs import Pair
-from ..storage import records
+from ..storage import layout, records
 from ..storage.store import Store
 
 
@@ -21,7 +21,7 @@ class LogprobCache:
     """The cached values of one policy under one engine and precision."""
 
     def __init__(self, run_root: Store, weights: str, engine: str, dtype: str) -> None:
-        self._store = run_root.at("..").at(f"cache/logprobs/{weights}/{engine}-{dtype}-sum")
+        self._store = run_root.at("..").at(f"{layout.LOGPROB_CACHE}/{weights}/{engine}-{dtype}-sum")
 
     def load(self, group: str, member: str) -> dict[str, float]:
         """All values by key, but for those of the group's other members.

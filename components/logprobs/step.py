@@ -1,21 +1,20 @@
 """Cache the log-probabilities of a phase's pairs under its anchor policies."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..core.digests import digest_json
+from ..iterations.work import AtWork, Work
 from ..methods import phase_of
-from ..methods.at_work import begin
+from ..methods.phases import Phase
 from ..models.folders import load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.protocol import Call, Result
-from ..scoring.logprobs import Pair, bucket, score
+from ..scoring.logprobs import Pair, bucket
 from ..storage import layout, records
-from ..storage.journal import Journal, discard
 from ..storage.units import Manifest, Unit, require_manifest
 from .cache import LogprobCache, key_of
 from .settings import LogprobsStep
@@ -36,40 +35,38 @@ def run(call: Call[LogprobsStep]) -> Result:
         layout.shard(call.iteration, call.phase, "logprobs", call.shard),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {"pairs": pairs.digest, **{name: policy.weights for name, policy in policies.items()}},
+        {"pairs": pairs.digest, **{name: policy.weights_digest for name, policy in policies.items()}},
     )
-    if manifest := unit.finished():
-        discard(unit)
-        return _result(call, manifest, skipped=True)
-    begun = begin(call, f"{call.phase}/logprobs")
-    started = time.time()
-    rows = pairs.table(call.store, "pairs", records.PAIRS).to_pylist()
-    sequences = _unique(rows)
+    manifest, found = AtWork(call, f"{call.phase}/logprobs").carry_out(
+        unit, lambda work: _score(call, work, phase, policies, pairs.rows(call.store, records.PAIRS))
+    )
+    return Result(manifest, found, {"log_probabilities": records_artifact(call.store, manifest, records.LOGPROBS)})
+
+
+def _score(
+    call: Call[LogprobsStep], work: Work, phase: Phase, policies: dict[str, LocalPolicy], rows: list[records.Pair]
+) -> Manifest:
+    sequences, journal = _unique(rows), work.journal
     # Micro-batches are fixed by the shard's content, not by what is missing: the same numbers after a restart.
     batches = bucket(list(sequences.values()), call.settings.logprobs.batch_tokens)
-    with Journal(unit) as journal:
-        for entry in _scored(call, policies, sequences, batches, len(journal.entries)):
-            journal.append(entry)
+    for entry in _scored(call, policies, sequences, batches, len(journal.entries)):
+        journal.append(entry)
     found = _gathered(call, policies, sequences, batches, journal.entries)
     reduce = _mean if phase.reduction == "mean" else _sum
-    table = records.table(list(_rows(rows, found, reduce)), records.LOGPROBS)
     computed = sum(sum(entry["computed"]) for entry in journal.entries)
     scored = len(sequences) * len(policies)
     metrics = {"sequences": scored, "cache_hits": scored - computed}
-    manifest = unit.publish_records({"logprobs": (table, records.LOGPROBS)}, metrics, started)
-    begun.end(manifest)
-    discard(unit)
-    return _result(call, manifest)
+    return work.publish({records.LOGPROBS: list(_rows(rows, found, reduce))}, metrics)
 
 
-def _result(call: Call[LogprobsStep], manifest: Manifest, skipped: bool = False) -> Result:
-    return Result(manifest, skipped, {"log_probabilities": records_artifact(call.store, manifest, "logprobs")})
-
-
-def _unique(rows: list[dict[str, Any]]) -> dict[str, Pair]:
+def _unique(rows: list[records.Pair]) -> dict[str, Pair]:
     """The distinct (prompt, response) of both sides by cache key, in order of first appearance."""
-    sides = ((row["prompt_ids"], row[side]) for row in rows for side in ("chosen_ids", "rejected_ids"))
+    sides = (side for row in rows for side in _sides(row))
     return {key_of(pair): pair for pair in sides}
+
+
+def _sides(row: records.Pair) -> tuple[Pair, Pair]:
+    return (row["prompt_ids"], row["chosen_ids"]), (row["prompt_ids"], row["rejected_ids"])
 
 
 def _scored(
@@ -84,12 +81,13 @@ def _scored(
     for policy in policies.values():
         todo, done = batches[done:], max(0, done - len(batches))
         cached = _cache(call, policy).load(*_writer(call)) if todo else {}
-        model = None
+        scorer = None
         for batch in todo:
             known = {index: cached[keys[index]] for index in batch if keys[index] in cached}
             if len(known) < len(batch):
-                model = model or load_causal_lm(policy.folder, call.settings.logprobs.dtype)
-                computed = score(model, [pairs[index] for index in batch], call.settings.logprobs.batch_tokens)
+                settings = call.settings.logprobs
+                scorer = scorer or settings.engine.open(policy.folder, settings.dtype, load_causal_lm)
+                computed = scorer.score([pairs[index] for index in batch], settings.batch_tokens)
                 rounded = (float(np.float32(value)) for value in computed)
                 known = dict(zip(batch, rounded, strict=True)) | known
             yield {
@@ -119,7 +117,8 @@ def _gathered(
 
 
 def _cache(call: Call[LogprobsStep], policy: LocalPolicy) -> LogprobCache:
-    return LogprobCache(call.store, policy.weights, call.settings.logprobs.engine, call.settings.logprobs.dtype)
+    settings = call.settings.logprobs
+    return LogprobCache(call.store, policy.weights_digest, settings.engine.kind, settings.dtype)
 
 
 def _writer(call: Call[LogprobsStep]) -> tuple[str, str]:
@@ -127,9 +126,11 @@ def _writer(call: Call[LogprobsStep]) -> tuple[str, str]:
     return digest_json([call.settings.model_dump(mode="json"), call.iteration, call.phase])[:16], f"{call.shard:05d}"
 
 
-def _rows(rows: list[dict[str, Any]], found: dict[str, dict[str, float]], reduce: Any) -> Iterator[dict[str, Any]]:
+def _rows(
+    rows: list[records.Pair], found: dict[str, dict[str, float]], reduce: Callable[[float, Pair], float]
+) -> Iterator[records.Logprob]:
     for row in rows:
-        chosen, rejected = ((row["prompt_ids"], row[side]) for side in ("chosen_ids", "rejected_ids"))
+        chosen, rejected = _sides(row)
         for name, values in found.items():
             yield {
                 "row_id": row["row_id"],

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
+from ..core.variants import Variants
 from .base import Method
 from .dno import DNO
 from .egpo import EGPO
@@ -18,10 +17,9 @@ from .onpo import ONPO
 from .phases import Phase
 from .sppo import SPPO
 
-AnyMethod = Annotated[
-    INPO | ONPO | EGPO | NashMP | MNPO | NashMD | SPPO | DNO | OnlineIPO | IPO | IterativeDPO,
-    Field(discriminator="name"),
-]
+_SHIPPED = (INPO, ONPO, EGPO, NashMP, MNPO, NashMD, SPPO, DNO, OnlineIPO, IPO, IterativeDPO)
+METHODS = Variants("nashflow.methods", Method, *_SHIPPED, by="name")
+AnyMethod = Annotated[Method, METHODS]
 
 
 def phase_of(method: Method, iteration: int, name: str) -> Phase:

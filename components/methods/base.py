@@ -6,8 +6,13 @@ from typing import Literal, TypedDict
 
 from pydantic import Field, model_validator
 
-from ..core.settings import Settings
+from ..core.settings import Quantity, Settings
 from .phases import Comparisons, Labels, Phase, PolicyRef, Reduction, Sampling
+
+STEP, INVERSE_STEP = Quantity("step"), Quantity("step", inverse=True)
+"""Mark the learning rate of mirror descent, s in π_{t+1} ∝ … exp(s P(y ≻ ·)), and 1/s: papers call both η."""
+KL_WEIGHT = Quantity("KL weight")
+"""Marks the weight of KL(π‖π_ref) beside a win rate: τ, or β."""
 
 
 class Method(Settings, ABC):

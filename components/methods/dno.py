@@ -16,7 +16,7 @@ from .phases import Phase, PolicyRef
 
 
 class DNO(ClassifyingMethod):
-    """Settings of DNO-Prct."""
+    """Direct Nash optimization, its practical form."""
 
     name: Literal["dno"] = "dno"
     beta: float = Field(0.1, gt=0.0)

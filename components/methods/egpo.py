@@ -10,22 +10,22 @@ Guarantee   the last iterate converges linearly, KL(π*‖π_T) ≤ (1 − ηβ)
 η           the learning rate of mirror descent; β the KL weight of the game. Nash-MP is the same map, η = 1/(β + λ).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .base import PairedMethod
+from .base import KL_WEIGHT, STEP, PairedMethod
 from .extragradient import extragradient
 from .phases import Phase
 
 
 class EGPO(PairedMethod):
-    """Settings of EGPO."""
+    """Extragradient preference optimization."""
 
     name: Literal["egpo"] = "egpo"
-    eta: float = Field(gt=0.0)
+    eta: Annotated[float, STEP] = Field(gt=0.0)
     """η, the learning rate of mirror descent."""
-    beta: float = Field(gt=0.0)
+    beta: Annotated[float, KL_WEIGHT] = Field(gt=0.0)
     """β, the KL weight of the game."""
 
     @model_validator(mode="after")

@@ -9,23 +9,23 @@ Guarantee   KL(π*‖π_T) ≤ 32 C² / (τ² (T + 1)) with η_t = τ(t + 2)/2, 
 η           the *inverse* learning rate of mirror descent; τ the KL weight of the game.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..core.settings import Schedule
-from .base import PairedMethod
+from .base import INVERSE_STEP, KL_WEIGHT, PairedMethod
 from .phases import REFERENCE, Phase, PolicyRef, merge
 
 
 class INPO(PairedMethod):
-    """Settings of INPO."""
+    """Iterative Nash policy optimization."""
 
     name: Literal["inpo"] = "inpo"
-    eta: Schedule
+    eta: Annotated[Schedule, INVERSE_STEP]
     """η, the inverse learning rate of mirror descent (the paper's recipe: 0.005; convergence wants about 1);
     decreasing: steps 1/η_t with η_t = τ(t + 2)/2."""
-    tau: float = Field(ge=0.0)
+    tau: Annotated[float, KL_WEIGHT] = Field(ge=0.0)
     """τ, the KL weight of the game (the paper's recipe: η/3)."""
 
     @model_validator(mode="after")

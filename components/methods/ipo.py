@@ -8,19 +8,19 @@ Guarantee   none of the equilibrium: more iterations see more pairs of the same 
 τ           the KL weight. There is no η.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Method
+from .base import KL_WEIGHT, Method
 from .phases import REFERENCE, Phase, PolicyRef, Reduction
 
 
 class IPO(Method):
-    """Settings of IPO."""
+    """Identity preference optimization on given pairs."""
 
     name: Literal["ipo"] = "ipo"
-    tau: float = Field(gt=0.0)
+    tau: Annotated[float, KL_WEIGHT] = Field(gt=0.0)
     """τ, the KL weight."""
     reduction: Reduction = "sum"
     """How token log-probabilities make a response's: sum (the theory) or mean (some published code)."""

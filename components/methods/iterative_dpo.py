@@ -18,7 +18,7 @@ from .phases import REFERENCE, Phase, PolicyRef
 
 
 class IterativeDPO(ClassifyingMethod):
-    """Settings of iterative DPO."""
+    """DPO on pairs of the policy in training, iteration by iteration."""
 
     name: Literal["iterative_dpo"] = "iterative_dpo"
     beta: float = Field(0.1, gt=0.0)

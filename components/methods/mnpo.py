@@ -13,21 +13,21 @@ Guarantee   its fixed point is the equilibrium of INPO's game, whatever the λ_j
 Out of scope: the heterogeneous game of n policies with an oracle each, whose sum is not constant.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .base import PairedMethod
+from .base import INVERSE_STEP, KL_WEIGHT, PairedMethod
 from .phases import REFERENCE, Phase, PolicyRef, merge
 
 
 class MNPO(PairedMethod):
-    """Settings of MNPO."""
+    """Multiplayer Nash preference optimization, time-dependent."""
 
     name: Literal["mnpo"] = "mnpo"
-    eta: float = Field(gt=0.0)
+    eta: Annotated[float, INVERSE_STEP] = Field(gt=0.0)
     """η, the inverse learning rate of mirror descent."""
-    tau: float = Field(ge=0.0)
+    tau: Annotated[float, KL_WEIGHT] = Field(ge=0.0)
     """τ, the KL weight of the game."""
     history: tuple[float, ...] = (0.5, 0.5)
     """λ_0, λ_1, …: the weights of π_t, π_{t−1}, …; they sum to one. Clamped while there are fewer policies."""

@@ -9,22 +9,22 @@ Guarantee   KL(π*‖π_T) ≤ 8 / (τ² (T + 1)) with η_t = 2 / (τ(t + 2)); w
 η           the learning rate of mirror descent; τ the KL weight of the game.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..core.settings import Schedule
-from .base import PairedMethod
+from .base import KL_WEIGHT, STEP, PairedMethod
 from .phases import REFERENCE, Phase, PolicyRef, merge
 
 
 class NashMD(PairedMethod):
-    """Settings of Nash-MD."""
+    """Mirror descent against a mixture with the reference."""
 
     name: Literal["nash_md"] = "nash_md"
-    eta: Schedule = "decreasing"
+    eta: Annotated[Schedule, STEP] = "decreasing"
     """η, the learning rate of mirror descent; decreasing: η_t = 2 / (τ(t + 2))."""
-    tau: float = Field(gt=0.0)
+    tau: Annotated[float, KL_WEIGHT] = Field(gt=0.0)
     """τ, the KL weight of the game."""
 
     @model_validator(mode="after")

@@ -10,20 +10,20 @@ Guarantee   the last iterate converges linearly: with λ = 1/2, KL(π*‖π_t) f
 λ           the weight of the proximal term, an inverse learning rate; β the KL weight of the game.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import PairedMethod
+from .base import KL_WEIGHT, PairedMethod
 from .extragradient import extragradient
 from .phases import Phase
 
 
 class NashMP(PairedMethod):
-    """Settings of Nash-MP."""
+    """Nash mirror prox."""
 
     name: Literal["nash_mp"] = "nash_mp"
-    beta: float = Field(gt=0.0)
+    beta: Annotated[float, KL_WEIGHT] = Field(gt=0.0)
     """β, the KL weight of the game."""
     proximal_weight: float = Field(0.5, gt=0.0)
     """λ, the weight of KL(π‖π_t); below about 0.35 the guarantee fails."""

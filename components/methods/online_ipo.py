@@ -9,19 +9,19 @@ Guarantee   its stationary points are the equilibrium alone, the policy that is 
 τ           the KL weight of the game. There is no η: the optimiser's learning rate and N decide the step.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import PairedMethod
+from .base import KL_WEIGHT, PairedMethod
 from .phases import REFERENCE, Phase, PolicyRef
 
 
 class OnlineIPO(PairedMethod):
-    """Settings of online IPO."""
+    """IPO on pairs of the policy in training."""
 
     name: Literal["online_ipo"] = "online_ipo"
-    tau: float = Field(gt=0.0)
+    tau: Annotated[float, KL_WEIGHT] = Field(gt=0.0)
     """τ, the KL weight of the game."""
     updates: int = Field(ge=1)
     """N, the optimiser updates of an iteration, between two samplings."""

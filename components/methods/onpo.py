@@ -9,19 +9,19 @@ Guarantee   the gap of the average iterate is at most 2 (D/η + η) / T, D = max
 η           the learning rate of mirror descent.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import PairedMethod
+from .base import STEP, PairedMethod
 from .phases import REFERENCE, Phase, PolicyRef
 
 
 class ONPO(PairedMethod):
-    """Settings of ONPO."""
+    """Optimistic Nash policy optimization."""
 
     name: Literal["onpo"] = "onpo"
-    eta: float = Field(gt=0.0)
+    eta: Annotated[float, STEP] = Field(gt=0.0)
     """η, the learning rate of mirror descent (the paper's recipe: 100; the theory wants at most 1/2)."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:

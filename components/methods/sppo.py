@@ -9,19 +9,19 @@ Guarantee   the average iterate's gap falls as T^−1/2 for exact multiplicative
 η           the learning rate of multiplicative weights (the published code's 1/β, 1000).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import SelfPlayMethod
+from .base import STEP, SelfPlayMethod
 from .phases import Labels, Phase, PolicyRef
 
 
 class SPPO(SelfPlayMethod):
-    """Settings of SPPO."""
+    """Self-play preference optimization."""
 
     name: Literal["sppo"] = "sppo"
-    eta: float = Field(gt=0.0)
+    eta: Annotated[float, STEP] = Field(gt=0.0)
     """η, the learning rate of multiplicative weights."""
     samples: int = Field(8, ge=2)
     """K, the number of responses sampled per prompt."""

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from ..core.errors import UserError
+from ..storage.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-Message = dict[str, str]  # role, content
 
 
 def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int]:
@@ -28,7 +27,7 @@ def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]
         )
     try:
         ids = tokenizer.apply_chat_template(
-            list(messages), tokenize=True, add_generation_prompt=True, return_dict=False
+            cast(list[dict[str, str]], list(messages)), tokenize=True, add_generation_prompt=True, return_dict=False
         )
     except TemplateError as error:
         raise UserError(f"the chat template in {tokenizer.name_or_path} refuses a prompt: {error}") from error

@@ -3,16 +3,14 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..core.digests import sha256_file
 from ..core.errors import UserError
 from ..storage import layout
 from ..storage.store import Store, open_store
-from ..storage.units import File, Manifest, Unit, require_manifest
+from ..storage.units import Manifest, require_manifest
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class LocalPolicy:
     """A policy's folder on this machine, and the digest of its weights, which names it."""
 
     folder: Path
-    weights: str
+    weights_digest: str
 
 
 def open_policy(store: Store, reference: str) -> LocalPolicy:
@@ -31,24 +29,15 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
     """
     iteration, name = reference.split("/")
     manifest = require_manifest(store, layout.policy(int(iteration), name))
-    weights = manifest.metrics["weights"]
     origin = open_store(manifest.source) if manifest.source else store
     if "://" in origin.uri:
-        return LocalPolicy(_fetched(store, manifest), weights)
+        return LocalPolicy(_fetched(store, manifest), manifest.weights_digest)
     for file in manifest.files.values():
         path = Path(origin.location(file.key))
         if not path.is_file() or sha256_file(path) != file.sha256:
             raise UserError(f"{path}: changed since it was recorded; restore it or delete the run")
     folder = os.path.commonpath([Path(origin.location(file.key)).parent for file in manifest.files.values()])
-    return LocalPolicy(Path(folder), weights)
-
-
-def point_to(unit: Unit, folder: Path, metrics: Mapping[str, Any], started: float) -> Manifest:
-    """Publish a policy that stays where it is, in `folder`, which every step has to see."""
-    files = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        files[path.name] = File(path.name, sha256_file(path), path.stat().st_size)
-    return unit.publish(files, metrics, started, source=str(folder))
+    return LocalPolicy(Path(folder), manifest.weights_digest)
 
 
 def _fetched(store: Store, manifest: Manifest) -> Path:
@@ -59,16 +48,19 @@ def _fetched(store: Store, manifest: Manifest) -> Path:
         if all(sha256_file(folder / name) == file.sha256 for name, file in manifest.files.items()):
             return folder
         shutil.rmtree(folder)
-    cache.mkdir(parents=True, exist_ok=True)
-    attempt = Path(tempfile.mkdtemp(dir=cache, prefix=".attempt-"))
     try:
+        fetch_whole(store, manifest, folder)
+    except OSError:
+        if not folder.exists():  # else another process was faster
+            raise
+    return folder
+
+
+def fetch_whole(store: Store, manifest: Manifest, folder: Path) -> None:
+    """Fetch a policy's files, and make them `folder`, which is not there yet or empty, once all of them are there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".attempt-") as scratch:
+        attempt = Path(scratch, folder.name)
+        attempt.mkdir()
         manifest.fetch(store, attempt)
         os.rename(attempt, folder)
-    except FileExistsError:
-        pass
-    except OSError:
-        if not folder.exists():
-            raise
-    finally:
-        shutil.rmtree(attempt, ignore_errors=True)
-    return folder

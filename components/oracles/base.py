@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ..core.digests import canonical_json
-from ..models.chat import Message
+from ..storage.records import Message
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..core.errors import UserError
-from ..models.chat import Message
+from ..storage.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -21,7 +21,7 @@ def conversation_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[M
     from jinja2 import TemplateError
 
     try:
-        text = tokenizer.apply_chat_template(list(messages), tokenize=False)
+        text = tokenizer.apply_chat_template(cast(list[dict[str, str]], list(messages)), tokenize=False)
     except TemplateError as error:
         raise UserError(f"the chat template in {tokenizer.name_or_path} refuses a dialogue: {error}") from None
     return str(text).replace(tokenizer.bos_token, "") if tokenizer.bos_token else str(text)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
-from ..models.chat import Message
 from ..models.folders import Dtype, load_causal_lm, load_tokenizer
 from ..models.padding import padded
+from ..storage.records import Message
 from .base import ABSTENTION, Oracle, Query, Verdict
 from .inference import batches, context_length, conversation_text, require_finite
 
@@ -39,7 +39,7 @@ def encode(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], fi
 
     The message through the model's own chat template, without generation prompt and, as published, without BOS.
     """
-    message = {"role": "user", "content": render(messages, first, second)}
+    message = Message(role="user", content=render(messages, first, second))
     ids: list[int] = tokenizer.encode(conversation_text(tokenizer, [message]), add_special_tokens=False)
     return ids
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.digests import canonical_json
-from ..models.chat import Message
 from ..models.folders import Dtype, load_classifier, load_tokenizer
 from ..models.padding import padded
+from ..storage.records import Message
 from .base import Oracle, Query, Verdict
 from .inference import batches, context_length, conversation_text, require_finite
 
@@ -37,7 +37,7 @@ class RewardModelOracle(Oracle):
         """
         sides = [(canonical_json(list(query.messages)), query.messages) for query in queries]
         answers = {
-            (key, text): [*messages, {"role": "assistant", "content": text}]
+            (key, text): [*messages, Message(role="assistant", content=text)]
             for (key, messages), query in zip(sides, queries, strict=True)
             for text in (query.first, query.second)
         }

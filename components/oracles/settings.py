@@ -2,15 +2,17 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ..core.digests import digest_json, sha256_bytes, sha256_file
 from ..core.errors import UserError
-from ..core.settings import Settings
+from ..core.settings import Variant
+from ..core.variants import Variants
 from ..games.sandbox.settings import WorldSettings
 from ..games.sandbox.world import make_world
 from ..models.folders import (
@@ -22,14 +24,31 @@ from ..models.folders import (
     require_chat_template,
     weights_digest,
 )
+from ..models.size import parameters_of
 from .base import Oracle
 from .matrix import MatrixOracle
 from .pair_preference import PairPreferenceOracle, answer_tokens
 from .reward_model import RewardModelOracle
 
+Round = Collection[tuple[int, int]]
+"""The matches of one round: two of a prompt's responses each."""
 
-class OracleSettings(Settings, ABC):
-    """What every oracle's settings can do."""
+
+class OracleSettings(Variant, ABC):
+    """What every oracle's settings can do; group of entry points: `nashflow.oracles`."""
+
+    responses_read: ClassVar[int] = 0
+    """How many responses stand in one sequence that the oracle's model reads; 0: it has no model."""
+
+    @property
+    def own_world(self) -> WorldSettings | None:
+        """The sandbox world that the oracle belongs to, if it does."""
+        return None
+
+    @property
+    def folder(self) -> Path | None:
+        """The model folder that steps read, if there is one."""
+        return None
 
     @abstractmethod
     def check(self) -> None:
@@ -43,6 +62,14 @@ class OracleSettings(Settings, ABC):
     def load(self) -> Oracle:
         """The oracle, ready to be asked."""
 
+    def sequences(self, rounds: Sequence[Round]) -> int:
+        """How many sequences the oracle's model reads in the tournament of one prompt."""
+        return 0
+
+    def parameters(self) -> float | None:
+        """How many its model has; None where it has no model, or it cannot be read here."""
+        return None
+
 
 class SandboxOracle(OracleSettings):
     """The sandbox world's own preferences."""
@@ -50,6 +77,11 @@ class SandboxOracle(OracleSettings):
     kind: Literal["sandbox"] = "sandbox"
     world: WorldSettings = WorldSettings()
     """The world, which has to be the policy's."""
+
+    @property
+    def own_world(self) -> WorldSettings | None:
+        """The world."""
+        return self.world
 
     def check(self) -> None:
         """Nothing to refuse: every world seed has its preferences."""
@@ -84,6 +116,10 @@ class ModelOracle(OracleSettings):
         files = {str(path.relative_to(self.folder)): sha256_file(path) for path in paths}
         return digest_json({"weights": weights_digest(self.folder), "files": files})
 
+    def parameters(self) -> float | None:
+        """As the folder's configuration has it."""
+        return parameters_of(self.folder)
+
     def _check_folder(self) -> dict[str, Any]:
         """The model's configuration, after the checks that hold for any model."""
         check_model_folder(self.folder)
@@ -97,6 +133,7 @@ class RewardModel(ModelOracle):
     """Bradley-Terry preferences from a reward model: a sequence classifier with one output."""
 
     kind: Literal["reward_model"] = "reward_model"
+    responses_read: ClassVar[int] = 1
 
     def check(self) -> None:
         """Refuse a folder that holds no sequence classifier with one output."""
@@ -111,11 +148,16 @@ class RewardModel(ModelOracle):
         """The reward model."""
         return RewardModelOracle(self.folder, self.dtype, self.batch_size)
 
+    def sequences(self, rounds: Sequence[Round]) -> int:
+        """Every response of a round, once."""
+        return sum(len({response for match in new for response in match}) for new in _first_meetings(rounds))
+
 
 class PairPreference(ModelOracle):
     """Preferences of a language model that reads both responses and answers A or B."""
 
     kind: Literal["pair_preference"] = "pair_preference"
+    responses_read: ClassVar[int] = 2
 
     def check(self) -> None:
         """Refuse a folder that holds no language model, or whose tokenizer has no tokens "A" and "B"."""
@@ -127,8 +169,24 @@ class PairPreference(ModelOracle):
         """The pair preference model."""
         return PairPreferenceOracle(self.folder, self.dtype, self.batch_size)
 
+    def sequences(self, rounds: Sequence[Round]) -> int:
+        """Every new pair, in both orders."""
+        return 2 * sum(len(new) for new in _first_meetings(rounds))
 
-AnyOracle = Annotated[SandboxOracle | RewardModel | PairPreference, Field(discriminator="kind")]
+
+AnyOracle = Annotated[
+    OracleSettings, Variants("nashflow.oracles", OracleSettings, SandboxOracle, RewardModel, PairPreference)
+]
+
+
+def _first_meetings(rounds: Sequence[Round]) -> list[set[frozenset[int]]]:
+    """The pairs of each round that have not met before: verdicts are remembered."""
+    met: set[frozenset[int]] = set()
+    news = []
+    for matches in rounds:
+        news.append({frozenset(match) for match in matches} - met)
+        met |= news[-1]
+    return news
 
 
 def _is_classifier(config: dict[str, Any]) -> bool:

@@ -18,9 +18,11 @@ from ..games.sandbox.given import labelled_pair, teacher_response
 from ..games.sandbox.settings import WorldSettings
 from ..games.sandbox.texts import CONTEXT_NAMES, context_index, prompt_messages
 from ..games.sandbox.world import make_world
+from ..storage import records
+from ..storage.records import Message
 from .settings import PromptSettings
 
-Messages = list[dict[str, str]]
+Messages = list[Message]
 ResponseSource = Callable[[int, Messages], list[str]]
 """What responses come with a prompt, by its row id and its messages."""
 
@@ -75,7 +77,7 @@ def sandbox_responses(world: WorldSettings, given: str, seed: int) -> ResponseSo
     return lambda row_id, messages: [teacher_response(made, context_index(messages))]
 
 
-def held_out(prompts: list[Prompt], settings: PromptSettings, seed: int) -> list[dict[str, Any]]:
+def held_out(prompts: list[Prompt], settings: PromptSettings, seed: int) -> list[records.Prompt]:
     """The record rows of the prompts that only evaluation sees; their row ids are negative.
 
     The sandbox has eight prompts in all: evaluation sees the same ones, equally often.
@@ -89,7 +91,7 @@ def held_out(prompts: list[Prompt], settings: PromptSettings, seed: int) -> list
 
 def deal(
     prompts: list[Prompt], settings: PromptSettings, seed: int, iteration: int, source: ResponseSource | None = None
-) -> list[dict[str, Any]]:
+) -> list[records.Prompt]:
     """The record rows of one iteration: the next `per_iteration` of an endless stream, row id = place in the stream.
 
     What comes with a prompt is its own, or the `source`'s. The stream runs through all prompts that are not held out,
@@ -100,7 +102,7 @@ def deal(
         kept = sorted(_order(len(prompts), seed, "held out")[settings.held_out :])
     first = (iteration - 1) * settings.per_iteration
     orders: dict[int, list[int]] = {}
-    rows = []
+    rows: list[records.Prompt] = []
     for row_id in range(first, first + settings.per_iteration):
         turn, place = divmod(row_id, len(kept))
         if turn not in orders:
@@ -111,7 +113,7 @@ def deal(
     return rows
 
 
-def shards(rows: list[dict[str, Any]], count: int) -> list[list[dict[str, Any]]]:
+def shards(rows: list[records.Prompt], count: int) -> list[list[records.Prompt]]:
     """Rows cut into `count` runs of neighbours, as even as possible."""
     edges = [len(rows) * index // count for index in range(count + 1)]
     return [rows[start:end] for start, end in pairwise(edges)]

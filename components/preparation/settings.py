@@ -1,15 +1,17 @@
-"""The recipe's sections that preparation works on: run, policy, prompts."""
+"""The recipe's sections that preparation works on, `run` and `prompts`, and how the others have to fit."""
 
-from collections.abc import Collection
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..core.settings import WHOLE, Settings
-from ..games.sandbox.settings import WorldSettings
+from ..benchmarks.base import Benchmark
+from ..core.settings import WHOLE
 from ..methods.base import Method
-from ..oracles.settings import AnyOracle, SandboxOracle
+from ..oracles.settings import OracleSettings
 from ..runtime.protocol import StepPrompts, StepRun
+from ..sampling.engines import SAMPLING_ENGINES, SamplingEngine
+from .policy import PolicySettings
 
 
 class RunSettings(StepRun):
@@ -21,27 +23,6 @@ class RunSettings(StepRun):
     """The run's name: lower-case letters, digits and dashes."""
     iterations: int = Field(3, ge=1)
     """T, the number of self-play iterations; a finished run can be extended by a larger T."""
-
-
-class SandboxPolicy(Settings):
-    """The sandbox world's reference policy, made on the spot."""
-
-    kind: Literal["sandbox"] = "sandbox"
-    world: WorldSettings = WorldSettings()
-    """Which world."""
-
-
-class FolderPolicy(Settings):
-    """A Hugging Face model folder with safetensors and a chat template."""
-
-    kind: Literal["folder"] = "folder"
-    model: str
-    """The folder; every step has to see it."""
-    copy_files: bool = False
-    """Copy the folder under the run root, rather than pointing to it by its digests."""
-
-
-AnyPolicy = Annotated[SandboxPolicy | FolderPolicy, Field(discriminator="kind")]
 
 
 class PromptSettings(StepPrompts):
@@ -73,26 +54,25 @@ class PromptSettings(StepPrompts):
         return self
 
 
-def check_one_world(policy: AnyPolicy, prompts: PromptSettings, oracle: AnyOracle, benchmarks: Collection[str]) -> None:
-    """The sandbox's prompts, oracle and exact benchmark belong together, and so does its policy with them.
+def check_one_world(
+    policy: PolicySettings, prompts: PromptSettings, oracle: OracleSettings, benchmarks: Sequence[Benchmark]
+) -> None:
+    """The sandbox's prompts, oracle and exact benchmarks belong together, and so does its policy with them.
 
     Raises:
         ValueError: says which of them do not fit.
     """
-    sandbox = isinstance(oracle, SandboxOracle)
-    if sandbox and prompts.path:
+    world = oracle.own_world
+    if world and prompts.path:
         raise ValueError(
-            f"oracle.kind is sandbox, which judges its own prompts only, but prompts.path is {prompts.path!r}"
+            f"oracle.kind is {oracle.kind}, which judges its own prompts only, but prompts.path is {prompts.path!r}"
         )
-    others = {
-        "prompts.path is empty": not prompts.path,
-        "evaluation.benchmarks has game": "game" in benchmarks,
-        "policy.kind is sandbox": isinstance(policy, SandboxPolicy),
-    }
+    others = {"prompts.path is empty": not prompts.path, f"policy.kind is {policy.kind}": bool(policy.own_world)}
+    others |= {f"evaluation.benchmarks has {each.kind}": each.needs_world for each in benchmarks}
     for what, holds in others.items():
-        if holds and not sandbox:
+        if holds and not world:
             raise ValueError(f"{what}, which is for the sandbox world, but oracle.kind is {oracle.kind}: change either")
-    if isinstance(oracle, SandboxOracle) and isinstance(policy, SandboxPolicy) and policy.world != oracle.world:
+    if world and policy.own_world and policy.own_world != world:
         raise ValueError("policy.world and oracle.world differ: set both to the same world")
 
 
@@ -124,7 +104,7 @@ def check_given(method: Method, prompts: PromptSettings) -> None:
         )
 
 
-def check_sampling(method: Method, engine: str) -> None:
+def check_sampling(method: Method, engine: SamplingEngine) -> None:
     """The engine can sample what the method samples.
 
     Raises:
@@ -132,8 +112,9 @@ def check_sampling(method: Method, engine: str) -> None:
     """
     # At t = 1 both policies of a mixture are the reference.
     mixes = any(len(sampling.weights) > 1 for phase in method.phases(2) for sampling in phase.samples)
-    if mixes and engine != "transformers":
+    if mixes and not engine.mixes:
+        able = " or ".join(kind for kind, each in SAMPLING_ENGINES.members.items() if each.mixes)
         raise ValueError(
-            f"method {method.name} samples a mixture of two policies token by token, which rollout.engine {engine} "
-            "cannot: set rollout.engine to transformers"
+            f"method {method.name} samples a mixture of two policies token by token, which rollout.engine "
+            f"{engine.kind} cannot: set rollout.engine to {able}"
         )

@@ -11,24 +11,24 @@ from typing import Any
 
 from ..core.digests import digest_json
 from ..core.errors import UserError
+from ..core.settings import Settings
 from ..models.chat import prompt_ids, response_ids
 from ..models.folders import load_tokenizer
-from ..oracles.settings import SandboxOracle
+from ..models.named import made
 from ..recipe import Recipe, with_settings
 from ..runtime import lock
 from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
 from ..runtime.ledger import Ledger
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import ENGINES
-from ..storage import layout, outcome, recipes, records
+from ..storage import layout, outcome, recipes
+from ..storage.records import PROMPTS, Prompt
 from ..storage.run import Run, check_same, flatten, read_run
 from ..storage.store import Store
-from ..storage.units import Unit
+from ..storage.units import Manifest, Unit
 from ..tracking.opening import Tracking, open_run
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
-from . import reference
-from .settings import FolderPolicy, given_by
+from .settings import given_by
 
 SETTINGS = Recipe
 VERSION = 2
@@ -64,12 +64,15 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         NothingNew: too few prompts are new by the ledger.
     """
     store.at("..")
-    _check_engines(settings)
+    if settings.unavailable:
+        raise UserError("; ".join(settings.unavailable))
     prompts = dealing.read_prompts(settings.prompts)
-    reference.check(settings.policy)
+    settings.policy.check()
     settings.oracle.check()
-    if isinstance(settings.policy, FolderPolicy) and settings.prompts.path:
-        prompts = _drop_too_long(prompts, settings, settings.policy)
+    for benchmark in settings.evaluation.benchmarks:
+        benchmark.check()
+    if settings.policy.folder and settings.prompts.path:
+        prompts = _drop_too_long(prompts, settings, settings.policy.folder)
     known, digests = read_run(store), []
     if ledger:
         marked = [(prompt, digest_json([prompt.messages, prompt.given])) for prompt in prompts]
@@ -91,20 +94,24 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
             )
     named = {
         "prompts": all_prompts,
-        "policy": reference.digest(settings.policy),
+        "policy": settings.policy.digest(),
         "oracle": settings.oracle.digest(),
     }
     run = Run(settings.run.name, settings.model_dump(mode="json", exclude={"cluster"}), named, _versions())
     if known:
         check_same(store, known, run)
+        _check_length(store, settings)
     return Checked(prompts, digests, run)
 
 
-def _check_engines(settings: Recipe) -> None:
-    """Refuse engines that recipes can name and that this installation does not have."""
-    for section, known in (("rollout", tuple(ENGINES)), ("training", ("torch",))):
-        if (named := getattr(settings, section).engine) not in known:
-            raise UserError(f"{section}.engine: {named} is not available here; set it to {' or '.join(known)}")
+def _check_length(store: Store, settings: Recipe) -> None:
+    """Refuse to make a run shorter than it has become."""
+    last, wanted = max((max(iterations) for iterations in made(store).values()), default=0), settings.run.iterations
+    if last > wanted:
+        raise UserError(
+            f"{store.uri}: has {last} iterations already, more than run.iterations = {wanted}: nothing is changed; set "
+            f"it to {last} or more, or choose another run root"
+        )
 
 
 def run(call: Call[Recipe]) -> Result:
@@ -122,8 +129,7 @@ def run(call: Call[Recipe]) -> Result:
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     replace(checked.run, tracking=known.tracking if known else None).write(store)
-    policy = reference.bring_in(store, recipe.policy, checked.run.inputs["policy"])
-    _deal(store, checked.prompts, recipe)
+    policy = bring_in(store, recipe, checked)
     tracking = _tracked(store, recipe, known)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))
     if tracking:
@@ -136,6 +142,13 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},
         parameters={"resolved": resolved, "go": "true"},
     )
+
+
+def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:
+    """Publish the prompts and the reference policy, whose manifest it returns, unless they are there already."""
+    policy = recipe.policy.bring_in(store, checked.run.inputs["policy"])
+    _deal(store, checked.prompts, recipe)
+    return policy
 
 
 def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
@@ -197,24 +210,23 @@ def _with_parameters(call: Call[Recipe]) -> Recipe:
         settings = shlex.split(call.flags["set"])
     except ValueError as error:
         raise UserError(f"set: {call.flags['set']!r}: {error}: write section.key=value, blanks between two") from None
-    data = with_settings(call.settings, settings).model_dump(mode="json")
+    recipe, sections = call.settings, dict[str, Settings]()
     if name := call.flags["run-name"]:
-        data["run"]["name"] = name
+        sections["run"] = recipe.run.model_copy(update={"name": name})
     if path := call.flags["prompts"]:
-        data["prompts"]["path"] = path
+        sections["prompts"] = recipe.prompts.model_copy(update={"path": path})
     if model := call.flags["policy"]:
-        kept = data["policy"] if data["policy"]["kind"] == "folder" else {"kind": "folder"}
-        data["policy"] = {**kept, "model": model}
-    return Recipe.parse(data, "the pipeline's parameters")
+        sections["policy"] = recipe.policy.at(model)
+    return with_settings(recipe, settings, sections)
 
 
-def _drop_too_long(prompts: list[dealing.Prompt], settings: Recipe, policy: FolderPolicy) -> list[dealing.Prompt]:
+def _drop_too_long(prompts: list[dealing.Prompt], settings: Recipe, model: Path) -> list[dealing.Prompt]:
     """The prompts of at most `prompts.max_tokens` tokens, whose given responses have at most `max_new_tokens`.
 
     Raises:
         UserError: too few are left, or one of them leaves no room for a response in the model's positions.
     """
-    tokenizer, longest = load_tokenizer(Path(policy.model)), settings.prompts.max_tokens
+    tokenizer, longest = load_tokenizer(model), settings.prompts.max_tokens
     room = settings.rollout.max_new_tokens
     lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
     fitting = [
@@ -223,9 +235,9 @@ def _drop_too_long(prompts: list[dealing.Prompt], settings: Recipe, policy: Fold
         if length <= longest and all(len(response_ids(tokenizer, text, 0)) <= room for text in prompt.given)
     ]
     needed = max((length for length in lengths if length <= longest), default=0) + room
-    if needed > (positions := reference.positions(policy)):
+    if needed > (positions := settings.policy.positions()):
         raise UserError(
-            f"a prompt and its response take up to {needed} tokens, and {policy.model} has {positions:.0f} positions: "
+            f"a prompt and its response take up to {needed} tokens, and {model} has {positions:.0f} positions: "
             "lower prompts.max_tokens or rollout.max_new_tokens"
         )
     if len(fitting) <= settings.prompts.held_out:
@@ -240,9 +252,9 @@ def _drop_too_long(prompts: list[dealing.Prompt], settings: Recipe, policy: Fold
 def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Recipe) -> None:
     """Publish the prompt shards of every iteration, and at 0 the held-out prompts."""
     prompts, seed = settings.prompts, settings.run.seed
-    given, source = given_by(settings.method), None
-    if given and isinstance(settings.oracle, SandboxOracle):
-        source = dealing.sandbox_responses(settings.oracle.world, given, seed)
+    given, world, source = given_by(settings.method), settings.oracle.own_world, None
+    if given and world:
+        source = dealing.sandbox_responses(world, given, seed)
     rows = dealing.held_out(all_prompts, prompts, seed)
     _publish(store, layout.held_out(), rows)
     for iteration in range(1, settings.run.iterations + 1):
@@ -251,11 +263,10 @@ def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Recipe) -> 
             _publish(store, layout.prompts(iteration, shard), piece)
 
 
-def _publish(store: Store, key: str, rows: list[dict[str, Any]]) -> None:
+def _publish(store: Store, key: str, rows: list[Prompt]) -> None:
     unit = Unit(store, key, VERSION, None, {"rows": digest_json(rows)})
-    table = records.table(rows, records.PROMPTS)
     if not unit.finished():
-        unit.publish_records({"prompts": (table, records.PROMPTS)}, {}, time.time())
+        unit.publish_records({PROMPTS: rows}, {}, time.time())
 
 
 def _versions() -> dict[str, str]:

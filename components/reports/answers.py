@@ -1,10 +1,11 @@
 """Sample answers: what the reference and the latest policy say to the same held-out prompts."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..models.chat import Message
-from ..storage import layout, records
+from ..iterations.units import Shape
+from ..storage import layout
+from ..storage.records import COMPARISONS, PROMPTS, ROLLOUTS, Message
 from ..storage.store import Store
 from ..storage.units import require_manifest
 
@@ -21,14 +22,19 @@ class Answer(NamedTuple):
     """The oracle's P(policy ≻ reference); None where the benchmark is not run."""
 
 
-def sample_answers(store: Store, iteration: int) -> list[Answer]:
-    """The first answers to the first eight prompts that differ, of the reference and of an iteration's policy."""
-    prompts = require_manifest(store, layout.held_out()).table(store, "prompts", records.PROMPTS).to_pylist()
+def sample_answers(store: Store, shape: Shape, iteration: int) -> list[Answer]:
+    """The first answers to the first eight prompts that differ, of the reference and of an iteration's policy.
+
+    None where no benchmark has the two compared.
+    """
+    if not {"responses", "opponents"} <= set(shape.evaluated(0)):
+        return []
+    prompts = require_manifest(store, layout.held_out()).rows(store, PROMPTS)
     distinct = {str(row["messages"]): row for row in reversed(prompts)}
     chosen = [row for row in prompts if distinct[str(row["messages"])] is row][:_COUNT]
-    reference, policy = _texts(store, 0, "opponent"), _texts(store, iteration, "pair")
-    evaluated = require_manifest(store, layout.evaluation(iteration))
-    compared = evaluated.table(store, "comparisons", records.COMPARISONS).to_pylist()
+    reference, policy = _texts(store, 0, "opponents"), _texts(store, iteration, "responses")
+    parts = (require_manifest(store, unit) for unit in shape.units(iteration)["evaluation"])
+    compared = [row for part in parts if COMPARISONS.name in part.files for row in part.rows(store, COMPARISONS)]
     probability = {row["row_id"]: row["probability"] for row in compared if (row["first"], row["second"]) == (0, 0)}
     return [
         Answer(row["messages"], reference[row["row_id"]], policy[row["row_id"]], probability.get(row["row_id"]))
@@ -36,8 +42,7 @@ def sample_answers(store: Store, iteration: int) -> list[Answer]:
     ]
 
 
-def _texts(store: Store, iteration: int, role: str) -> dict[int, str]:
+def _texts(store: Store, iteration: int, part: str) -> dict[int, str]:
     """The first response to each prompt, by row."""
-    rollouts = require_manifest(store, layout.evaluation(iteration)).table(store, "rollouts", records.ROLLOUTS)
-    rows: list[dict[str, Any]] = rollouts.to_pylist()
-    return {row["row_id"]: row["text"] for row in rows if row["role"] == role and row["sample"] == 0}
+    rows = require_manifest(store, layout.evaluation(iteration, part)).rows(store, ROLLOUTS)
+    return {row["row_id"]: row["text"] for row in rows if row["sample"] == 0}

@@ -1,38 +1,38 @@
 """The average of a run's iterates on the sandbox world, which is what guarantees without a KL term are about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..games.preference import Array, Game, duality_gap
 from ..games.sandbox.settings import WorldSettings
 from ..games.sandbox.world import make_world
-from ..storage import records
+from ..storage.records import GAME_POLICY
 from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest
 
 
-def average_gaps(store: Store, run: Run, evaluations: Mapping[int, Manifest]) -> dict[int, float]:
+def average_gaps(store: Store, run: Run, evaluations: Mapping[int, Sequence[Manifest]]) -> dict[int, float]:
     """The unregularised duality gap of the uniform mixture of iterates 0 to t, by t; averaged over the contexts.
 
-    Empty where the run has not the game benchmark.
+    Empty where an evaluation has not recorded the exact policy.
     """
-    if "game" not in run.recipe["evaluation"]["benchmarks"]:
+    played = {t: made for t, units in evaluations.items() for made in units if GAME_POLICY.name in made.files}
+    if len(played) < len(evaluations):
         return {}
     matrix = make_world(WorldSettings.parse(run.recipe["oracle"]["world"], "oracle.world")).matrix
-    policies = [np.exp(_log_policy(store, manifest, matrix.shape[:2])) for manifest in evaluations.values()]
+    policies = [np.exp(_log_policy(store, manifest, matrix.shape[:2])) for manifest in played.values()]
     means = np.cumsum(policies, axis=0) / np.arange(1, len(policies) + 1)[:, None, None]
     uniform = np.zeros(matrix.shape[:2])
     game = Game(matrix, uniform, 0.0)
     return {
-        iteration: float(duality_gap(game, np.log(mean)).mean())
-        for iteration, mean in zip(evaluations, means, strict=True)
+        iteration: float(duality_gap(game, np.log(mean)).mean()) for iteration, mean in zip(played, means, strict=True)
     }
 
 
 def _log_policy(store: Store, manifest: Manifest, shape: tuple[int, ...]) -> Array:
-    rows = manifest.table(store, "game_policy", records.GAME_POLICY)
+    rows = manifest.table(store, GAME_POLICY)
     policy = np.empty(shape)
     policy[rows["context"].to_numpy(), rows["response"].to_numpy()] = rows["logprob"].to_numpy()
     return policy

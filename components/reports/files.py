@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.digests import digest_json, sha256_bytes
+from ..iterations.units import Shape
 from ..storage import layout
 from ..storage.run import Run
 from ..storage.store import Store
@@ -21,12 +22,12 @@ FIGURE, PAGE = "report/figure.png", "report/report.html"
 def report_unit(store: Store, run: Run, summary: Mapping[str, Any]) -> Unit:
     """The unit that the report is; the page names places, so a run root that was moved gets a new one."""
     described = {"recipe": dict(run.recipe), "inputs": dict(run.inputs), "versions": dict(run.versions)}
-    last = summary["iterations"][-1]["iteration"]
+    last, shape = summary["iterations"][-1]["iteration"], Shape.of(run)
     inputs = {
         "run": digest_json(described),
         "summary": digest_json(summary),
         "prompts": require_manifest(store, layout.held_out()).digest,
-        **{f"evaluation {t}": require_manifest(store, layout.evaluation(t)).digest for t in (0, last)},
+        **{unit: require_manifest(store, unit).digest for t in (0, last) for unit in shape.units(t)["evaluation"]},
     }
     return Unit(store, _UNIT, VERSION, {"location": store.uri}, inputs)
 

@@ -8,12 +8,13 @@ import jinja2
 import yaml
 
 from ..core.redaction import redact
+from ..iterations.units import Shape
 from ..storage import layout
 from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
 from .answers import sample_answers
-from .table import CAPTION, figure_columns, second_columns, show, show_interval
+from .table import CAPTION, figure_columns, second_columns, show, show_interval, shown_figures
 from .template import PAGE
 
 
@@ -39,7 +40,7 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         figure=base64.b64encode(figure).decode(),
         columns=figure_columns(summary) + second_columns(summary),
         caption=CAPTION,
-        answers=sample_answers(store, last["iteration"]),
+        answers=sample_answers(store, Shape.of(run), last["iteration"]),
         locations=[_location(store, policy) for policy in policies],
         recipe=_yaml(_redacted(run.recipe)),
         provenance=_yaml({"digests": dict(run.inputs), "versions": dict(run.versions)}),
@@ -50,13 +51,10 @@ def _tiles(summary: Mapping[str, Any]) -> Iterator[_Tile]:
     """The headline figures, those that apply."""
     rows = summary["iterations"]
     first, last = rows[0], rows[-1]
-    if last["win_rate"] is not None:
-        yield _Tile("win rate against the reference", show(last["win_rate"], 3), f"95 %: {show_interval(last)}")
-    if last["duality_gap"] is not None:
-        before, exact = show(first["duality_gap"], 4), show(last["duality_gap_exact"], 4)
-        yield _Tile("duality gap", show(last["duality_gap"], 4), f"reference {before}, exact iterate {exact}")
-    yield _Tile("KL to the reference", show(last["kl"], 3), "nats")
-    yield _Tile("mean length", show(last["mean_length"], 1), f"tokens; reference {show(first['mean_length'], 1)}")
+    for figure in shown_figures(rows):
+        note = f"95 %: {show_interval(figure, last)}" if figure.interval else ""
+        before = f"reference {show(first[figure.name], figure.digits)}"
+        yield _Tile(figure.title, show(last[figure.name], figure.digits), f"{figure.unit} ({note or before})".lstrip())
     pairs, comparisons, calls = (
         sum(row[name] or 0 for row in rows) for name in ("pairs", "comparisons", "oracle_calls")
     )

@@ -3,28 +3,16 @@
 import math
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from ..benchmarks import every_figure
 from ..core.errors import UserError
-from ..methods import AnyMethod
-from ..methods.base import Method
-from ..methods.units import units_of
+from ..iterations.tracked import combined
+from ..iterations.units import Shape
 from ..storage import layout
 from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest, read_manifest, require_manifest
 from .average import average_gaps
 
-_EVALUATED = (
-    "win_rate",
-    "win_rate_low",
-    "win_rate_high",
-    "duality_gap",
-    "duality_gap_unregularised",
-    "duality_gap_exact",
-    "kl",
-    "mean_length",
-)
 _COUNTED = ("pairs", "comparisons", "oracle_calls")
 
 Manifests = dict[str, list[Manifest]]
@@ -40,16 +28,15 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     Raises:
         UserError: no iteration is finished.
     """
-    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
-    shards = run.recipe["prompts"]["shards"]
-    found = {iteration: _finished(store, method, iteration, shards) for iteration in range(last + 1)}
+    shape = Shape.of(run)
+    found = {iteration: _finished(store, shape, iteration) for iteration in range(last + 1)}
     finished = {iteration: manifests for iteration, manifests in found.items() if manifests}
     if not finished:
         raise UserError(f"{store.uri}: nothing to report yet: not even the reference (iteration 0) has been evaluated")
-    averages = average_gaps(store, run, {t: manifests["evaluation"][0] for t, manifests in finished.items()})
+    averages = average_gaps(store, run, {t: manifests["evaluation"] for t, manifests in finished.items()})
     return {
         "run": run.name,
-        "method": method.name,
+        "method": shape.method.name,
         "seed": run.recipe["run"]["seed"],
         "policies": [{"index": iteration, "digest": _weights(store, iteration)} for iteration in finished],
         "iterations": [
@@ -59,10 +46,10 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     }
 
 
-def _finished(store: Store, method: Method, iteration: int, shards: int) -> Manifests | None:
+def _finished(store: Store, shape: Shape, iteration: int) -> Manifests | None:
     """The manifests of an iteration, or None while one of its units is not done."""
     manifests: Manifests = {}
-    for step, keys in units_of(method, iteration, shards).items():
+    for step, keys in shape.units(iteration).items():
         there = [manifest for key in keys if (manifest := read_manifest(store, key))]
         if len(there) < len(keys):
             return None
@@ -71,11 +58,11 @@ def _finished(store: Store, method: Method, iteration: int, shards: int) -> Mani
 
 
 def _weights(store: Store, iteration: int) -> str:
-    return str(require_manifest(store, layout.policy(iteration, "main")).metrics["weights"])
+    return require_manifest(store, layout.policy(iteration, "main")).weights_digest
 
 
 def _row(iteration: int, manifests: Manifests) -> dict[str, Any]:
-    evaluated = manifests["evaluation"][0].metrics
+    evaluated = combined(manifests["evaluation"])
     judged = [manifest.metrics for step, there in manifests.items() if step.endswith("/judging") for manifest in there]
     seconds: dict[str, float] = {}
     for step, there in manifests.items():
@@ -83,7 +70,7 @@ def _row(iteration: int, manifests: Manifests) -> dict[str, Any]:
         seconds[name] = round(seconds.get(name, 0.0) + sum(manifest.seconds for manifest in there), 3)
     return {
         "iteration": iteration,
-        **{name: _finite(evaluated.get(name)) for name in _EVALUATED},
+        **{name: _finite(evaluated.get(name)) for name in every_figure()},
         **{name: sum(metrics[name] for metrics in judged) if judged else None for name in _COUNTED},
         "seconds": seconds,
     }

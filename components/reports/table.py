@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..benchmarks import every_figure
+from ..benchmarks.base import Figure
+
 _MEASURED = (
     "win rate: against the reference, with its 95 % interval; gap: duality gap, 0 at the Nash equilibrium; exact gap: "
     "that of the method's exact tabular iterate; KL: to the reference, in nats"
@@ -29,26 +32,35 @@ def show(value: float | None, digits: int = 0) -> str:
     return NOT_APPLICABLE if value is None else f"{value:,.{digits}f}"
 
 
-def show_interval(row: Mapping[str, Any]) -> str:
-    """The 95 % interval of an iteration's win rate."""
-    return f"[{show(row['win_rate_low'], 3)}, {show(row['win_rate_high'], 3)}]"
+def show_figure(figure: Figure, row: Mapping[str, Any]) -> str:
+    """A benchmark's figure of one iteration, with its 95 % interval where it has one."""
+    value = show(row[figure.name], figure.digits)
+    return f"{value} {show_interval(figure, row)}" if figure.interval and row[figure.name] is not None else value
+
+
+def show_interval(figure: Figure, row: Mapping[str, Any]) -> str:
+    """The 95 % interval of a figure that has one."""
+    low, high = figure.interval or (figure.name, figure.name)
+    return f"[{show(row[low], figure.digits)}, {show(row[high], figure.digits)}]"
+
+
+def shown_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """The figures that stand in tables, those that apply to any of some iterations."""
+    return [
+        figure
+        for figure in every_figure().values()
+        if figure.title and any(row.get(figure.name) is not None for row in rows)
+    ]
 
 
 def figure_columns(summary: Mapping[str, Any]) -> list[Column]:
     """What each iteration's policy measures, and what it was made from."""
     rows = summary["iterations"]
-    digits = {
-        "gap": ("duality_gap", 4),
-        "exact gap": ("duality_gap_exact", 4),
-        "KL": ("kl", 3),
-        "length": ("mean_length", 1),
-        "pairs": ("pairs", 0),
-        "compared": ("comparisons", 0),
-    }
+    counts = {"pairs": "pairs", "compared": "comparisons"}
     return [
         Column("t", [str(row["iteration"]) for row in rows]),
-        Column("win rate [95 %]", [_win_rate(row) for row in rows]),
-        *(Column(title, [show(row[name], places) for row in rows]) for title, (name, places) in digits.items()),
+        *_measured(rows),
+        *(Column(title, [show(row[name]) for row in rows]) for title, name in counts.items()),
     ]
 
 
@@ -62,25 +74,31 @@ def second_columns(summary: Mapping[str, Any]) -> list[Column]:
 def comparison_columns(summaries: Sequence[Mapping[str, Any]]) -> list[list[Column]]:
     """What each run's last policy measures, and what the whole run took; in groups of columns that stay together."""
     lasts = [summary["iterations"][-1] for summary in summaries]
-    gaps = {"exact gap": "duality_gap_exact", "average gap": "duality_gap_average"}
     sums = {"compared": "comparisons", "oracle calls": "oracle_calls"}
     return [
         [
             Column("run", run_labels(summaries), words=True),
             Column("method", [summary["method"] for summary in summaries], words=True),
             Column("t", [str(last["iteration"]) for last in lasts]),
-            Column("win rate [95 %]", [_win_rate(last) for last in lasts]),
         ],
         [
-            Column("gap", [show(last["duality_gap"], 4) for last in lasts]),
+            *_measured(lasts),
             Column("of start", [show(_share_of_start(summary), 3) for summary in summaries]),
-            *(Column(title, [show(last[name], 4) for last in lasts]) for title, name in gaps.items()),
-            Column("KL", [show(last["kl"], 3) for last in lasts]),
+            Column("average gap", [show(last["duality_gap_average"], 4) for last in lasts]),
         ],
         [
             *(Column(title, [show(_sum(summary, name)) for summary in summaries]) for title, name in sums.items()),
             Column("seconds", [show(_seconds(summary)) for summary in summaries]),
         ],
+    ]
+
+
+def _measured(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [
+        Column(
+            f"{figure.title} [95 %]" if figure.interval else figure.title, [show_figure(figure, row) for row in rows]
+        )
+        for figure in shown_figures(rows)
     ]
 
 
@@ -109,7 +127,3 @@ def _sum(summary: Mapping[str, Any], name: str) -> float | None:
 
 def _seconds(summary: Mapping[str, Any]) -> float:
     return float(sum(sum(row["seconds"].values()) for row in summary["iterations"]))
-
-
-def _win_rate(row: Mapping[str, Any]) -> str:
-    return NOT_APPLICABLE if row["win_rate"] is None else f"{show(row['win_rate'], 3)} {show_interval(row)}"

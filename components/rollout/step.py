@@ -1,19 +1,17 @@
 """Sample K responses per prompt from the policies that the phase names, and add those that come with the prompt."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from ..iterations.work import AtWork, Work
 from ..methods import phase_of
-from ..methods.at_work import begin
 from ..methods.phases import Phase
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import given_rows, sample_rows
-from ..storage import layout, records
-from ..storage.journal import Journal, discard
+from ..sampling.rollouts import Samplers, given_rows
+from ..storage import layout
+from ..storage.records import PROMPTS, ROLLOUTS, Prompt, Rollout
 from ..storage.units import Manifest, Unit, require_manifest
 from .settings import RolloutStep
 
@@ -34,40 +32,37 @@ def run(call: Call[RolloutStep]) -> Result:
         layout.shard(call.iteration, call.phase, "rollouts", call.shard),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {"prompts": prompts.digest, **{name: policy.weights for name, policy in policies.items()}},
+        {"prompts": prompts.digest, **{name: policy.weights_digest for name, policy in policies.items()}},
     )
-    if manifest := unit.finished():
-        discard(unit)
-        return _result(call, manifest, skipped=True)
-    begun = begin(call, f"{call.phase}/rollout")
-    started = time.time()
-    table = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
-    with Journal(unit) as journal:
-        for batch in _batches(call, phase, policies, table, len(journal.entries)):
+    manifest, found = AtWork(call, f"{call.phase}/rollout").carry_out(
+        unit, lambda work: _sample(call, work, phase, policies, prompts)
+    )
+    return Result(manifest, found, {"responses": records_artifact(call.store, manifest, ROLLOUTS)})
+
+
+def _sample(
+    call: Call[RolloutStep], work: Work, phase: Phase, policies: dict[str, LocalPolicy], prompts: Manifest
+) -> Manifest:
+    table, journal = prompts.rows(call.store, PROMPTS), work.journal
+    with Samplers(call.settings.rollout) as samplers:
+        for batch in _batches(call, phase, samplers, policies, table, len(journal.entries)):
             journal.append(batch)
-    rows = [row for batch in journal.entries for row in batch]
+    rows: list[Rollout] = [row for batch in journal.entries for row in batch]
     if phase.given:
         count = sum(sampling.count for sampling in phase.samples)
         rows += given_rows(policies[str(phase.start_from)].folder, table, count)
     rows.sort(key=lambda row: (row["row_id"], row["sample"]))
-    rollouts = (records.table(rows, records.ROLLOUTS), records.ROLLOUTS)
-    manifest = unit.publish_records({"rollouts": rollouts}, _metrics(rows), started)
-    begun.end(manifest)
-    discard(unit)
-    return _result(call, manifest)
-
-
-def _result(call: Call[RolloutStep], manifest: Manifest, skipped: bool = False) -> Result:
-    return Result(manifest, skipped, {"responses": records_artifact(call.store, manifest, "rollouts")})
+    return work.publish({ROLLOUTS: rows}, _metrics(rows))
 
 
 def _batches(
     call: Call[RolloutStep],
     phase: Phase,
+    samplers: Samplers,
     policies: dict[str, LocalPolicy],
-    prompts: list[dict[str, Any]],
+    prompts: list[Prompt],
     done: int,
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[Rollout]]:
     """The micro-batches after the first `done`, in canonical order: sampling by sampling, prompt by prompt."""
     size, first = call.settings.rollout.batch_size, 0
     for sampling in phase.samples:
@@ -79,9 +74,8 @@ def _batches(
                 # Equal policies may lie in one folder.
                 folder = policies[name].folder
                 mixture[folder] = mixture.get(folder, 0.0) + weight
-            yield from sample_rows(
+            yield from samplers.rows(
                 mixture,
-                call.settings.rollout,
                 work[done * size :],
                 role=sampling.role,
                 temperature=sampling.temperature,
@@ -91,7 +85,7 @@ def _batches(
         first += sampling.count
 
 
-def _metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
+def _metrics(rows: list[Rollout]) -> dict[str, float]:
     tokens = sum(len(row["response_ids"]) for row in rows)
     return {
         "responses": sum(row["role"] != "given" for row in rows),

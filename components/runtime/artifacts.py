@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.digests import digest_json
+from ..storage.records import Record
 from ..storage.store import Store
 from ..storage.units import Manifest
 
@@ -22,16 +23,16 @@ class Artifact:
     metadata: Mapping[str, Any]
 
 
-def records_artifact(store: Store, manifest: Manifest, kind: str) -> Artifact:
+def records_artifact(store: Store, manifest: Manifest, record: Record[Any]) -> Artifact:
     """A unit's records of one kind: the manifest, and where the records are, with the unit's figures."""
-    file = manifest.files[kind]
+    file = manifest.files[record.name]
     place = {"uri": store.location(file.key), "digest": file.sha256, "rows": file.rows}
     return Artifact(_json(manifest.to_json()), {**place, **numbers(manifest.metrics)})
 
 
-def shards_artifact(store: Store, manifests: Sequence[Manifest], kind: str) -> Artifact:
+def shards_artifact(store: Store, manifests: Sequence[Manifest], record: Record[Any]) -> Artifact:
     """The records of one kind in all shards of a phase: their manifests, and the folder that they are in."""
-    files = [manifest.files[kind] for manifest in manifests]
+    files = [manifest.files[record.name] for manifest in manifests]
     place = {
         "uri": store.location(files[0].key.rpartition("/")[0]),
         "digest": digest_json([file.sha256 for file in files]),
@@ -43,7 +44,7 @@ def shards_artifact(store: Store, manifests: Sequence[Manifest], kind: str) -> A
 def policy_artifact(store: Store, manifest: Manifest) -> Artifact:
     """A policy: its manifest, its folder and the digest of its weights."""
     folder = manifest.source or store.location(manifest.unit)
-    return Artifact(_json(manifest.to_json()), {"uri": folder, "digest": manifest.metrics["weights"]})
+    return Artifact(_json(manifest.to_json()), {"uri": folder, "digest": manifest.weights_digest})
 
 
 def metrics_artifact(figures: Mapping[str, Any]) -> Artifact:

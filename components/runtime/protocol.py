@@ -120,7 +120,7 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         with lock.renewing(store):
             result = step.run(call)
         _write_outputs(executor_input, result)
-        print(json.dumps(_line(name, call, result, time.monotonic() - started)), flush=True)
+        print(json.dumps(line_of(name, call, result, time.monotonic() - started)), flush=True)
     except UserError as error:
         _fail(name, str(error), USER_ERROR)
     except Exception as error:
@@ -212,7 +212,8 @@ def _pin_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _line(step: str, call: Call[Any], result: Result, seconds: float) -> dict[str, Any]:
+def line_of(step: str, call: Call[Any], result: Result, seconds: float) -> dict[str, Any]:
+    """The JSON object that a step prints when it is done."""
     place = {"step": step, "iteration": call.iteration, "phase": call.phase, "shard": call.shard}
     return {**place, "skipped": result.skipped, "seconds": round(seconds, 3), "metrics": numbers(result.metrics)}
 

@@ -1,17 +1,18 @@
 """How a policy is sampled: the recipe's `rollout` section."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from ..core.settings import SHAPES_GRAPH, Settings
 from ..models.folders import Dtype
+from .engines import AnySamplingEngine, Transformers
 
 
 class GenerationSettings(Settings):
     """The recipe's `rollout` section: how a policy is sampled."""
 
-    engine: Annotated[Literal["transformers", "vllm"], SHAPES_GRAPH] = "transformers"
+    engine: Annotated[AnySamplingEngine, SHAPES_GRAPH] = Transformers()
     """What generates."""
     dtype: Dtype = "float32"
     """Precision of the sampling policy. In float64 no token depends on the batch; in float32 about one in ten thousand

@@ -60,17 +60,23 @@ def bucket(pairs: Sequence[Pair], max_tokens: int) -> list[list[int]]:
     return batches
 
 
-def score(model: "PreTrainedModel", pairs: Sequence[Pair], max_tokens: int) -> list[float]:
-    """`sequence_logprobs` without gradients, in the micro-batches of `bucket`, in the order of `pairs`."""
-    import torch
+class TransformersScorer:
+    """A model that scores responses."""
 
-    scores = [0.0] * len(pairs)
-    for batch in bucket(pairs, max_tokens):
-        with torch.inference_mode():
-            values = sequence_logprobs(model, [pairs[index] for index in batch]).tolist()
-        for index, value in zip(batch, values, strict=True):
-            scores[index] = value
-    return scores
+    def __init__(self, model: "PreTrainedModel"):
+        self._model = model
+
+    def score(self, pairs: Sequence[Pair], max_tokens: int) -> list[float]:
+        """`sequence_logprobs` without gradients, in the micro-batches of `bucket`, in the order of `pairs`."""
+        import torch
+
+        scores = [0.0] * len(pairs)
+        for batch in bucket(pairs, max_tokens):
+            with torch.inference_mode():
+                values = sequence_logprobs(self._model, [pairs[index] for index in batch]).tolist()
+            for index, value in zip(batch, values, strict=True):
+                scores[index] = value
+        return scores
 
 
 def _token_logprobs(logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":

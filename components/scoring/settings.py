@@ -1,17 +1,16 @@
 """How responses are scored: the recipe's `logprobs` section."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from ..core.settings import Settings
 from ..models.folders import Dtype
+from .engines import AnyScoringEngine, Transformers
 
 
 class ScoringSettings(Settings):
     """The recipe's `logprobs` section: how responses are scored."""
 
-    engine: Literal["transformers"] = "transformers"
+    engine: AnyScoringEngine = Transformers()
     """What scores. Values of different engines or precisions differ by up to a nat and are never mixed."""
     dtype: Dtype = "float32"
     """Precision of the forward pass; sums are stored in float32. In float64 the batch changes nothing of what is

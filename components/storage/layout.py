@@ -4,6 +4,13 @@ RUN = "run.json"
 LOCK = "lock"
 SUMMARY = "report/summary.json"
 OUTCOME = "report/outcome.json"
+PREPARATION, REPORT = "preparation", "report/report"
+"""Units that a run has once."""
+KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts", "training")
+"""Folders of an iteration, or of a phase in it."""
+LOGPROB_CACHE = "cache/logprobs"
+"""Beside the run roots: cached log-probabilities, by the weights that gave them."""
+POLICIES = "policies"
 
 
 def prompts(iteration: int, shard: int) -> str:
@@ -28,12 +35,18 @@ def training(iteration: int, phase: str) -> str:
 
 def policy(iteration: int, name: str) -> str:
     """The unit of a policy: a Hugging Face folder named by the iteration that made it and the method's name for it."""
-    return f"policies/{iteration:03d}/{name}"
+    return f"{POLICIES}/{iteration:03d}/{name}"
 
 
-def evaluation(iteration: int) -> str:
-    """The unit of an iteration's evaluation; iteration 0 is the reference."""
-    return f"iterations/{iteration:03d}/evaluation/benchmarks/00000"
+def evaluation(iteration: int, part: str) -> str:
+    """The unit of one benchmark of an iteration, or of the responses that benchmarks read; iteration 0 is the
+    reference."""
+    return f"iterations/{iteration:03d}/evaluation/{part}/00000"
+
+
+def tracked_iteration(iteration: int) -> str:
+    """The unit of what the tracker was told at the end of an iteration."""
+    return f"iterations/{iteration:03d}/tracked"
 
 
 def tracked(parent: str) -> str:

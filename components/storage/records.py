@@ -1,120 +1,183 @@
-"""The schemas of every Parquet record, and reading and writing them.
+"""The records: what a row of each is, and reading and writing them as Parquet files.
 
 Rows stand in the order of their prompt's `row_id` everywhere. No column holds nulls.
 """
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Generic, TypedDict, TypeVar, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.errors import UserError
 
-_TOKENS = pa.list_(pa.int32())
-_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+Int32 = Annotated[int, pa.int32()]
+Tokens = Annotated[list[int], pa.list_(pa.int32())]
+_PLAIN = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), list[str]: pa.list_(pa.string())}
 
-PROMPTS = pa.schema([("row_id", pa.int64()), ("messages", _MESSAGES), ("given", pa.list_(pa.string()))])
-"""`row_id`: the prompt's place in the run's stream of prompts; `messages`: the dialogue that the response continues;
-`given`: responses that come with it, a teacher's, or a chosen and a rejected one."""
-
-ROLLOUTS = pa.schema(
-    [
-        ("row_id", pa.int64()),
-        ("sample", pa.int32()),
-        ("role", pa.string()),
-        ("prompt_ids", _TOKENS),
-        ("response_ids", _TOKENS),
-        ("text", pa.string()),
-        ("finish", pa.string()),
-    ]
-)
-"""One response. `sample`: 0 … K-1 within its prompt; `role`: pair, opponent or given; `response_ids` include the final
-EOS where the model ended by itself (`finish` = stop; length otherwise); `text`: without special tokens."""
-
-COMPARISONS = pa.schema(
-    [
-        ("row_id", pa.int64()),
-        ("index", pa.int32()),
-        ("first", pa.int32()),
-        ("second", pa.int32()),
-        ("forward", pa.float64()),
-        ("backward", pa.float64()),
-        ("probability", pa.float64()),
-        ("abstained", pa.bool_()),
-        ("repeated", pa.bool_()),
-        ("winner", pa.int32()),
-    ]
-)
-"""One comparison of two samples of a prompt, in the order asked (`index`). `forward` and `backward`: P(first ≻ second)
-as the oracle saw them in this order and in the swapped one; `probability`: their mean; `repeated`: the pair had met
-before, or is one text twice, so no oracle call was made; `winner`: the sample that goes on. In an evaluation `first`
-numbers the policy's responses, `second` the reference's, and `winner` is 0 where the policy's wins, else 1."""
-
-PAIRS = pa.schema(
-    [
-        ("row_id", pa.int64()),
-        ("pair", pa.int32()),
-        ("chosen", pa.int32()),
-        ("rejected", pa.int32()),
-        ("prompt_ids", _TOKENS),
-        ("chosen_ids", _TOKENS),
-        ("rejected_ids", _TOKENS),
-        ("probability", pa.float64()),
-        ("chosen_label", pa.float64()),
-        ("rejected_label", pa.float64()),
-    ]
-)
-"""One training pair. `probability`: P(chosen ≻ rejected), or 1/2 and half the difference of their win rates where they
-were measured against others; labels: z in [-1, 1] of either side against the other (1 and -1 for binary and sampled
-labels, ±(2p - 1) for soft ones), or its mean against those others. They multiply the objective's target."""
-
-LOGPROBS = pa.schema(
-    [
-        ("row_id", pa.int64()),
-        ("pair", pa.int32()),
-        ("policy", pa.string()),
-        ("chosen", pa.float64()),
-        ("rejected", pa.float64()),
-    ]
-)
-"""A policy's log-probabilities of a pair's two sides, in nats: sums over the response tokens, or means where the phase
-says so."""
-
-GAME_POLICY = pa.schema([("context", pa.int32()), ("response", pa.int32()), ("logprob", pa.float64())])
-"""A policy on the sandbox world, exactly: log π(response | context), normalised over the world's responses."""
-
-CACHE = pa.schema([("key", pa.string()), ("logprob", pa.float64())])
-"""The log-prob cache: `key` is the SHA-256 of the prompt and response token ids."""
+RowT = TypeVar("RowT")
 
 
-def table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table of the schema; keys that it does not have are left out.
+class Record(Generic[RowT]):
+    """A kind of record: its name in manifests, and the columns of its files, made from the type of its rows."""
+
+    def __init__(self, name: str, row: type[RowT]) -> None:
+        self.name = name
+        self.schema = pa.schema(_columns(row))
+
+
+def _columns(row: type) -> list[tuple[str, pa.DataType]]:
+    return [(name, _column(hint)) for name, hint in get_type_hints(row, include_extras=True).items()]
+
+
+def _column(hint: Any) -> pa.DataType:
+    if hint in _PLAIN:
+        return _PLAIN[hint]
+    inner, *metadata = get_args(hint)
+    return metadata[0] if metadata else pa.list_(pa.struct(_columns(inner)))
+
+
+class Message(TypedDict):
+    """One turn of a dialogue."""
+
+    role: str
+    content: str
+
+
+class Prompt(TypedDict):
+    """A prompt of a run."""
+
+    row_id: int
+    """Its place in the run's stream of prompts; negative where it is held out."""
+    messages: list[Message]
+    """The dialogue that the response continues."""
+    given: list[str]
+    """Responses that come with it, a teacher's, or a chosen and a rejected one."""
+
+
+class Rollout(TypedDict):
+    """One response to a prompt."""
+
+    row_id: int
+    sample: Int32
+    """0 … K-1 within its prompt."""
+    role: str
+    """pair, opponent or given."""
+    prompt_ids: Tokens
+    response_ids: Tokens
+    """With the final EOS where the model ended by itself."""
+    text: str
+    """Without special tokens."""
+    finish: str
+    """stop where the model ended by itself, else length."""
+
+
+class Comparison(TypedDict):
+    """One comparison of two samples of a prompt, in the order asked.
+
+    In an evaluation `first` numbers the policy's responses and `second` the reference's.
+    """
+
+    row_id: int
+    index: Int32
+    first: Int32
+    second: Int32
+    forward: float
+    """P(first ≻ second) as the oracle saw them in this order."""
+    backward: float
+    """P(first ≻ second) as it saw them in the swapped order."""
+    probability: float
+    """Their mean."""
+    abstained: bool
+    repeated: bool
+    """The pair had met before, or is one text twice, so no oracle call was made."""
+    winner: Int32
+    """The sample that goes on; in an evaluation 0 where the policy's response wins, else 1."""
+
+
+class Pair(TypedDict):
+    """One training pair."""
+
+    row_id: int
+    pair: Int32
+    chosen: Int32
+    rejected: Int32
+    prompt_ids: Tokens
+    chosen_ids: Tokens
+    rejected_ids: Tokens
+    probability: float
+    """P(chosen ≻ rejected), or 1/2 and half the difference of their win rates where they were measured against
+    others."""
+    chosen_label: float
+    """z in [-1, 1] of the chosen response against the other (1 for binary and sampled labels, 2p - 1 for soft ones), or
+    its mean against others. Labels multiply the objective's target."""
+    rejected_label: float
+    """z of the rejected response, likewise: -1, or 1 - 2p."""
+
+
+class Logprob(TypedDict):
+    """A policy's log-probabilities of a pair's two sides, in nats: sums over the response tokens, or means where the
+    phase says so."""
+
+    row_id: int
+    pair: Int32
+    policy: str
+    chosen: float
+    rejected: float
+
+
+class GameProbability(TypedDict):
+    """A policy on the sandbox world, exactly: log π(response | context), normalised over the world's responses."""
+
+    context: Int32
+    response: Int32
+    logprob: float
+
+
+class CachedLogprob(TypedDict):
+    """A value of the log-prob cache."""
+
+    key: str
+    """SHA-256 of the prompt and response token ids."""
+    logprob: float
+
+
+PROMPTS = Record("prompts", Prompt)
+ROLLOUTS = Record("rollouts", Rollout)
+COMPARISONS = Record("comparisons", Comparison)
+PAIRS = Record("pairs", Pair)
+LOGPROBS = Record("logprobs", Logprob)
+GAME_POLICY = Record("game_policy", GameProbability)
+CACHE = Record("cache", CachedLogprob)
+
+
+def table(rows: Sequence[Mapping[str, Any]], record: Record[Any]) -> pa.Table:
+    """Rows as a table of the record; keys that it does not have are left out.
 
     Raises:
         UserError: a value is missing, null or does not fit its column; names the column and the reason.
     """
     columns = []
-    for field in schema:
+    for field in record.schema:
         try:
             columns.append(pa.array([row.get(field.name) for row in rows], field.type))
         except (ValueError, TypeError, OverflowError) as error:  # a lone surrogate, another type, a large integer
             raise UserError(f"rows: column {field.name}: {error}") from None
-    made = pa.Table.from_arrays(columns, schema=schema)
-    _check(made, schema, "rows")
+    made = pa.Table.from_arrays(columns, schema=record.schema)
+    _check(made, record.schema, "rows")
     return made
 
 
-def to_bytes(rows: pa.Table, schema: pa.Schema, where: str) -> bytes:
-    """A table as the bytes of a Parquet file, after checking it against its schema."""
-    _check(rows, schema, where)
+def to_bytes(rows: pa.Table, record: Record[Any], where: str) -> bytes:
+    """A table as the bytes of a Parquet file, after checking it against the record's schema."""
+    _check(rows, record.schema, where)
     sink = io.BytesIO()
     pq.write_table(rows, sink, compression="zstd")
     return sink.getvalue()
 
 
-def from_bytes(data: bytes, schema: pa.Schema, where: str) -> pa.Table:
+def from_bytes(data: bytes, record: Record[Any], where: str) -> pa.Table:
     """The table in a Parquet file's bytes.
 
     Raises:
@@ -125,7 +188,7 @@ def from_bytes(data: bytes, schema: pa.Schema, where: str) -> pa.Table:
         rows = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:  # pyarrow says of most damages that they are input and output errors
         raise UserError(f"{where}: not a Parquet file, or damaged: {' '.join(str(error).split())}") from None
-    _check(rows, schema, where)
+    _check(rows, record.schema, where)
     return rows
 
 

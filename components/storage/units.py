@@ -6,9 +6,11 @@ that carry their digest and the manifest goes last, so nothing half-written is e
 cannot interleave.
 """
 
+import contextlib
+import contextvars
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version as package_version
@@ -20,7 +22,10 @@ import pyarrow as pa
 from ..core.digests import digest_json, sha256_bytes, sha256_file
 from ..core.errors import UserError
 from . import records
+from .records import Record, RowT
 from .store import Store, open_store
+
+_MOVED = {"weights": "weights_digest", "curves": "curves"}
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,14 @@ class Manifest:
     settings: str
     inputs: Mapping[str, str]
     files: Mapping[str, File]
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, float]
     seconds: float
     finished: int
     """Milliseconds since the epoch."""
+    weights_digest: str = ""
+    """Of a policy's weights."""
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Of a training: one figure an update, by name."""
     package: str = field(default_factory=lambda: package_version("nashflow"))
     source: str | None = None
     """The folder or URI that the files' keys are relative to, where that is not the run root: a checked pointer."""
@@ -67,7 +76,10 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Manifest":
-        """The manifest in a JSON value."""
+        """The manifest in a JSON value; one of version 0.1.0 has digest and curves among the metrics."""
+        metrics = dict(data["metrics"])
+        moved = {new: metrics.pop(old) for old, new in _MOVED.items() if old in metrics}
+        data = {**data, "metrics": metrics, **moved}
         return cls(**{**data, "files": {name: File(**file) for name, file in data["files"].items()}})
 
     def read(self, store: Store, name: str) -> bytes:
@@ -82,9 +94,25 @@ class Manifest:
             raise UserError(_damaged(origin.location(file.key)))
         return data
 
-    def table(self, store: Store, name: str, schema: pa.Schema) -> pa.Table:
-        """The records in one file, checked against digest and schema."""
-        return records.from_bytes(self.read(store, name), schema, self._origin(store).location(self.files[name].key))
+    def check_records(self, store: Store) -> None:
+        """Read every file of records.
+
+        Raises:
+            UserError: the bytes do not have the recorded digest.
+        """
+        for name, file in self.files.items():
+            if file.rows is not None:
+                self.read(store, name)
+
+    def table(self, store: Store, record: Record[Any]) -> pa.Table:
+        """The records of one kind, checked against digest and schema."""
+        where = self._origin(store).location(self.files[record.name].key)
+        return records.from_bytes(self.read(store, record.name), record, where)
+
+    def rows(self, store: Store, record: Record[RowT]) -> list[RowT]:
+        """The records of one kind as rows."""
+        rows: list[RowT] = self.table(store, record).to_pylist()
+        return rows
 
     def fetch(self, store: Store, folder: Path) -> None:
         """Copy every file into `folder` under its name, checked against its digest."""
@@ -103,6 +131,31 @@ class Manifest:
 
 def _damaged(location: str) -> str:
     return f"{location}: its bytes do not have the digest in its manifest; delete it and run again to make it anew"
+
+
+class Unfinished(Exception):
+    """There is work to do, and the caller only wants to know."""
+
+
+_only_asking = contextvars.ContextVar("only asking", default=False)
+
+
+@contextlib.contextmanager
+def only_asking() -> Iterator[None]:
+    """Within this block a step does no work: a unit that is not finished raises Unfinished.
+
+    The records of one that is finished are read and checked against their digests, which no step does for its own.
+    """
+    token = _only_asking.set(True)
+    try:
+        yield
+    finally:
+        _only_asking.reset(token)
+
+
+def asking() -> bool:
+    """Whether this is within `only_asking`."""
+    return _only_asking.get()
 
 
 @dataclass(frozen=True)
@@ -124,7 +177,12 @@ class Unit:
 
     def finished(self) -> Manifest | None:
         """The manifest, if the unit is done as it would be done now and its files are there."""
-        return self._if_finished(_read(self.store, self.key))
+        manifest = self._if_finished(_read(self.store, self.key))
+        if asking():
+            if manifest is None:
+                raise Unfinished(self.key)
+            manifest.check_records(self.store)
+        return manifest
 
     def _if_finished(self, data: bytes | None) -> Manifest | None:
         manifest = _parsed(data)
@@ -134,20 +192,26 @@ class Unit:
         return manifest if all(origin.exists(file.key) for file in manifest.files.values()) else None
 
     def publish_records(
-        self, tables: Mapping[str, tuple[pa.Table, pa.Schema]], metrics: Mapping[str, Any], started: float
+        self,
+        tables: Mapping[Record[Any], Sequence[Mapping[str, Any]]],
+        metrics: Mapping[str, float | None],
+        started: float,
     ) -> Manifest:
-        """Write record tables, then the manifest. A table's name is the unit's own, as in `rollouts`."""
+        """Write rows of some kinds of records, then the manifest."""
         folder, _, name = self.key.rpartition("/")
         files = {}
-        for kind, (rows, schema) in tables.items():
-            data = records.to_bytes(rows, schema, f"{self.key} {kind}")
+        for record, content in tables.items():
+            rows = records.table(content, record)
+            data = records.to_bytes(rows, record, f"{self.key} {record.name}")
             digest = sha256_bytes(data)
-            key = f"{folder.rpartition('/')[0]}/{kind}/{name}.{digest[:16]}.parquet"
+            key = f"{folder.rpartition('/')[0]}/{record.name}/{name}.{digest[:16]}.parquet"
             self.store.write(key, data)
-            files[kind] = File(key, digest, len(data), rows.num_rows)
+            files[record.name] = File(key, digest, len(data), rows.num_rows)
         return self.publish(files, metrics, started)
 
-    def publish_folder(self, folder: Path, metrics: Mapping[str, Any], started: float) -> Manifest:
+    def publish_folder(
+        self, folder: Path, metrics: Mapping[str, float | None], started: float, **fields: Any
+    ) -> Manifest:
         """Upload every file of `folder` under a key that carries the folder's digest, then write the manifest."""
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         digests = {name: sha256_file(folder / name) for name in names}
@@ -156,12 +220,23 @@ class Unit:
         for name, digest in digests.items():
             self.store.upload(folder / name, f"{prefix}/{name}")
             files[name] = File(f"{prefix}/{name}", digest, (folder / name).stat().st_size)
-        return self.publish(files, metrics, started)
+        return self.publish(files, metrics, started, **fields)
+
+    def publish_pointer(
+        self, folder: Path, metrics: Mapping[str, float | None], started: float, **fields: Any
+    ) -> Manifest:
+        """Publish the files of a folder that stays where it is, which every step has to see."""
+        files = {}
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            files[path.name] = File(path.name, sha256_file(path), path.stat().st_size)
+        return self.publish(files, metrics, started, source=str(folder), **fields)
 
     def publish(
-        self, files: Mapping[str, File], metrics: Mapping[str, Any], started: float, source: str | None = None
+        self, files: Mapping[str, File], metrics: Mapping[str, float | None], started: float, **fields: Any
     ) -> Manifest:
         """Write the manifest, which makes the unit done; `started` is the `time.time()` at which its work began.
+
+        Metrics that are None do not apply and are left out; `fields` are further fields of the manifest.
 
         Where another copy of the unit has published the same work meanwhile, its manifest is returned instead: others
         may have read it. That holds also where the copies replace another manifest, that of other settings or one
@@ -176,10 +251,10 @@ class Unit:
             settings=digest_json(self.settings),
             inputs=dict(self.inputs),
             files=dict(files),
-            metrics=dict(metrics),
+            metrics={name: value for name, value in metrics.items() if value is not None},
             seconds=round(time.time() - started, 3),
             finished=int(time.time() * 1000),
-            source=source,
+            **fields,
         )
         data, key = json.dumps(manifest.to_json(), indent=1, sort_keys=True).encode(), _manifest_key(self.key)
         while not (done := self._if_finished(before := _read(self.store, self.key))):

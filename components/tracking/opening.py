@@ -14,9 +14,10 @@ Every call can be repeated without a second effect, so the next one that tells M
 What looks like a secret is never sent: see `redact`.
 """
 
+import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,13 @@ class Tracking:
         return cls(data["uri"], data["experiment"], data["parent"])
 
 
+def is_tracked(known: Mapping[str, Any] | None) -> bool:
+    """Whether MLflow, as the environment names it, is where `run.json` says that the run is; nobody asks it."""
+    uri, run_id = environment()
+    file = sqlite_file(uri)
+    return known is not None and not run_id and known["uri"] == redact(uri) and (not file or os.path.exists(file))
+
+
 def open_run(
     store: Store, name: str, parameters: Texts, known: Tracking | None = None, tags: Texts | None = None
 ) -> Tracking | None:
@@ -96,15 +104,27 @@ def open_run(
             else:
                 parent = _open_parent(client, store, name, parameters, known)
                 client.update_run(parent.info.run_id, status="RUNNING")
-            _describe(client, parent, parameters, tags)
-            for tag in {OUTCOME, REASON} & parent.data.tags.keys():
-                client.delete_tag(parent.info.run_id, tag)
+            with _killed_if_stopped(client, "" if run_id else parent.info.run_id):
+                _describe(client, parent, parameters, tags)
+                for tag in {OUTCOME, REASON} & parent.data.tags.keys():
+                    client.delete_tag(parent.info.run_id, tag)
             return Tracking(redact(uri), parent.info.experiment_id, parent.info.run_id)
     except failures() as error:
         raise UserError(
             f"MLflow at {redact(uri)}: {failure_line(error)}; set MLFLOW_TRACKING_URI to a server that answers or to "
             "sqlite:///FILE, or unset it to run without MLflow"
         ) from None
+
+
+@contextlib.contextmanager
+def _killed_if_stopped(client: "MlflowClient", run_id: str) -> Iterator[None]:
+    """Do not leave a run RUNNING where SIGTERM ends this process before `run.json` names the run to others."""
+    try:
+        yield
+    except SystemExit:
+        if run_id:
+            client.set_terminated(run_id, "KILLED")
+        raise
 
 
 def _open_parent(client: "MlflowClient", store: Store, name: str, parameters: Texts, known: Tracking | None) -> "Run":

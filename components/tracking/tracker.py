@@ -15,6 +15,7 @@ from ..core.redaction import redact
 from ..storage.outcome import Word
 from ..storage.run import read_run
 from ..storage.store import Store
+from ..storage.units import asking
 from .mlflow_store import Texts, connect, environment, failure_line, failures, hurried, quiet, send_texts
 from .nested_runs import NestedRuns
 from .opening import OUTCOME, REASON, Tracking, is_ours, topmost_run
@@ -73,8 +74,8 @@ class Tracker:
         """`store`: the run root's, where the ids of nested runs are kept."""
         self._tracking, self._store = tracking, store
         uri, self._attached = environment()
-        self.uri = uri if tracking or self._attached else ""
-        """Where MLflow is; empty when there is none, or no longer."""
+        self.uri = uri if (tracking or self._attached) and not asking() else ""
+        """Where MLflow is; empty when there is none, or no longer, or nothing is to be done."""
         self.warning = ""
         """Why it was not told all."""
 

@@ -39,13 +39,13 @@ def load(store: Store, phase: Phase, pairs: list[Manifest], logprobs: list[Manif
         UserError: there is not one pair.
         ValueError: pairs and log-probabilities do not belong together.
     """
-    rows = [row for shard in pairs for row in shard.table(store, "pairs", records.PAIRS).to_pylist()]
+    rows = [row for shard in pairs for row in shard.rows(store, records.PAIRS)]
     if not rows:
         raise UserError(
             f"phase {phase.name}: not one pair is left after filtering: sample more responses (method.samples), at a "
             "higher method.temperature, or set judging.drop_identical to false"
         )
-    scored = [row for shard in logprobs for row in shard.table(store, "logprobs", records.LOGPROBS).to_pylist()]
+    scored = [row for shard in logprobs for row in shard.rows(store, records.LOGPROBS)]
     values = {(row["policy"], row["row_id"], row["pair"]): (row["chosen"], row["rejected"]) for row in scored}
     keys = [(row["row_id"], row["pair"]) for row in rows]
     if missing := [(name, *key) for name in phase.weights for key in keys if (name, *key) not in values]:

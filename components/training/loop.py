@@ -13,11 +13,12 @@ from ..scoring.logprobs import sequence_logprobs
 from . import objective
 from .checkpoint import Checkpoints
 from .data import PairData, batches
-from .settings import TrainingSettings
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+    from .settings import TrainingSettings
 
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
@@ -25,7 +26,7 @@ Curves = dict[str, list[float]]
 """One figure an update: loss, h (mean, nats), accuracy (share of pairs with h > 0), gradient_norm, learning_rate."""
 
 
-def updates_of(phase: Phase, settings: TrainingSettings, pairs: int) -> int:
+def updates_of(phase: Phase, settings: "TrainingSettings", pairs: int) -> int:
     """How many optimiser updates a phase makes on its pairs."""
     return phase.updates or settings.epochs * math.ceil(pairs / settings.batch_size)
 
@@ -37,7 +38,7 @@ class Trainer:
     model: "PreTrainedModel"
     phase: Phase
     data: PairData
-    settings: TrainingSettings
+    settings: "TrainingSettings"
     seed: tuple[int | str, ...]
     """What the order of the pairs is a function of."""
 

@@ -7,12 +7,13 @@ from pydantic import Field, model_validator
 from ..core.settings import SHAPES_GRAPH, Settings
 from ..methods import AnyMethod
 from ..runtime.protocol import StepPrompts, StepSettings
+from .engines import AnyTrainingEngine, Torch
 
 
 class TrainingSettings(Settings):
     """The recipe's `training` section: how the objective is minimised."""
 
-    engine: Annotated[Literal["torch", "deepspeed"], SHAPES_GRAPH] = "torch"
+    engine: Annotated[AnyTrainingEngine, SHAPES_GRAPH] = Torch()
     """What trains: one process, or DeepSpeed's ZeRO on several accelerators."""
     learning_rate: float = Field(5e-7, gt=0.0)
     """Peak learning rate of AdamW."""

@@ -2,21 +2,22 @@
 
 import math
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
+from ..iterations.work import AtWork, Work
 from ..methods import phase_of
-from ..methods.at_work import begin
 from ..methods.phases import Phase
-from ..models.folders import load_causal_lm, save_policy, weights_digest
-from ..models.policies import open_policy
+from ..models.folders import save_policy, weights_digest
+from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import Artifact, policy_artifact, shards_artifact
 from ..runtime.protocol import Call, Result
 from ..storage import layout
+from ..storage.records import COMPARISONS, PAIRS, ROLLOUTS, Record
 from ..storage.units import Manifest, Unit, require_manifest
 from .checkpoint import Checkpoints
 from .data import load
-from .loop import Trainer, summary
+from .loop import summary
 from .settings import TrainingStep
 
 SETTINGS = TrainingStep
@@ -26,33 +27,39 @@ OUTPUTS = ("policy", "metrics", "responses", "comparisons", "pairs")
 
 def run(call: Call[TrainingStep]) -> Result:
     """Train one phase of an iteration."""
-    settings = call.settings
-    phase = phase_of(settings.method, call.iteration, call.phase)
-    shards = range(settings.prompts.shards)
-    source = phase.data_from or phase.name
-    pairs = [require_manifest(call.store, layout.shard(call.iteration, source, "pairs", shard)) for shard in shards]
-    scored = [
-        require_manifest(call.store, layout.shard(call.iteration, phase.name, "logprobs", shard)) for shard in shards
-    ]
+    phase = phase_of(call.settings.method, call.iteration, call.phase)
+    pairs, scored = _manifests(call, phase.data_from or phase.name, "pairs"), _manifests(call, phase.name, "logprobs")
     start = open_policy(call.store, str(phase.start_from))
-    inputs = {f"pairs {shard}": pairs[shard].digest for shard in shards}
-    inputs |= {f"logprobs {shard}": scored[shard].digest for shard in shards}
+    inputs = {f"pairs {shard}": manifest.digest for shard, manifest in enumerate(pairs)}
+    inputs |= {f"logprobs {shard}": manifest.digest for shard, manifest in enumerate(scored)}
     unit = Unit(
         call.store,
         layout.policy(phase.result.iteration, phase.result.name),
         VERSION,
-        settings.model_dump(mode="json"),
-        {**inputs, "start": start.weights},
+        call.settings.model_dump(mode="json"),
+        {**inputs, "start": start.weights_digest},
     )
     checkpoints = Checkpoints(call.store, layout.training(call.iteration, call.phase), unit.fingerprint[:16])
-    if manifest := unit.finished():
-        checkpoints.discard()
-        return _result(call, phase, manifest, skipped=True)
-    begun = begin(call, f"{call.phase}/training")
-    started = time.time()
-    data = load(call.store, phase, pairs, scored)
-    model = load_causal_lm(start.folder, "float32")
-    trainer = Trainer(model, phase, data, settings.training, (settings.run.seed, call.iteration, call.phase))
+    manifest, found = AtWork(call, f"{call.phase}/training").carry_out(
+        unit,
+        lambda work: _train(call, work, phase, start, (pairs, scored), checkpoints),
+        lambda _: checkpoints.discard(),
+    )
+    return _result(call, phase, manifest, found)
+
+
+def _train(
+    call: Call[TrainingStep],
+    work: Work,
+    phase: Phase,
+    start: LocalPolicy,
+    shards: tuple[list[Manifest], list[Manifest]],
+    checkpoints: Checkpoints,
+) -> Manifest:
+    settings = call.settings.training
+    data = load(call.store, phase, *shards)
+    seed = (call.settings.run.seed, call.iteration, call.phase)
+    trainer = settings.engine.open(start.folder, phase, data, settings, seed)
     mismatch = trainer.mismatch()
     curves = trainer.train(checkpoints)
     metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves)}
@@ -60,25 +67,26 @@ def run(call: Call[TrainingStep]) -> Result:
         metrics["cache_mismatch"] = mismatch
     with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
         folder = Path(scratch) / "policy"
-        save_policy(model, start.folder, folder, settings.training.save_dtype)
-        weights = {"weights": weights_digest(folder), "curves": curves}
-        manifest = unit.publish_folder(folder, {**metrics, **weights}, started)
-    begun.end(manifest)
-    checkpoints.discard()
-    return _result(call, phase, manifest)
+        save_policy(trainer.model, start.folder, folder, settings.save_dtype)
+        return work.publish_policy(folder, metrics, weights_digest=weights_digest(folder), curves=curves)
+
+
+def _manifests(call: Call[TrainingStep], phase: str, kind: str) -> list[Manifest]:
+    """The manifests of all shards of a phase."""
+    keys = [layout.shard(call.iteration, phase, kind, shard) for shard in range(call.settings.prompts.shards)]
+    return [require_manifest(call.store, key) for key in keys]
 
 
 def _result(call: Call[TrainingStep], phase: Phase, manifest: Manifest, skipped: bool = False) -> Result:
-    source, store = phase.data_from or phase.name, call.store
+    source = phase.data_from or phase.name
 
-    def data(unit: str, kind: str) -> Artifact:
-        keys = [layout.shard(call.iteration, source, unit, shard) for shard in range(call.settings.prompts.shards)]
-        return shards_artifact(store, [require_manifest(store, key) for key in keys], kind)
+    def data(kind: str, record: Record[Any]) -> Artifact:
+        return shards_artifact(call.store, _manifests(call, source, kind), record)
 
     artifacts = {
-        "policy": policy_artifact(store, manifest),
-        "responses": data("rollouts", "rollouts"),
-        "comparisons": data("pairs", "comparisons"),
-        "pairs": data("pairs", "pairs"),
+        "policy": policy_artifact(call.store, manifest),
+        "responses": data("rollouts", ROLLOUTS),
+        "comparisons": data("pairs", COMPARISONS),
+        "pairs": data("pairs", PAIRS),
     }
     return Result(manifest, skipped, artifacts)

@@ -4,13 +4,13 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from nashflow.components.closing.step import close
 from nashflow.components.runtime import lock
 from nashflow.components.storage import outcome
 from nashflow.components.storage.run import read_run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.tracking.tracker import Tracker
 
+from ..steps import only
 from .bounded import bounded
 from .run_root import outcome_of, run_root_of
 from .sight import Sight
@@ -39,7 +39,7 @@ def _record(store: Store, job: str) -> bool:
     """
     holder, said = lock.held_by(store), outcome_of(store, job)
     if holder[1] == job:
-        closed, known = close(store, holder, "cancelled", _REASON), read_run(store)
+        closed, known = only("exit").module.close(store, holder, "cancelled", _REASON), read_run(store)
         return bool(closed and known and known.tracking and not os.environ.get("MLFLOW_TRACKING_URI"))
     if holder == ("", "") and said and said.outcome in ("failed", "cancelled"):
         if said.outcome == "failed":

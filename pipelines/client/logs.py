@@ -9,7 +9,7 @@ from rich.console import Console
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import nearest
 
-from ..cluster import STEPS
+from ..steps import STEPS
 from .connection import Connection
 from .failures import explain
 from .follow_logs import follow_logs

@@ -5,6 +5,7 @@ from typing import Any
 
 from nashflow.components.storage.outcome import Outcome
 
+from ..steps import only
 from .tasks import FINISHED, begun_tasks
 
 _CANCELLING = ("CANCELING", "CANCELED")
@@ -37,4 +38,4 @@ def outcome_in_words(run: Any, recorded: Outcome | None) -> str:
 def _did_nothing(run: Any) -> bool:
     """Whether preparation let nothing follow, by KFP's details of the run, as far as they are there."""
     steps = {task.step for task in begun_tasks(run) if task.state == "SUCCEEDED"}
-    return steps == {"preparation", "closing"}
+    return steps == {only("beginning").name, only("exit").name}

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from nashflow.components.core.errors import UserError
 
 from ..compiled import Graph, Json, tasks_of, times
+from ..steps import IMAGES
 from .connection import Connection
 from .tasks import is_of_shards, name_in
 
-_IMAGES = {"image": "steps", "vllm_image": "vllm", "training_image": "training"}
-_IMAGE_PARAMETER = re.compile(r"\b((?:vllm_|training_)?image)'\]")
+_RUNTIMES = {parameter: runtime for runtime, parameter in IMAGES.items()}
+_IMAGE_PARAMETER = re.compile(rf"\b({'|'.join(_RUNTIMES)})'\]")
 
 
 class Planned(NamedTuple):
@@ -56,4 +57,4 @@ def _walk(graph: Graph, part: Json, around: str, count: int) -> Iterator[tuple[s
 
 def _image(graph: Graph, component: Json) -> str:
     found = _IMAGE_PARAMETER.search(graph.executors.get(component.get("executorLabel", ""), {}).get("image", ""))
-    return _IMAGES[found[1]] if found else ""
+    return _RUNTIMES[found[1]] if found else ""

@@ -4,18 +4,17 @@ from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from nashflow.components.evaluation.iteration import combined
-from nashflow.components.methods import AnyMethod
-from nashflow.components.methods.base import Method
-from nashflow.components.methods.units import units_of
+from nashflow.components.iterations.tracked import combined
+from nashflow.components.iterations.units import Shape
 from nashflow.components.runtime.protocol import JOB
 from nashflow.components.storage import outcome
 from nashflow.components.storage.outcome import Outcome
 from nashflow.components.storage.run import Run, read_run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import Manifest, read_manifest
+
+from ..steps import STEPS, Level, only, steps_of, task_name
+from .tasks import place_of
 
 FOUND_AGAIN = "where finished work is found again"
 """What makes it worth while to give the same run root."""
@@ -53,7 +52,7 @@ class FinishedUnits:
         Raises:
             UserError, OSError: the run root cannot be read.
         """
-        if "preparation" not in told:
+        if only("beginning").name not in told:
             self._learn()
         found = {name: units for name in ended if (units := self._units(name, again=True))}
         found |= self._passed({*told, *found})
@@ -79,7 +78,7 @@ class FinishedUnits:
             self._keys = {name: keys[name] for name in keys if not self._planned or name in self._planned}
 
     def _passed(self, told: Collection[str]) -> dict[str, list[Manifest]]:
-        """Tasks that are done and have not been `told`. They follow one another; but nothing waits for an evaluation.
+        """Tasks that are done and have not been `told`. They follow one another, all but an iteration's own.
 
         A unit that was finished before this run began says nothing by itself: it may be about to be made again. It has
         been passed once one that comes later is done.
@@ -89,8 +88,9 @@ class FinishedUnits:
         for name in self._keys:
             if name in told:
                 continue
-            # An evaluation may be made again by itself, with other settings.
-            alone = name.startswith("evaluation")
+            # They may be made again by themselves, with other settings.
+            place = place_of(name)
+            alone = place is not None and STEPS[place.step].level == "iteration"
             units = self._units(name, again=alone)
             if units and self._is_new(units):
                 passed |= {name: units} if alone else {**before, name: units}
@@ -124,16 +124,19 @@ class FinishedUnits:
             "seconds": elapsed,
             "finished": finished / 1000,
             "metrics": combined(units),
-            "shards": len(units),
+            "shards": len({unit.unit.rpartition("/")[2] for unit in units}),
         }
 
 
 def _keys(run: Run) -> dict[str, list[str]]:
     """The units of every task of a run, in their order, by the task's name in the graph."""
-    method = TypeAdapter[Method](AnyMethod).validate_python(run.recipe["method"])
-    keys = {"preparation": ["preparation"]}
+    keys, shape = _once("beginning"), Shape.of(run)
     for iteration in range(int(run.recipe["run"]["iterations"]) + 1):
-        for unit, made in units_of(method, iteration, run.recipe["prompts"]["shards"]).items():
+        for unit, made in shape.units(iteration).items():
             phase, _, step = unit.rpartition("/")
-            keys[f"{step}-{iteration:03d}{f'-{phase}' if phase else ''}"] = made
-    return {**keys, "reporting": ["report/report"]}
+            keys[task_name(step, iteration, phase)] = made
+    return keys | _once("end")
+
+
+def _once(level: Level) -> dict[str, list[str]]:
+    return {step.name: [step.unit] for step in steps_of(level) if step.unit}

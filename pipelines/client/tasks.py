@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 from nashflow.components.core.errors import one_line
 
-from ..cluster import STEPS
-from ..lines import OF_NO_ITERATION
+from ..steps import STEPS, task_name
 from .clock import known, seconds_between
 
 FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 """States that a run or a task does not leave any more."""
 
-_NAME = re.compile(rf"(?P<step>{'|'.join(STEPS)})(-(?P<iteration>\d+)(-(?P<phase>[^()]+))?)?")
+_NAME = re.compile(r"(?P<step>\w+)(-(?P<iteration>\d+)(-(?P<phase>[^()]+))?)?")
 
 _DRIVERS_OF_LOOPS = ("iteration-driver", "iteration-item-driver")
 _SHARDS = re.compile(r"shards-(?P<iteration>\d+)(-(?P<phase>[^()]+))?")
@@ -80,15 +79,15 @@ def name_in(graph: str, node: str) -> str:
     bare = node.removesuffix("-driver")
     if match and node in _DRIVERS_OF_LOOPS:
         return f"{graph}-driver"
-    if not match or bare not in STEPS or bare in OF_NO_ITERATION:
+    if not match or bare not in STEPS or STEPS[bare].once:
         return node
-    return f"{bare}-{int(match['iteration']):03d}-{match['phase'] or 'main'}{node.removeprefix(bare)}"
+    return task_name(bare, int(match["iteration"]), match["phase"] or "main") + node.removeprefix(bare)
 
 
 def place_of(name: str) -> Place | None:
     """Where the node of this name belongs; None if it is no step's and no driver's, such as a graph or an attempt."""
     bare = name.removesuffix("-driver")
-    if match := _NAME.fullmatch(bare):
+    if (match := _NAME.fullmatch(bare)) and match["step"] in STEPS:
         iteration = int(match["iteration"]) if match["iteration"] else None
         return Place(match["step"], iteration, match["phase"] or "", bare != name)
     if bare != name and (match := _SHARDS.fullmatch(bare)):

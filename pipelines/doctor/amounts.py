@@ -7,7 +7,7 @@ from typing import Any
 
 from kubernetes.utils import parse_quantity
 
-from ..cluster import StepResources
+from ..resources import StepResources
 
 Amounts = Counter[str]
 """By resource, in thousandths of what Kubernetes counts it in: of a core, of a byte, of a device."""

@@ -10,6 +10,7 @@ from .accounts import runner, submitter
 from .case import Case
 from .cluster import NotTried
 from .controller import retries
+from .engines import engines
 from .environment import config_maps, secrets
 from .finding import Check, Finding
 from .images import images
@@ -27,6 +28,7 @@ _MEND = "mend what the line says, and ask again"
 _OURS = "this check has a mistake: report it with this line"
 
 CHECKS: Mapping[str, Check] = {
+    "engines": engines,
     "Kubeflow": kubeflow,
     "Kubernetes": kubernetes_api,
     "submitting": submitter,

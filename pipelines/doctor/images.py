@@ -7,9 +7,12 @@ Whether an image is there only the nodes can tell, which may reach another netwo
 import re
 from collections.abc import Iterator
 
-from ..cluster import STEPS, is_fixed
+from nashflow.components.core.version import VERSION
+
+from ..cluster import is_fixed
+from ..image_versions import advice as advice_on_version
+from ..image_versions import images_of, other_version
 from ..names import IMAGE
-from ..placement import runtime
 from .case import Case
 from .cluster import NotTried
 from .finding import Finding
@@ -20,8 +23,8 @@ _TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 def images(case: Case) -> Iterator[Finding]:
     """The names of the recipe's images, and their pull secrets."""
     cluster = case.needs.cluster
-    for name in dict.fromkeys(runtime(case.needs, step) for step in STEPS):
-        yield _named(name, getattr(cluster.images, name))
+    for name, image in images_of(case.needs).items():
+        yield _named(name, image)
     for secret in cluster.image_pull_secrets:
         yield _pull_secret(case, secret)
 
@@ -30,8 +33,11 @@ def _named(name: str, image: str) -> Finding:
     setting = f"cluster.images.{name}"
     tried = f"{setting}: {image}"
     if not is_fixed(image):
-        advice = f"set {setting} to a digest or a tag of its own, such as {image.removesuffix(':latest')}:0.1.0"
+        advice = f"set {setting} to a digest or a tag of its own, such as {image.removesuffix(':latest')}:{VERSION}"
         return Finding("images", "failed", tried, "its content may change between two steps of a run", advice)
+    if tag := other_version(image):
+        found = f"of another version than NashFlow {VERSION} here, whose settings its steps may not know"
+        return Finding("images", "not known", tried, found, advice_on_version(name, image, tag))
     parts = re.fullmatch(IMAGE, image)
     if parts and parts["registry"]:
         return Finding("images", "ok", tried, f"fixed, in the registry {parts['registry']}")

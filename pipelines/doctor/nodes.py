@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from kubernetes import client
 
-from ..cluster import STEPS, StepName, StepResources
+from ..resources import StepResources
+from ..steps import STEPS
 from .amounts import Amounts, amounts, amounts_of_pod, amounts_of_step, shown
 from .case import Case
 from .cluster import Cluster, NotTried
@@ -40,7 +41,7 @@ class Taken:
 
 def nodes(case: Case) -> Iterator[Finding]:
     """Nodes with room for each step's pods."""
-    groups: dict[str, list[StepName]] = {}
+    groups: dict[str, list[str]] = {}
     for step in STEPS:
         asked = case.needs.cluster.resources(step).model_dump(mode="json", include=_ASKED)
         groups.setdefault(json.dumps(asked, sort_keys=True), []).append(step)
@@ -71,7 +72,7 @@ def _taken(cluster: Cluster) -> Mapping[str, Taken]:
 
 
 def _examined(
-    resources: StepResources, steps: Sequence[StepName], there: Sequence[Any], taken: Mapping[str, Taken]
+    resources: StepResources, steps: Sequence[str], there: Sequence[Any], taken: Mapping[str, Taken]
 ) -> Finding:
     tried = f"{', '.join(steps)}: {_described(resources)}"
     later = {node.metadata.name: misfit(node, resources, taken[node.metadata.name].lasting) for node in there}

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..cluster import STEPS, StepName, StepResources
+from ..resources import StepResources
+from ..steps import STEPS
 from .amounts import Amounts, amounts, amounts_of_step, shown
 from .case import Case
 from .cluster import NotTried
@@ -42,7 +43,7 @@ def _counted(resources: StepResources) -> Amounts:
     return Amounts(both | amounts({"pods": "1", "count/pods": "1"}))
 
 
-def _left(tried: str, quota: Any, asked: Mapping[StepName, Amounts]) -> Finding:
+def _left(tried: str, quota: Any, asked: Mapping[str, Amounts]) -> Finding:
     """Whether a quota leaves enough for one pod of each step."""
     used, short = amounts(quota.status.used), []
     for name, hard in amounts(quota.spec.hard).items():

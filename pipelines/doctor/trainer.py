@@ -14,7 +14,7 @@ _KINDS = ("trainjobs", "trainingruntimes", "clustertrainingruntimes")
 
 def needs_trainer(recipe: Recipe) -> bool:
     """Whether the recipe trains on several nodes at once."""
-    return recipe.training.engine == "deepspeed" and recipe.cluster.profile == "many-nodes"
+    return recipe.training.engine.several_nodes and recipe.cluster.profile == "many-nodes"
 
 
 def trainer(case: Case) -> Iterator[Finding]:

@@ -37,8 +37,7 @@ def model_cache(case: Case) -> Iterator[Finding]:
 
 def _folders(recipe: Recipe) -> list[str]:
     """The model folders and files of prompts that steps read."""
-    named = (getattr(recipe.policy, "model", ""), getattr(recipe.oracle, "model", ""), recipe.prompts.path)
-    return [folder for folder in named if folder]
+    return [str(named) for named in (recipe.policy.folder, recipe.oracle.folder, recipe.prompts.path) if named]
 
 
 def _bound(tried: str, claim: object) -> Finding:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.storage import layout
 from nashflow.components.storage.store import open_store
 
 from ..costs_table import amount
@@ -110,14 +111,11 @@ def _described(run: RunRoot) -> str:
     return f"{state}, written to {ago(time.time() - run.written)}; {len(run.own)} files: {files}{left}"
 
 
-_KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts", "training")
-
-
 def _kind(key: str) -> str:
-    """One of these, policies, report, or the folder or file itself."""
+    """One of `layout.KINDS`, policies, report, or the folder or file itself."""
     first, *parts = key.split("/")
     # iterations/001/prompts/…, iterations/001/main/rollouts/…
-    inner = [part for part in parts[1:3] if part in _KINDS]
+    inner = [part for part in parts[1:3] if part in layout.KINDS]
     return inner[0] if inner else first
 
 

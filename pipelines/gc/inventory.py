@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.iterations.units import Shape
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import Run, read_run
@@ -12,10 +13,9 @@ from nashflow.components.storage.store import Store
 from nashflow.components.storage.store_keys import Entry
 
 MANIFEST = ".manifest.json"
-_PREPARATION = "preparation"
 _LOCK = f"{layout.LOCK}/"
-_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{_PREPARATION}/", _LOCK)
-_FILES = (layout.RUN, _PREPARATION + MANIFEST)
+_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{layout.PREPARATION}/", _LOCK)
+_FILES = (layout.RUN, layout.PREPARATION + MANIFEST)
 _SHARED = ("cache", "ledgers")
 
 Entries = Mapping[str, Entry]
@@ -46,9 +46,9 @@ class RunRoot:
         """Whether the run has reported on its last iteration."""
         if not self.run:
             return False
-        last = layout.evaluation(int(self.run.recipe["run"]["iterations"])) + MANIFEST
-        report, evaluation = (self.entries.get(key) for key in (f"report/report{MANIFEST}", last))
-        return bool(report and evaluation and report.modified >= evaluation.modified)
+        units = Shape.of(self.run).evaluations(int(self.run.recipe["run"]["iterations"]))
+        report, *evaluated = (self.entries.get(f"{key}{MANIFEST}") for key in (layout.REPORT, *units))
+        return report is not None and all(each and report.modified >= each.modified for each in evaluated)
 
     @property
     def ended(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import nearest
+from nashflow.components.storage import layout
 from nashflow.components.storage.store_keys import Entry
 from nashflow.components.storage.units import read_manifest
 
@@ -25,10 +26,10 @@ def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) ->
     named = {run.run.inputs.get("policy", "") for run in kept if run.run}
 
     def referred(folder: str) -> bool:
-        *kind, last = folder.split("/")
-        if kind == ["cache", "logprobs"]:
+        kind, _, last = folder.rpartition("/")
+        if kind == layout.LOGPROB_CACHE:
             return last in weights | named
-        return kind != ["cache", "references"] or everything or last in named
+        return kind != "cache/references" or everything or last in named
 
     since = time.time() - limit
     return {

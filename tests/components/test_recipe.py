@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.recipe import Recipe, override, shapes_graph, with_settings
+from nashflow.components.core.overrides import override
+from nashflow.components.recipe import Recipe, shapes_graph, with_settings
 from nashflow.pipelines.recipe import Recipe as ClientsRecipe
 from nashflow.pipelines.recipe import load_recipe
 from tests.fixtures.recipe_fields import free, leaves, others
@@ -17,6 +18,7 @@ from tests.fixtures.runs import recipe
 
 SHAPING = {
     "method.name=sppo": "",
+    "method=sppo": "",
     "run.name=other": "",
     "run.seed=1": "",
     "run.threads=2": "",
@@ -130,7 +132,7 @@ def test_a_value_is_json_or_else_yaml(data: st.DataObject) -> None:
     key, (annotation, value) = data.draw(st.sampled_from(sorted(free(recipe()).items(), key=lambda item: item[0])))
     other = data.draw(others(annotation, value))
     tree: dict[str, Any] = {}
-    override(tree, f"{key}={json.dumps(other)}")
+    override(tree, [f"{key}={json.dumps(other)}"], ClientsRecipe)
     section, _, rest = key.partition(".")
     assert tree == {section: nested(rest, other)}
 
@@ -146,5 +148,5 @@ def nested(key: str, value: Any) -> Any:
 )
 def test_so_are_words(text: str, value: Any) -> None:
     tree: dict[str, Any] = {}
-    override(tree, f" section.key ={text}")
+    override(tree, [f" section.key ={text}"], ClientsRecipe)
     assert tree == {"section": {"key": value}}

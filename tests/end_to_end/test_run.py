@@ -1,6 +1,7 @@
 """`nashflow run` as a user runs it: real processes, the compiled graph, a folder or S3."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from nashflow.components.storage.store import open_store
 from nashflow.pipelines.local import Event, execute
 from nashflow.pipelines.run import _PRELOAD
 from tests.fixtures import cli
+from tests.fixtures.runs import snapshot
 from tests.pipelines.client.server import KfpServer
 
 TWO_SHARDS = (*cli.SMALL, "prompts.shards=2")
@@ -37,6 +39,18 @@ def test_a_run_ends_with_table_figure_report_and_tracker(local_run: Path) -> Non
     assert (local_run.parent / "mlflow.db").exists()
 
 
+def test_the_last_lines_name_the_policy_and_a_command_that_shows_mlflow(local_run: Path) -> None:
+    lines = (local_run / "terminal.txt").read_text().splitlines()
+    places = dict(line.split(maxsplit=1) for line in lines[-5:-1])
+    assert {Path(places["policy"])} == set((local_run / "policies/003/main").iterdir())
+    assert (Path(places["policy"]) / "model.safetensors").is_file()
+    command, uri = lines[-1].removeprefix("runs side by side in MLflow: ").split(" ui --backend-store-uri ")
+    assert Path(shutil.which(command) or "").samefile(Path(cli.COMMAND[0]).with_name("mlflow"))
+    assert uri == f"sqlite:///{local_run.parent}/mlflow.db"
+    assert cli.call("path", str(local_run)).stdout == f"{places['policy']}\n"
+    assert cli.call("path", f"{local_run}@4", check=False).returncode == 2
+
+
 def test_the_summary_has_every_iteration(local_run: Path) -> None:
     summary = cli.summary(local_run)
     assert [row["iteration"] for row in summary["iterations"]] == [0, 1, 2, 3]
@@ -58,8 +72,28 @@ def test_no_lock_and_no_journal_are_left(local_run: Path) -> None:
     assert not [path for path in files if ".journal" in path or "/training/" in path]
 
 
-@pytest.mark.runs
 def test_the_same_command_again_redoes_nothing(local_run: Path) -> None:
+    before = cli.records(local_run)
+    done = cli.call("run", "quickstart", "--run-root", str(local_run), sets=TWO_SHARDS, MLFLOW_TRACKING_URI="")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("iteration ")]
+    assert len(lines) == 1 + 3 * (3 * 2 + 2)
+    assert all("finished before" in line for line in lines)
+    assert cli.records(local_run) == before
+
+
+def test_fewer_iterations_than_there_are_change_nothing(local_run: Path) -> None:
+    before = snapshot(local_run)
+    done = cli.call(
+        "run", "quickstart", "--run-root", str(local_run), sets=(*TWO_SHARDS, "run.iterations=2"), check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"nashflow: {local_run}: has 3 iterations already, more than run.iterations = 2")
+    assert snapshot(local_run) == before
+
+
+@pytest.mark.runs
+def test_where_mlflow_is_another_the_steps_say_that_they_are_finished(local_run: Path) -> None:
+    """As they do on a cluster: each in a process of its own."""
     before = cli.records(local_run)
     done = cli.call("run", "quickstart", "--run-root", str(local_run), sets=TWO_SHARDS)
     lines = [line for line in done.stdout.splitlines() if line.startswith("iteration ")]

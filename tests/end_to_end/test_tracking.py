@@ -77,7 +77,8 @@ def test_a_run_that_is_stopped_and_goes_on(tmp_path: Path, empty_mlflow: Path) -
     process = started(root, MLFLOW_TRACKING_URI="")
     cli.wait_for(lambda: process.poll() is not None or list(root.glob("tracking/*/1/main/rollout.id")))
     process.send_signal(signal.SIGINT)
-    process.communicate()
+    _, stderr = process.communicate()
+    assert stderr.splitlines()[-1] == "nashflow: stopped by SIGINT; the same command goes on from here"
     tracking = tracking_of(root)
     stopped = client.get_run(tracking.parent)
     assert stopped.info.status == "KILLED"

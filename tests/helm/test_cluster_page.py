@@ -13,9 +13,10 @@ from kubernetes.utils import parse_quantity
 
 from nashflow.pipelines.client.cron import check_cron
 from nashflow.pipelines.client.package import compile_package, firing_root_of, submitted_root_of
-from nashflow.pipelines.cluster import STEPS, ClusterSettings
+from nashflow.pipelines.cluster import ClusterSettings
 from nashflow.pipelines.names import IMAGE
 from nashflow.pipelines.recipe import load_recipe
+from nashflow.pipelines.steps import STEPS
 from tests.helm.command_line import asked
 from tests.helm.rendering import CHART, Object, Values, chart, containers, merged, parsed, pod_specs
 

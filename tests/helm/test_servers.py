@@ -17,6 +17,7 @@ import pytest
 import yaml
 from helm_python.errors import HelmRenderError
 
+from nashflow.components.core.version import VERSION
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
 from tests.fixtures.tracking import free_port
 from tests.helm.rendering import JUDGE, OVERRIDE, POSTGRESQL, Object, Values, merged, of_kind, only, releases, render
@@ -161,7 +162,7 @@ def test_another_store_restarts_the_server_that_uses_it() -> None:
 
 
 def test_mlflows_image_is_the_clients_unless_it_has_its_own() -> None:
-    assert container(render(), "mlflow")["image"] == "nashflow-client:0.1.0"
+    assert container(render(), "mlflow")["image"] == f"nashflow-client:{VERSION}"
     digest = "sha256:" + "b" * 64
     own = {"repository": "mlflow", "digest": digest, "tag": "1", "pullPolicy": "Always"}
     found = container(render({"mlflow": {"image": own}}), "mlflow")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from helm_python import Chart
 
+from nashflow.components.core.version import VERSION
 from tests.helm.rendering import CHART, JUDGE, POSTGRESQL, SCHEDULE, Object, Values, parsed, render
 
 BEFORE: Values = {
@@ -48,7 +49,7 @@ def test_another_version_changes_nothing_that_cannot_be_changed(tmp_path: Path) 
     newer = tmp_path / "nashflow"
     shutil.copytree(CHART, newer)
     page = newer / "Chart.yaml"
-    page.write_text(page.read_text().replace("0.1.0", "7.8.9+build.1"))
+    page.write_text(page.read_text().replace(VERSION, "7.8.9+build.1"))
     after = parsed(Chart.load(newer).render(BEFORE, name="nf", namespace="team"))
     assert {o["metadata"]["labels"]["helm.sh/chart"] for o in after} == {"nashflow-7.8.9_build.1"}
     assert immutable(after) == immutable(render(BEFORE))
@@ -59,7 +60,7 @@ def test_another_version_changes_nothing_that_cannot_be_changed(tmp_path: Path) 
 
 def test_no_selector_knows_a_version() -> None:
     for _, found in immutable(render(BEFORE)).items():
-        assert "0.1.0" not in str(found)
+        assert VERSION not in str(found)
 
 
 @pytest.mark.parametrize("keep", [True, False])

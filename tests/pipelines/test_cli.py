@@ -1,6 +1,7 @@
 """The `nashflow` command: what it lists, how fast it answers, how it fails."""
 
 import errno
+import importlib.metadata
 import os
 import socket
 import subprocess
@@ -19,6 +20,25 @@ def test_help_lists_the_commands() -> None:
     for command in ("run", "compile", "plan", "report"):
         assert f" {command} " in text
         assert "Usage: nashflow " + command in cli.call(command, "--help").stdout
+
+
+def test_every_command_explains_itself_by_h() -> None:
+    for command in ((), ("init",), ("run",), ("doctor",), ("game", "solve")):
+        assert cli.call(*command, "-h").stdout == cli.call(*command, "--help").stdout
+
+
+def test_the_version_is_the_packages() -> None:
+    assert cli.call("--version").stdout == f"nashflow {importlib.metadata.version('nashflow')}\n"
+
+
+def test_the_shell_completes_commands_and_shipped_recipes() -> None:
+    def completed(words: str) -> list[str]:
+        place = str(len(words.split(" ")) - 1)
+        asked = {"_NASHFLOW_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": place}
+        return cli.call(**asked).stdout.split()
+
+    assert completed("nashflow re") == ["report", "recipes", "retry"]
+    assert completed("nashflow run quickstart-") == ["quickstart-iterative-dpo", "quickstart-tournament"]
 
 
 HELP = """

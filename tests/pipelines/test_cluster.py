@@ -1,12 +1,16 @@
 """The recipe's cluster section: profiles, what differs from them, and what is refused."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from nashflow.components.core.errors import UserError
-from nashflow.pipelines.cluster import PROFILES, STEPS, ClusterSettings, is_fixed
+from nashflow.pipelines.cluster import ClusterSettings, is_fixed
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
+from nashflow.pipelines.resources import Profile
+from nashflow.pipelines.steps import STEPS
+
+PROFILES = get_args(Profile)
 
 
 def cluster(**data: Any) -> ClusterSettings:
@@ -21,11 +25,10 @@ def refusal(**data: Any) -> str:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_profile_says_what_every_step_asks_for(profile: str) -> None:
-    assert set(PROFILES[profile]) == set(STEPS)
+def test_a_profile_says_what_every_step_asks_for(profile: Profile) -> None:
     for step in STEPS:
         asked = cluster(profile=profile).resources(step)
-        assert asked == PROFILES[profile][step]
+        assert asked == STEPS[step].defaults(profile)
         assert (asked.accelerators > 0) == (asked.shared_memory != "")
         assert (asked.cpu_limit or asked.cpu) >= asked.cpu
         assert asked.retries == (0 if step == "preparation" else 3)
@@ -34,10 +37,10 @@ def test_a_profile_says_what_every_step_asks_for(profile: str) -> None:
 
 def test_a_step_takes_what_it_says_and_the_rest_from_the_profile() -> None:
     settings = cluster(profile="one-node", steps={"training": {"memory": "400Gi", "accelerators": 4}})
-    asked, profile = settings.resources("training"), PROFILES["one-node"]["training"]
+    asked, profile = settings.resources("training"), STEPS["training"].defaults("one-node")
     assert (asked.memory, asked.accelerators) == ("400Gi", 4)
     assert asked.model_copy(update={"memory": profile.memory, "accelerators": 8}) == profile
-    assert settings.resources("rollout") == PROFILES["one-node"]["rollout"]
+    assert settings.resources("rollout") == STEPS["rollout"].defaults("one-node")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,7 @@ def test_shards_run_as_the_profile_has_it_unless_said() -> None:
         ({"steps": {"training": {"accelerators": 2**63}}}, "accelerators: Input should be less than or equal to"),
         ({"shards_at_once": 2**31}, "shards_at_once: Input should be less than or equal to"),
         ({"ttl_seconds": 2**31}, "ttl_seconds: Input should be less than or equal to"),
-        ({"steps": {"trainig": {"cpu": 1}}}, "trainig"),
+        ({"steps": {"trainig": {"cpu": 1}}}, "steps.trainig: unknown step; did you mean training?"),
         ({"steps": {"training": {"gpus": 1}}}, "steps.training.gpus: unknown key"),
         ({"production": True, "images": {"steps": "nashflow"}}, "images.steps is 'nashflow', whose content may change"),
         (

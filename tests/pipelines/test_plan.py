@@ -17,7 +17,7 @@ from nashflow.components.judging.referee import PromptSamples, Rules, Sample, ju
 from nashflow.components.oracles.base import Oracle, Query, Verdict
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
-from nashflow.pipelines.costs import SANDBOX_PARAMETERS, STEPS, Assumptions, checkpoint_bytes, cost_of
+from nashflow.pipelines.costs import SANDBOX_PARAMETERS, Assumptions, checkpoint_bytes, cost_of
 from nashflow.pipelines.costs_table import amount
 from nashflow.pipelines.model_size import parameters_of
 from nashflow.pipelines.plan import tasks_of, work_of
@@ -28,9 +28,11 @@ from tests.fixtures.runs import SandboxRun
 def test_the_tasks_of_a_run_in_their_order() -> None:
     assert tasks_of(load_recipe("quickstart", ["run.iterations=2"])) == [
         "preparation",
-        "0/evaluation",
-        *(f"1/{step}" for step in ("main/rollout", "main/judging", "main/logprobs", "main/training", "evaluation")),
-        *(f"2/{step}" for step in ("main/rollout", "main/judging", "main/logprobs", "main/training", "evaluation")),
+        "evaluation-000",
+        *(f"{step}-001-main" for step in ("rollout", "judging", "logprobs", "training")),
+        "evaluation-001",
+        *(f"{step}-002-main" for step in ("rollout", "judging", "logprobs", "training")),
+        "evaluation-002",
         "reporting",
         "closing",
     ]
@@ -40,8 +42,8 @@ def test_the_tasks_of_a_run_in_their_order() -> None:
 def test_shards_multiply_the_data_steps_alone(iterations: int, shards: int) -> None:
     tasks = tasks_of(load_recipe("quickstart", [f"run.iterations={iterations}", f"prompts.shards={shards}"]))
     assert len(tasks) == 4 + iterations * (3 * shards + 2)
-    assert tasks.count(f"{iterations}/main/rollout") == tasks.count("1/main/logprobs") == shards
-    assert tasks.count(f"{iterations}/main/training") == 1
+    assert tasks.count(f"rollout-{iterations:03d}-main") == tasks.count("logprobs-001-main") == shards
+    assert tasks.count(f"training-{iterations:03d}-main") == 1
 
 
 def test_iid_pairs_take_one_comparison_for_two_responses() -> None:
@@ -91,7 +93,7 @@ def paper(*overrides: str) -> Recipe:
 def test_the_hours_of_an_iteration_of_the_paper_by_hand() -> None:
     recipe = paper()
     hours = cost_of(recipe, 2, KNOWN).hours
-    assert hours.keys() == set(STEPS)
+    assert hours.keys() == {"rollout", "judging", "logprobs", "training", "evaluation"}
     assert hours["rollout"] == pytest.approx(5 * 2 * 8e9 * (20_000 * 200 + 160_000 * 400) / HOUR)
     assert hours["judging"] == pytest.approx(2 * 8e9 * 440_000 * (200 + 2 * 400) / HOUR)
     assert hours["logprobs"] == pytest.approx(2 * 8e9 * 80_000 * 600 / HOUR)

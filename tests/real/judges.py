@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nashflow.components.benchmarks.head_to_head import wilson_interval
 from nashflow.components.core.digests import digest_json, sha256_file
-from nashflow.components.evaluation.benchmarks.head_to_head import wilson_interval
 from nashflow.components.models.chat import Message
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer, save_policy
 from nashflow.components.models.padding import padded

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...core.errors import UserError
-from ...models.chat import Message
+from ...storage.records import Message
 from .world import CONTEXTS, RESPONSES
 
 CONTEXT_NAMES = tuple(f"x{context}" for context in range(CONTEXTS))

@@ -10,13 +10,15 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs import step as scoring
-from nashflow.components.scoring.logprobs import score
+from nashflow.components.models.folders import load_causal_lm
+from nashflow.components.scoring.logprobs import TransformersScorer
 from nashflow.components.storage import records
 from nashflow.components.storage.store import open_store
 from nashflow.components.storage.units import Unit
 from tests.fixtures.runs import SandboxRun, logprobs, remove, snapshot, without_cache
 
 New = Callable[..., SandboxRun]
+score = TransformersScorer.score
 FIRST, SECOND = (f"iterations/{iteration:03d}/main/logprobs/00000" for iteration in (1, 2))
 
 
@@ -31,17 +33,17 @@ class Scorer:
         self.until = until
         self.asked: list[Any] = []
 
-    def __call__(self, model: Any, pairs: Any, max_tokens: int) -> list[float]:
+    def score(self, scorer: TransformersScorer, pairs: Any, max_tokens: int) -> list[float]:
         if len(self.asked) == self.until:
             raise Killed
         self.asked.append(list(pairs))
-        return score(model, pairs, max_tokens)
+        return score(scorer, pairs, max_tokens)
 
 
 @pytest.fixture
 def scorer(monkeypatch: pytest.MonkeyPatch) -> Scorer:
     spy = Scorer()
-    monkeypatch.setattr(scoring, "score", spy)
+    monkeypatch.setattr(TransformersScorer, "score", lambda *arguments: spy.score(*arguments))
     return spy
 
 
@@ -100,6 +102,20 @@ def test_equal_responses_are_scored_once(run: SandboxRun, scorer: Scorer) -> Non
     assert sum(map(len, scorer.asked)) == distinct(run, 1) < 2 * 96
 
 
+def test_every_anchor_is_opened_once_and_none_that_is_cached(
+    run: SandboxRun, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr(scoring, "load_causal_lm", lambda *named: opened.append(named) or load_causal_lm(*named))
+    run = run.changed(logprobs__batch_tokens=280)
+    run.step("logprobs", 2)
+    assert len(scorer.asked) > 2
+    assert opened == [(run.folder(policy), "float64") for policy in ("000/main", "001/main")]
+    remove(run, SECOND)
+    run.step("logprobs", 2)
+    assert len(opened) == 2
+
+
 def test_a_second_run_under_the_same_prefix_computes_nothing(run: SandboxRun, scorer: Scorer) -> None:
     first = run.step("logprobs", 2).manifest
     again = run.copied(str(Path(run.root).parent / "again"))
@@ -130,12 +146,12 @@ def test_policies_and_precisions_have_caches_of_their_own(run: SandboxRun) -> No
         atol=1e-4,
     )
     run.step("logprobs", 2)
-    weights = [run.manifest(f"policies/{policy}").metrics["weights"] for policy in ("000/main", "001/main")]
+    digests = [run.manifest(f"policies/{policy}").weights_digest for policy in ("000/main", "001/main")]
     folders = {key.rpartition("/")[0] for key in open_store(str(Path(run.root).parent / "cache" / "logprobs")).list()}
     assert folders == {
-        f"{weights[0]}/transformers-float32-sum",
-        f"{weights[0]}/transformers-float64-sum",
-        f"{weights[1]}/transformers-float64-sum",
+        f"{digests[0]}/transformers-float32-sum",
+        f"{digests[0]}/transformers-float64-sum",
+        f"{digests[1]}/transformers-float64-sum",
     }
 
 
@@ -144,8 +160,7 @@ def test_other_pairs_under_the_same_settings_take_nothing_from_the_cache(run: Sa
     first = run.step("logprobs", 1).manifest
     other = run.copied(str(Path(run.root).parent / "other"))
     judged = Unit(other.store, "iterations/001/main/pairs/00000", 1, {}, {})
-    pairs = records.table(other.content("pairs", 2)[:5], records.PAIRS)
-    judged.publish_records({"pairs": (pairs, records.PAIRS)}, {}, time.time())
+    judged.publish_records({records.PAIRS: other.content("pairs", 2)[:5]}, {}, time.time())
     other.step("logprobs", 1)
     remove(run, FIRST)
     assert run.step("logprobs", 1).manifest.metrics["cache_hits"] == first.metrics["sequences"]
@@ -167,7 +182,9 @@ def test_what_a_batch_does_to_the_last_bits_vanishes(run: SandboxRun, monkeypatc
     untouched = run.step("logprobs", 2).manifest.files
     without_cache(run)
     remove(run, SECOND)
-    monkeypatch.setattr(scoring, "score", lambda *arguments: [value * (1 + 1e-14) for value in score(*arguments)])
+    monkeypatch.setattr(
+        TransformersScorer, "score", lambda *arguments: [value * (1 + 1e-14) for value in score(*arguments)]
+    )
     assert run.step("logprobs", 2).manifest.files == untouched
 
 
@@ -195,12 +212,8 @@ def test_shards_hold_the_values_of_the_whole(finished_root: SandboxRun, prepare:
 
 
 @pytest.mark.parametrize("killed_before", [0, 1, 5])
-def test_a_killed_step_goes_on_where_its_journal_ends(
-    killed_before: int, run: SandboxRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_step_goes_on_where_its_journal_ends(killed_before: int, run: SandboxRun, scorer: Scorer) -> None:
     run = run.changed(logprobs__batch_tokens=280)  # 40 sequences of 7 tokens
-    scorer = Scorer()
-    monkeypatch.setattr(scoring, "score", scorer)
     undisturbed = run.step("logprobs", 2).manifest
     calls = len(scorer.asked)
     assert calls > 5
@@ -228,7 +241,7 @@ def test_a_finished_unit_is_left_alone(finished: SandboxRun, scorer: Scorer) -> 
 def test_no_pairs_give_no_values(run: SandboxRun) -> None:
     """Training says what to do about it."""
     judged = Unit(run.store, "iterations/001/main/pairs/00000", 1, {}, {})
-    judged.publish_records({"pairs": (records.table([], records.PAIRS), records.PAIRS)}, {}, time.time())
+    judged.publish_records({records.PAIRS: []}, {}, time.time())
     assert run.step("logprobs", 1).manifest.metrics == {"sequences": 0, "cache_hits": 0}
     assert run.content("logprobs", 1) == []
 

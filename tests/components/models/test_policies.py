@@ -10,7 +10,7 @@ import pytest
 
 from nashflow.components.core.digests import sha256_file
 from nashflow.components.core.errors import UserError
-from nashflow.components.models.policies import LocalPolicy, open_policy, point_to
+from nashflow.components.models.policies import LocalPolicy, open_policy
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import Unit
 
@@ -40,8 +40,8 @@ def forget(store: Store) -> None:
     store.delete("policies/001/main.manifest.json")
 
 
-def publish(store: Store, folder: Path, weights: str = "w" * 64) -> None:
-    unit(store).publish_folder(folder, {"weights": weights}, time.time())
+def publish(store: Store, folder: Path, digest: str = "w" * 64) -> None:
+    unit(store).publish_folder(folder, {}, time.time(), weights_digest=digest)
 
 
 def content(policy: LocalPolicy) -> dict[str, bytes]:
@@ -52,7 +52,7 @@ def content(policy: LocalPolicy) -> dict[str, bytes]:
 def test_a_published_policy_is_a_folder_on_this_machine(run_store: Store, folder: Path) -> None:
     publish(run_store, folder)
     policy = open_policy(run_store, "001/main")
-    assert policy.weights == "w" * 64
+    assert policy.weights_digest == "w" * 64
     assert content(policy) == FILES
 
 
@@ -84,7 +84,7 @@ def test_other_weights_are_fetched_into_a_folder_of_their_own(s3_bucket: str, fo
     forget(store)
     publish(store, folder, "v" * 64)
     second = open_policy(store, "001/main")
-    assert (second.weights, content(second)["model.safetensors"]) == ("v" * 64, b"other")
+    assert (second.weights_digest, content(second)["model.safetensors"]) == ("v" * 64, b"other")
     assert content(first) == FILES
 
 
@@ -138,7 +138,7 @@ def test_a_changed_file_in_the_run_root_is_named(folder: Path, tmp_path: Path) -
 
 
 def point(store: Store, folder: Path) -> None:
-    point_to(unit(store), folder, {"weights": "w" * 64}, time.time())
+    unit(store).publish_pointer(folder, {}, time.time(), weights_digest="w" * 64)
 
 
 def test_a_pointer_leads_to_the_folder_itself(run_store: Store, folder: Path) -> None:

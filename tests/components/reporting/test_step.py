@@ -13,12 +13,11 @@ from nashflow.components.reporting.settings import ReportingStep
 from nashflow.components.reporting.step import run
 from nashflow.components.runtime.artifacts import Artifact
 from nashflow.components.runtime.protocol import Call, Result
-from nashflow.components.storage import layout
 from nashflow.components.storage.run import Run, require_run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import read_manifest
 from nashflow.components.tracking import opening as tracking
-from tests.components.reports.toy_runs import GAME, WON, evaluation, evaluations, toy_run
+from tests.components.reports.toy_runs import GAME, WON, evaluation, evaluations, forget_evaluation, toy_run
 
 FILES = ("report/figure.png", "report/report.html", "report/summary.json")
 SETTINGS = {"run": {"seed": 7}, "method": {"name": "inpo", "eta": 0.5, "tau": 0.1}, "prompts": {"shards": 1}}
@@ -184,8 +183,8 @@ def test_as_a_step_it_writes_every_declared_output(tmp_path: Path) -> None:
 
 def test_as_a_step_it_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(2, WON))
-    store.delete(f"{layout.evaluation(0)}.manifest.json")
-    store.delete(f"{layout.evaluation(1)}.manifest.json")
+    forget_evaluation(store, 0)
+    forget_evaluation(store, 1)
     done = call_module(store, {})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"reporting: {store.uri}: nothing to report yet")

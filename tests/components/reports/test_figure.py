@@ -8,7 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from nashflow.components.evaluation.benchmarks.head_to_head import wilson_interval
+from nashflow.components.benchmarks.head_to_head import wilson_interval
 from nashflow.components.reports.figure import draw
 
 BLUE, VERMILION = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)

@@ -5,15 +5,27 @@ from typing import Any, Literal
 
 import pytest
 
+from nashflow.components.benchmarks.game import ExactGame
+from nashflow.components.benchmarks.head_to_head import HeadToHead
+from nashflow.components.benchmarks.kl import MonteCarloKL
 from nashflow.components.core.errors import UserError
+from nashflow.components.iterations.units import Shape
 from nashflow.components.methods.base import PairedMethod
 from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef, Sampling
-from nashflow.components.reports import summary as module
 from nashflow.components.reports.summary import summarise
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import Store
-from tests.components.reports.toy_runs import GAME, SECONDS, WON, data, evaluations, policy, toy_run
+from tests.components.reports.toy_runs import (
+    GAME,
+    SECONDS,
+    WON,
+    data,
+    evaluations,
+    forget_evaluation,
+    policy,
+    toy_run,
+)
 
 
 def summary_of(store: Store, last: int) -> dict[str, Any]:
@@ -38,6 +50,11 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
                 "win_rate": 0.5,
                 "win_rate_low": 0.47,
                 "win_rate_high": 0.53,
+                "evaluated_prompts": None,
+                "abstentions": None,
+                "truncated": None,
+                "win_rate_exact": None,
+                "mass_outside": None,
                 "duality_gap": 0.11,
                 "duality_gap_unregularised": 0.2,
                 "duality_gap_exact": 0.11,
@@ -54,6 +71,11 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
                 "win_rate": 0.54,
                 "win_rate_low": 0.51,
                 "win_rate_high": 0.57,
+                "evaluated_prompts": None,
+                "abstentions": None,
+                "truncated": None,
+                "win_rate_exact": None,
+                "mass_outside": None,
                 "duality_gap": 0.08,
                 "duality_gap_unregularised": 0.19,
                 "duality_gap_exact": 0.075,
@@ -72,7 +94,7 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
 def test_a_text_run_has_no_game_figures(tmp_path: Path) -> None:
     rows = summary_of(toy_run(tmp_path, evaluations(2, WON)), 1)["iterations"]
     for row in rows:
-        assert row["duality_gap"] is row["duality_gap_exact"] is row["duality_gap_unregularised"] is None
+        assert {row[figure.name] for figure in ExactGame.figures if figure.name != "kl"} == {None}
     assert (rows[1]["win_rate"], rows[1]["kl"]) == (0.54, 0.1)
 
 
@@ -102,7 +124,9 @@ def test_only_the_iterations_asked_for_are_there(tmp_path: Path) -> None:
         layout.shard(2, "main", "pairs", 0),
         layout.shard(2, "main", "logprobs", 1),
         layout.policy(2, "main"),
-        layout.evaluation(2),
+        layout.evaluation(2, "responses"),
+        layout.evaluation(2, "head_to_head"),
+        layout.evaluation(2, "game"),
     ],
 )
 def test_an_iteration_under_way_is_left_out(tmp_path: Path, unit: str) -> None:
@@ -115,13 +139,13 @@ def test_an_iteration_under_way_is_left_out(tmp_path: Path, unit: str) -> None:
 
 def test_an_evaluation_that_is_late_leaves_the_next_iteration_in(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(3, WON, GAME))
-    forget(store, layout.evaluation(1))
+    forget_evaluation(store, 1)
     assert [row["iteration"] for row in summary_of(store, 2)["iterations"]] == [0, 2]
 
 
 def test_before_the_reference_is_evaluated_there_is_nothing_to_report(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(1, WON))
-    forget(store, layout.evaluation(0))
+    forget_evaluation(store, 0, "opponents")
     with pytest.raises(UserError, match=rf"{tmp_path}: nothing to report yet.*reference"):
         summary_of(store, 3)
 
@@ -143,7 +167,8 @@ class _TwoPhases(PairedMethod):
 
 
 def test_phases_add_up_and_borrowed_pairs_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AnyMethod", _TwoPhases)
+    shape = Shape(_TwoPhases(), 1, (HeadToHead(), MonteCarloKL()))
+    monkeypatch.setattr(Shape, "of", lambda _: shape)
     store = toy_run(tmp_path, evaluations(2, WON), phases=("first", "fresh"), method={"name": "two"})
     data(store, 1, "again", 1, ["logprobs"])
     for name in ("half", "other"):

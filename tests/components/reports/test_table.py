@@ -46,10 +46,10 @@ def test_the_table_of_a_run_is_exactly_this() -> None:
     assert [(column.title, column.cells) for column in figure_columns(summary)] == [
         ("t", ["0", "1"]),
         ("win rate [95 %]", ["–", "0.560 [0.530, 0.590]"]),
+        ("length", ["2.0", "3.0"]),
         ("gap", ["0.1100", "0.0600"]),
         ("exact gap", ["–", "0.0480"]),
         ("KL", ["0.000", "0.052"]),
-        ("length", ["2.0", "3.0"]),
         ("pairs", ["–", "4,096"]),
         ("compared", ["–", "12,288"]),
     ]

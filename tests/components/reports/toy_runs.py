@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from nashflow.components.benchmarks import BENCHMARKS
 from nashflow.components.core.digests import sha256_bytes
-from nashflow.components.storage import layout, records
-from nashflow.components.storage.run import Run
+from nashflow.components.iterations.units import Shape
+from nashflow.components.storage import layout
+from nashflow.components.storage.records import COMPARISONS, PROMPTS, ROLLOUTS, Record
+from nashflow.components.storage.run import Run, require_run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import File, Manifest, Unit
 
@@ -23,34 +26,47 @@ WON = (
     {"win_rate": 0.56, "win_rate_low": 0.53, "win_rate_high": 0.59},
 )
 """The figures of three evaluations on the sandbox."""
+_MARKS = {"head_to_head": "win_rate", "game": "duality_gap", "kl": "kl"}
 SECONDS = {"rollouts": 1.5, "pairs": 0.25, "logprobs": 0.5, "training": 4.0, "evaluation": 2.0}
-PROMPTS = ("x0", "x1", "x0", "x2")
+QUESTIONS = ("x0", "x1", "x0", "x2")
 
 
 def _now() -> float:
     return NOW
 
 
-def evaluations(count: int, *kinds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The metrics of iterations 0 to `count` - 1: a mean length, and the figures in each of `kinds`."""
+def evaluations(count: int, *kinds: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The figures of iterations 0 to `count` - 1: a KL, and those in each of `kinds`; with a win rate a mean length."""
     made = []
     for iteration in range(count):
-        metrics: dict[str, Any] = {"mean_length": 2.0 + iteration, "kl": 0.1 * iteration}
+        figures = {"kl": 0.1 * iteration}
         for kind in kinds:
-            metrics |= kind[iteration]
-        made.append(metrics)
+            figures |= kind[iteration]
+        made.append(figures | ({"mean_length": 2.0 + iteration} if "win_rate" in figures else {}))
     return made
 
 
-def recipe(name: str, iterations: int, shards: int, **sections: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe; `sections` replaces whole sections, but for the evaluation's, of which it replaces keys."""
+def benchmarks(figures: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """The benchmarks that measure the figures, each with its own; what the game measures, no other does."""
+    found: dict[str, dict[str, float]] = {}
+    kinds = [kind for kind, marks in _MARKS.items() if marks in figures]
+    for kind in kinds[:-1] if kinds[-2:] == ["game", "kl"] else kinds:
+        names = {figure.name for figure in BENCHMARKS.members[kind].figures}
+        found[kind] = {name: value for name, value in figures.items() if name in names}
+    return found
+
+
+def recipe(
+    name: str, iterations: int, shards: int, measured: Sequence[str], **sections: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A recipe with some benchmarks; `sections` replaces whole ones."""
     made: dict[str, Any] = {
         "run": {"name": name, "seed": 7, "threads": 1, "iterations": iterations},
         "method": {"name": "inpo", "eta": 0.5, "tau": 0.1},
         "policy": {"kind": "sandbox", "world": {"seed": 0}},
-        "prompts": {"path": "", "per_iteration": 4, "held_out": len(PROMPTS), "shards": shards},
+        "prompts": {"path": "", "per_iteration": 4, "held_out": len(QUESTIONS), "shards": shards},
         "oracle": {"kind": "sandbox", "world": {"seed": 0}},
-        "evaluation": {"benchmarks": [], "tau": 0.1, "temperature": 1.0, **sections.pop("evaluation", {})},
+        "evaluation": {"benchmarks": list(measured), "tau": 0.1, "temperature": 1.0},
     }
     return {section: sections.get(section, values) for section, values in made.items()}
 
@@ -64,7 +80,7 @@ def toy_run(
     shards: int = 1,
     phases: Sequence[str] = ("main",),
     inputs: Mapping[str, str] | None = None,
-    prompts: Sequence[str] = PROMPTS,
+    prompts: Sequence[str] = QUESTIONS,
     answers: Mapping[int, str] | None = None,
     **sections: Mapping[str, Any],
 ) -> Store:
@@ -75,14 +91,13 @@ def toy_run(
     """
     store = open_store(str(root))
     named = {"prompts": "p" * 64, "policy": "q" * 64, "oracle": "o" * 64, **(inputs or {})}
-    Run(name, recipe(name, len(metrics) - 1, shards, **sections), named, {"nashflow": "0.1.0"}).write(store)
+    made = recipe(name, len(metrics) - 1, shards, list(benchmarks(metrics[0])), **sections)
+    Run(name, made, named, {"nashflow": "0.1.0"}).write(store)
     rows = [
         {"row_id": -1 - i, "messages": [{"role": "user", "content": text}], "given": []}
         for i, text in enumerate(prompts)
     ]
-    _unit(store, layout.held_out()).publish_records(
-        {"prompts": (records.table(rows, records.PROMPTS), records.PROMPTS)}, {}, NOW
-    )
+    _unit(store, layout.held_out()).publish_records({PROMPTS: rows}, {}, NOW)
     for iteration, measured in enumerate(metrics):
         for phase in phases if iteration else ():
             data(store, iteration, phase, shards)
@@ -111,37 +126,55 @@ def policy(store: Store, iteration: int, name: str = "main", source: str | None 
         store.write(file.key, b"{}")
     return _unit(store, key).publish(
         {"config.json": file},
-        {"weights": f"{iteration}{name}", "pairs": -1, "comparisons": -1},
+        {"pairs": -1, "comparisons": -1},
         NOW - SECONDS["training"],
-        source,
+        weights_digest=f"{iteration}{name}",
+        source=source,
     )
 
 
 @mock.patch("time.time", _now)
-def evaluation(store: Store, iteration: int, metrics: Mapping[str, Any], prompts: int, text: str) -> Manifest:
+def evaluation(store: Store, iteration: int, figures: Mapping[str, float], prompts: int, text: str) -> None:
     """An evaluation with two samples a prompt; the first one's probability is the prompt's index / 10."""
-    roles = {"pair": text, **({"opponent": "reference "} if iteration == 0 else {})}
-    rollouts = [
+    shape, found = Shape.of(require_run(store)), benchmarks(figures)
+    records: dict[str, tuple[Record[Any], list[dict[str, Any]]]] = {
+        "responses": (ROLLOUTS, rollouts("pair", text, prompts)),
+        "opponents": (ROLLOUTS, rollouts("opponent", "reference ", prompts)),
+        "head_to_head": (COMPARISONS, verdicts(prompts)),
+    }
+    began = NOW - SECONDS["evaluation"]
+    for part in shape.evaluated(iteration):
+        unit = _unit(store, layout.evaluation(iteration, part))
+        store.delete(f"{unit.key}.manifest.json")
+        unit.publish_records(dict([records[part]]) if part in records else {}, found.get(part, {}), began)
+        began = NOW
+
+
+def rollouts(role: str, text: str, prompts: int) -> list[dict[str, Any]]:
+    """Two responses to each prompt."""
+    return [
         {"row_id": -1 - i, "sample": sample, "role": role, "prompt_ids": [0], "response_ids": [1], "finish": "stop"}
-        | {"text": f"{start}{i}" if sample == 0 else "another sample"}
-        for role, start in roles.items()
+        | {"text": f"{text}{i}" if sample == 0 else "another sample"}
         for i in range(prompts)
         for sample in range(2)
     ]
-    verdicts = [
+
+
+def verdicts(prompts: int) -> list[dict[str, Any]]:
+    """Those of the oracle on the two responses to each prompt."""
+    return [
         {"row_id": -1 - i, "index": 2 * i + sample, "first": sample, "second": sample, "winner": sample}
         | dict.fromkeys(("forward", "backward", "probability"), i / 10 if sample == 0 else 1.0)
         | {"abstained": False, "repeated": False}
-        for i in range(prompts if "win_rate" in metrics else 0)
+        for i in range(prompts)
         for sample in range(2)
     ]
-    tables = {
-        "rollouts": (records.table(rollouts, records.ROLLOUTS), records.ROLLOUTS),
-        "comparisons": (records.table(verdicts, records.COMPARISONS), records.COMPARISONS),
-    }
-    unit = _unit(store, layout.evaluation(iteration))
-    store.delete(f"{unit.key}.manifest.json")
-    return unit.publish_records(tables, metrics, NOW - SECONDS["evaluation"])
+
+
+def forget_evaluation(store: Store, iteration: int, *parts: str) -> None:
+    """Make an iteration's evaluation undone, or some parts of it."""
+    for part in parts or Shape.of(require_run(store)).evaluated(iteration):
+        store.delete(f"{layout.evaluation(iteration, part)}.manifest.json")
 
 
 def _unit(store: Store, key: str) -> Unit:

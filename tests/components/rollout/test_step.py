@@ -13,7 +13,7 @@ from nashflow.components.methods.phases import PolicyRef, Sampling
 from nashflow.components.models.chat import prompt_ids
 from nashflow.components.models.folders import load_tokenizer
 from nashflow.components.rollout import step as rollout
-from nashflow.components.sampling.rollouts import sample_rows
+from nashflow.components.sampling.rollouts import Samplers
 from tests.fixtures.runs import SandboxRun, log_policy, remove, responses, snapshot
 from tests.fixtures.statistics import BY_CHANCE, SIGMAS, chance
 
@@ -25,18 +25,34 @@ class Killed(Exception):
     """What strikes in the middle of a step."""
 
 
-class Sampler:
-    """The step's sampler, killed before its micro-batch number `until`; it counts the samples that it was asked for."""
+class Watch:
+    """The step's samplers, killed before their micro-batch number `until`; it counts the samples that they are asked
+    for."""
 
     def __init__(self, until: int | None = None) -> None:
         self.until, self.asked, self.made = until, 0, 0
+        self.opened: list[Any] = []
 
-    def __call__(self, folder: Any, settings: Any, work: Any, **options: Any) -> Iterator[Any]:
-        self.asked += len(work)
-        for batch in sample_rows(folder, settings, work, **options):
-            if self.made == self.until:
+    def __call__(self, *arguments: Any) -> Samplers:
+        return Watched(self, *arguments)
+
+
+class Watched(Samplers):
+    def __init__(self, watch: Watch, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.watch = watch
+
+    def open(self, policies: Any) -> Any:
+        sampler = super().open(policies)
+        self.watch.opened += [] if sampler in self.watch.opened else [sampler]
+        return sampler
+
+    def rows(self, policies: Any, work: Any, **options: Any) -> Iterator[Any]:
+        self.watch.asked += len(work)
+        for batch in super().rows(policies, work, **options):
+            if self.watch.made == self.watch.until:
                 raise Killed
-            self.made += 1
+            self.watch.made += 1
             yield batch
 
 
@@ -116,12 +132,12 @@ def test_the_temperature_is_the_methods(prepared: SandboxRun) -> None:
 def test_a_finished_unit_is_left_alone(prepared: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not prepared.step("rollout", 1).skipped
     before = snapshot(prepared.root)
-    sampler = Sampler()
-    monkeypatch.setattr(rollout, "sample_rows", sampler)
+    watch = Watch()
+    monkeypatch.setattr(rollout, "Samplers", watch)
     again = prepared.step("rollout", 1)
     assert again.skipped
     assert again.manifest == prepared.manifest(UNIT)
-    assert (snapshot(prepared.root), sampler.asked) == (before, 0)
+    assert (snapshot(prepared.root), watch.asked) == (before, 0)
 
 
 @pytest.mark.parametrize("killed_before", [0, 1, 7, 11])
@@ -129,15 +145,15 @@ def test_a_killed_step_goes_on_where_its_journal_ends(
     killed_before: int, plain: SandboxRun, prepared: SandboxRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = prepared.changed(rollout__batch_size=16)  # 12 micro-batches
-    monkeypatch.setattr(rollout, "sample_rows", Sampler(killed_before))
+    monkeypatch.setattr(rollout, "Samplers", Watch(killed_before))
     with pytest.raises(Killed):
         run.step("rollout", 1)
     with pytest.raises(UserError, match="not there yet"):
         run.manifest(UNIT)
-    sampler = Sampler()
-    monkeypatch.setattr(rollout, "sample_rows", sampler)
+    watch = Watch()
+    monkeypatch.setattr(rollout, "Samplers", watch)
     manifest = run.step("rollout", 1).manifest
-    assert sampler.asked == 192 - 16 * killed_before
+    assert watch.asked == 192 - 16 * killed_before
     assert manifest.files["rollouts"].sha256 == plain.manifest(UNIT).files["rollouts"].sha256
     assert run.store.list(f"{UNIT}.journal") == []
 
@@ -151,30 +167,33 @@ def test_several_samplings_are_one_after_the_other(
     opponent = Sampling({current: 1.0}, 1, role="opponent", temperature=0.5)
     phase = replace(prepared.phase(1), samples=(Sampling({current: 1.0}, 2), opponent))
     monkeypatch.setattr(rollout, "phase_of", lambda *_: phase)
+    watch = Watch()
+    monkeypatch.setattr(rollout, "Samplers", watch)
     prepared.step("rollout", 1)
     undisturbed = prepared.rows(UNIT)
+    assert len(watch.opened) == 1
     assert [row for row in undisturbed if row["sample"] < 2] == plain.rows(UNIT)
     assert [row["role"] for row in undisturbed] == ["pair", "pair", "opponent"] * 96
 
     run = prepared.changed(rollout__batch_size=16)  # 12 micro-batches, then 6
-    monkeypatch.setattr(rollout, "sample_rows", Sampler(killed_before))
+    monkeypatch.setattr(rollout, "Samplers", Watch(killed_before))
     with pytest.raises(Killed):
         run.step("rollout", 1)
-    sampler = Sampler()
-    monkeypatch.setattr(rollout, "sample_rows", sampler)
+    watch = Watch()
+    monkeypatch.setattr(rollout, "Samplers", watch)
     run.step("rollout", 1)
-    assert sampler.made == 18 - killed_before
+    assert watch.made == 18 - killed_before
     assert run.rows(UNIT) == undisturbed
 
 
 def test_a_journal_of_other_settings_is_not_read(prepared: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollout, "sample_rows", Sampler(3))
+    monkeypatch.setattr(rollout, "Samplers", Watch(3))
     with pytest.raises(Killed):
         prepared.changed(rollout__batch_size=16).step("rollout", 1)
-    sampler = Sampler()
-    monkeypatch.setattr(rollout, "sample_rows", sampler)
+    watch = Watch()
+    monkeypatch.setattr(rollout, "Samplers", watch)
     prepared.changed(rollout__batch_size=16, run__seed=1).step("rollout", 1)
-    assert sampler.asked == 192
+    assert watch.asked == 192
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.models.padding import padded
 from nashflow.components.sampling.mixture import GeometricMixture
 from nashflow.components.sampling.processors import uniforms
-from nashflow.components.sampling.transformers_engine import TransformersEngine
+from nashflow.components.sampling.transformers_sampler import TransformersSampler
 from tests.fixtures import models
 from tests.fixtures.models import BOS, EOS
 
@@ -54,9 +54,9 @@ def test_every_prefix_has_the_normalised_product(folders):
 
 def test_generation_draws_from_the_mixture(folders):
     """The sampler written a second time: both models on the whole prefix for each token, and numpy."""
-    engine = TransformersEngine(dict(zip(folders, WEIGHTS, strict=True)), "float64")
+    sampler = TransformersSampler(dict(zip(folders, WEIGHTS, strict=True)), "float64")
     rows, seeds = PROMPTS * 3, list(range(9))
-    batches = engine.sample(rows, seeds, temperature=1.0, top_p=1.0, max_new_tokens=5, batch_size=4)
+    batches = sampler.sample(rows, seeds, temperature=1.0, top_p=1.0, max_new_tokens=5, batch_size=4)
     responses = [response for batch in batches for response in batch]
     for prompt, seed, response in zip(rows, seeds, responses, strict=True):
         tokens: list[int] = []
@@ -69,6 +69,6 @@ def test_generation_draws_from_the_mixture(folders):
 
 
 def test_the_mixture_is_greedy_at_temperature_nought(folders):
-    engine = TransformersEngine(dict(zip(folders, WEIGHTS, strict=True)), "float64")
-    ((response,),) = engine.sample([[BOS, A]], [0], temperature=0, top_p=1.0, max_new_tokens=1, batch_size=1)
+    sampler = TransformersSampler(dict(zip(folders, WEIGHTS, strict=True)), "float64")
+    ((response,),) = sampler.sample([[BOS, A]], [0], temperature=0, top_p=1.0, max_new_tokens=1, batch_size=1)
     assert response.ids == [int(mixed(folders, [BOS, A]).argmax())]

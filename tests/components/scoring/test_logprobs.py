@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from nashflow.components.models.chat import prompt_ids
 from nashflow.components.models.folders import load_causal_lm, save_policy
-from nashflow.components.sampling.transformers_engine import TransformersEngine
+from nashflow.components.sampling.transformers_sampler import TransformersSampler
 from nashflow.components.scoring import logprobs as scoring
-from nashflow.components.scoring.logprobs import bucket, score, sequence_logprobs
+from nashflow.components.scoring.logprobs import TransformersScorer, bucket, sequence_logprobs
 from tests.fixtures import models
 
 WORDS = ("a", "b", "c", "d")
@@ -35,6 +35,10 @@ def random_pairs(count, seed=0, longest=12):
         tuple(rng.integers(VOCABULARY, size=rng.integers(1, longest + 1)).tolist() for _ in ("prompt", "response"))
         for _ in range(count)
     ]
+
+
+def score(model, pairs, max_tokens):
+    return TransformersScorer(model).score(pairs, max_tokens)
 
 
 def alone(model, prompt, response):
@@ -160,11 +164,11 @@ def test_a_saved_and_loaded_policy_has_the_same_logprobs(folder, tmp_path):
 
 
 def test_sampled_responses_score_as_the_sampler_drew_them(folder):
-    engine = TransformersEngine({folder: 1.0}, "float64")
+    sampler = TransformersSampler({folder: 1.0}, "float64")
     settings = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 5, "batch_size": 4}
-    ((best,),) = engine.sample([[0, 7]], [0], **settings)
+    ((best,),) = sampler.sample([[0, 7]], [0], **settings)
     rivals = [([0, 7], [token]) for token in range(VOCABULARY)]
-    values = score(engine.model, rivals, 100)
+    values = score(sampler.model, rivals, 100)
     assert int(np.argmax(values)) == best.ids[0]
 
 
@@ -189,13 +193,13 @@ def test_buckets_hold_each_sequence_once_within_the_budget_shortest_first(sizes,
 
 @pytest.mark.skipif("NASHFLOW_MODELS" not in os.environ, reason="NASHFLOW_MODELS names no folder of real models")
 def test_a_real_chat_model_scores_its_own_answers_as_full_forwards_do():
-    engine = TransformersEngine({Path(os.environ["NASHFLOW_MODELS"]) / "tiny-llama-7m-chat": 1.0})
+    sampler = TransformersSampler({Path(os.environ["NASHFLOW_MODELS"]) / "tiny-llama-7m-chat": 1.0})
     prompts = [
-        prompt_ids(engine.tokenizer, [{"role": "user", "content": text}])
+        prompt_ids(sampler.tokenizer, [{"role": "user", "content": text}])
         for text in ("Name three colours.", "What is rain?", "Write a poem about the sea and the people who cross it.")
     ]
-    batches = engine.sample(prompts, [1, 2, 3], temperature=1.0, top_p=1.0, max_new_tokens=24, batch_size=3)
+    batches = sampler.sample(prompts, [1, 2, 3], temperature=1.0, top_p=1.0, max_new_tokens=24, batch_size=3)
     pairs = [(prompt, one.ids) for prompt, one in zip(prompts, next(batches), strict=True)]
-    expected = [alone(engine.model, *pair) for pair in pairs]
-    assert score(engine.model, pairs, 200) == pytest.approx(expected, rel=1e-5)
+    expected = [alone(sampler.model, *pair) for pair in pairs]
+    assert score(sampler.model, pairs, 200) == pytest.approx(expected, rel=1e-5)
     assert all(value < -1 for value in expected)

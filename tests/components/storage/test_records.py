@@ -1,7 +1,7 @@
 """Records: what fits comes back as it was, what does not is refused by file, column and reason."""
 
 import io
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nashflow.components.core.errors import UserError
 from nashflow.components.storage import records
 
-SCHEMAS = {
+RECORDS = {
     name: getattr(records, name)
     for name in ("PROMPTS", "ROLLOUTS", "COMPARISONS", "PAIRS", "LOGPROBS", "CACHE", "GAME_POLICY")
 }
@@ -51,26 +51,56 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
 # --- what fits -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", RECORDS)
 @settings(max_examples=40)
 @given(st.data())
 def test_rows_come_back_as_they_were(name: str, data: st.DataObject) -> None:
-    schema = SCHEMAS[name]
-    rows = data.draw(rows_of(schema))
-    encoded = records.to_bytes(records.table(rows, schema), schema, name)
-    read = records.from_bytes(encoded, schema, name)
+    record = RECORDS[name]
+    rows = data.draw(rows_of(record.schema))
+    encoded = records.to_bytes(records.table(rows, record), record, name)
+    read = records.from_bytes(encoded, record, name)
     assert read.to_pylist() == rows
-    assert read.schema.names == schema.names
+    assert read.schema.names == record.schema.names
 
 
 @settings(max_examples=20)
-@given(rows_of(records.ROLLOUTS))
+@given(rows_of(records.ROLLOUTS.schema))
 def test_equal_rows_make_equal_bytes(rows: list[dict[str, Any]]) -> None:
     """Two copies of one unit must publish one file, and its digest must say that nothing changed."""
     one, other = (
         records.to_bytes(records.table(list(rows), records.ROLLOUTS), records.ROLLOUTS, "x") for _ in range(2)
     )
     assert one == other
+
+
+class Everything(TypedDict):
+    number: int
+    small: records.Int32
+    value: float
+    flag: bool
+    text: str
+    tokens: records.Tokens
+    texts: list[str]
+    dialogue: list[records.Message]
+
+
+def test_columns_are_made_from_the_type_of_the_rows() -> None:
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    columns = [
+        ("number", pa.int64()),
+        ("small", pa.int32()),
+        ("value", pa.float64()),
+        ("flag", pa.bool_()),
+        ("text", pa.string()),
+        ("tokens", pa.list_(pa.int32())),
+        ("texts", pa.list_(pa.string())),
+        ("dialogue", pa.list_(message)),
+    ]
+    assert records.Record("everything", Everything).schema.equals(pa.schema(columns))
+
+
+def test_keys_that_a_record_does_not_have_are_left_out() -> None:
+    assert records.table([{**PROMPT, "rank": 1}], records.PROMPTS).to_pylist() == [PROMPT]
 
 
 def test_a_table_in_pieces_is_one_file() -> None:
@@ -121,12 +151,12 @@ def test_a_value_that_a_row_lacks_is_missed(column: str) -> None:
 
 
 def test_a_token_id_above_32_bits_is_refused() -> None:
-    row = dict.fromkeys(records.ROLLOUTS.names, 0) | {"prompt_ids": [1], "response_ids": [2**31]}
+    row = dict.fromkeys(records.ROLLOUTS.schema.names, 0) | {"prompt_ids": [1], "response_ids": [2**31]}
     with pytest.raises(UserError, match=r"^rows: column response_ids: Value 2147483648 too large"):
         records.table([{**row, "role": "", "text": "", "finish": ""}], records.ROLLOUTS)
 
 
-nulls_inside = pa.array([[{"role": "user", "content": None}]], records.PROMPTS.field("messages").type)
+nulls_inside = pa.array([[{"role": "user", "content": None}]], records.PROMPTS.schema.field("messages").type)
 FILE_MISTAKES = [
     (prompts().drop_columns("messages"), "column messages is missing; columns there: row_id, given"),
     (

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.core.digests import digest_json
+from nashflow.components.core.digests import digest_json, sha256_bytes
 from nashflow.components.core.errors import UserError
 from nashflow.components.storage import records
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import File, Manifest, read_manifest, require_manifest
 from tests.fixtures.interleaving import Objects, Turns, interleave, turns
-from tests.fixtures.units import KEY, MANIFEST, publish, table, unit_in
+from tests.fixtures.units import KEY, MANIFEST, publish, rows, unit_in
 
 
 def folder_with(path: Path, files: dict[str, bytes]) -> Path:
@@ -41,7 +41,8 @@ def test_a_unit_is_done_when_it_is_published(run_store: Store) -> None:
     file = published.files["logprobs"]
     assert (file.rows, file.size, len(file.sha256)) == (3, len(run_store.read(file.key)), 64)
     assert (published.unit, published.version, published.metrics) == (KEY, 1, {"rows": 3})
-    assert published.table(run_store, "logprobs", records.LOGPROBS).equals(table())
+    assert published.rows(run_store, records.LOGPROBS) == rows()
+    assert published.table(run_store, records.LOGPROBS).equals(records.table(rows(), records.LOGPROBS))
     assert run_store.list() == [file.key, MANIFEST]
 
 
@@ -126,8 +127,8 @@ def test_other_content_stands_beside_the_old(run_store: Store) -> None:
     """A reader with the first manifest in its hands reads on, whatever is published meanwhile."""
     first = publish(unit_in(run_store), -1.0)
     second = publish(replace(unit_in(run_store), version=2), -1.5)
-    assert first.table(run_store, "logprobs", records.LOGPROBS).equals(table(-1.0))
-    assert second.table(run_store, "logprobs", records.LOGPROBS).equals(table(-1.5))
+    assert first.rows(run_store, records.LOGPROBS) == rows(-1.0)
+    assert second.rows(run_store, records.LOGPROBS) == rows(-1.5)
 
 
 def test_content_decides_the_digest(local_store: Store) -> None:
@@ -146,23 +147,27 @@ def test_what_is_published_stays_although_a_copy_made_something_else(local_store
     assert unit_in(local_store).finished() == one
 
 
-def test_several_tables_lie_in_folders_of_their_own(local_store: Store) -> None:
-    comparisons = records.table([], records.COMPARISONS)
-    tables = {"logprobs": (table(), records.LOGPROBS), "comparisons": (comparisons, records.COMPARISONS)}
+def test_several_kinds_lie_in_folders_of_their_own(local_store: Store) -> None:
+    tables: dict[records.Record[Any], list[Any]] = {records.LOGPROBS: rows(), records.COMPARISONS: []}
     manifest = unit_in(local_store).publish_records(tables, {}, time.time())
     assert [file.key.rpartition("/")[0] for file in manifest.files.values()] == [
         "iterations/001/main/logprobs",
         "iterations/001/main/comparisons",
     ]
     assert manifest.files["comparisons"].rows == 0
-    assert manifest.table(local_store, "comparisons", records.COMPARISONS).num_rows == 0
+    assert manifest.rows(local_store, records.COMPARISONS) == []
 
 
-def test_a_table_that_does_not_fit_publishes_nothing(local_store: Store) -> None:
-    with pytest.raises(UserError, match=rf"^{KEY} logprobs: column row_id is missing"):
-        unit_in(local_store).publish_records(
-            {"logprobs": (table().drop_columns("row_id"), records.LOGPROBS)}, {}, time.time()
-        )
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"row_id": None}, "column row_id has 1 nulls"),
+        ({"policy": 0}, "column policy: Expected bytes, got a 'int' object"),
+    ],
+)
+def test_a_row_that_does_not_fit_publishes_nothing(changes: dict[str, Any], reason: str, local_store: Store) -> None:
+    with pytest.raises(UserError, match=rf"^rows: {reason}$"):
+        unit_in(local_store).publish_records({records.LOGPROBS: [*rows(), rows()[0] | changes]}, {}, time.time())
     assert local_store.list() == []
 
 
@@ -185,9 +190,9 @@ def test_a_renamed_file_is_another_folder(local_store: Store, tmp_path: Path) ->
 def test_a_pointer_is_read_where_it_points(run_store: Store, tmp_path: Path) -> None:
     source = open_store(str(tmp_path / "models" / "tiny"))
     source.write("config.json", b"{}")
-    digest = unit_in(source).publish_folder(Path(source.uri), {}, time.time()).files["config.json"].sha256
     unit = unit_in(run_store)
-    manifest = unit.publish({"config.json": File("config.json", digest, 2)}, {}, time.time(), source=source.uri)
+    manifest = unit.publish_pointer(Path(source.uri), {}, time.time())
+    assert manifest.files == {"config.json": File("config.json", sha256_bytes(b"{}"), 2)}
     assert run_store.list() == [MANIFEST]
     assert unit.finished() == manifest
     assert manifest.read(run_store, "config.json") == b"{}"
@@ -207,12 +212,50 @@ numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infini
     st.dictionaries(
         st.text(), st.builds(File, st.text(), st.text(), st.integers(0), st.none() | st.integers(0)), max_size=3
     ),
-    st.dictionaries(st.text(), numbers | st.text() | st.none(), max_size=3),
+    st.dictionaries(st.text(), numbers, max_size=3),
+    st.dictionaries(st.text(), st.lists(numbers, max_size=3), max_size=2),
+    st.text(),
     st.none() | st.text(),
 )
-def test_a_manifest_comes_back_from_json(files: dict[str, File], metrics: dict[str, Any], source: str | None) -> None:
-    manifest = Manifest(KEY, 1, "f", "s", {"a": "b"}, files, metrics, 0.5, 1, source=source)
+def test_a_manifest_comes_back_from_json(
+    files: dict[str, File], metrics: dict[str, Any], curves: dict[str, Any], weights_digest: str, source: str | None
+) -> None:
+    fields = {"curves": curves, "weights_digest": weights_digest, "source": source}
+    manifest = Manifest(KEY, 1, "f", "s", {"a": "b"}, files, metrics, 0.5, 1, **fields)
     assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
+
+
+def test_fields_that_are_no_metrics_stand_beside_them(local_store: Store, tmp_path: Path) -> None:
+    made = folder_with(tmp_path / "made", {"model.safetensors": b"1"})
+    fields = {"weights_digest": "c" * 64, "curves": {"loss": [0.5, 0.25]}}
+    manifest = unit_in(local_store).publish_folder(made, {"loss": 0.25, "pairs": 8}, time.time(), **fields)
+    assert unit_in(local_store).finished() == manifest
+    assert (manifest.weights_digest, manifest.curves) == ("c" * 64, {"loss": [0.5, 0.25]})
+    assert manifest.metrics == {"loss": 0.25, "pairs": 8}
+
+
+def test_metrics_that_do_not_apply_are_left_out(local_store: Store) -> None:
+    manifest = unit_in(local_store).publish({}, {"kl": None, "gap": 0.0}, time.time())
+    assert manifest.metrics == json.loads(local_store.read(MANIFEST))["metrics"] == {"gap": 0.0}
+
+
+def test_a_manifest_that_has_digest_and_curves_among_its_metrics_is_read(local_store: Store, tmp_path: Path) -> None:
+    """So it was in version 0.1.0, whose run roots go on."""
+    made = folder_with(tmp_path / "made", {"model.safetensors": b"1"})
+    fields = {"weights_digest": "c" * 64, "curves": {"loss": [0.5, 0.25]}}
+    manifest = unit_in(local_store).publish_folder(made, {"pairs": 8}, time.time(), **fields)
+    old = manifest.to_json()
+    old["metrics"] |= {"weights": old.pop("weights_digest"), "curves": old.pop("curves")}
+    local_store.write(MANIFEST, json.dumps(old).encode())
+    assert unit_in(local_store).finished() == read_manifest(local_store, KEY) == manifest
+
+
+def test_a_manifest_without_digest_and_curves_is_read(local_store: Store) -> None:
+    """That of anything but a policy, as version 0.1.0 wrote it."""
+    manifest = publish(unit_in(local_store))
+    old = {key: value for key, value in manifest.to_json().items() if key not in ("weights_digest", "curves")}
+    local_store.write(MANIFEST, json.dumps(old).encode())
+    assert read_manifest(local_store, KEY) == manifest
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------
@@ -236,7 +279,8 @@ def test_a_damaged_file_is_named_by_whoever_reads_it(damage: str, local_store: S
     )
     readers: list[Callable[[], object]] = [
         lambda: manifest.read(local_store, "logprobs"),
-        lambda: manifest.table(local_store, "logprobs", records.LOGPROBS),
+        lambda: manifest.table(local_store, records.LOGPROBS),
+        lambda: manifest.rows(local_store, records.LOGPROBS),
         lambda: manifest.fetch(local_store, tmp_path / "fetched"),
     ]
     for read in readers:
@@ -297,7 +341,7 @@ def test_who_comes_second_with_the_same_work_takes_the_firsts(
     manifest = publish(unit_in(late), -1.0)
     assert unit_in(run_store).finished() == manifest
     assert others in ([], [manifest])
-    assert manifest.table(run_store, "logprobs", records.LOGPROBS).equals(table(-1.5 if request_ != "write" else -1.0))
+    assert manifest.rows(run_store, records.LOGPROBS) == rows(-1.5 if request_ != "write" else -1.0)
 
 
 def test_of_other_work_the_later_stands(run_store: Store) -> None:
@@ -361,8 +405,7 @@ for index in range(6):
     for index in range(6):
         manifest = replace(unit_in(store), key=f"{KEY}-{index}").finished()
         assert manifest is not None
-        read = manifest.table(store, "logprobs", records.LOGPROBS)
-        assert read.equals(table(-1.0)) or read.equals(table(-1.5))
+        assert manifest.rows(store, records.LOGPROBS) in (rows(-1.0), rows(-1.5))
 
 
 KILLS = {

@@ -71,17 +71,17 @@ def published(store: Any, shard: int, pairs: list[int], scored: list[int]) -> tu
         "chosen_label": 1,
         "rejected_label": -1,
     }
-    tables = {
-        "pairs": [{**pair, "row_id": row_id, "chosen_ids": [row_id]} for row_id in pairs],
-        "logprobs": [
+    tables: dict[records.Record[Any], list[Any]] = {
+        records.PAIRS: [{**pair, "row_id": row_id, "chosen_ids": [row_id]} for row_id in pairs],
+        records.LOGPROBS: [
             {"row_id": row_id, "pair": 0, "policy": "000/main", "chosen": -row_id, "rejected": -0.5}
             for row_id in scored
         ],
     }
     made = []
-    for kind, schema in (("pairs", records.PAIRS), ("logprobs", records.LOGPROBS)):
-        unit = Unit(store, f"iterations/001/main/{kind}/{shard:05d}", 1, None, {})
-        made.append(unit.publish_records({kind: (records.table(tables[kind], schema), schema)}, {}, time.time()))
+    for record, rows in tables.items():
+        unit = Unit(store, f"iterations/001/main/{record.name}/{shard:05d}", 1, None, {})
+        made.append(unit.publish_records({record: rows}, {}, time.time()))
     return made[0], made[1]
 
 

@@ -6,8 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nashflow.components.core.errors import UserError
+from nashflow.components.methods.inpo import INPO
+from nashflow.components.methods.iterative_dpo import IterativeDPO
 from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef
-from nashflow.components.training.objective import log_ratios, losses, margin
+from nashflow.components.methods.sppo import SPPO
+from nashflow.components.training.objective import log_ratios, losses, margin, pair_losses
 
 nats = st.floats(-60, 60)
 labels = st.floats(-1, 1)
@@ -85,3 +89,55 @@ def test_soft_labels_and_coins_have_one_minimiser() -> None:
 def test_smoothing_moves_the_logistic_minimiser_to_its_log_odds() -> None:
     smooth = phase("logistic", beta=0.5, label_smoothing=0.2)
     assert stationary_margin(smooth, [1.0]) == pytest.approx(np.log(0.8 / 0.2) / 0.5)
+
+
+# --- plain log-probabilities -----------------------------------------------------------------------------------------
+
+T, H = PolicyRef(1), PolicyRef(2)
+
+
+def plain(count: int = 6) -> list[torch.Tensor]:
+    return list(-20 * torch.rand(count, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+
+
+def test_inpos_loss_on_plain_tensors_is_its_equation() -> None:
+    (second,) = INPO(eta=0.5, tau=0.1).phases(2)
+    chosen, rejected, *others = plain()
+    anchors = {REFERENCE: (others[0], others[1]), T: (others[2], others[3]), H: (chosen, rejected)}
+    h = (chosen - rejected) - 0.2 * (others[0] - others[1]) - 0.8 * (others[2] - others[3])
+    torch.testing.assert_close(pair_losses(second, chosen, rejected, anchors), (h - 1 / (2 * 0.5)) ** 2)
+
+
+def test_dpos_loss_on_plain_tensors_is_its_equation() -> None:
+    (first,) = IterativeDPO(beta=0.3).phases(1)
+    chosen, rejected, *others = plain(4)
+    h = (chosen - rejected) - (others[0] - others[1])
+    expected = -torch.nn.functional.logsigmoid(0.3 * h)
+    torch.testing.assert_close(pair_losses(first, chosen, rejected, {REFERENCE: (others[0], others[1])}), expected)
+
+
+def test_labels_that_say_more_than_who_won_have_to_be_given() -> None:
+    (first,) = SPPO(eta=4.0).phases(1)
+    chosen, rejected, *others = plain(4)
+    anchors, z = {REFERENCE: (others[0], others[1])}, torch.rand(5, 2, dtype=torch.float64)
+    with pytest.raises(UserError, match="labels: win_rates pairs with soft labels need z of both"):
+        pair_losses(first, chosen, rejected, anchors)
+    expected = ((chosen - others[0] - 2 * z[:, 0]) ** 2 + (rejected - others[1] - 2 * z[:, 1]) ** 2) / 2
+    torch.testing.assert_close(pair_losses(first, chosen, rejected, anchors, z), expected)
+
+
+def test_the_gradient_is_the_trained_policys_alone() -> None:
+    (second,) = INPO(eta=0.5, tau=0.1).phases(2)
+    chosen, rejected, *others = plain()
+    chosen.requires_grad_()
+    loss = pair_losses(second, chosen, rejected, {REFERENCE: (others[0], others[1]), T: (others[2], others[3])})
+    loss.sum().backward()
+    assert chosen.grad is not None
+    torch.testing.assert_close(chosen.grad.abs(), 2 * loss.detach().sqrt())
+
+
+def test_an_anchor_that_is_missing_is_named() -> None:
+    (second,) = INPO(eta=0.5, tau=0.1).phases(2)
+    chosen, rejected, *others = plain(4)
+    with pytest.raises(UserError, match="of 001/main are missing"):
+        pair_losses(second, chosen, rejected, {REFERENCE: (others[0], others[1])})

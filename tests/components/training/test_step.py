@@ -11,7 +11,7 @@ import pytest
 from nashflow.components.core.errors import UserError
 from nashflow.components.models.folders import weights_digest
 from nashflow.components.storage import records
-from nashflow.components.storage.units import Unit
+from nashflow.components.storage.units import Manifest, Unit
 from nashflow.components.training.loop import Trainer
 from tests.fixtures.runs import SandboxRun, log_policy, logprobs, remove, snapshot
 
@@ -47,6 +47,13 @@ def run(finished: SandboxRun) -> SandboxRun:
     return finished.changed(training={**finished.recipe.training.model_dump(), "checkpoint_updates": 5})
 
 
+def learnt(manifest: Manifest) -> tuple[Any, ...]:
+    """All that training says of what it made: every figure, every curve, and the digest of the weights."""
+    assert manifest.weights_digest
+    assert manifest.curves
+    return manifest.metrics, manifest.curves, manifest.weights_digest
+
+
 def margins(run: SandboxRun, policy: str) -> np.ndarray:
     """log π(y_w) − log π(y_l) of the second iteration's pairs."""
     rows = run.content("pairs", 2)
@@ -60,14 +67,13 @@ def margins(run: SandboxRun, policy: str) -> np.ndarray:
 def test_a_policy_and_its_figures_are_published(finished_root: SandboxRun) -> None:
     folder, manifest = finished_root.folder("002/main"), finished_root.manifest(UNIT)
     figures = manifest.metrics
-    assert (
-        figures["weights"] == weights_digest(folder) != finished_root.manifest("policies/001/main").metrics["weights"]
-    )
+    before = finished_root.manifest("policies/001/main")
+    assert manifest.weights_digest == weights_digest(folder) != before.weights_digest
     reference = finished_root.folder("000/main")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (folder / name).read_bytes() == (reference / name).read_bytes()
     assert (figures["pairs"], figures["updates"]) == (96, 12)
-    assert {len(values) for values in figures["curves"].values()} == {12}
+    assert {len(values) for values in manifest.curves.values()} == {12}
     assert figures["cache_mismatch"] < 1e-4
     for name in ("000/main", "001/main"):
         assert figures[f"margin/{name}"] == pytest.approx(margins(finished_root, name).mean(), abs=1e-6)
@@ -76,15 +82,16 @@ def test_a_policy_and_its_figures_are_published(finished_root: SandboxRun) -> No
 
 def test_the_first_update_sees_the_loss_of_the_policy_it_starts_from(run: SandboxRun) -> None:
     whole = run.changed(training={**run.recipe.training.model_dump(), "batch_size": 96, "epochs": 2})
-    figures = whole.step("training", 2).manifest.metrics
+    manifest = whole.step("training", 2).manifest
+    figures = manifest.metrics
     h = margins(run, "001/main") * 0.2 - margins(run, "000/main") * 0.2
-    assert figures["loss_first"] == figures["curves"]["loss"][0] == pytest.approx(((h - 1.0) ** 2).mean(), rel=1e-5)
+    assert figures["loss_first"] == manifest.curves["loss"][0] == pytest.approx(((h - 1.0) ** 2).mean(), rel=1e-5)
     assert figures["h_first"] == pytest.approx(h.mean(), abs=1e-5)
 
 
 def test_the_second_update_sees_the_policy_that_the_first_made(run: SandboxRun) -> None:
     settings = {**run.recipe.training.model_dump(), "batch_size": 96, "schedule": "constant", "warmup_ratio": 0.0}
-    curves = run.changed(training={**settings, "epochs": 2}).step("training", 2).manifest.metrics["curves"]
+    curves = run.changed(training={**settings, "epochs": 2}).step("training", 2).manifest.curves
     run.changed(training={**settings, "epochs": 1}).step("training", 2)
     reached = margins(run, "002/main")
     h = reached - 0.2 * margins(run, "000/main") - 0.8 * margins(run, "001/main")
@@ -116,7 +123,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
     mortal.until, mortal.made = -1, 0
     manifest = run.step("training", 2).manifest
     assert mortal.made == 12 - killed_before // 5 * 5
-    assert manifest.metrics == undisturbed.metrics  # every curve, and the digest of the weights
+    assert learnt(manifest) == learnt(undisturbed)
     assert manifest.files == undisturbed.files
     assert run.store.list("iterations/002/main/training") == []
 
@@ -147,7 +154,7 @@ def test_a_kill_while_a_checkpoint_is_written_costs_updates_alone(
         with pytest.raises(Killed):
             run.step("training", 2)
     mortal.until, mortal.made = -1, 0
-    assert run.step("training", 2).manifest.metrics == undisturbed.metrics
+    assert learnt(run.step("training", 2).manifest) == learnt(undisturbed)
     assert mortal.made == 7  # from the fifth on
 
 
@@ -166,7 +173,7 @@ def test_shards_change_no_weight(finished_root: SandboxRun, prepare: New) -> Non
     sharded = prepare({"prompts.shards": 3, "run.iterations": 1})
     sharded.data(1)
     manifest = sharded.step("training", 1).manifest
-    assert manifest.metrics == finished_root.manifest("policies/001/main").metrics
+    assert learnt(manifest) == learnt(finished_root.manifest("policies/001/main"))
 
 
 def test_the_seed_orders_the_pairs(run: SandboxRun) -> None:
@@ -174,8 +181,8 @@ def test_the_seed_orders_the_pairs(run: SandboxRun) -> None:
     losses = []
     for seed in (0, 1):
         still = run.changed(training={**run.recipe.training.model_dump(), "learning_rate": 1e-30, "epochs": 1})
-        figures = still.changed(run={**run.recipe.run.model_dump(), "seed": seed}).step("training", 2).manifest.metrics
-        losses.append(figures["curves"]["loss"])
+        seeded = still.changed(run={**run.recipe.run.model_dump(), "seed": seed})
+        losses.append(seeded.step("training", 2).manifest.curves["loss"])
     assert losses[0] != losses[1]
     assert sum(losses[0]) == pytest.approx(sum(losses[1]), rel=1e-5)
 
@@ -192,7 +199,7 @@ def test_the_policy_can_be_saved_in_bfloat16(run: SandboxRun) -> None:
 
 def test_not_one_pair_is_one_line(run: SandboxRun) -> None:
     unit = Unit(run.store, PAIRS, 1, {}, {})
-    unit.publish_records({"pairs": (records.table([], records.PAIRS), records.PAIRS)}, {}, time.time())
+    unit.publish_records({records.PAIRS: []}, {}, time.time())
     run.step("logprobs", 2)
     with pytest.raises(UserError) as caught:
         run.step("training", 2)
@@ -219,5 +226,5 @@ def test_training_on_s3_makes_the_same_weights(
     wait_for_checkpoint(remote, 10)
     mortal.until = -1
     resumed = remote.step("training", 2).manifest
-    assert resumed.metrics == run.step("training", 2).manifest.metrics
+    assert learnt(resumed) == learnt(run.step("training", 2).manifest)
     assert remote.store.list("iterations/002/main/training") == []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nashflow.components.core.version import VERSION
 from nashflow.components.recipe import with_settings
 from nashflow.pipelines.recipe import load_recipe
 from tests.fixtures.expansion import arrived
@@ -312,3 +313,13 @@ def test_a_later_run_unrolls_the_later_iterations_alone(submit: Call, kfp: KfpSe
     assert {name for name in tasks if "rollout" in name} == {"rollout-003-main"}
     refused = submit(*three, "--first-iteration", "4")
     assert (refused.code, refused.err) == (2, "nashflow: --first-iteration 4: the recipe's iterations are 1 to 3\n")
+
+
+def test_images_of_another_version_are_said_and_no_hindrance(submit: Call) -> None:
+    images = ("steps=nashflow-steps:0.0.9", "vllm=nashflow-vllm:0.0.9", "training=here:5000/of-our-own/training:7")
+    done = submit(*(option for image in images for option in ("--set", f"cluster.images.{image}")))
+    assert done.code == 0
+    assert done.err == (
+        f"nashflow: warning: cluster.images.steps is nashflow-steps:0.0.9, and this is NashFlow {VERSION}: build and "
+        f"push nashflow-steps:{VERSION}, and set cluster.images.steps to it, or install NashFlow 0.0.9 here\n"
+    )

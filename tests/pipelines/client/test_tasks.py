@@ -14,9 +14,9 @@ from nashflow.pipelines.client.clock import in_words, known, seconds_between
 from nashflow.pipelines.client.outcomes import is_cancelled, outcome_in_words
 from nashflow.pipelines.client.pods import node_at
 from nashflow.pipelines.client.tasks import Place, begun_tasks, name_in, place_of
-from nashflow.pipelines.cluster import STEPS
 from nashflow.pipelines.graph import compile_graph
 from nashflow.pipelines.recipe import load_recipe
+from nashflow.pipelines.steps import STEPS, task_name
 
 from .server import node
 
@@ -125,14 +125,14 @@ def test_shards_are_one_task_and_attempts_are_none() -> None:
 
 
 @given(
-    st.sampled_from(STEPS),
+    st.sampled_from(list(STEPS)),
     st.none() | st.integers(0, 999),
     st.none() | st.from_regex(r"[a-z]+(-[a-z]+)?", fullmatch=True).filter(lambda phase: not phase.endswith("driver")),
     st.booleans(),
 )
 def test_a_name_is_read_back_as_it_was_made(step: str, iteration: int | None, phase: str | None, driver: bool) -> None:
-    name = step if iteration is None else f"{step}-{iteration:03d}{f'-{phase}' if phase else ''}"
-    expected = Place(step, iteration, (phase or "") if iteration is not None else "", driver)
+    named = (phase or "") if iteration is not None else ""
+    name, expected = task_name(step, iteration, named), Place(step, iteration, named, driver)
     assert place_of(f"{name}-driver" if driver else name) == expected
     assert place_of(f"{name}(0)") is None
 

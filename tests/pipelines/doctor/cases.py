@@ -1,5 +1,6 @@
 """What the doctor's tests look at, and how."""
 
+from nashflow.components.core.version import VERSION
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.examination import CHECKS, examine
 from nashflow.pipelines.doctor.finding import Finding
@@ -9,7 +10,8 @@ RUNNER = "system:serviceaccount:team:nashflow-runner"
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 VARIABLES = dict.fromkeys(("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"), "x")
 IMAGES = tuple(
-    f"cluster.images.{name}=registry.example.com/team/nashflow-{name}:0.1.0" for name in ("steps", "vllm", "training")
+    f"cluster.images.{name}=registry.example.com/team/nashflow-{name}:{VERSION}"
+    for name in ("steps", "vllm", "training")
 )
 """Overrides that take the images from a registry."""
 RETRY_POLICY = "spec:\n  templateDefaults:\n    retryStrategy:\n      limit: '2'\n      retryPolicy: {}\n"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes import client
 
-from nashflow.pipelines.cluster import StepResources
 from nashflow.pipelines.doctor.amounts import amounts, amounts_of_pod, amounts_of_step, shown
+from nashflow.pipelines.resources import StepResources
 
 
 def container(cpu: int, sidecar: bool = False) -> Any:

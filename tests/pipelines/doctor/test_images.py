@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from nashflow.components.core.version import VERSION
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.show import show_json
 from tests.pipelines.doctor.cases import look, states, the_failure
@@ -27,8 +28,10 @@ def test_the_images_are_those_of_the_recipes_steps(case: Make) -> None:
 @pytest.mark.parametrize(
     ("image", "registry"),
     [
-        ("registry.example.com/team/nashflow-steps:0.1.0", "registry.example.com"),
-        ("localhost:5000/nashflow-steps:0.1.0", "localhost:5000"),
+        (f"registry.example.com/team/nashflow-steps:{VERSION}", "registry.example.com"),
+        (f"localhost:5000/nashflow-steps:{VERSION}", "localhost:5000"),
+        (f"localhost:5000/nashflow-steps:{VERSION}-2", "localhost:5000"),
+        ("localhost:5000/steps:7", "localhost:5000"),
         (f"registry:5000/a/deep/path@{DIGEST}", "registry:5000"),
     ],
 )
@@ -43,11 +46,11 @@ def test_an_image_that_may_change(case: Make, tag: str) -> None:
     failure = the_failure(case(f"cluster.images.steps=localhost:5000/nashflow-steps{tag}"), "images")
     assert "may change" in failure.found
     assert failure.advice.endswith(
-        "cluster.images.steps to a digest or a tag of its own, such as localhost:5000/nashflow-steps:0.1.0"
+        f"cluster.images.steps to a digest or a tag of its own, such as localhost:5000/nashflow-steps:{VERSION}"
     )
 
 
-@pytest.mark.parametrize("image", ["nashflow-steps:0.1.0", "acme/nashflow-steps:0.1.0"])
+@pytest.mark.parametrize("image", [f"nashflow-steps:{VERSION}", f"acme/nashflow-steps:{VERSION}"])
 def test_a_name_without_a_registry_says_who_will_be_asked(case: Make, image: str) -> None:
     """Nodes may have the image already."""
     (steps, *_) = look(case(f"cluster.images.steps={image}"), "images")
@@ -55,6 +58,16 @@ def test_a_name_without_a_registry_says_who_will_be_asked(case: Make, image: str
     assert "containerd asks Docker Hub, CRI-O the registries of its configuration" in steps.found
     assert f"set cluster.images.steps to REGISTRY/{image}" in steps.advice
     assert show_json([steps], strict=True)
+
+
+@pytest.mark.parametrize("digest", ["", f"@{DIGEST}"])
+def test_an_image_of_ours_of_another_version_is_not_trusted(case: Make, digest: str) -> None:
+    (steps, *others) = look(case(f"cluster.images.steps=localhost:5000/nashflow-steps:0.0.9{digest}"), "images")
+    assert steps.state == "not known"
+    assert f"of another version than NashFlow {VERSION}" in steps.found
+    assert f"localhost:5000/nashflow-steps:{VERSION}, and set cluster.images.steps to it" in steps.advice
+    assert "install NashFlow 0.0.9" in steps.advice
+    assert {*states(others)} == {"ok"}
 
 
 @pytest.mark.parametrize("kind", ["dockerconfigjson", "dockercfg"])

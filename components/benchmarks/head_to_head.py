@@ -1,0 +1,92 @@
+"""The head-to-head benchmark: how often the oracle prefers a policy's responses to the reference's."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from ..oracles.base import Oracle, Query
+from ..storage.records import COMPARISONS, Comparison, Message, Rollout
+from .base import Bench, Benchmark, Figure, Measured, Responses
+
+_Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+class HeadToHead(Benchmark):
+    """Win rate against the reference under the oracle, on the held-out prompts."""
+
+    kind: Literal["head_to_head"] = "head_to_head"
+    figures: ClassVar[tuple[Figure, ...]] = (
+        Figure("win_rate", "win rate", better="higher", interval=("win_rate_low", "win_rate_high")),
+        Figure("win_rate_low"),
+        Figure("win_rate_high"),
+        Figure("mean_length", "length", unit="tokens", digits=1),
+        Figure("evaluated_prompts", digits=0),
+        Figure("abstentions", better="lower", digits=0),
+        Figure("truncated", better="lower", digits=0),
+    )
+    reads: ClassVar[tuple[Responses, ...]] = ("responses", "opponents")
+    asks_oracle: ClassVar[bool] = True
+
+    def depends_on(self, bench: Bench) -> Any:
+        """The oracle."""
+        return {"oracle": bench.oracle.model_dump(mode="json"), "oracle_digest": bench.oracle.digest()}
+
+    def measure(self, bench: Bench) -> Measured:
+        """Ask the oracle about every two responses to one prompt with the same sample index."""
+        ours, theirs = bench.responses["responses"], bench.responses["opponents"]
+        messages = {prompt["row_id"]: prompt["messages"] for prompt in bench.prompts}
+        figures, rows = compare(bench.oracle.load(), messages, ours, theirs)
+        mean_length = sum(len(row["response_ids"]) for row in ours) / len(ours)
+        return Measured({"mean_length": mean_length, **figures}, {COMPARISONS: rows})
+
+
+def wilson_interval(mean: float, count: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a mean of `count` independent values in [0, 1] (exact variance: conservative).
+
+    A mean of probabilities varies less than one of coin tosses, so the interval covers at least as often.
+    """
+    centre = (mean + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half = _Z / (1 + _Z**2 / count) * math.sqrt(mean * (1 - mean) / count + _Z**2 / (4 * count**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def compare(
+    oracle: Oracle, prompts: Mapping[int, Sequence[Message]], ours: Sequence[Rollout], theirs: Sequence[Rollout]
+) -> tuple[dict[str, float], list[Comparison]]:
+    """Win rate of `ours` over `theirs`, rollouts with equal rows and samples; the figures and every comparison.
+
+    Prompts are the independent units: the responses to one prompt count as one value, their mean.
+    """
+    queries = [
+        Query(prompts[our["row_id"]], our["text"], their["text"]) for our, their in zip(ours, theirs, strict=True)
+    ]
+    verdicts = oracle.compare(queries)
+    rows: list[Comparison] = [
+        {
+            "row_id": our["row_id"],
+            "index": index,
+            "first": our["sample"],
+            "second": their["sample"],
+            "forward": verdict.forward,
+            "backward": verdict.backward,
+            "probability": verdict.probability,
+            "abstained": verdict.abstained,
+            "repeated": False,
+            "winner": int(verdict.probability <= 0.5),
+        }
+        for index, (our, their, verdict) in enumerate(zip(ours, theirs, verdicts, strict=True))
+    ]
+    by_prompt: dict[int, list[float]] = {}
+    for row in rows:
+        by_prompt.setdefault(row["row_id"], []).append(row["probability"])
+    win_rate = sum(sum(values) / len(values) for values in by_prompt.values()) / len(by_prompt)
+    low, high = wilson_interval(win_rate, len(by_prompt))
+    figures = {
+        "win_rate": win_rate,
+        "win_rate_low": low,
+        "win_rate_high": high,
+        "evaluated_prompts": len(by_prompt),
+        "abstentions": sum(verdict.abstained for verdict in verdicts),
+        "truncated": sum(verdict.truncated for verdict in verdicts),
+    }
+    return figures, rows

@@ -1,0 +1,72 @@
+"""Which units of work a run's iterations consist of."""
+
+from dataclasses import dataclass
+
+from ..benchmarks import AnyBenchmark
+from ..benchmarks.base import Benchmark
+from ..core.settings import Part
+from ..methods import AnyMethod
+from ..methods.base import Method
+from ..runtime.protocol import StepPrompts
+from ..storage import layout
+from ..storage.run import Run
+
+
+class _Evaluation(Part):
+    benchmarks: tuple[AnyBenchmark, ...]
+
+
+class _Sections(Part):
+    method: AnyMethod
+    prompts: StepPrompts
+    evaluation: _Evaluation
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a recipe says which units there are."""
+
+    method: Method
+    shards: int
+    benchmarks: tuple[Benchmark, ...]
+
+    @classmethod
+    def of(cls, run: Run) -> "Shape":
+        """The shape of a run."""
+        read = _Sections.parse(run.recipe, layout.RUN)
+        return cls(read.method, read.prompts.shards, read.evaluation.benchmarks)
+
+    def units(self, iteration: int) -> dict[str, list[str]]:
+        """The units by `<phase>/<step>` in the order of work, and `evaluation`, which is all that iteration 0 has."""
+        phases = self.method.phases(iteration) if iteration else ()
+        units: dict[str, list[str]] = {}
+        for phase in phases:
+            records = {"logprobs": "logprobs"}
+            if not phase.data_from:
+                records = {"rollout": "rollouts", "judging": "pairs"} | records
+            for step, kind in records.items():
+                shards = range(self.shards)
+                units[f"{phase.name}/{step}"] = [layout.shard(iteration, phase.name, kind, shard) for shard in shards]
+            units[f"{phase.name}/training"] = [layout.policy(phase.result.iteration, phase.result.name)]
+        units["evaluation"] = self.evaluations(iteration)
+        return units
+
+    def evaluations(self, iteration: int) -> list[str]:
+        """The units of an iteration's evaluation."""
+        return [layout.evaluation(iteration, part) for part in self.evaluated(iteration)]
+
+    def evaluated(self, iteration: int) -> list[str]:
+        """The parts of an iteration's evaluation: the responses that it makes, and the benchmarks."""
+        return [*self.sampled(iteration), *(benchmark.kind for benchmark in self.benchmarks)]
+
+    def sampled(self, iteration: int) -> list[str]:
+        """The responses that benchmarks read and an iteration makes: the reference's, opponents of all, at 0."""
+        read = dict.fromkeys(responses for benchmark in self.benchmarks for responses in benchmark.reads)
+        return [responses for responses in read if responses == "responses" or iteration == 0]
+
+    def policies(self, iteration: int) -> list[str]:
+        """The units of the policies that an iteration makes, in their order; the reference is iteration 0's."""
+        if not iteration:
+            return [layout.policy(0, "main")]
+        results = [phase.result for phase in self.method.phases(iteration)]
+        return [layout.policy(result.iteration, result.name) for result in results]

@@ -1,0 +1,69 @@
+"""One skeleton for a unit of work: finished? → work, with a journal → publish; and the tracker is told of it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..runtime.protocol import Call
+from ..storage.journal import Journal, discard
+from ..storage.records import Record
+from ..storage.run import read_run
+from ..storage.units import Manifest, Unit, read_manifest
+from ..tracking.tracker import Tracker
+from .units import Shape
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A unit that is being worked on: what is finished of it stands in the journal, and publishing ends it."""
+
+    unit: Unit
+    journal: Journal
+    started: float
+
+    def publish(self, records: Mapping[Record[Any], Rows], metrics: Mapping[str, float | None]) -> Manifest:
+        """Publish records."""
+        return self.unit.publish_records(records, metrics, self.started)
+
+    def publish_policy(self, folder: Path, metrics: Mapping[str, float | None], **fields: Any) -> Manifest:
+        """Publish a model folder."""
+        return self.unit.publish_folder(folder, metrics, self.started, **fields)
+
+
+class AtWork:
+    """A step at work on units of an iteration; the tracker's run of the step is open from the first to the last."""
+
+    def __init__(self, call: Call[Any], step: str) -> None:
+        """`step` is its name in the shape's `units`, as in `main/rollout`."""
+        self._call, self._step = call, step
+
+    def carry_out(
+        self, unit: Unit, work: Callable[[Work], Manifest], discard_state: Callable[[Unit], None] = discard
+    ) -> tuple[Manifest, bool]:
+        """The unit's manifest, and whether it was found finished; `work` publishes it otherwise.
+
+        `discard_state` deletes what is kept for a restart, once the unit is done.
+        """
+        manifest = unit.finished()
+        found = manifest is not None
+        if manifest is None:
+            tracker = Tracker.of(self._call.store)
+            if tracker.nests:
+                tracker.begin(self._call.iteration, self._step)
+            started = time.time()
+            with Journal(unit) as journal:
+                manifest = work(Work(unit, journal, started))
+            if tracker.nests and self._all_done():
+                tracker.end(self._call.iteration, self._step, manifest.finished)
+        discard_state(unit)
+        return manifest, found
+
+    def _all_done(self) -> bool:
+        """Whether all units of the step are: the last one, of whichever shard, ends it."""
+        run = read_run(self._call.store)
+        units = Shape.of(run).units(self._call.iteration)[self._step] if run else []
+        return all(read_manifest(self._call.store, unit) for unit in units)

@@ -1,0 +1,189 @@
+"""The reference policy, π_ref = policy 000/main: `AnyPolicy` is the recipe's `policy`, told apart by its `kind`."""
+
+import json
+import math
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ..core.digests import digest_json
+from ..core.errors import UserError
+from ..core.settings import Variant
+from ..core.variants import Variants
+from ..games.sandbox.reference import make_reference
+from ..games.sandbox.settings import WorldSettings
+from ..models.folders import check_loadable, check_model_folder, require_chat_template, weights_digest
+from ..models.named import find, place_of
+from ..models.policies import open_policy
+from ..models.size import parameters_of
+from ..storage import layout
+from ..storage.store import Store
+from ..storage.units import Manifest, Unit, require_manifest
+
+VERSION = 1
+_RUN = "run:"
+
+
+class PolicySettings(Variant, ABC):
+    """What every starting policy's settings can do; group of entry points: `nashflow.policies`."""
+
+    @property
+    def own_world(self) -> WorldSettings | None:
+        """The sandbox world that the policy plays, if it does."""
+        return None
+
+    @property
+    def folder(self) -> Path | None:
+        """The model folder that it is, where it is one before the run begins."""
+        return None
+
+    @property
+    def copied(self) -> bool:
+        """Whether its files come to lie under the run root."""
+        return True
+
+    def parameters(self) -> float | None:
+        """How many it has; None where that cannot be read here."""
+        return parameters_of(self.folder) if self.folder else None
+
+    def at(self, model: str) -> "FolderPolicy":
+        """The policy in another model folder."""
+        return FolderPolicy(model=model)
+
+    def positions(self) -> float:
+        """How many tokens the model takes; infinitely many where that is not known."""
+        return math.inf
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse, with a UserError, what cannot be brought in."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Identity of what the settings name: equal digests, equal policies."""
+
+    @abstractmethod
+    def publish(self, unit: Unit) -> Manifest:
+        """Publish the policy as the unit."""
+
+    def bring_in(self, store: Store, named: str) -> Manifest:
+        """Publish the reference policy, whose `digest` is `named`, unless it is there already."""
+        unit = Unit(store, layout.policy(0, "main"), VERSION, self.model_dump(mode="json"), {"named": named})
+        return unit.finished() or self.publish(unit)
+
+
+class SandboxPolicy(PolicySettings):
+    """The sandbox world's reference policy, made on the spot."""
+
+    kind: Literal["sandbox"] = "sandbox"
+    world: WorldSettings = WorldSettings()
+    """Which world."""
+
+    @property
+    def own_world(self) -> WorldSettings | None:
+        """The world."""
+        return self.world
+
+    def parameters(self) -> float:
+        """Those of its small Llama."""
+        return 84_672.0
+
+    def check(self) -> None:
+        """Nothing to refuse: every world seed has its policy."""
+
+    def digest(self) -> str:
+        """Digest of the world's settings."""
+        return digest_json(self.world.model_dump(mode="json"))
+
+    def publish(self, unit: Unit) -> Manifest:
+        """Copy the world's, which is made once for all runs beside each other, at `<prefix>/cache/references`."""
+        started = time.time()
+        shared = Unit(unit.store.at("../cache"), f"references/{self.digest()}", VERSION, unit.settings, {})
+        made = shared.finished() or self._make(shared)
+        with tempfile.TemporaryDirectory(prefix="nashflow-reference-") as scratch:
+            made.fetch(shared.store, Path(scratch))
+            return unit.publish_folder(Path(scratch), made.metrics, started, weights_digest=made.weights_digest)
+
+    def _make(self, unit: Unit) -> Manifest:
+        started = time.time()
+        with tempfile.TemporaryDirectory(prefix="nashflow-reference-") as scratch:
+            fit = make_reference(Path(scratch), self.world)
+            figures, digest = {"kl_to_target": fit.kl, "mass_outside": fit.mass_outside}, weights_digest(Path(scratch))
+            return unit.publish_folder(Path(scratch), figures, started, weights_digest=digest)
+
+
+class FolderPolicy(PolicySettings):
+    """A Hugging Face model folder with safetensors and a chat template, or the policy of another run."""
+
+    kind: Literal["folder"] = "folder"
+    model: str
+    """The folder; every step has to see it. Or `run:RUN_ROOT@3`, the policy of iteration 3 of the run under that root,
+    here or in S3; without `@3` its last one."""
+    copy_files: bool = False
+    """Copy the files under the run root, rather than pointing to them by their digests."""
+
+    def at(self, model: str) -> "FolderPolicy":
+        """The same settings for another folder."""
+        return self.model_copy(update={"model": model})
+
+    @cached_property
+    def _of_run(self) -> tuple[Store, str] | None:
+        """The run that `model` names, and the policy's reference there.
+
+        Raises:
+            UserError: there is none.
+        """
+        if not self.model.startswith(_RUN):
+            return None
+        try:
+            return find(self.model.removeprefix(_RUN))
+        except UserError as error:
+            raise UserError(f"policy.model {self.model}: {error}") from None
+
+    @cached_property
+    def folder(self) -> Path:
+        """`model` as a path; what another run has in S3 is fetched."""
+        return open_policy(*self._of_run).folder if self._of_run else Path(self.model)
+
+    def parameters(self) -> float | None:
+        """As its configuration has it, where that lies on this machine."""
+        if self.model.startswith(_RUN) and "://" in self.model:
+            return None
+        return parameters_of(Path(place_of(*self._of_run)) if self._of_run else self.folder)
+
+    @property
+    def copied(self) -> bool:
+        """As `copy_files` says."""
+        return self.copy_files
+
+    def check(self) -> None:
+        """Refuse a folder that cannot be opened, or has no chat template."""
+        check_model_folder(self.folder)
+        require_chat_template(self.folder)
+        check_loadable(self.folder)
+
+    def digest(self) -> str:
+        """Digest of the weights."""
+        return weights_digest(self.folder)
+
+    def publish(self, unit: Unit) -> Manifest:
+        """Copy the files, or point to them where every step finds them: the folder, or the other run's store."""
+        if self._of_run and not self.copy_files:
+            store, reference = self._of_run
+            made = require_manifest(store, f"{layout.POLICIES}/{reference}")
+            source, digest = made.source or store.uri, made.weights_digest
+            return unit.publish(made.files, {}, time.time(), source=source, weights_digest=digest)
+        publish, digest = unit.publish_folder if self.copy_files else unit.publish_pointer, unit.inputs["named"]
+        return publish(self.folder.resolve(), {}, time.time(), weights_digest=digest)
+
+    def positions(self) -> float:
+        """As its configuration has it."""
+        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return float(config.get("max_position_embeddings", math.inf))
+
+
+POLICIES = Variants("nashflow.policies", PolicySettings, SandboxPolicy, FolderPolicy)
+AnyPolicy = Annotated[PolicySettings, POLICIES]

@@ -1,0 +1,45 @@
+"""What a sampler is: an opened policy, or a mixture of several, that generates responses."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One sampled response."""
+
+    ids: list[int]
+    """Its tokens, including the EOS when the model ended by itself."""
+    finish: Literal["stop", "length"]
+    text: str
+    """Its tokens decoded, special tokens left out."""
+
+
+class Sampler(Protocol):
+    """An opened policy that can be sampled from."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+
+    def close(self) -> None:
+        """Give back what it holds; it samples no more."""
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        *,
+        temperature: float,
+        top_p: float,
+        max_new_tokens: int,
+        batch_size: int,
+    ) -> Iterator[list[Sampled]]:
+        """One response for each row, micro-batch after micro-batch in the order of the rows.
+
+        `prompts` holds token ids, a prompt once for each of its samples; `seeds` holds each sample's own seed, which
+        with the prompt and the settings alone decides its tokens: not the batch size, the order or a restart.
+        """
+        ...

@@ -1,0 +1,89 @@
+"""Generation by transformers, on CPU or one GPU."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from ..core.errors import UserError
+from ..models.folders import Dtype, Load, load_causal_lm, load_tokenizer, stop_token_ids
+from ..models.padding import padded
+from .mixture import GeometricMixture
+from .processors import processors
+from .sampler import Sampled
+
+
+class TransformersSampler:
+    """A policy opened for sampling with `model.generate`: KV cache, left padding and EOS are transformers'.
+
+    Several policies, which share a tokenizer, are sampled as their token-level geometric mixture.
+    """
+
+    def __init__(self, policies: Mapping[Path, float], dtype: Dtype = "float32", load: Load = load_causal_lm):
+        """Folders and their weights, which sum to one. Raises UserError as `check_model_folder`, or without an EOS."""
+        (folder, self._weight), *others = policies.items()
+        self.model: Any = load(folder, dtype)
+        self._others = [(load(other, dtype), weight) for other, weight in others]
+        self.tokenizer = load_tokenizer(folder)
+        self.stop_ids = stop_token_ids(folder, self.tokenizer)
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        *,
+        temperature: float,
+        top_p: float,
+        max_new_tokens: int,
+        batch_size: int,
+    ) -> Iterator[list[Sampled]]:
+        """As `Sampler.sample`; temperature 0 is greedy.
+
+        Raises:
+            UserError: a prompt and its response do not fit the model's positions (before anything is sampled).
+            ValueError: not one seed for each prompt.
+        """
+        if len(prompts) != len(seeds):
+            raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: each row needs its own")
+        self._require_room(prompts, max_new_tokens)
+
+        def micro_batch(rows: slice) -> list[Sampled]:
+            return self._generate(prompts[rows], seeds[rows], temperature, top_p, max_new_tokens)
+
+        return (micro_batch(slice(start, start + batch_size)) for start in range(0, len(prompts), batch_size))
+
+    def close(self) -> None:
+        """Nothing to give back: the models go with the last who holds them."""
+
+    def _require_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        longest = max(map(len, prompts), default=0)
+        if positions is not None and longest + max_new_tokens > positions:
+            raise UserError(
+                f"the longest prompt has {longest} tokens; with max_new_tokens = {max_new_tokens} it exceeds the "
+                f"model's {positions} positions: drop such prompts or lower max_new_tokens"
+            )
+
+    def _generate(
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], temperature: float, top_p: float, max_tokens: int
+    ) -> list[Sampled]:
+        ids, mask = padded(prompts, "left", self.model.device)
+        width = ids.shape[1]
+        chain = processors(seeds, width, temperature=temperature, top_p=top_p, max_new_tokens=max_tokens)
+        if self._others:
+            chain.insert(0, GeometricMixture(self._weight, self._others, mask))
+        output = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=False,
+            max_new_tokens=max_tokens,
+            eos_token_id=self.stop_ids,
+            pad_token_id=self.stop_ids[0],
+            logits_processor=chain,
+        )
+        return [self._sampled(row) for row in output[:, width:].tolist()]
+
+    def _sampled(self, row: list[int]) -> Sampled:
+        end = next((index for index, token in enumerate(row) if token in self.stop_ids), None)
+        ids = row if end is None else row[: end + 1]
+        text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Sampled(ids=ids, finish="length" if end is None else "stop", text=cast(str, text))

@@ -1,0 +1,93 @@
+"""Oracles and tournaments without a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
+
+import pyarrow as pa
+
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.settings import Settings, nearest
+from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
+from nashflow.components.methods.phases import Comparisons, Labels
+from nashflow.components.methods.tournament import TOURNAMENTS
+from nashflow.components.oracles.base import Oracle
+from nashflow.components.oracles.settings import AnyOracle
+from nashflow.components.storage import records
+from nashflow.components.storage.records import Message
+
+from .joined import with_messages, with_texts
+
+_TOKENS = ["prompt_ids", "chosen_ids", "rejected_ids"]
+
+
+class _Answer(TypedDict):
+    row_id: int
+    sample: records.Int32
+    text: str
+
+
+_ANSWERS = records.Record("answers", _Answer)
+
+
+class _Asked(Settings):
+    oracle: AnyOracle
+
+
+def open_oracle(settings: Mapping[str, Any]) -> Oracle:
+    """The oracle that a recipe's section `oracle` describes, such as `{"kind": "reward_model", "model": folder}`.
+
+    Raises:
+        UserError: there is no such oracle, or the folder holds none.
+    """
+    oracle = _Asked.parse({"oracle": settings}, "open_oracle").oracle
+    oracle.check()
+    return oracle.load()
+
+
+class Played(NamedTuple):
+    """What came of the tournaments: every comparison, and the pairs to train on, as a run's tables have them."""
+
+    comparisons: pa.Table
+    pairs: pa.Table
+
+
+def play(
+    oracle: Oracle,
+    dialogues: Sequence[Sequence[Message]],
+    responses: Sequence[Sequence[str]],
+    comparisons: Comparisons = "bracket",
+    labels: Labels = "binary",
+    seed: int = 0,
+    margin: float = 0.0,
+) -> Played:
+    """Play a tournament among the responses to each dialogue, by the rules that a method's settings have.
+
+    `row_id` numbers the dialogues, `first`, `second`, `chosen` and `rejected` the responses to one. `seed` is of the
+    coins that are the sampled labels; pairs with |2p − 1| below `margin` are dropped, and so are those of one text.
+
+    Raises:
+        UserError: the numbers of dialogues and of lists of responses differ, or there is no such tournament.
+        ValueError: a tournament cannot be played among so many.
+    """
+    if len(dialogues) != len(responses):
+        raise UserError(f"{len(dialogues)} dialogues, but {len(responses)} lists of responses: give one for each")
+    if comparisons not in TOURNAMENTS:
+        raise UserError(f"comparisons {comparisons!r}: unknown{nearest(comparisons, TOURNAMENTS)}")
+    games = [
+        PromptSamples(row_id, messages, [], [Sample(text, []) for text in texts])
+        for row_id, (messages, texts) in enumerate(zip(dialogues, responses, strict=True))
+    ]
+    judged = judge(games, comparisons, Rules(labels, seed, drop_identical=True, margin=margin), oracle)
+    prompts = [{"row_id": game.row_id, "messages": game.messages, "given": []} for game in games]
+    answers = [
+        {"row_id": game.row_id, "sample": number, "text": sample.text}
+        for game in games
+        for number, sample in enumerate(game.samples)
+    ]
+    asked, said = records.table(prompts, records.PROMPTS), records.table(answers, _ANSWERS)
+    met = with_messages(records.table(judged.comparisons, records.COMPARISONS), asked)
+    made = with_messages(records.table(judged.pairs, records.PAIRS), asked)
+    return Played(
+        with_texts(met, said, ("first", "second")),
+        with_texts(made.drop_columns(_TOKENS), said, ("chosen", "rejected")),
+    )

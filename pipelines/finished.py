@@ -1,0 +1,61 @@
+"""Whether a run is finished, asked in this process: seconds, where a process for each of its tasks takes a minute."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from nashflow.components.reports.files import report_unit
+from nashflow.components.reports.summary import summarise
+from nashflow.components.runtime.protocol import Call, line_of
+from nashflow.components.storage import outcome
+from nashflow.components.storage.run import Run, read_run
+from nashflow.components.storage.store import Store
+from nashflow.components.storage.units import Unfinished, only_asking
+from nashflow.components.tracking.opening import is_tracked
+
+from .plan import tasks_of
+from .recipe import Recipe
+from .steps import STEPS, only
+
+
+def finished_tasks(recipe: Recipe, store: Store, checked: Any) -> list[dict[str, Any]] | None:
+    """What every task of an iteration prints where it finds its unit finished; None where the run has work to do.
+
+    The steps' own code decides, up to the point where it would begin to work: by its version, settings and inputs, and
+    by the digests of records and policies, all of which are read. `checked` is what preparation's `check` returned.
+
+    Raises:
+        UserError: a file is damaged: says which, and what to do.
+    """
+    known = read_run(store)
+    if not known or replace(known, tracking=None) != checked.run or not _told(known, store):
+        return None
+    try:
+        with only_asking():
+            only("beginning").module.bring_in(store, recipe, checked)
+            lines = list(_lines(recipe, store))
+            report_unit(store, known, summarise(store, known, recipe.run.iterations)).finished()
+            return lines
+    except Unfinished:
+        return None
+
+
+def _told(known: Run, store: Store) -> bool:
+    """Whether the run's end has been recorded, in MLflow too."""
+    ended = outcome.read(store)
+    return bool(ended and ended.outcome == "succeeded" and not ended.warning and is_tracked(known.tracking))
+
+
+def _lines(recipe: Recipe, store: Store) -> Iterator[dict[str, Any]]:
+    whole = recipe.model_dump(mode="json")
+    for task, shards in Counter(tasks_of(recipe)).items():
+        iteration, of_iteration, place = task.partition("/")
+        if not of_iteration:
+            continue
+        phase, _, name = place.rpartition("/")
+        step = STEPS[name].module
+        settings = STEPS[name].settings.parse(whole, recipe.run.name)
+        for shard in range(shards):
+            call = Call(store, int(iteration), phase, shard, settings)
+            yield line_of(name, call, step.run(call), 0.0)

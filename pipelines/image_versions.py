@@ -1,0 +1,45 @@
+"""Images of ours whose tag is of another version than this code.
+
+A node keeps the image that it has under a tag, so every version needs a tag of its own. Steps of another version may
+not know the settings and arguments that this one gives them.
+"""
+
+import re
+from collections.abc import Iterator
+
+from nashflow.components.core.version import VERSION
+
+from .names import IMAGE
+from .recipe import Recipe
+from .steps import STEPS
+
+_OURS = re.compile(r"(.*/)?nashflow-(steps|vllm|training):.*")
+
+
+def images_of(recipe: Recipe) -> dict[str, str]:
+    """The images that a recipe's steps run in, by the runtime's name in `cluster.images`."""
+    runtimes = dict.fromkeys(step.runtime_in(recipe) for step in STEPS.values())
+    return {name: getattr(recipe.cluster.images, name) for name in runtimes}
+
+
+def other_version(image: str) -> str:
+    """The tag of an image of ours that is of another version; empty where it is of this one, or nobody can tell.
+
+    What follows a dash, as in 0.1.0-2, numbers the builds of one version. A digest or `latest` tells of no version.
+    """
+    tag = str(re.fullmatch(IMAGE, image)["tag"] or "latest")  # type: ignore[index]
+    same = tag in (VERSION, "latest") or tag.startswith(f"{VERSION}-")
+    return "" if same or not _OURS.fullmatch(image) else tag
+
+
+def warnings(recipe: Recipe) -> Iterator[str]:
+    """A line for each image of a recipe that is of another version."""
+    for name, image in images_of(recipe).items():
+        if tag := other_version(image):
+            yield f"cluster.images.{name} is {image}, and this is NashFlow {VERSION}: {advice(name, image, tag)}"
+
+
+def advice(name: str, image: str, tag: str) -> str:
+    """What to do about an image of another version."""
+    wanted = image.partition("@")[0].removesuffix(tag) + VERSION
+    return f"build and push {wanted}, and set cluster.images.{name} to it, or install NashFlow {tag} here"

@@ -1,0 +1,46 @@
+"""The commands that tell what there is: init, recipes, methods, schema. Heavy imports stand inside the commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Start from this model folder. Default: the sandbox world.")
+    ] = None,
+) -> None:
+    """Write a recipe to start from, and the schema by which editors complete and check it; overwrites no recipe."""
+    from .initial import write_recipe
+
+    print(*write_recipe(file, model), sep="\n")
+    print(f"next: nashflow run {file}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes, a line each."""
+    from .listing import print_listing, recipes
+
+    print_listing(recipes())
+
+
+@app.command()
+def methods() -> None:
+    """List the methods, a line each: values of method.name."""
+    from .listing import methods, print_listing
+
+    print_listing(methods())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of recipes, for editors: those of installed variants included."""
+    from .schema import schema_text
+
+    print(schema_text(), end="")

@@ -1,0 +1,198 @@
+"""The steps of a run as values: all that this package knows of each. A new step is one folder and one entry here."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from nashflow.components.closing.settings import ClosingStep
+from nashflow.components.core.runtimes import Runtime
+from nashflow.components.evaluation.settings import EvaluationStep
+from nashflow.components.judging.settings import JudgingStep
+from nashflow.components.logprobs.settings import LogprobsStep
+from nashflow.components.methods.phases import Phase
+from nashflow.components.recipe import Recipe as BaseRecipe
+from nashflow.components.reporting.settings import ReportingStep
+from nashflow.components.rollout.settings import RolloutStep
+from nashflow.components.runtime.protocol import StepSettings
+from nashflow.components.storage import layout
+from nashflow.components.training.settings import TrainingStep
+
+from .resources import ONE_ACCELERATOR, SMALL, WHOLE_NODE, ByProfile, Profile, StepResources
+
+if TYPE_CHECKING:
+    from .costs import Estimate
+    from .recipe import Recipe
+
+Level = Literal["beginning", "shard", "phase", "iteration", "end", "exit"]
+"""What a step is of: the run's beginning, whose `go` the others wait for; one shard of the data of a phase, a phase, an
+iteration, of which 0 looks at the reference; the run's end; its exit, which comes whatever happens. Steps of one level
+follow one another as they are listed."""
+IMAGES: Mapping[Runtime, str] = {"steps": "image", "vllm": "vllm_image", "training": "training_image"}
+"""Runtime, as `cluster.images` names it: the pipeline's parameter that holds its image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step: what its tasks are given, what its pods ask for, what is shown of it."""
+
+    name: str
+    """Of its folder, its tasks, and its section of `cluster.steps`."""
+    level: Level
+    settings: type[StepSettings]
+    """What it reads of the recipe."""
+    resources: ByProfile
+    """What its pods ask for, unless the recipe's `cluster.steps` says otherwise."""
+    runtime: Callable[["Recipe"], Runtime] = lambda recipe: "steps"
+    """What it runs in."""
+    accelerated: Runtime = "vllm"
+    """What it runs in where its pods ask for accelerators: another one's torch is for CPUs."""
+    sees_models: bool = True
+    """Whether its pods mount the volume of model folders; one that cannot be mounted keeps a pod from starting."""
+    retried: bool = True
+    """Whether it is tried again when it fails: not where what it refuses is the user's to mend."""
+    new_data: bool = False
+    """Whether it is left out where a phase uses an earlier one's data again."""
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Input artifact: the artifacts that it is given, the first of them that there is; otherwise one of its name."""
+    of_all_shards: tuple[str, ...] = ()
+    """Artifacts that it reads and hands out only where there are several shards, whose own steps have none."""
+    unit: str = ""
+    """Unit of work that says that it is done, of a step that a run has once."""
+    shown: tuple[str, ...] = ()
+    """Figures that stand in the line of a task that has ended."""
+    hours: Callable[["Estimate"], float] | None = None
+    """GPU hours of all its tasks in one iteration; None: it takes none."""
+    home: str = "nashflow.components"
+    """The package that holds its folder."""
+
+    @property
+    def package(self) -> str:
+        """Its folder, as Python names it: what its containers run."""
+        return f"{self.home}.{self.name}"
+
+    @cached_property
+    def component(self) -> Any:
+        """It as KFP knows it."""
+        return getattr(importlib.import_module(f"{self.package}.component"), self.name)
+
+    @cached_property
+    def module(self) -> Any:
+        """Its module `step`: `run`, and what it declares."""
+        return importlib.import_module(f"{self.package}.step")
+
+    @property
+    def once(self) -> bool:
+        """Whether a run has it once."""
+        return self.level in ("beginning", "end", "exit")
+
+    def defaults(self, profile: Profile) -> StepResources:
+        """What its pods ask for on such a cluster."""
+        return self.resources[profile].model_copy(update={} if self.retried else {"retries": 0})
+
+    def runtime_in(self, recipe: "Recipe") -> Runtime:
+        """What it runs in, with what the recipe gives its pods."""
+        return self.accelerated if recipe.cluster.resources(self.name).accelerators else self.runtime(recipe)
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step(
+            name="preparation",
+            level="beginning",
+            settings=BaseRecipe,
+            resources={**SMALL, "many-nodes": StepResources(memory="16Gi", timeout_seconds=3 * 3600)},
+            retried=False,
+            unit=layout.PREPARATION,
+            shown=("prompts",),
+        ),
+        Step(
+            name="rollout",
+            level="shard",
+            settings=RolloutStep,
+            resources=ONE_ACCELERATOR,
+            runtime=lambda recipe: recipe.rollout.engine.runtime,
+            new_data=True,
+            shown=("responses", "mean_length"),
+            hours=lambda estimate: estimate.generating(estimate.sampled),
+        ),
+        Step(
+            name="judging",
+            level="shard",
+            settings=JudgingStep,
+            resources=ONE_ACCELERATOR,
+            new_data=True,
+            shown=("pairs", "comparisons"),
+            hours=lambda estimate: estimate.computing(estimate.judged),
+        ),
+        Step(
+            name="logprobs",
+            level="shard",
+            settings=LogprobsStep,
+            resources=ONE_ACCELERATOR,
+            reads={"source": ("pairs", "policy")},
+            shown=("sequences", "cache_hits"),
+            hours=lambda estimate: estimate.computing(estimate.cached),
+        ),
+        Step(
+            name="training",
+            level="phase",
+            settings=TrainingStep,
+            resources=WHOLE_NODE,
+            runtime=lambda recipe: recipe.training.engine.runtime,
+            accelerated="training",
+            reads={"scored": ("log_probabilities",), "previous": ("policy",)},
+            of_all_shards=("previous", "responses", "comparisons", "pairs"),
+            shown=("updates", "loss", "accuracy"),
+            hours=lambda estimate: estimate.computing(estimate.trained),
+        ),
+        Step(
+            name="evaluation",
+            level="iteration",
+            settings=EvaluationStep,
+            resources=ONE_ACCELERATOR,
+            runtime=lambda recipe: recipe.rollout.engine.runtime,
+            shown=("win_rate", "duality_gap", "kl"),
+            hours=lambda estimate: estimate.generating(estimate.answered) + estimate.computing(estimate.measured),
+        ),
+        Step(
+            name="reporting",
+            level="end",
+            settings=ReportingStep,
+            resources=SMALL,
+            sees_models=False,
+            unit=layout.REPORT,
+        ),
+        Step(
+            name="closing",
+            level="exit",
+            settings=ClosingStep,
+            resources=SMALL,
+            sees_models=False,
+        ),
+    )
+}
+"""Every step by its name, in the order of a run."""
+
+
+def steps_of(level: Level) -> list[Step]:
+    """The steps of a level, in their order."""
+    return [step for step in STEPS.values() if step.level == level]
+
+
+def only(level: Level) -> Step:
+    """The one step of a level: of the beginning, or the exit."""
+    (step,) = steps_of(level)
+    return step
+
+
+def steps_of_data(phase: Phase) -> list[Step]:
+    """The steps of each shard of a phase."""
+    return [step for step in steps_of("shard") if not (step.new_data and phase.data_from)]
+
+
+def task_name(step: str, iteration: int | None = None, phase: str = "") -> str:
+    """A task's name in the graph: `training-001-main`, `evaluation-000`, `reporting`; one for all of its shards."""
+    return "-".join([step, *([] if iteration is None else [f"{iteration:03d}"]), *filter(None, [phase])])

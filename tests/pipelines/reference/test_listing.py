@@ -1,0 +1,33 @@
+"""`nashflow recipes` and `nashflow methods`: a line each, which the other commands take."""
+
+from typing import get_args
+
+from nashflow.components.methods import AnyMethod
+from nashflow.pipelines.recipe import SHIPPED, load_recipe
+from nashflow.pipelines.reference.listing import methods, recipes
+from tests.fixtures import cli
+
+
+def test_every_shipped_recipe_is_listed_with_what_it_is() -> None:
+    listed = recipes()
+    assert listed.keys() == {path.stem for path in SHIPPED.glob("*.yaml")}
+    assert listed["quickstart"].startswith("INPO on the sandbox world, with iid pairs")
+    assert listed["sandbox-nash-mp"] == "Nash-MP with λ = 1/2"
+    for text in listed.values():
+        assert len(text) > 10
+        assert "yaml-language-server" not in text
+
+
+def test_every_method_is_listed_with_its_paper() -> None:
+    listed = methods()
+    assert list(listed) == [method.model_fields["name"].default for method in get_args(get_args(AnyMethod)[0])]
+    assert listed["inpo"] == "INPO: iterative Nash policy optimization (arXiv 2407.00617, eq. 8)"
+    assert all("arXiv" in text for text in listed.values())
+
+
+def test_the_commands_print_a_line_each() -> None:
+    names = [line.split()[0] for line in cli.call("recipes").stdout.splitlines()]
+    assert names == list(recipes())
+    assert load_recipe(names[0]).run.name == names[0]
+    lines = cli.call("methods", COLUMNS="40").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(methods())
