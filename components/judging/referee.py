@@ -80,7 +80,7 @@ class Rules:
             return 2 * verdict.probability - 1
         if self.labels == "binary":
             return float((verdict.probability > 0.5) - (verdict.probability < 0.5))
-        (low, high), probability = _key(query), (verdict if query.ordered else verdict.swapped()).probability
+        (low, high), probability = query.pair, (verdict if query.ordered else verdict.swapped()).probability
         low_wins = derive_uniform(self.seed, "label", row_id, low, high) < probability
         return 1.0 if low_wins == query.ordered else -1.0
 
@@ -136,12 +136,12 @@ class _Table:
     def open_questions(self) -> Iterator[Query]:
         """What the round needs to know and the oracle has not been asked yet, in its order of texts."""
         queries = [self._query(match) for match in self._matches]
-        unknown = {_key(query) for query in queries if not query.identical} - self._verdicts.keys()
+        unknown = {query.pair for query in queries if not query.identical} - self._verdicts.keys()
         return (Query(self._prompt.messages, *texts) for texts in sorted(unknown))
 
     def learn(self, query: Query, verdict: Verdict) -> None:
         """Note an answer to an open question."""
-        self._verdicts[_key(query)] = verdict
+        self._verdicts[query.pair] = verdict
 
     def play_round(self) -> None:
         """Decide the round's matches and draw the next one."""
@@ -186,11 +186,11 @@ class _Table:
                 "backward": verdict.backward,
                 "probability": verdict.probability,
                 "abstained": verdict.abstained,
-                "repeated": query.identical or _key(query) in self._met,
+                "repeated": query.identical or query.pair in self._met,
                 "winner": second if outcome < 0 else first,
             }
         )
-        self._met.add(_key(query))
+        self._met.add(query.pair)
         return outcome
 
     def _pair(self, candidate: Candidate, verdict: Verdict) -> Pair:
@@ -244,10 +244,5 @@ class _Table:
     def _verdict(self, query: Query) -> Verdict:
         if query.identical:
             return EVEN
-        verdict = self._verdicts[_key(query)]
+        verdict = self._verdicts[query.pair]
         return verdict if query.ordered else verdict.swapped()
-
-
-def _key(query: Query) -> tuple[str, str]:
-    low, high = sorted((query.first, query.second))
-    return low, high

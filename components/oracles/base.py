@@ -23,6 +23,11 @@ class Query:
         return self.first == self.second
 
     @property
+    def pair(self) -> tuple[str, str]:
+        """The two texts, the same in either order."""
+        return (self.first, self.second) if self.ordered else (self.second, self.first)
+
+    @property
     def ordered(self) -> bool:
         """Whether the two texts stand in the order in which oracles are asked."""
         return self.first <= self.second
@@ -64,7 +69,7 @@ class Oracle(ABC):
 
     def compare(self, queries: Sequence[Query]) -> list[Verdict]:
         """One verdict a query; equal pairs are judged once, a text against itself never."""
-        keys = [_key(query) for query in queries]
+        keys = [(canonical_json(list(query.messages)), *query.pair) for query in queries]
         distinct = {
             key: query if query.ordered else query.swapped()
             for key, query in zip(keys, queries, strict=True)
@@ -83,8 +88,3 @@ class Oracle(ABC):
 
 def _rounded(probability: float) -> float:
     return 1.0 - (1.0 - probability)
-
-
-def _key(query: Query) -> tuple[str, str, str]:
-    low, high = sorted((query.first, query.second))
-    return canonical_json(list(query.messages)), low, high

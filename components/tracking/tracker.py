@@ -191,7 +191,7 @@ class Tracker:
         self._client.log_inputs(self._run(str(iteration)), datasets=described)
 
     @_guarded
-    def checkpoint(self, iteration: int, policy: str, weights: str, uri: str, parameters: Texts | None = None) -> str:
+    def checkpoint(self, iteration: int, policy: str, weights: str, uri: str) -> str:
         """Make a policy a logged model of MLflow's whose files stay where they are; returns the model's id.
 
         Args:
@@ -199,7 +199,6 @@ class Tracker:
             policy: the method's name for it.
             weights: digest of the weights; with other weights it is another model.
             uri: where the files are.
-            parameters: sent as the model's parameters.
         """
         from mlflow.entities import LoggedModelOutput
 
@@ -211,8 +210,7 @@ class Tracker:
             tags = {"nashflow.weights": weights, "nashflow.uri": redact(uri), "nashflow.parent": ids.parent}
             # As mlflow.create_external_model has it, which needs a global tracking URI and an artifact store.
             tags |= {"nashflow.iteration": str(iteration), "mlflow.model.isExternal": "true"}
-            shown = {key: redact(value, key) for key, value in (parameters or {}).items()}
-            model = self._client.create_logged_model(ids.experiment, name, source, tags, shown, "policy")
+            model = self._client.create_logged_model(ids.experiment, name, source, tags, {}, "policy")
         if model.status != "READY":
             self._client.finalize_logged_model(model.model_id, "READY")
         for run in {source, ids.parent}:

@@ -108,7 +108,7 @@ def test_datasets_carry_digest_and_source_and_are_not_copied(client, local_store
 def test_a_checkpoint_is_one_model_that_points_elsewhere(client, local_store, tmp_path):
     tracking = opened(local_store)
     tracker = Tracker(tracking, local_store)
-    model = tracker.checkpoint(1, "main", "d1", "s3://bucket/run/policies/001/main", {"method.eta": "0.5"})
+    model = tracker.checkpoint(1, "main", "d1", "s3://bucket/run/policies/001/main")
     tracker.iteration(1, {"gap": 0.05}, FINISHED, model)
     assert Tracker(tracking, local_store).checkpoint(1, "main", "d1", "s3://bucket/run/policies/001/main") == model
     (found,) = client.search_logged_models([tracking.experiment])
@@ -116,7 +116,6 @@ def test_a_checkpoint_is_one_model_that_points_elsewhere(client, local_store, tm
     assert found.source_run_id == nested(client, tracking)["1"].info.run_id
     assert found.tags["nashflow.weights"] == "d1"
     assert found.tags["nashflow.uri"] == "s3://bucket/run/policies/001/main"
-    assert found.params == {"method.eta": "0.5"}
     assert [(metric.key, metric.value, metric.step) for metric in found.metrics] == [("gap", 0.05, 1)]
     for run in (tracking.parent, nested(client, tracking)["1"].info.run_id):
         assert [(out.model_id, out.step) for out in client.get_run(run).outputs.model_outputs] == [(model, 1)]
@@ -320,7 +319,7 @@ def test_no_secret_reaches_the_store(client, tmp_path):
     tracker = Tracker(tracking, store)
     reported(tracker, outputs={"rollouts": "https://joe:hunter2-g@host/x"})
     tracker.datasets(1, [Dataset("pairs", "d", "https://host/x?X-Amz-Signature=hunter2-h", 1, "training")])
-    tracker.checkpoint(1, "main", "d1", "https://joe:hunter2-i@host/x", {"hub_token": "hunter2-j"})
+    tracker.checkpoint(1, "main", "d1", "https://joe:hunter2-i@host/x")
     tracker.close("failed", "no answer from https://joe:hunter2-k@host/x")
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         written = "\n".join(database.iterdump())
@@ -341,7 +340,7 @@ def test_a_whole_run_on_a_tracking_server_that_dies_at_the_end(server, local_sto
             tracker.end(iteration, "main/rollout", FINISHED)
             reported(tracker, iteration, metrics={"tokens": 128}, outputs={"rollouts": "abc"})
             tracker.datasets(iteration, [Dataset("pairs", f"d{iteration}", "s3://bucket/pairs", 1, "training")])
-            model = tracker.checkpoint(iteration, "main", f"d{iteration}", "s3://bucket/policy", {"a": "b"})
+            model = tracker.checkpoint(iteration, "main", f"d{iteration}", "s3://bucket/policy")
             tracker.iteration(iteration, {"gap": 0.1 * iteration}, FINISHED + iteration, model)
         tracker.report({"summary.json": b"{}"})
         tracker.close("succeeded")
