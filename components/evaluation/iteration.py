@@ -8,7 +8,7 @@ from ..methods.units import units_of
 from ..storage import layout
 from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
-from ..tracking.tracker import Dataset, Tracker
+from ..tracking.tracker import Dataset, Point, Tracker
 
 
 def close_iteration(tracker: Tracker, store: Store, method: Method, iteration: int, shards: int) -> None:
@@ -33,12 +33,20 @@ def close_iteration(tracker: Tracker, store: Store, method: Method, iteration: i
         )
         if step.endswith("/training"):
             policies += manifests
+            tracker.curve(iteration, step, list(_points(manifests[0])))
     tracker.datasets(iteration, list(_datasets(store, iteration, shards)))
     model = None
     for made in policies:
         name = made.unit.rpartition("/")[2]
         model = tracker.checkpoint(iteration, name, made.metrics["weights"], store.location(made.unit))
     tracker.iteration(iteration, evaluated.metrics, evaluated.finished, model)
+
+
+def _points(trained: Manifest) -> Iterator[Point]:
+    """A training's curves, in case that MLflow was away while it went on."""
+    curves = trained.metrics["curves"]
+    for update, values in enumerate(zip(*curves.values(), strict=True), start=1):
+        yield Point(update, trained.finished, dict(zip(curves, values, strict=True)))
 
 
 def _datasets(store: Store, iteration: int, shards: int) -> Iterator[Dataset]:

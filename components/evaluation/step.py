@@ -7,6 +7,7 @@ from ..methods.at_work import begin
 from ..models.folders import load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import metrics_artifact
+from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
 from ..sampling.rollouts import sample_rows
 from ..scoring.logprobs import score
@@ -43,7 +44,7 @@ def run(call: Call[EvaluationStep]) -> Result:
 def _evaluate(
     call: Call[EvaluationStep], unit: Unit, prompts: Manifest, policy: LocalPolicy, reference: LocalPolicy
 ) -> Manifest:
-    begin(call, "evaluation")
+    begun = begin(call, "evaluation")
     started = time.time()
     rows = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
     ours = _sample(call, policy, rows, "pair")
@@ -68,7 +69,9 @@ def _evaluate(
         "comparisons": (records.table(compared, records.COMPARISONS), records.COMPARISONS),
         "game_policy": (records.table(played, records.GAME_POLICY), records.GAME_POLICY),
     }
-    return unit.publish_records(tables, figures, started)
+    manifest = unit.publish_records(tables, figures, started)
+    begun.end(manifest)
+    return manifest
 
 
 def _opponents(
@@ -95,7 +98,7 @@ def _sample(
         temperature=call.settings.evaluation.temperature,
         seed=(call.settings.run.seed, "evaluation", call.iteration, role),
     )
-    return [row for batch in batches for row in batch]
+    return [row for batch in over(batches, "responses", len(work)) for row in batch]
 
 
 def _kl(

@@ -12,6 +12,7 @@ from ..methods.at_work import begin
 from ..models.folders import load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
+from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
 from ..scoring.logprobs import Pair, bucket, score
 from ..storage import layout, records
@@ -81,21 +82,24 @@ def _scored(
 ) -> Iterator[dict[str, Any]]:
     """The values of every policy's micro-batches after the first `done`, from the cache or computed."""
     keys, pairs = list(sequences), list(sequences.values())
-    for policy in policies.values():
-        todo, done = batches[done:], max(0, done - len(batches))
-        cached = _cache(call, policy).load(*_writer(call)) if todo else {}
-        model = None
-        for batch in todo:
-            known = {index: cached[keys[index]] for index in batch if keys[index] in cached}
-            if len(known) < len(batch):
-                model = model or load_causal_lm(policy.folder, call.settings.logprobs.dtype)
-                computed = score(model, [pairs[index] for index in batch], call.settings.logprobs.batch_tokens)
-                rounded = (float(np.float32(value)) for value in computed)
-                known = dict(zip(batch, rounded, strict=True)) | known
-            yield {
-                "values": [known[index] for index in batch],
-                "computed": [keys[index] not in cached for index in batch],
-            }
+    before = sum(map(len, (batches * len(policies))[:done]))
+    with Progress("sequences", len(keys) * len(policies), before) as progress:
+        for policy in policies.values():
+            todo, done = batches[done:], max(0, done - len(batches))
+            cached = _cache(call, policy).load(*_writer(call)) if todo else {}
+            model = None
+            for batch in todo:
+                known = {index: cached[keys[index]] for index in batch if keys[index] in cached}
+                if len(known) < len(batch):
+                    model = model or load_causal_lm(policy.folder, call.settings.logprobs.dtype)
+                    computed = score(model, [pairs[index] for index in batch], call.settings.logprobs.batch_tokens)
+                    rounded = (float(np.float32(value)) for value in computed)
+                    known = dict(zip(batch, rounded, strict=True)) | known
+                progress.add(len(batch))
+                yield {
+                    "values": [known[index] for index in batch],
+                    "computed": [keys[index] not in cached for index in batch],
+                }
 
 
 def _gathered(

@@ -10,6 +10,7 @@ from ..methods.at_work import begin
 from ..methods.phases import Phase
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
+from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
 from ..sampling.rollouts import given_rows, sample_rows
 from ..storage import layout, records
@@ -43,7 +44,9 @@ def run(call: Call[RolloutStep]) -> Result:
     started = time.time()
     table = prompts.table(call.store, "prompts", records.PROMPTS).to_pylist()
     with Journal(unit) as journal:
-        for batch in _batches(call, phase, policies, table, len(journal.entries)):
+        batches = _batches(call, phase, policies, table, len(journal.entries))
+        total = len(table) * sum(sampling.count for sampling in phase.samples)
+        for batch in over(batches, "responses", total, sum(map(len, journal.entries)), _tokens):
             journal.append(batch)
     rows = [row for batch in journal.entries for row in batch]
     if phase.given:
@@ -89,6 +92,10 @@ def _batches(
             )
         done = max(0, done - -(-len(work) // size))
         first += sampling.count
+
+
+def _tokens(rows: list[dict[str, Any]]) -> dict[str, int]:
+    return {"tokens": sum(len(row["response_ids"]) for row in rows)}
 
 
 def _metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
