@@ -45,12 +45,12 @@ def display(console: Console, name: str, tasks: int, shown: Shown) -> Iterator[C
     bars = console.is_terminal and not shown.quiet and not shown.log_format
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        TextColumn("{task.fields[words]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
     )
-    with Progress(*columns, console=console, transient=True, disable=not bars) as progress:
+    with Progress(*columns, console=console, transient=True, expand=True, disable=not bars) as progress:
         yield _Display(progress, progress.add_task(name, total=tasks, words=""), shown)
 
 
