@@ -56,7 +56,7 @@ def speaking(place: Mapping[str, Any], style: str) -> Iterator[None]:
     """Within this block the step at `place` (step, iteration, phase, shard) says how it gets on."""
     handler, level = logging.StreamHandler(), _logger.level
     handler.setFormatter(_FORMATTERS[style](place))
-    logging.getLogger().addHandler(handler)
+    _logger.addHandler(handler)
     _logger.setLevel(logging.INFO)
     done, every = threading.Event(), float(os.environ.get(SECONDS, _SILENCE_SECONDS))
     thread = threading.Thread(target=_speak_until, args=(done, every, handler), daemon=True)
@@ -68,7 +68,7 @@ def speaking(place: Mapping[str, Any], style: str) -> Iterator[None]:
         thread.join()
         stop_listening()
         _logger.setLevel(level)
-        logging.getLogger().removeHandler(handler)
+        _logger.removeHandler(handler)
 
 
 def _speak_until(done: threading.Event, every: float, handler: logging.Handler) -> None:

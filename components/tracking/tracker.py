@@ -27,7 +27,8 @@ T = TypeVar("T")
 Metrics = Mapping[str, Any]
 
 _STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED", "skipped": "FINISHED"}
-_LONGEST_DATASET_DIGEST, _LONGEST_REASON, _METRICS_PER_BATCH = 36, 1000, 1000
+_LONGEST_DATASET_DIGEST, _LONGEST_REASON = 36, 1000
+_POINTS_PER_BATCH = 50  # of up to 20 figures: MLflow takes 1,000 metrics at once
 
 
 @dataclass(frozen=True)
@@ -150,13 +151,14 @@ class Tracker:
         run, prefix = self._run(f"{iteration}/{step}"), f"{step}/" if self._attached else ""
         new = []
         for point in points:
-            for name, value in _accepted(point.figures).items():
-                key = f"{prefix}curve/{name}"
-                if point.done not in (drawn := self._drawn_of(run, key)):
-                    drawn.add(point.done)
-                    new.append(Metric(key, value, point.timestamp, point.done))
-        for start in range(0, len(new), _METRICS_PER_BATCH):
-            self._client.log_batch(run, metrics=new[start : start + _METRICS_PER_BATCH])
+            named = {f"{prefix}curve/{name}": value for name, value in _accepted(point.figures).items()}
+            # A point is sent as a whole: its first figure stands for all.
+            if named and point.done not in (drawn := self._drawn_of(run, next(iter(named)))):
+                drawn.add(point.done)
+                new.append([Metric(name, value, point.timestamp, point.done) for name, value in named.items()])
+        for start in range(0, len(new), _POINTS_PER_BATCH):
+            batch = new[start : start + _POINTS_PER_BATCH]
+            self._client.log_batch(run, metrics=[metric for point in batch for metric in point])
 
     def _drawn_of(self, run: str, name: str) -> set[int]:
         """The MLflow steps at which a metric of a run has points."""
