@@ -10,6 +10,7 @@ from ..iterations.work import AtWork, Work
 from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import metrics_artifact
+from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
 from ..sampling.rollouts import Role, Samplers
 from ..storage import layout
@@ -110,7 +111,8 @@ class _Evaluation:
             temperature=recipe.evaluation.temperature,
             seed=(recipe.run.seed, "evaluation", self.call.iteration, role),
         )
-        for batch in batches:
+        before = sum(map(len, journal.entries))
+        for batch in over(batches, "responses", len(todo), before):
             journal.append(batch)
         rows = [row for batch in journal.entries for row in batch]
         return work.publish({ROLLOUTS: rows}, {})
