@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from nashflow.components.benchmarks.head_to_head import HeadToHead
 from nashflow.components.core.errors import UserError
 from nashflow.components.methods import METHODS
+from nashflow.components.sampling.engines import Vllm
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
 from tests.fixtures.runs import SMALL
 
@@ -106,7 +108,7 @@ def test_a_part_that_somebody_has_written_by_hand_is_checked_by_name(step: str) 
         ("run.name=other", "run", "name", "other"),
         (" run.name =other", "run", "name", "other"),
         ("judging.drop_identical=true", "judging", "drop_identical", True),
-        ("evaluation.benchmarks=[head_to_head]", "evaluation", "benchmarks", ("head_to_head",)),
+        ("evaluation.benchmarks=[head_to_head]", "evaluation", "benchmarks", (HeadToHead(),)),
         ("cluster.run_root=s3://bucket/a=b", "cluster", "run_root", "s3://bucket/a=b"),
     ],
 )
@@ -293,4 +295,4 @@ def test_only_the_transformers_engine_samples_mixtures() -> None:
         "method nash_md samples a mixture of two policies token by token, which rollout.engine vllm cannot: set "
         "rollout.engine to transformers"
     )
-    assert load_recipe("sandbox-inpo", ["rollout.engine=vllm"]).rollout.engine == "vllm"
+    assert load_recipe("sandbox-inpo", ["rollout.engine=vllm"]).rollout.engine == Vllm()

@@ -17,7 +17,7 @@ METRICS: Mapping[str, Mapping[str, Any]] = {
     "rollout": {"responses": 32, "mean_length": 2.5},
     "judging": {"pairs": 14, "comparisons": 16},
     "logprobs": {"sequences": 56, "cache_hits": 0},
-    "training": {"updates": 3, "loss": 0.5, "accuracy": 0.75, "weights": "a digest"},
+    "training": {"updates": 3, "loss": 0.5, "accuracy": 0.75},
     "evaluation": {"win_rate": 0.625, "duality_gap": 0.0625, "kl": 0.125},
     "preparation": {"prompts": 300},
     "reporting": {},
