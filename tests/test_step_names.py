@@ -18,8 +18,6 @@ EXCEPTIONS = {
     "components/core/runtimes.py": {"training"},
     "components/evaluation/step.py": {"evaluation", "rollout"},
     "components/iterations/tracked.py": {"training", "evaluation"},
-    "components/reports/answers.py": {"evaluation"},
-    "components/reports/files.py": {"evaluation"},
     "components/reports/summary.py": {"judging", "evaluation"},
     "components/storage/layout.py": {"preparation", "logprobs", "training", "evaluation"},
     "components/storage/records.py": {"logprobs"},

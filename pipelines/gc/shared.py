@@ -44,7 +44,7 @@ def _weights(run: RunRoot) -> Iterator[str]:
     for key in run.entries:
         if key.startswith("policies/") and key.endswith(MANIFEST):
             manifest = read_manifest(run.store, key.removesuffix(MANIFEST))
-            yield str(manifest.metrics.get("weights", "")) if manifest else ""
+            yield manifest.weights_digest if manifest else ""
 
 
 def forgotten(inventory: Inventory, names: Sequence[str]) -> Folders:
