@@ -25,7 +25,7 @@ from .finished import finished_tasks
 from .lines import finished_line
 from .local import Event, Interrupted, StepFailed, execute
 from .mlflow_ui import how_to_look
-from .plan import tasks_of
+from .plan import planned_tasks
 from .recipe import Recipe, load_recipe
 from .steps import only
 from .tables import print_table
@@ -121,7 +121,7 @@ def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
     """A bar over the run's tasks, and a line for each that ends; what takes the events."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(recipe.run.name, total=len(tasks_of(recipe)))
+        bar = progress.add_task(recipe.run.name, total=len(planned_tasks(recipe)))
 
         def show(event: Event) -> None:
             if event.state == "started":
