@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from .core.errors import UserError
 from .core.overrides import override
-from .core.settings import SHAPES_GRAPH, WHOLE, Settings, graph_shaping
+from .core.settings import SHAPES_GRAPH, WHOLE, Settings, Variant, graph_shaping
 from .evaluation.settings import EvaluationSettings
 from .judging.settings import JudgingSettings
 from .methods import AnyMethod
@@ -15,11 +15,8 @@ from .oracles.settings import AnyOracle
 from .preparation.policy import AnyPolicy
 from .preparation.settings import PromptSettings, RunSettings, check_given, check_one_world, check_sampling
 from .runtime.protocol import StepSettings
-from .sampling.engines import SamplingEngine
 from .sampling.settings import GenerationSettings
-from .scoring.engines import ScoringEngine
 from .scoring.settings import ScoringSettings
-from .training.engines import TrainingEngine
 from .training.settings import TrainingSettings
 
 
@@ -49,7 +46,7 @@ class Recipe(StepSettings):
         return self
 
     @property
-    def engines(self) -> dict[str, SamplingEngine | ScoringEngine | TrainingEngine]:
+    def engines(self) -> dict[str, Variant]:
         """The engines by their settings."""
         return {
             "rollout.engine": self.rollout.engine,
@@ -61,9 +58,9 @@ class Recipe(StepSettings):
     def unavailable(self) -> list[str]:
         """What each engine that is not available here says of it."""
         lines = []
-        for engine in self.engines.values():
+        for check in (self.rollout.engine.check, self.logprobs.engine.check, self.training.engine.check):
             try:
-                engine.check()
+                check()
             except UserError as line:
                 lines.append(str(line))
         return lines

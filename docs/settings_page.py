@@ -100,7 +100,7 @@ class _Section:
         """The settings of a model and of those below it; what tells variants apart is said in the list of them."""
         required = [*model.get("required", ()), *(self.required if not prefix else ())]
         for name, field in model["properties"].items():
-            if among and name in required and field.get("const") == of:
+            if among and field.get("const") == of:
                 continue
             variants, (below, suffix) = self._variants(field), self._below(field)
             if "description" in field or not below:
@@ -117,7 +117,11 @@ class _Section:
         return f"`{json.dumps(cited.value, ensure_ascii=False)}`, {cited.comment}" if cited else ""
 
     def _variants(self, field: Schema) -> list[Schema]:
-        return [self._model(each) for inner in (field, *field.get("anyOf", ())) for each in inner.get("oneOf", ())]
+        """The variants that a field takes, several or one; the bare names of some stand beside them."""
+        places = field.get("anyOf", [field])
+        several = [each for inner in places for each in inner.get("oneOf", ())]
+        one = [inner for inner in places if "$ref" in inner] if any("enum" in inner for inner in places) else []
+        return [self._model(each) for each in several or one]
 
     def _below(self, field: Schema) -> tuple[list[Schema], str]:
         """The model that a field holds, if it does, and what stands in a key for one of several."""

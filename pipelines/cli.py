@@ -55,11 +55,18 @@ def run(
         str, typer.Option(help="Folder or s3://bucket/prefix that the run lives under. Default: runs/<run.name>.")
     ] = "",
     overrides: Overrides = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only the table at the end, and mistakes.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the steps write.")] = False,
+    log_format: Annotated[
+        str,
+        typer.Option(metavar="text|json", help="Show lines instead of bars, on stderr; json: one object a line."),
+    ] = "",
 ) -> None:
     """Run a recipe here, through Kubeflow's local orchestrator. The same command resumes an interrupted run."""
     from .run import run_recipe
+    from .run_display import Shown
 
-    run_recipe(recipe, overrides or [], run_root)
+    run_recipe(recipe, overrides or [], run_root, Shown(quiet, verbose, log_format))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The recipe's `cluster` section: what the pods of a submitted run ask for; `run` reads none of it."""
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_serializer, model_validator
 
@@ -28,7 +28,7 @@ def _known(step: str) -> str:
     return step
 
 
-StepName = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": list(STEPS)})]
+StepName = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(STEPS)})]
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -106,6 +106,8 @@ class ClusterSettings(Settings):
     """A volume of model folders."""
     shards_at_once: int | None = Field(None, ge=0, le=100_000)
     """Shards that run at the same time; 0: all; unset: the profile's."""
+    log_format: Literal["text", "json"] = "text"
+    """How the steps' log lines are written: text, or json for one JSON object a line, as log collectors read it."""
     ttl_seconds: int = Field(7 * 24 * 3600, ge=0, le=10 * 366 * 24 * 3600)
     """How long the workflow of a finished run stays; its results stay anyway. 0: for ever."""
 

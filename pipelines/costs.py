@@ -81,7 +81,7 @@ def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
     """The cost of one iteration."""
     estimate = Estimate(recipe, assumptions.of(recipe), iteration)
     hours = {step.name: step.hours(estimate) for step in STEPS.values() if step.hours}
-    return Cost(iteration, hours, estimate.forwards, estimate.policies + estimate.records)
+    return Cost(iteration, hours, estimate.readings + estimate.evaluations, estimate.policies + estimate.records)
 
 
 @dataclass(frozen=True)
@@ -136,21 +136,10 @@ class Estimate:
         return sum(oracle.sequences(rounds_of(phase)[0]) for phase in self.phases if not phase.data_from) * prompts
 
     @property
-    def forwards(self) -> int:
-        """All sequences that the oracle's model reads."""
-        return self.readings + self.evaluations
-
-    @property
-    def judged(self) -> float:
-        """Operations of the tournaments."""
-        return self.readings * self.reading
-
-    @property
     def answered(self) -> float:
         """Operations of the evaluation's generation; iteration 0 makes the opponents' responses too."""
-        return len(shape_of(self.recipe).sampled(self.iteration)) * self._generated(
-            self.recipe.prompts.held_out, self.held_out
-        )
+        policies = len(shape_of(self.recipe).sampled(self.iteration))
+        return policies * self._generated(self.recipe.prompts.held_out, self.held_out)
 
     @property
     def measured(self) -> float:

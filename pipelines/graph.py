@@ -16,13 +16,13 @@ from nashflow.components.methods.phases import Phase
 from .carried import carried
 from .description import described
 from .lint import check_graph
-from .placement import Images, place
+from .placement import place
 from .recipe import Recipe
 from .slimming import slim
 from .steps import STEPS, Level, Step, only, steps_of, steps_of_data, task_name
 
 _LONGEST_RECIPE = 64_000
-_POLICY = "policy"
+_POLICY, _OPTIONAL = "policy", "phase"
 """The artifact that one phase hands on to the next one."""
 
 _OfShards = dict[tuple[str, bool], Any]
@@ -93,7 +93,7 @@ def _graph(recipe: Recipe, first: int) -> Any:
             vllm_image: Image of the steps that sample with vLLM, or ask for accelerators.
             training_image: Image of training with DeepSpeed or on accelerators.
         """
-        images = Images(image, vllm_image, training_image)
+        images = {"image": image, "vllm_image": vllm_image, "training_image": training_image}
         lock = {"run_root": run_root, "job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "takes_over": takes_over}
         closed = _Tasks(recipe, images, lock).add(only("exit"))
         with dsl.ExitHandler(closed, name="run"):
@@ -116,7 +116,7 @@ def _kept(seconds: int) -> dsl.PipelineConfig:
 class _Tasks:
     """Makes tasks of one graph, one after the other."""
 
-    def __init__(self, recipe: Recipe, images: Images, given: Mapping[str, Any]) -> None:
+    def __init__(self, recipe: Recipe, images: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         """`given`: the parameters of all of these tasks, such as where in the store they find the recipe."""
         self._recipe, self._images, self._given = recipe, images, given
         self._sharded = recipe.prompts.shards > 1
@@ -131,7 +131,7 @@ class _Tasks:
             for phase in self._recipe.method.phases(iteration):
                 self._made = {_POLICY: self._made[_POLICY]}
                 if self._sharded:
-                    data = of_shards[_content(phase)](iteration=iteration, **self._given, **self._images._asdict())
+                    data = of_shards[_content(phase)](iteration=iteration, **self._given, **self._images)
                     self._follow(data.set_display_name(f"shards {_where(iteration, phase.name)}"))
                 else:
                     self.data(phase, iteration, 0)
@@ -146,10 +146,13 @@ class _Tasks:
 
     def _all_of(self, level: Level, **where: Any) -> None:
         for step in steps_of(level):
-            self.add(step, **where)
+            for group in step.groups(self._recipe):
+                self.add(step, group, **where)
 
-    def add(self, step: Step, **where: Any) -> Any:
-        """A task of a step: its settings, its name, its placement; after the one before."""
+    def add(self, step: Step, group: str = "", **where: Any) -> Any:
+        """A task of a step, or of one of its groups: its settings, its name, its placement; after the one before."""
+        if group:
+            where["phase"] = group
         looped = self._sharded and step.level == "shard"
         name = shown = step.name
         if not (step.once or looped):
@@ -161,8 +164,8 @@ class _Tasks:
         )
         values = {**self._given, **where, "retries": self._recipe.cluster.resources(step.name).retries, **read}
         arguments = {key: value for key, value in values.items() if key in spec.inputs}
-        task = _fitted(step.component, name, read, written)(**arguments)
-        place(task, step, self._recipe, self._images)
+        task = _fitted(step.component, name, arguments, written)(**arguments)
+        place(task, step, self._recipe, self._images, group)
         self._made |= task.outputs
         return self._follow(task.set_display_name(shown))
 
@@ -198,7 +201,8 @@ def _graph_of_shards(of: Recipe, phase: Phase) -> Any:
 
     @dsl.pipeline(name="shards")
     def graph(iteration: int, recipe: str, image: str, vllm_image: str, training_image: str) -> None:
-        tasks = _Tasks(of, Images(image, vllm_image, training_image), {"recipe": recipe})
+        images = {"image": image, "vllm_image": vllm_image, "training_image": training_image}
+        tasks = _Tasks(of, images, {"recipe": recipe})
         with dsl.ParallelFor(shards, name="each shard", parallelism=parallelism) as shard:
             tasks.data(phase, iteration, shard)
 
@@ -211,14 +215,18 @@ def _content(phase: Phase) -> tuple[str, bool]:
 
 
 def _fitted(component: Any, name: str, read: Collection[str], written: Collection[str]) -> Any:
-    """A component after whose name KFP names the task, without other artifacts than these.
+    """A component after whose name KFP names the task, without other artifacts than these, or a phase that is not read.
 
     Steps find their data in the store. Where there are several shards, their steps have no artifacts, each of which
     would take half a kilobyte of the workflow's status.
     """
     spec = component.component_spec
     inputs, outputs = (
-        {key: each for key, each in (declared or {}).items() if key in kept or not _is_artifact(each)}
+        {
+            key: each
+            for key, each in (declared or {}).items()
+            if key in kept or not (_is_artifact(each) or key == _OPTIONAL)
+        }
         for declared, kept in ((spec.inputs, read), (spec.outputs, written))
     )
     fitted = copy.copy(component)

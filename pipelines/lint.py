@@ -46,15 +46,10 @@ class _Strict(argparse.ArgumentParser):
         self.error("asks for help")
 
 
-def _module(container: Json) -> str:
-    """The Python module that a container runs, empty if it runs none."""
-    command = container.get("command", [])
-    return str(command[2]) if command[:2] == ["python3", "-m"] and len(command) == 3 else ""
-
-
 def _step(container: Json) -> Step | None:
     """The step that a container runs, if it runs one."""
-    return next((step for step in STEPS.values() if step.package == _module(container)), None)
+    command = container.get("command", [])
+    return next((step for step in STEPS.values() if command == ["python3", "-m", step.package]), None)
 
 
 def _settings(container: Json) -> str:

@@ -1,6 +1,7 @@
 """What a task of the graph asks of the cluster: image, resources, volumes, environment, retries, labels."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from kfp import dsl, kubernetes
 
@@ -10,22 +11,16 @@ from .resources import StepResources
 from .steps import IMAGES, Step
 
 
-class Images(NamedTuple):
-    """The images of the runtimes: parameters of the pipeline, named as these."""
-
-    image: Any
-    vllm_image: Any
-    training_image: Any
-
-
-def place(task: dsl.PipelineTask, step: Step, recipe: Recipe, images: Images) -> None:
+def place(task: dsl.PipelineTask, step: Step, recipe: Recipe, images: Mapping[str, Any], group: str = "") -> None:
     """Give a task everything that its step's pods need on a cluster; a local run reads none of it.
+
+    `images` are the parameters of the pipeline that hold the runtimes'.
 
     KFP's cache is off: a hit would skip verification and ignore code changes. The pods fit the restricted Pod Security
     Standard with the images' own user, whatever UID the cluster gives it.
     """
     resources = recipe.cluster.resources(step.name)
-    task.set_container_image(getattr(images, IMAGES[step.runtime_in(recipe)])).set_caching_options(False)
+    task.set_container_image(images[IMAGES[step.runtime_in(recipe, group)]]).set_caching_options(False)
     _ask_for(task, resources)
     if resources.retries:
         task.set_retry(resources.retries, "60s", backoff_factor=2, backoff_max_duration=f"{_all_attempts(resources)}s")

@@ -37,7 +37,11 @@ def planned_tasks(recipe: Recipe) -> list[str]:
     """The name of every task of a run, in order; those of several shards have one name."""
 
     def named(level: Level, *where: Any) -> list[str]:
-        return [task_name(step.name, *where) for step in steps_of(level)]
+        return [
+            task_name(step.name, *where, *filter(None, [group]))
+            for step in steps_of(level)
+            for group in step.groups(recipe)
+        ]
 
     tasks = [*named("beginning"), *named("iteration", 0)]
     for iteration in range(1, recipe.run.iterations + 1):

@@ -10,23 +10,23 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nashflow.components.runtime import lock
-from nashflow.components.runtime.protocol import TERMINATED, USER_ERROR
+from nashflow.components.runtime.protocol import USER_ERROR
+from nashflow.components.runtime.voice import FORMAT
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.tracking.tracker import Tracker
 
 from .finished import finished_tasks
 from .lines import finished_line
-from .local import Event, Interrupted, StepFailed, execute
+from .local import Interrupted, StepFailed, execute
 from .mlflow_ui import how_to_look
 from .plan import planned_tasks
 from .recipe import Recipe, load_recipe
+from .run_display import Shown, display
 from .steps import only
 from .tables import print_table
 from .terminal import terminal
@@ -53,7 +53,7 @@ _ENVIRONMENT = {
 _GOES_ON = "the same command goes on from here"
 
 
-def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
+def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown) -> None:
     """Run a recipe to its end, resuming what is there, and show its report. Exits with the code of a failed step.
 
     Raises:
@@ -65,28 +65,29 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str) -> None:
     console = terminal()
     for iteration in range(1, recipe.run.iterations + 1):
         for phase in recipe.method.phases(iteration):
-            if phase.note:
+            if phase.note and not shown.quiet:
                 console.print(f"iteration {iteration}, {phase.name}: {phase.note}")
     # For the steps, and for this process, which tells how a run ended that was stopped.
     tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
     with _locked(store) as owner:
         if (lines := finished_tasks(recipe, store, checked)) is None:
-            _work(recipe, store, owner, console)
+            _work(recipe, store, owner, console, shown)
         else:
-            for line in lines:
+            for line in [] if shown.quiet else lines:
                 console.print(finished_line(line), soft_wrap=True)
     print_table(json.loads(store.read(layout.SUMMARY)), store, console)
     console.print(f"runs side by side in MLflow: {how_to_look(tracking)}", soft_wrap=True)
 
 
-def _work(recipe: Recipe, store: Store, owner: str, console: Console) -> None:
+def _work(recipe: Recipe, store: Store, owner: str, console: Console, shown: Shown) -> None:
     """Execute the recipe's graph. Exits with the code of a failed step."""
     from .graph import write_graph  # kfp is a second's import, which a finished run does without
 
-    with _scratch() as scratch, _progress(console, recipe) as show:
+    showing = display(console, recipe.run.name, len(planned_tasks(recipe)), shown)
+    with _scratch() as scratch, showing as show:
         write_graph(recipe, scratch / "pipeline.yaml")
         arguments = {"run_root": store.uri}
-        environment = {**_ENVIRONMENT, lock.OWNER: owner}
+        environment = {**_ENVIRONMENT, lock.OWNER: owner, FORMAT: shown.log_format or "text"}
         try:
             execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show, retry=False)
         except (StepFailed, Interrupted) as failure:
@@ -114,25 +115,6 @@ def _locked(store: Store) -> Iterator[str]:
             yield owner
     finally:
         lock.release(store, owner)
-
-
-@contextmanager
-def _progress(console: Console, recipe: Recipe) -> Iterator[Any]:
-    """A bar over the run's tasks, and a line for each that ends; what takes the events."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(recipe.run.name, total=len(planned_tasks(recipe)))
-
-        def show(event: Event) -> None:
-            if event.state == "started":
-                progress.update(bar, description=event.task.rpartition("/")[2])
-            elif event.state == "succeeded" and event.records:
-                progress.advance(bar)
-                progress.console.print(finished_line(event.records[-1]), soft_wrap=True)
-            elif event.state == "failed" and event.exit_code != TERMINATED:
-                progress.console.print(f"{event.task}: attempt {event.attempt} failed")
-
-        yield show
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """The steps of a run as values: all that this package knows of each. A new step is one folder and one entry here."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from nashflow.components.benchmarks import groups_of
 from nashflow.components.closing.settings import ClosingStep
 from nashflow.components.core.runtimes import Runtime
 from nashflow.components.evaluation.settings import EvaluationStep
@@ -46,6 +47,8 @@ class Step:
     """What its pods ask for, unless the recipe's `cluster.steps` says otherwise."""
     runtime: Callable[["Recipe"], Runtime] = lambda recipe: "steps"
     """What it runs in."""
+    groups: Callable[["Recipe"], Iterable[str]] = lambda recipe: ("",)
+    """Names of the tasks that an iteration has of it: each is the runtime of its task, the empty one `runtime`."""
     accelerated: Runtime = "vllm"
     """What it runs in where its pods ask for accelerators: another one's torch is for CPUs."""
     sees_models: bool = True
@@ -91,8 +94,10 @@ class Step:
         """What its pods ask for on such a cluster."""
         return self.resources[profile].model_copy(update={} if self.retried else {"retries": 0})
 
-    def runtime_in(self, recipe: "Recipe") -> Runtime:
-        """What it runs in, with what the recipe gives its pods."""
+    def runtime_in(self, recipe: "Recipe", group: str = "") -> Runtime:
+        """What the task of a group runs in, with what the recipe gives its pods."""
+        if group:
+            return cast(Runtime, group)
         return self.accelerated if recipe.cluster.resources(self.name).accelerators else self.runtime(recipe)
 
 
@@ -125,7 +130,7 @@ STEPS: dict[str, Step] = {
             resources=ONE_ACCELERATOR,
             new_data=True,
             shown=("pairs", "comparisons"),
-            hours=lambda estimate: estimate.computing(estimate.judged),
+            hours=lambda estimate: estimate.computing(estimate.readings * estimate.reading),
         ),
         Step(
             name="logprobs",
@@ -154,6 +159,7 @@ STEPS: dict[str, Step] = {
             settings=EvaluationStep,
             resources=ONE_ACCELERATOR,
             runtime=lambda recipe: recipe.rollout.engine.runtime,
+            groups=lambda recipe: groups_of(recipe.evaluation.benchmarks),
             shown=("win_rate", "duality_gap", "kl"),
             hours=lambda estimate: estimate.generating(estimate.answered) + estimate.computing(estimate.measured),
         ),

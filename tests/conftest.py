@@ -17,6 +17,9 @@ pytest_plugins = [
 # Read when torch is imported: two threads on two busy cores make tiny models many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A slow machine's steps would say how they get on, on an stderr that tests read; those of it set their own.
+os.environ.setdefault("NASHFLOW_LOG_SECONDS", "3600")
+
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("nashflow", deadline=None)
 hypothesis.settings.load_profile("nashflow")

@@ -1,5 +1,6 @@
 """The registry of benchmarks: `AnyBenchmark` is an entry of the recipe's `evaluation.benchmarks`."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from ..core.variants import Variants
@@ -10,6 +11,17 @@ from .kl import MonteCarloKL
 
 BENCHMARKS = Variants("nashflow.benchmarks", Benchmark, HeadToHead, ExactGame, MonteCarloKL)
 AnyBenchmark = Annotated[Benchmark, BENCHMARKS]
+
+
+def groups_of(benchmarks: Sequence[Benchmark]) -> dict[str, list[Benchmark]]:
+    """The benchmarks of each task of an iteration, by their runtime.
+
+    The first, without a name, runs in that of the engine that samples, and makes the responses that all of them read.
+    """
+    groups: dict[str, list[Benchmark]] = {"": []} if any(each.reads for each in benchmarks) else {}
+    for benchmark in sorted(benchmarks, key=lambda each: each.runtime is not None):
+        groups.setdefault(benchmark.runtime or "", []).append(benchmark)
+    return groups
 
 
 def every_figure() -> dict[str, Figure]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ..core.runtimes import Runtime
 from ..core.settings import Part, Variant
 from ..methods.base import Method
 from ..models.folders import Load
@@ -91,6 +92,8 @@ class Benchmark(Variant, ABC):
     """What it measures."""
     reads: ClassVar[tuple[Responses, ...]] = ()
     """Which responses it needs."""
+    runtime: ClassVar[Runtime | None] = None
+    """Whose image it needs, if not that of the engine that samples; benchmarks of one image are one task."""
     needs_world: ClassVar[bool] = False
     """Whether it measures on the sandbox world alone."""
     asks_oracle: ClassVar[bool] = False

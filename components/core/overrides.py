@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from .errors import UserError
 from .replacement import Replacement, replace
-from .settings import variants_of
+from .settings import models_of, variants_of
 from .variants import Variants
 
 Data = dict[str, Any]
@@ -68,15 +68,8 @@ def _fields(model: type[BaseModel], keys: Sequence[str]) -> list[list[FieldInfo]
     models, found = [model], []
     for key in keys:
         found.append([each.model_fields[key] for each in models if key in each.model_fields])
-        models = [inner for field in found[-1] for inner in _models(field)]
+        models = [inner for field in found[-1] for inner in models_of(field)]
     return found
-
-
-def _models(field: FieldInfo) -> list[type[BaseModel]]:
-    if chosen := variants_of(field):
-        return list(chosen.members.values())
-    model = field.annotation
-    return [model] if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
 def _section(data: Data, setting: _Setting) -> Data:

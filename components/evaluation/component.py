@@ -7,11 +7,12 @@ from kfp import dsl
 def evaluation(
     recipe: str,
     iteration: int,
+    phase: str,
     retries: int,
     policy: dsl.Input[dsl.Model],
     scores: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
-    """Measure a policy; but for iteration 0, the reference has been measured before."""
+    """Measure a policy on the benchmarks of one group; but for iteration 0, the reference has been measured before."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.evaluation"],

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from ..benchmarks import groups_of
 from ..benchmarks.base import Bench, Benchmark, Responses
 from ..iterations.tracked import combined, track_iteration
 from ..iterations.work import AtWork, Work
 from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import metrics_artifact
+from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
 from ..sampling.rollouts import Role, Samplers
 from ..storage import layout
@@ -24,12 +26,19 @@ _ROLES: dict[Responses, Role] = {"responses": "pair", "opponents": "opponent"}
 
 
 def run(call: Call[EvaluationStep]) -> Result:
-    """Evaluate the policy of an iteration, or the reference (iteration 0), which the others are compared with."""
-    load = cache(load_causal_lm)
+    """Evaluate the policy of an iteration, or the reference (iteration 0), on the benchmarks of the call's group.
+
+    The group is the call's phase; see `groups_of`.
+    """
+    load, groups = cache(load_causal_lm), groups_of(call.settings.evaluation.benchmarks)
     with Samplers(call.settings.rollout, load) as samplers:
-        evaluation = _Evaluation(call, samplers, load, AtWork(call, "evaluation"))
-        done = [evaluation.benchmark(benchmark) for benchmark in call.settings.evaluation.benchmarks]
-    track_iteration(call.store, call.iteration)
+        evaluation = _Evaluation(call, samplers, load, AtWork(call, f"{call.phase}/evaluation".lstrip("/")))
+        done = [evaluation.benchmark(benchmark) for benchmark in groups[call.phase]]
+        if not call.phase:
+            others = (benchmark for group in groups.values() for benchmark in group if benchmark.runtime)
+            done += [evaluation.responses(which) for benchmark in others for which in benchmark.reads]
+    if call.phase == list(groups)[-1]:
+        track_iteration(call.store, call.iteration)
     figures = combined([manifest for manifest, _ in done])
     skipped = all(found for _, found in done)
     return Result(skipped=skipped, figures=figures, artifacts={"scores": metrics_artifact(figures)})
@@ -58,7 +67,7 @@ class _Evaluation:
 
     def benchmark(self, benchmark: Benchmark) -> tuple[Manifest, bool]:
         """The manifest of a benchmark, and whether it was found finished."""
-        read = {which: self.responses(which) for which in benchmark.reads}
+        read = {which: self.responses(which)[0] for which in benchmark.reads}
         policies = {"policy": self.policy.weights_digest, "reference": self.reference.weights_digest}
         inputs = {"prompts": self.prompts.digest, **policies}
         inputs.update((which, manifest.digest) for which, manifest in read.items())
@@ -73,12 +82,12 @@ class _Evaluation:
         )
         return self.at_work.carry_out(unit, lambda work: self._measure(work, benchmark, bench))
 
-    def responses(self, which: Responses) -> Manifest:
-        """Responses to the held-out prompts; the reference's, opponents of all policies, are made at iteration 0."""
+    def responses(self, which: Responses) -> tuple[Manifest, bool]:
+        """Responses to the held-out prompts, and whether they were there; the reference's are made at iteration 0."""
         made_at = self.call.iteration if which == "responses" else 0
         key = layout.evaluation(made_at, which)
-        if made_at != self.call.iteration:
-            return require_manifest(self.call.store, key)
+        if made_at != self.call.iteration or self.call.phase:
+            return require_manifest(self.call.store, key), True
         recipe = self.call.settings
         settings = {
             "run": recipe.run.model_dump(mode="json"),
@@ -88,7 +97,7 @@ class _Evaluation:
         }
         inputs = {"prompts": self.prompts.digest, "policy": self.policy.weights_digest}
         unit = Unit(self.call.store, key, VERSION, settings, inputs)
-        return self.at_work.carry_out(unit, lambda work: self._sample(work, which))[0]
+        return self.at_work.carry_out(unit, lambda work: self._sample(work, which))
 
     def _sample(self, work: Work, which: Responses) -> Manifest:
         """One rollout row for each held-out prompt and sample."""
@@ -102,7 +111,8 @@ class _Evaluation:
             temperature=recipe.evaluation.temperature,
             seed=(recipe.run.seed, "evaluation", self.call.iteration, role),
         )
-        for batch in batches:
+        before = sum(map(len, journal.entries))
+        for batch in over(batches, "responses", len(todo), before):
             journal.append(batch)
         rows = [row for batch in journal.entries for row in batch]
         return work.publish({ROLLOUTS: rows}, {})

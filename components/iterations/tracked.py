@@ -8,7 +8,7 @@ from ..storage import layout
 from ..storage.run import read_run
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit, require_manifest
-from ..tracking.tracker import Dataset, Tracker
+from ..tracking.tracker import Dataset, Point, Tracker
 from .units import Shape
 
 VERSION = 1
@@ -51,13 +51,21 @@ def send_iteration(tracker: Tracker, store: Store, shape: Shape, iteration: int)
             max(manifest.finished for manifest in units),
             {manifest.unit: manifest.digest for manifest in units},
         )
+        if units[0].curves:
+            tracker.curve(iteration, step, list(_points(units[0])))
     tracker.datasets(iteration, list(_datasets(store, iteration, shape.shards)))
     model = None
     for unit in shape.policies(iteration):
         made, name = require_manifest(store, unit), unit.rpartition("/")[2]
         model = tracker.checkpoint(iteration, name, made.weights_digest, store.location(made.unit))
-    evaluated = manifests["evaluation"]
+    evaluated = [require_manifest(store, unit) for unit in shape.evaluations(iteration)]
     tracker.iteration(iteration, combined(evaluated), max(unit.finished for unit in evaluated), model)
+
+
+def _points(trained: Manifest) -> Iterator[Point]:
+    """A training's curves, in case that MLflow was away while it went on."""
+    for update, values in enumerate(zip(*trained.curves.values(), strict=True), start=1):
+        yield Point(update, trained.finished, dict(zip(trained.curves, values, strict=True)))
 
 
 def _manifests(store: Store, shape: Shape, iteration: int) -> dict[str, list[Manifest]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..benchmarks import AnyBenchmark
+from ..benchmarks import AnyBenchmark, groups_of
 from ..benchmarks.base import Benchmark
 from ..core.settings import Part
 from ..methods import AnyMethod
@@ -10,6 +10,8 @@ from ..methods.base import Method
 from ..runtime.protocol import StepPrompts
 from ..storage import layout
 from ..storage.run import Run
+
+_EVALUATION = "evaluation"
 
 
 class _Evaluation(Part):
@@ -37,7 +39,10 @@ class Shape:
         return cls(read.method, read.prompts.shards, read.evaluation.benchmarks)
 
     def units(self, iteration: int) -> dict[str, list[str]]:
-        """The units by `<phase>/<step>` in the order of work, and `evaluation`, which is all that iteration 0 has."""
+        """The units by `<phase>/<step>` in the order of work, and `evaluation`, which is all that iteration 0 has.
+
+        Benchmarks of a runtime of their own are `<runtime>/evaluation`.
+        """
         phases = self.method.phases(iteration) if iteration else ()
         units: dict[str, list[str]] = {}
         for phase in phases:
@@ -48,16 +53,15 @@ class Shape:
                 shards = range(self.shards)
                 units[f"{phase.name}/{step}"] = [layout.shard(iteration, phase.name, kind, shard) for shard in shards]
             units[f"{phase.name}/training"] = [layout.policy(phase.result.iteration, phase.result.name)]
-        units["evaluation"] = self.evaluations(iteration)
+        for group, benchmarks in groups_of(self.benchmarks).items():
+            parts = [] if group else self.sampled(iteration)
+            parts += [benchmark.kind for benchmark in benchmarks]
+            units[f"{group}/{_EVALUATION}".lstrip("/")] = [layout.evaluation(iteration, part) for part in parts]
         return units
 
     def evaluations(self, iteration: int) -> list[str]:
-        """The units of an iteration's evaluation."""
-        return [layout.evaluation(iteration, part) for part in self.evaluated(iteration)]
-
-    def evaluated(self, iteration: int) -> list[str]:
-        """The parts of an iteration's evaluation: the responses that it makes, and the benchmarks."""
-        return [*self.sampled(iteration), *(benchmark.kind for benchmark in self.benchmarks)]
+        """The units of an iteration's evaluation: the responses that it makes, and the benchmarks."""
+        return [key for step, keys in self.units(iteration).items() if step.endswith(_EVALUATION) for key in keys]
 
     def sampled(self, iteration: int) -> list[str]:
         """The responses that benchmarks read and an iteration makes: the reference's, opponents of all, at 0."""

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..runtime.progress import listen, stop_listening
 from ..runtime.protocol import Call
 from ..storage.journal import Journal, discard
 from ..storage.records import Record
 from ..storage.run import read_run
 from ..storage.units import Manifest, Unit, read_manifest
+from ..tracking.curves import Curves
 from ..tracking.tracker import Tracker
 from .units import Shape
 
@@ -51,19 +53,26 @@ class AtWork:
         manifest = unit.finished()
         found = manifest is not None
         if manifest is None:
-            tracker = Tracker.of(self._call.store)
-            if tracker.nests:
-                tracker.begin(self._call.iteration, self._step)
+            tracker, units = self._begin()
             started = time.time()
             with Journal(unit) as journal:
                 manifest = work(Work(unit, journal, started))
-            if tracker.nests and self._all_done():
+            stop_listening()
+            if tracker.nests and all(read_manifest(self._call.store, each) for each in units):
                 tracker.end(self._call.iteration, self._step, manifest.finished)
         discard_state(unit)
         return manifest, found
 
-    def _all_done(self) -> bool:
-        """Whether all units of the step are: the last one, of whichever shard, ends it."""
-        run = read_run(self._call.store)
-        units = Shape.of(run).units(self._call.iteration)[self._step] if run else []
-        return all(read_manifest(self._call.store, unit) for unit in units)
+    def _begin(self) -> tuple[Tracker, list[str]]:
+        """The tracker, which hears of the work from now on, and the step's units, the last of which ends it."""
+        call, tracker = self._call, Tracker.of(self._call.store)
+        run = read_run(call.store) if tracker.uri else None
+        if run is None:
+            return tracker, []
+        units = Shape.of(run).units(call.iteration)[self._step]
+        if tracker.nests:
+            tracker.begin(call.iteration, self._step)
+        if tracker.uri:
+            shards = {unit.rpartition("/")[2] for unit in units}
+            listen(Curves(tracker, call.iteration, self._step, f"/{call.shard:05d}" if len(shards) > 1 else ""))
+        return tracker, units

@@ -7,6 +7,7 @@ from itertools import groupby
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..runtime.artifacts import records_artifact
+from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
 from ..storage import layout
 from ..storage.records import COMPARISONS, PAIRS, PROMPTS, ROLLOUTS
@@ -64,5 +65,9 @@ def _judged(call: Call[JudgingStep], work: list[PromptSamples], done: int) -> It
         return
     rules = Rules(phase.labels, settings.run.seed, settings.judging.drop_identical, phase.margin)
     oracle = settings.oracle.load() if phase.samples else None
-    for at in range(done * size, len(work), size):
-        yield judge(work[at : at + size], phase.comparisons, rules, oracle)
+    with Progress("prompts", len(work), done * size) as progress:
+        for at in range(done * size, len(work), size):
+            batch = work[at : at + size]
+            judged = judge(batch, phase.comparisons, rules, oracle)
+            progress.add(len(batch), oracle_calls=judged.counts["oracle_calls"])
+            yield judged

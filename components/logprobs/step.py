@@ -12,6 +12,7 @@ from ..methods.phases import Phase
 from ..models.folders import load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
+from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
 from ..scoring.logprobs import Pair, bucket
 from ..storage import layout, records
@@ -78,22 +79,24 @@ def _scored(
 ) -> Iterator[dict[str, Any]]:
     """The values of every policy's micro-batches after the first `done`, from the cache or computed."""
     keys, pairs = list(sequences), list(sequences.values())
-    for policy in policies.values():
-        todo, done = batches[done:], max(0, done - len(batches))
-        cached = _cache(call, policy).load(*_writer(call)) if todo else {}
-        scorer = None
-        for batch in todo:
-            known = {index: cached[keys[index]] for index in batch if keys[index] in cached}
-            if len(known) < len(batch):
-                settings = call.settings.logprobs
-                scorer = scorer or settings.engine.open(policy.folder, settings.dtype, load_causal_lm)
-                computed = scorer.score([pairs[index] for index in batch], settings.batch_tokens)
-                rounded = (float(np.float32(value)) for value in computed)
-                known = dict(zip(batch, rounded, strict=True)) | known
-            yield {
-                "values": [known[index] for index in batch],
-                "computed": [keys[index] not in cached for index in batch],
-            }
+    before, settings = sum(map(len, (batches * len(policies))[:done])), call.settings.logprobs
+    with Progress("sequences", len(keys) * len(policies), before) as progress:
+        for policy in policies.values():
+            todo, done = batches[done:], max(0, done - len(batches))
+            cached = _cache(call, policy).load(*_writer(call)) if todo else {}
+            scorer = None
+            for batch in todo:
+                known = {index: cached[keys[index]] for index in batch if keys[index] in cached}
+                if len(known) < len(batch):
+                    scorer = scorer or settings.engine.open(policy.folder, settings.dtype, load_causal_lm)
+                    computed = scorer.score([pairs[index] for index in batch], settings.batch_tokens)
+                    rounded = (float(np.float32(value)) for value in computed)
+                    known = dict(zip(batch, rounded, strict=True)) | known
+                progress.add(len(batch))
+                yield {
+                    "values": [known[index] for index in batch],
+                    "computed": [keys[index] not in cached for index in batch],
+                }
 
 
 def _gathered(

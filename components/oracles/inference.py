@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..core.errors import UserError
+from ..runtime.progress import over
 from ..storage.records import Message
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def context_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase
 def batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     """Indices of the sequences, `size` at a time, the longest first: little padding; too large a size fails first."""
     order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    return over((order[start : start + size] for start in range(0, len(order), size)), "texts", len(order))
 
 
 def require_finite(numbers: Iterable[float], folder: Path) -> None:

@@ -27,13 +27,13 @@ def sample_answers(store: Store, shape: Shape, iteration: int) -> list[Answer]:
 
     None where no benchmark has the two compared.
     """
-    if not {"responses", "opponents"} <= set(shape.evaluated(0)):
+    if not {"responses", "opponents"} <= set(shape.sampled(0)):
         return []
     prompts = require_manifest(store, layout.held_out()).rows(store, PROMPTS)
     distinct = {str(row["messages"]): row for row in reversed(prompts)}
     chosen = [row for row in prompts if distinct[str(row["messages"])] is row][:_COUNT]
     reference, policy = _texts(store, 0, "opponents"), _texts(store, iteration, "responses")
-    parts = (require_manifest(store, unit) for unit in shape.units(iteration)["evaluation"])
+    parts = (require_manifest(store, unit) for unit in shape.evaluations(iteration))
     compared = [row for part in parts if COMPARISONS.name in part.files for row in part.rows(store, COMPARISONS)]
     probability = {row["row_id"]: row["probability"] for row in compared if (row["first"], row["second"]) == (0, 0)}
     return [

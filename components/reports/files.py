@@ -27,7 +27,7 @@ def report_unit(store: Store, run: Run, summary: Mapping[str, Any]) -> Unit:
         "run": digest_json(described),
         "summary": digest_json(summary),
         "prompts": require_manifest(store, layout.held_out()).digest,
-        **{unit: require_manifest(store, unit).digest for t in (0, last) for unit in shape.units(t)["evaluation"]},
+        **{unit: require_manifest(store, unit).digest for t in (0, last) for unit in shape.evaluations(t)},
     }
     return Unit(store, _UNIT, VERSION, {"location": store.uri}, inputs)
 

@@ -33,14 +33,15 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     finished = {iteration: manifests for iteration, manifests in found.items() if manifests}
     if not finished:
         raise UserError(f"{store.uri}: nothing to report yet: not even the reference (iteration 0) has been evaluated")
-    averages = average_gaps(store, run, {t: manifests["evaluation"] for t, manifests in finished.items()})
+    evaluations = {t: [require_manifest(store, unit) for unit in shape.evaluations(t)] for t in finished}
+    averages = average_gaps(store, run, evaluations)
     return {
         "run": run.name,
         "method": shape.method.name,
         "seed": run.recipe["run"]["seed"],
         "policies": [{"index": iteration, "digest": _weights(store, iteration)} for iteration in finished],
         "iterations": [
-            {**_row(iteration, manifests), "duality_gap_average": averages.get(iteration)}
+            {**_row(iteration, manifests, evaluations[iteration]), "duality_gap_average": averages.get(iteration)}
             for iteration, manifests in finished.items()
         ],
     }
@@ -61,8 +62,8 @@ def _weights(store: Store, iteration: int) -> str:
     return require_manifest(store, layout.policy(iteration, "main")).weights_digest
 
 
-def _row(iteration: int, manifests: Manifests) -> dict[str, Any]:
-    evaluated = combined(manifests["evaluation"])
+def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dict[str, Any]:
+    figures = combined(evaluated)
     judged = [manifest.metrics for step, there in manifests.items() if step.endswith("/judging") for manifest in there]
     seconds: dict[str, float] = {}
     for step, there in manifests.items():
@@ -70,7 +71,7 @@ def _row(iteration: int, manifests: Manifests) -> dict[str, Any]:
         seconds[name] = round(seconds.get(name, 0.0) + sum(manifest.seconds for manifest in there), 3)
     return {
         "iteration": iteration,
-        **{name: _finite(evaluated.get(name)) for name in every_figure()},
+        **{name: _finite(figures.get(name)) for name in every_figure()},
         **{name: sum(metrics[name] for metrics in judged) if judged else None for name in _COUNTED},
         "seconds": seconds,
     }

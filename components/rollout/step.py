@@ -8,6 +8,7 @@ from ..methods import phase_of
 from ..methods.phases import Phase
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
+from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
 from ..sampling.rollouts import Samplers, given_rows
 from ..storage import layout
@@ -45,7 +46,9 @@ def _sample(
 ) -> Manifest:
     table, journal = prompts.rows(call.store, PROMPTS), work.journal
     with Samplers(call.settings.rollout) as samplers:
-        for batch in _batches(call, phase, samplers, policies, table, len(journal.entries)):
+        batches = _batches(call, phase, samplers, policies, table, len(journal.entries))
+        total = len(table) * sum(sampling.count for sampling in phase.samples)
+        for batch in over(batches, "responses", total, sum(map(len, journal.entries)), _tokens):
             journal.append(batch)
     rows: list[Rollout] = [row for batch in journal.entries for row in batch]
     if phase.given:
@@ -83,6 +86,10 @@ def _batches(
             )
         done = max(0, done - -(-len(work) // size))
         first += sampling.count
+
+
+def _tokens(rows: list[Rollout]) -> dict[str, int]:
+    return {"tokens": sum(len(row["response_ids"]) for row in rows)}
 
 
 def _metrics(rows: list[Rollout]) -> dict[str, float]:

@@ -5,7 +5,8 @@
 Preparation is given the run root and the recipe itself, as JSON; it writes that under the run root, where the other
 steps read their part of it. In a graph the flags are parameters of the component, and come in `--executor-input
 '{{$}}'`. Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 75: the disk is full, one line.
-143: SIGTERM. Anything but 0 and 2 may be retried, as `--retries` says: see entry.py.
+143: SIGTERM. Anything but 0 and 2 may be retried, as `--retries` says: see entry.py. While it works, it says how it
+gets on: see voice.py.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from ..core.settings import SHAPES_GRAPH, Part
 from ..storage import recipes
 from ..storage.store import Store, open_store
 from ..storage.units import Manifest
-from . import lock
+from . import lock, voice
 from .artifacts import Artifact, metrics_artifact, numbers
 
 JOB = "{job}"
@@ -117,7 +118,7 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         _pin_threads(settings.run.threads)
         call = Call(store, given.iteration, given.phase, given.shard, settings, own)
         started = time.monotonic()
-        with lock.renewing(store):
+        with lock.renewing(store), voice.speaking(_place(name, call), voice.log_format(recipe)):
             result = step.run(call)
         _write_outputs(executor_input, result)
         print(json.dumps(line_of(name, call, result, time.monotonic() - started)), flush=True)
@@ -212,10 +213,14 @@ def _pin_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
+def _place(step: str, call: Call[Any]) -> dict[str, Any]:
+    return {"step": step, "iteration": call.iteration, "phase": call.phase, "shard": call.shard}
+
+
 def line_of(step: str, call: Call[Any], result: Result, seconds: float) -> dict[str, Any]:
     """The JSON object that a step prints when it is done."""
-    place = {"step": step, "iteration": call.iteration, "phase": call.phase, "shard": call.shard}
-    return {**place, "skipped": result.skipped, "seconds": round(seconds, 3), "metrics": numbers(result.metrics)}
+    measured = {"seconds": round(seconds, 3), "metrics": numbers(result.metrics)}
+    return {**_place(step, call), "skipped": result.skipped, **measured}
 
 
 def _write_outputs(executor_input: Mapping[str, Any], result: Result) -> None:

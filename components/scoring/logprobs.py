@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..methods.phases import Reduction
 from ..models.padding import padded, positions_of
+from ..runtime.progress import over
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,7 @@ class TransformersScorer:
         import torch
 
         scores = [0.0] * len(pairs)
-        for batch in bucket(pairs, max_tokens):
+        for batch in over(bucket(pairs, max_tokens), "sequences", len(pairs)):
             with torch.inference_mode():
                 values = sequence_logprobs(self._model, [pairs[index] for index in batch]).tolist()
             for index, value in zip(batch, values, strict=True):

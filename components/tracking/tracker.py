@@ -29,6 +29,7 @@ Metrics = Mapping[str, Any]
 
 _STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED", "skipped": "FINISHED"}
 _LONGEST_DATASET_DIGEST, _LONGEST_REASON = 36, 1000
+_POINTS_PER_BATCH = 50  # of up to 20 figures: MLflow takes 1,000 metrics at once
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,17 @@ class Dataset:
     rows: int
     context: str
     """What they were used for, as in `training`."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Figures of a step's work at one moment."""
+
+    done: int
+    """How much of the work was done, such as a training's updates; the MLflow step."""
+    timestamp: int
+    """Milliseconds since the epoch."""
+    figures: Mapping[str, float]
 
 
 def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concatenate["Tracker", P], T | None]:
@@ -78,6 +90,7 @@ class Tracker:
         """Where MLflow is; empty when there is none, or no longer, or nothing is to be done."""
         self.warning = ""
         """Why it was not told all."""
+        self._drawn: dict[tuple[str, str], set[int]] = {}
 
     @classmethod
     def of(cls, store: Store) -> "Tracker":
@@ -124,6 +137,37 @@ class Tracker:
         """End the run of a step that `begin` began, at `finished` (ms since the epoch); not in case 1."""
         with hurried():
             self._client.set_terminated(self._nested.id(f"{iteration}/{step}"), "FINISHED", finished)
+
+    @_guarded
+    def curve(self, iteration: int, step: str, points: Sequence[Point]) -> None:
+        """Send figures of a step's work to the step's run, as `curve/<name>`; a point that is there stays as it is.
+
+        Args:
+            iteration: the one that the step works for.
+            step: as `begin` had it. In case 1 it goes before the figures' names.
+            points: in the order of the work; only finite numbers are sent.
+        """
+        from mlflow.entities import Metric
+
+        run, prefix = self._run(f"{iteration}/{step}"), f"{step}/" if self._attached else ""
+        new = []
+        for point in points:
+            named = {f"{prefix}curve/{name}": value for name, value in _accepted(point.figures).items()}
+            # A point is sent as a whole: its first figure stands for all.
+            if named and point.done not in (drawn := self._drawn_of(run, next(iter(named)))):
+                drawn.add(point.done)
+                new.append([Metric(name, value, point.timestamp, point.done) for name, value in named.items()])
+        for start in range(0, len(new), _POINTS_PER_BATCH):
+            batch = new[start : start + _POINTS_PER_BATCH]
+            self._client.log_batch(run, metrics=[metric for point in batch for metric in point])
+
+    def _drawn_of(self, run: str, name: str) -> set[int]:
+        """The MLflow steps at which a metric of a run has points."""
+        if (run, name) not in self._drawn:
+            there = name in self._client.get_run(run).data.metrics
+            points = self._client.get_metric_history(run, name) if there else []
+            self._drawn[run, name] = {point.step for point in points}
+        return self._drawn[run, name]
 
     @_guarded
     def step(
@@ -249,22 +293,26 @@ class Tracker:
             self._client.set_terminated(parent.info.run_id, status, ended)
 
 
+def _accepted(metrics: Metrics) -> dict[str, float]:
+    """The finite numbers, by names that MLflow takes: one character that it refuses would cost the whole batch."""
+    numbers = {k: float(v) for k, v in metrics.items() if isinstance(v, int | float) and math.isfinite(v)}
+    return {re.sub(r"[^\w\-./: ]", "_", key, flags=re.ASCII): value for key, value in numbers.items()}
+
+
 def _log_metrics(
     client: "MlflowClient", run_id: str, metrics: Metrics, step: int, timestamp: int, model: str | None = None
 ) -> None:
     """Send the finite numbers that are not the run's newest value at this MLflow step already."""
     from mlflow.entities import Metric
 
-    numbers = {k: float(v) for k, v in metrics.items() if isinstance(v, int | float) and math.isfinite(v)}
-    # One character that MLflow refuses would cost the whole batch.
-    finite = {re.sub(r"[^\w\-./: ]", "_", key, flags=re.ASCII): value for key, value in numbers.items()}
-    there = client.get_run(run_id).data.metrics if finite else {}
+    numbers = _accepted(metrics)
+    there = client.get_run(run_id).data.metrics if numbers else {}
 
     def sent(key: str, value: float) -> bool:
         history = client.get_metric_history(run_id, key) if key in there else []
         points = [point for point in history if point.step == step]
         return bool(points) and max(points, key=lambda point: point.timestamp).value == value
 
-    new = [Metric(k, v, timestamp, step, model_id=model) for k, v in finite.items() if not sent(k, v)]
+    new = [Metric(k, v, timestamp, step, model_id=model) for k, v in numbers.items() if not sent(k, v)]
     if new:
         client.log_batch(run_id, metrics=new)

@@ -27,6 +27,11 @@ class PairData:
     def __len__(self) -> int:
         return len(self.chosen)
 
+    def tokens(self, indices: list[int]) -> int:
+        """How many tokens the pairs with these indices have, prompts counted for both sides."""
+        sides = (side for index in indices for side in (self.chosen[index], self.rejected[index]))
+        return sum(len(prompt) + len(response) for prompt, response in sides)
+
     def base(self, phase: Phase) -> NDArray[np.float64]:
         """`Σ_j w_j log π_j` of both sides, (N, 2), in nats."""
         return sum((weight * self.anchors[name] for name, weight in phase.weights.items()), np.zeros((len(self), 2)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..methods.phases import Phase
+from ..runtime.progress import Progress
 from ..scoring.logprobs import sequence_logprobs
 from . import objective
 from .checkpoint import Checkpoints
@@ -67,13 +68,16 @@ class Trainer:
             for _ in range(done):
                 self.scheduler.step()
         plan = batches(len(self.data), self.settings.batch_size, self.updates, *self.seed)
-        for update, batch in enumerate(plan, start=1):
-            if update <= done:
-                continue
-            for name, value in self.update(batch).items():
-                curves.setdefault(name, []).append(value)
-            if update % self.settings.checkpoint_updates == 0 and update < self.updates:
-                checkpoints.save(update, self.model, self.optimizer, curves)
+        with Progress("updates", self.updates, done) as progress:
+            for update, batch in enumerate(plan, start=1):
+                if update <= done:
+                    continue
+                figures = self.update(batch)
+                progress.add(1, figures, tokens=self.data.tokens(batch))
+                for name, value in figures.items():
+                    curves.setdefault(name, []).append(value)
+                if update % self.settings.checkpoint_updates == 0 and update < self.updates:
+                    checkpoints.save(update, self.model, self.optimizer, curves)
         checkpoints.wait()
         return curves
 
@@ -81,7 +85,7 @@ class Trainer:
         """One optimiser update on the pairs with these indices; the batch's figures."""
         import torch
 
-        figures = {"learning_rate": float(self.scheduler.get_last_lr()[0]), "loss": 0.0, "h": 0.0, "accuracy": 0.0}
+        figures = {"loss": 0.0, "h": 0.0, "accuracy": 0.0}
         for at in range(0, len(batch), self.settings.micro_batch_size):
             part = batch[at : at + self.settings.micro_batch_size]
             losses, h = self.forward(part)
@@ -91,7 +95,7 @@ class Trainer:
             for name, value in sums.items():
                 figures[name] += float(value) / len(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
-        figures["gradient_norm"] = float(norm)
+        figures |= {"gradient_norm": float(norm), "learning_rate": float(self.scheduler.get_last_lr()[0])}
         if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient_norm"]):
             raise UserError(f"training diverged at loss {figures['loss']}: lower training.learning_rate")
         self.optimizer.step()

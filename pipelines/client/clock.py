@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from nashflow.components.core.durations import in_words as in_words
+
 _EARLIEST = 2000
 
 
@@ -15,12 +17,3 @@ def seconds_between(start: datetime | None, end: datetime | None) -> float:
     if not (begun := known(start)):
         return 0.0
     return max(0.0, ((known(end) or datetime.now(UTC)) - begun).total_seconds())
-
-
-def in_words(seconds: float) -> str:
-    """A duration such as 81 s, 12 min 5 s, 26 h 2 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 2:
-        return f"{round(seconds)} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

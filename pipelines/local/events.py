@@ -1,20 +1,21 @@
 """What a run tells while it goes on, and the ways in which it fails."""
 
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 
 @dataclass(frozen=True)
 class Event:
-    """One attempt at one task has started or ended."""
+    """One attempt at one task has started, gets on or has ended."""
 
     task: str
     """Names of the sub-pipelines, loops and iterations that the task sits in, and its own, joined by slashes."""
     argv: tuple[str, ...]
     """The command, placeholders resolved."""
-    state: Literal["started", "succeeded", "failed"]
+    state: Literal["started", "working", "succeeded", "failed"]
     attempt: int
     """1 for the first."""
     log: Path
@@ -24,6 +25,8 @@ class Event:
     """As a shell has it: 128 + n for a process that signal n ended. None while the task runs."""
     records: tuple[dict[str, Any], ...] = ()
     """The JSON objects that the task printed on stdout, one a line."""
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """How a task that is working gets on, as it says itself: see the steps' `voice`."""
 
 
 class StepFailed(Exception):

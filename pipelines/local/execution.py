@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nashflow.components.runtime.entry import OVERRULE
+from nashflow.components.runtime.voice import STATUS
 
 from .events import Event, Interrupted, StepFailed
 from .processes import StepProcesses
@@ -36,10 +37,11 @@ def execute(
     Args:
         package: the IR YAML that the compiler wrote.
         arguments: values of the pipeline's parameters by name.
-        pipeline_root: folder for the outputs of tasks, `logs/<task>.log` (stderr) and `.out` (stdout), and `kfp.log`.
+        pipeline_root: folder for the outputs of tasks, `logs/<task>.log` (stderr), `.out` (stdout) and `.status`, and
+            `kfp.log`.
         preload: modules to import once instead of in every task. They must do nothing but be imported.
         environment: added to this process's environment for every task.
-        on_event: told when a task starts and ends; one call at a time, from any thread.
+        on_event: told when a task starts and ends, and of how it gets on; one call at a time, from any thread.
         retry: whether a task that fails is tried again as its graph has it.
 
     Raises:
@@ -92,7 +94,15 @@ class _Runner:
         self._tell(Event(task, tuple(argv), "started", attempt, log))
         begun = time.monotonic()
         module, *rest = _module_and_arguments(task, argv)
-        code = self._processes.run(module, rest, {**self._environment, **environment}, out, log)
+        status = self._logs / f"{task}.status"
+        status.unlink(missing_ok=True)
+
+        def tell_how_it_gets_on() -> None:
+            if said := _status(status):
+                self._tell(Event(task, tuple(argv), "working", attempt, log, status=said))
+
+        environment = {**self._environment, STATUS: str(status), **environment}
+        code = self._processes.run(module, rest, environment, out, log, tell_how_it_gets_on)
         complaint = _complaint(task, code, _read(log, log_start)[-_TAIL_BYTES:], must_write)
         exit_code = (128 - code if code < 0 else code) or int(bool(complaint))
         state: Literal["succeeded", "failed"] = "failed" if complaint else "succeeded"
@@ -129,6 +139,14 @@ def _records(stdout: str) -> Iterator[dict[str, Any]]:
         if line.startswith("{"):
             with contextlib.suppress(json.JSONDecodeError):  # a library's own print
                 yield json.loads(line)
+
+
+def _status(path: Path) -> dict[str, Any]:
+    """What the task says of itself; nothing where it has not begun to."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _read(path: Path, start: int) -> str:

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -48,10 +48,18 @@ class StepProcesses:
         with _blocked_signals(), mock.patch.dict(os.environ, {**environment, **own}):
             forkserver.ensure_running()
 
-    def run(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], out: Path, err: Path) -> int:
+    def run(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        out: Path,
+        err: Path,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> int:
         """Run `python3 -m module arguments…` to its end; stdout and stderr are appended to `out` and `err`.
 
-        Returns the exit code; -n for a process that signal n killed.
+        `meanwhile` is called twice a second. Returns the exit code; -n for a process that signal n killed.
         """
         process = self._start(module, list(arguments), dict(environment), str(out), str(err))
         self._running.add(process)
@@ -61,6 +69,7 @@ class StepProcesses:
             while not connection.wait([process.sentinel], timeout=_POLL_SECONDS):
                 if time.monotonic() > self._deadline:
                     _kill_group(process)
+                meanwhile()
         finally:
             self._running.discard(process)
             _kill_group(process)  # what the step started and left behind

@@ -13,7 +13,7 @@ from tests.fixtures import cli
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     command
-    for block in re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    for block in re.findall(r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     for command in block.replace("\\\n", " ").splitlines()
     if command.startswith(".venv/bin/nashflow ")
 ]

@@ -21,7 +21,7 @@ from kfp.local import config
 from nashflow.pipelines.local import Event, StepFailed, execute
 
 TOY = """
-import atexit, json, multiprocessing, os, signal, sys
+import atexit, json, multiprocessing, os, signal, sys, time
 from pathlib import Path
 
 verb, value, executor_input = sys.argv[1:]
@@ -53,6 +53,14 @@ elif verb == "flaky":
     tries = Path(value)
     tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
     sys.exit(0 if len(tries.read_text()) == 3 else 1)
+elif verb == "speak":
+    from nashflow.components.runtime.progress import Progress
+    from nashflow.components.runtime.voice import speaking
+    place = {"step": "toy", "iteration": 1, "phase": "main", "shard": 0}
+    with speaking(place, "text"), Progress("updates", 4) as work:
+        work.add(3, {"loss": 0.5})
+        while not Path(value).exists():
+            time.sleep(0.01)
 elif verb == "raise":
     raise LookupError("no such thing")
 elif verb == "kill":
@@ -130,6 +138,11 @@ def forget(answer: OutputPath(str)):
 
 
 @dsl.container_component
+def speak(until: str):
+    return toy("speak", until)
+
+
+@dsl.container_component
 def tidy(path: str):
     return toy("atexit", path)
 
@@ -188,6 +201,27 @@ def run(tmp_path: Path, events: list[Event]) -> Run:
 def ended(events: list[Event]) -> dict[str, Event]:
     """The last event of each task, by name without the sub-pipelines around it."""
     return {event.task.rpartition("/")[2]: event for event in events}
+
+
+def test_a_task_at_work_says_how_it_gets_on(tmp_path: Path, events: list[Event]) -> None:
+    def hear(event: Event) -> None:
+        events.append(event)
+        if event.status.get("done"):
+            (tmp_path / "heard").touch()
+
+    def spoken() -> None:
+        speak(until=str(tmp_path / "heard"))
+
+    compiler.Compiler().compile(dsl.pipeline(spoken), str(tmp_path / "pipeline.yaml"))
+    execute(tmp_path / "pipeline.yaml", {}, tmp_path / "root", [], {}, hear)
+    assert [events[0].state, *{event.state for event in events[1:-1]}, events[-1].state] == [
+        "started",
+        "working",
+        "succeeded",
+    ]
+    status = events[-2].status
+    assert (status["unit"], status["done"], status["total"]) == ("updates", 3, 4)
+    assert status["words"].endswith("loss 0.5")
 
 
 def test_iterations_unrolled_hand_models_and_shards_on(run: Run, events: list[Event]) -> None:

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
+from nashflow.components.models.size import parameters_of
 from nashflow.components.oracles.base import Oracle, Query, Verdict
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
-from nashflow.pipelines.costs import SANDBOX_PARAMETERS, Assumptions, checkpoint_bytes, cost_of
+from nashflow.pipelines.costs import Assumptions, checkpoint_bytes, cost_of
 from nashflow.pipelines.costs_table import amount
-from nashflow.pipelines.model_size import parameters_of
 from nashflow.pipelines.plan import planned_tasks, work_of
 from nashflow.pipelines.recipe import Recipe, load_recipe
 from tests.fixtures.runs import SandboxRun
@@ -255,7 +255,7 @@ def weights_in(folder: Path) -> int:
 
 def test_the_sandboxs_policy_is_as_large_as_its_weights(prepared_root: SandboxRun) -> None:
     folder = prepared_root.folder("000/main")
-    assert parameters_of(folder) == weights_in(folder) == SANDBOX_PARAMETERS
+    assert parameters_of(folder) == weights_in(folder) == load_recipe("quickstart").policy.parameters()
 
 
 @pytest.mark.parametrize(

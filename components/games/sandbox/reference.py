@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.seeds import derive_seed
 from ...models.folders import load_tokenizer, save_policy
+from ...runtime.progress import over
 from ..preference import kl_divergence
 from .enumeration import (
     RESPONSE_TOKENS,
@@ -94,7 +95,7 @@ def _fit(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", world: 
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
     schedule = get_cosine_schedule_with_warmup(optimizer, _WARMUP_STEPS, _STEPS)
     model.train()
-    for _ in range(_STEPS):
+    for _ in over([[step] for step in range(_STEPS)], "updates", _STEPS):
         log_probs = next_token_log_probs(model, sequences)
         cross_entropy = -(target * response_log_probs(log_probs, sequences)).sum()
         outside = log_probs.masked_fill(inside, -torch.inf).logsumexp(dim=-1)

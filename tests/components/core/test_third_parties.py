@@ -40,6 +40,7 @@ class FirstLetters(Benchmark):
     kind: Literal["first_letters"] = "first_letters"
     figures = (Figure("first_letters", "letters", better="higher", digits=0),)
     reads = ("responses",)
+    runtime = "vllm"
 
     def depends_on(self, bench):
         return None
@@ -76,6 +77,15 @@ def test_an_oracle_a_benchmark_and_a_sampler_of_others_take_part_in_a_run(tmp_pa
     done = nashflow(packages, "run", "quickstart", "--run-root", str(tmp_path / "run"), *sets)
     assert done.returncode == 0, done.stderr
     assert "letters" in done.stdout
+    evaluated = [
+        line.split() for line in done.stdout.splitlines() if line.startswith("iteration") and "evaluation" in line
+    ]
+    assert [words[:-1][1 : words.index("evaluation")] for words in evaluated] == [
+        ["0"],
+        ["0", "vllm"],
+        ["1"],
+        ["1", "vllm"],
+    ]
     summary = json.loads((tmp_path / "run/report/summary.json").read_text())
     assert 1 <= summary["iterations"][1]["first_letters"] <= 5
     assert summary["iterations"][1]["win_rate"] is not None

@@ -71,7 +71,9 @@ def test_the_reference_is_evaluated_and_nothing_else() -> None:
 def test_benchmarks_that_read_no_responses_have_none_sampled() -> None:
     shape = Shape(INPO(eta=0.5, tau=0.1), 8, (ExactGame(),))
     assert [shape.sampled(iteration) for iteration in (0, 1)] == [[], []]
-    assert [shape.evaluated(iteration) for iteration in (0, 1)] == [["game"], ["game"]]
+    assert [shape.evaluations(iteration) for iteration in (0, 1)] == [
+        [f"iterations/00{iteration}/evaluation/game/00000"] for iteration in (0, 1)
+    ]
     divergence = Shape(INPO(eta=0.5, tau=0.1), 8, (MonteCarloKL(),))
     assert [divergence.sampled(iteration) for iteration in (0, 1)] == [["responses"], ["responses"]]
 

@@ -143,7 +143,7 @@ def evaluation(store: Store, iteration: int, figures: Mapping[str, float], promp
         "head_to_head": (COMPARISONS, verdicts(prompts)),
     }
     began = NOW - SECONDS["evaluation"]
-    for part in shape.evaluated(iteration):
+    for part in (key.split("/")[-2] for key in shape.evaluations(iteration)):
         unit = _unit(store, layout.evaluation(iteration, part))
         store.delete(f"{unit.key}.manifest.json")
         unit.publish_records(dict([records[part]]) if part in records else {}, found.get(part, {}), began)
@@ -173,7 +173,7 @@ def verdicts(prompts: int) -> list[dict[str, Any]]:
 
 def forget_evaluation(store: Store, iteration: int, *parts: str) -> None:
     """Make an iteration's evaluation undone, or some parts of it."""
-    for part in parts or Shape.of(require_run(store)).evaluated(iteration):
+    for part in parts or [key.split("/")[-2] for key in Shape.of(require_run(store)).evaluations(iteration)]:
         store.delete(f"{layout.evaluation(iteration, part)}.manifest.json")
 
 

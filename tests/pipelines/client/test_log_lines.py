@@ -1,12 +1,15 @@
 """A pod's log told apart: the step's own lines between those of KFP's launcher and Argo's executor."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nashflow.components.runtime.progress import Progress
+from nashflow.components.runtime.voice import SECONDS, speaking
 from nashflow.pipelines.client.log_lines import exit_code, last_words, shown_lines
 from tests.fixtures.recordings import needs_recordings, recording
 
@@ -34,6 +37,23 @@ def dumped(data: Any) -> list[str]:
 def test_a_steps_own_lines_are_kept_and_no_others(log: list[tuple[str, list[list[str]]]]) -> None:
     lines = [line for mine, others in log for line in (mine, *(line for block in others for line in block))]
     assert list(shown_lines(lines, driver=False)) == [mine for mine, _ in log]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_how_a_step_gets_on_is_its_own(
+    style: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SECONDS, "0.01")
+    place = {"step": "training", "iteration": 1, "phase": "main", "shard": 0}
+    with speaking(place, style), Progress("updates", 4) as work:
+        work.add(3, {"loss": 0.5})
+        while not (said := capsys.readouterr().err):
+            time.sleep(0.01)
+    lines = said.splitlines()
+    block = KFP.replace("publish success.", "ExecutorOutput: {")
+    log = [ARGO, KFP, *lines, KFP, *lines, block, '  "loss": 0.5', "}", *lines, FAILED, FATAL]
+    assert "3 of 4 updates" in lines[0]
+    assert list(shown_lines(log, driver=False)) == lines * 3
 
 
 @given(st.lists(texts))
