@@ -14,7 +14,7 @@ from nashflow.components.storage.store import Store
 from nashflow.components.storage.units import Unfinished, only_asking
 from nashflow.components.tracking.opening import is_tracked
 
-from .plan import tasks_of
+from .plan import planned_tasks
 from .recipe import Recipe
 from .steps import STEPS, only
 
@@ -49,7 +49,7 @@ def _told(known: Run, store: Store) -> bool:
 
 def _lines(recipe: Recipe, store: Store) -> Iterator[dict[str, Any]]:
     whole = recipe.model_dump(mode="json")
-    for task, shards in Counter(tasks_of(recipe)).items():
+    for task, shards in Counter(planned_tasks(recipe)).items():
         iteration, of_iteration, place = task.partition("/")
         if not of_iteration:
             continue

@@ -33,7 +33,7 @@ class Work:
     """Sequences whose log-probabilities are cached: pairs × 2 sides × anchors."""
 
 
-def tasks_of(recipe: Recipe) -> list[str]:
+def planned_tasks(recipe: Recipe) -> list[str]:
     """The name of every task of a run, in order; those of several shards have one name."""
 
     def named(level: Level, *where: Any) -> list[str]:
@@ -149,7 +149,7 @@ def print_plan(recipe: Recipe) -> None:
             console.print(f"iteration {work.iteration}, {phase}")
     compared = sum(work.comparisons for work in works)
     evaluated = recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
-    console.print(f"{len(tasks_of(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
+    console.print(f"{len(planned_tasks(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
     console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations")
     size = _workflow(recipe)
     console.print(

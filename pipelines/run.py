@@ -24,7 +24,7 @@ from .finished import finished_tasks
 from .lines import finished_line
 from .local import Interrupted, StepFailed, execute
 from .mlflow_ui import how_to_look
-from .plan import tasks_of
+from .plan import planned_tasks
 from .recipe import Recipe, load_recipe
 from .run_display import Shown, display
 from .steps import only
@@ -83,7 +83,7 @@ def _work(recipe: Recipe, store: Store, owner: str, console: Console, shown: Sho
     """Execute the recipe's graph. Exits with the code of a failed step."""
     from .graph import write_graph  # kfp is a second's import, which a finished run does without
 
-    showing = display(console, recipe.run.name, len(tasks_of(recipe)), shown)
+    showing = display(console, recipe.run.name, len(planned_tasks(recipe)), shown)
     with _scratch() as scratch, showing as show:
         write_graph(recipe, scratch / "pipeline.yaml")
         arguments = {"run_root": store.uri}

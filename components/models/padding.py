@@ -22,3 +22,8 @@ def padded(
     ids = pad_sequence(rows, batch_first=True, padding_value=token, padding_side=side)
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side=side)
     return ids.to(device), mask.to(device)
+
+
+def positions_of(mask: "torch.Tensor") -> "torch.Tensor":
+    """The position of each token in its own sequence, of the mask's shape; 0 for padding before it."""
+    return (mask.cumsum(-1) - 1).clamp(min=0)

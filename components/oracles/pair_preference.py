@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
 from ..models.folders import Dtype, load_causal_lm, load_tokenizer
-from ..models.padding import padded
+from ..models.padding import padded, positions_of
 from ..storage.records import Message
 from .base import ABSTENTION, Oracle, Query, Verdict
 from .inference import batches, context_length, conversation_text, require_finite
@@ -96,7 +96,7 @@ class PairPreferenceOracle(Oracle):
         probabilities = [0.0] * len(sequences)
         for batch in batches(sequences, self._batch_size):
             ids, mask = padded([sequences[index] for index in batch], "left", self._model.device)
-            positions = (mask.cumsum(-1) - 1).clamp(min=0)
+            positions = positions_of(mask)
             with torch.inference_mode():
                 logits = self._model(
                     input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..models.padding import positions_of
+
 if TYPE_CHECKING:
     import torch
 
@@ -42,7 +44,7 @@ class _Companion:
 
     def logits(self, ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
         """The next token's logits, (rows, vocabulary)."""
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        positions = positions_of(mask)
         output = self._model(
             input_ids=ids[:, self._seen :],
             attention_mask=mask,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..methods.phases import Reduction
-from ..models.padding import padded
+from ..models.padding import padded, positions_of
 from ..runtime.progress import over
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def sequence_logprobs(model: "PreTrainedModel", pairs: Sequence[Pair], reduction
     logits = model(
         input_ids=ids,
         attention_mask=mask,
-        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+        position_ids=positions_of(mask),
         logits_to_keep=longest + 1,
         use_cache=False,
     ).logits[:, -longest - 1 : -1]

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from nashflow.components.core.errors import one_line
+
 from ..recipe import SHIPPED, WHOLES, Recipe
 from .paper import paper_values
 
@@ -58,7 +60,7 @@ def _make_readable(model: Schema, models: dict[str, Schema]) -> None:
     """Texts on one line; a variable wherever a text has a pattern; no defaults of whole sections."""
     for each in (model, *model.get("properties", {}).values()):
         if "description" in each:
-            each["description"] = " ".join(each["description"].split())
+            each["description"] = one_line(each["description"])
         if "pattern" in each:
             each["pattern"] = f"{each['pattern']}|{_VARIABLE}"
         if isinstance(each.get("default"), dict) and "$ref" in each and "properties" in _pointed(each, models):

@@ -13,7 +13,7 @@ import yaml
 
 from nashflow.components.core.errors import UserError
 from nashflow.pipelines.graph import compile_graph, write_graph
-from nashflow.pipelines.plan import tasks_of
+from nashflow.pipelines.plan import planned_tasks
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
 from tests.fixtures import cli
 from tests.fixtures.graphs import Place, Task, load, unrolled
@@ -294,7 +294,7 @@ def test_a_version_is_described_in_words(
 
 
 def test_it_starts_the_tasks_that_the_plan_counts(tasks: Tasks, recipe: Recipe) -> None:
-    assert len(tasks) == len(tasks_of(recipe))
+    assert len(tasks) == len(planned_tasks(recipe))
 
 
 def test_it_is_small(package: Path) -> None:

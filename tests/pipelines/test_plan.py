@@ -16,13 +16,13 @@ from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
 from nashflow.pipelines.costs import Assumptions, checkpoint_bytes, cost_of
 from nashflow.pipelines.costs_table import amount
-from nashflow.pipelines.plan import tasks_of, work_of
+from nashflow.pipelines.plan import planned_tasks, work_of
 from nashflow.pipelines.recipe import Recipe, load_recipe
 from tests.components.models.test_size import configured
 
 
 def test_the_tasks_of_a_run_in_their_order() -> None:
-    assert tasks_of(load_recipe("quickstart", ["run.iterations=2"])) == [
+    assert planned_tasks(load_recipe("quickstart", ["run.iterations=2"])) == [
         "preparation",
         "evaluation-000",
         *(f"{step}-001-main" for step in ("rollout", "judging", "logprobs", "training")),
@@ -36,7 +36,7 @@ def test_the_tasks_of_a_run_in_their_order() -> None:
 
 @pytest.mark.parametrize(("iterations", "shards"), [(1, 1), (3, 2), (10, 4)])
 def test_shards_multiply_the_data_steps_alone(iterations: int, shards: int) -> None:
-    tasks = tasks_of(load_recipe("quickstart", [f"run.iterations={iterations}", f"prompts.shards={shards}"]))
+    tasks = planned_tasks(load_recipe("quickstart", [f"run.iterations={iterations}", f"prompts.shards={shards}"]))
     assert len(tasks) == 4 + iterations * (3 * shards + 2)
     assert tasks.count(f"rollout-{iterations:03d}-main") == tasks.count("logprobs-001-main") == shards
     assert tasks.count(f"training-{iterations:03d}-main") == 1

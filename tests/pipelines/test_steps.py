@@ -15,7 +15,7 @@ from nashflow.pipelines.costs import Assumptions, cost_of
 from nashflow.pipelines.graph import compile_graph
 from nashflow.pipelines.lines import finished_line
 from nashflow.pipelines.lint import check_graph, lint
-from nashflow.pipelines.plan import tasks_of
+from nashflow.pipelines.plan import planned_tasks
 from nashflow.pipelines.recipe import load_recipe
 from nashflow.pipelines.resources import ONE_ACCELERATOR
 from nashflow.pipelines.steps import STEPS, Step, task_name
@@ -75,8 +75,8 @@ def test_its_pods_get_what_its_entry_and_the_recipe_say(tmp_path: Path) -> None:
 
 def test_the_plan_counts_it_and_what_it_costs() -> None:
     recipe = load_recipe("inpo-llama3-8b")
-    assert tasks_of(recipe).count("audit-002") == 1
-    assert tasks_of(recipe)[-4:] == ["evaluation-003", "audit-003", "reporting", "closing"]
+    assert planned_tasks(recipe).count("audit-002") == 1
+    assert planned_tasks(recipe)[-4:] == ["evaluation-003", "audit-003", "reporting", "closing"]
     hours = cost_of(recipe, 1, Assumptions(parameters=8e9)).hours
     assert list(hours)[-1] == "audit"
     assert 0 < hours["audit"] < hours["rollout"]

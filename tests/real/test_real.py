@@ -27,7 +27,7 @@ from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import open_store
 from nashflow.components.storage.units import Manifest, require_manifest
 from nashflow.components.training.data import PairData, batches, load
-from nashflow.pipelines.plan import tasks_of
+from nashflow.pipelines.plan import planned_tasks
 from nashflow.pipelines.recipe import Recipe
 from tests.fixtures import cli
 from tests.fixtures.runs import RECORDS
@@ -198,7 +198,7 @@ def check_again(run: RealRun) -> None:
     """The same command again redoes nothing and says the same."""
     before, summary = cli.records(run.root), cli.summary(run.root)
     printed = run.run()
-    again = len(tasks_of(run.recipe)) - 2  # preparation always looks, and closing closes
+    again = len(planned_tasks(run.recipe)) - 2  # preparation always looks, and closing closes
     assert printed.count("finished before") == again
     assert cli.records(run.root) == before
     assert cli.summary(run.root) == summary
