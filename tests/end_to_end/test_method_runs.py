@@ -15,7 +15,8 @@ from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import Game, kl_divergence
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
-from nashflow.components.storage import layout, records
+from nashflow.components.storage import layout
+from nashflow.components.storage.records import GAME_POLICY
 from nashflow.components.storage.store import open_store
 from nashflow.components.storage.units import require_manifest
 from nashflow.pipelines.recipe import load_recipe
@@ -42,7 +43,7 @@ def gaps(name: str, figure: str = "duality_gap") -> list[float]:
 def policy(name: str, iteration: int) -> np.ndarray:
     """log π (8, 25) on the sandbox, exactly."""
     store = open_store(str(ROOT / f"sandbox-{name}"))
-    rows = require_manifest(store, layout.evaluation(iteration)).table(store, "game_policy", records.GAME_POLICY)
+    rows = require_manifest(store, layout.evaluation(iteration, "game")).table(store, GAME_POLICY)
     made = np.empty((8, 25))
     made[rows["context"].to_numpy(), rows["response"].to_numpy()] = rows["logprob"].to_numpy()
     return made

@@ -54,8 +54,8 @@ def test_every_phase_trains_a_policy_of_its_own_from_where_it_should(run: Sandbo
         for phase in run.recipe.method.phases(iteration):
             made = run.manifest(f"policies/{phase.result}")
             start = run.manifest(f"policies/{phase.start_from}")
-            assert made.inputs["start"] == start.metrics["weights"]
-            weights[made.metrics["weights"]] += 1
+            assert made.inputs["start"] == start.weights_digest
+            weights[made.weights_digest] += 1
             # The start policy's log-probs, cached and live, wherever it is an anchor.
             assert made.metrics.get("cache_mismatch", 0.0) < 1e-5
             assert ("cache_mismatch" in made.metrics) == (str(phase.start_from) in phase.weights)

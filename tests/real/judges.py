@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nashflow.components.core.digests import digest_json, sha256_file
 from nashflow.components.benchmarks.head_to_head import wilson_interval
-from nashflow.components.models.chat import Message
+from nashflow.components.core.digests import digest_json, sha256_file
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer, save_policy
 from nashflow.components.models.padding import padded
 from nashflow.components.oracles import pair_preference
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.inference import conversation_text
 from nashflow.components.oracles.settings import ModelOracle, PairPreference, RewardModel
+from nashflow.components.storage.records import Message
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,8 @@ from nashflow.components.methods.phases import Phase
 from nashflow.components.models.folders import load_causal_lm, load_classifier, load_tokenizer
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.pair_preference import answer_tokens
-from nashflow.components.storage import layout, records
+from nashflow.components.storage import layout
+from nashflow.components.storage.records import Record
 from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import open_store
 from nashflow.components.storage.units import Manifest, require_manifest
@@ -29,6 +30,7 @@ from nashflow.components.training.data import PairData, batches, load
 from nashflow.pipelines.plan import tasks_of
 from nashflow.pipelines.recipe import Recipe
 from tests.fixtures import cli
+from tests.fixtures.runs import RECORDS
 from tests.real.judges import COMPARISONS, encode, read_comparisons
 from tests.real.judges import JUDGES as ORACLES
 
@@ -74,9 +76,8 @@ class RealRun:
 
     def rows(self, unit: str, kind: str) -> list[dict[str, Any]]:
         """The records of a unit."""
-        store, schema = open_store(str(self.root)), getattr(records, kind.upper())
-        rows: list[dict[str, Any]] = self.manifest(unit).table(store, kind, schema).to_pylist()
-        return rows
+        record: Record[Any] = RECORDS[kind]
+        return self.manifest(unit).rows(open_store(str(self.root)), record)
 
     def shard(self, iteration: int, step: str) -> str:
         return layout.shard(iteration, "main", step, 0)
@@ -178,10 +179,10 @@ def check_answers(run: RealRun) -> None:
     shown = [tuple(cells[at : at + 3]) for at in range(0, len(cells), 4)]
     prompts = {row["row_id"]: row["messages"][0]["content"].strip() for row in run.rows(layout.held_out(), "prompts")}
     texts: dict[str, dict[str, str]] = {"opponent": {}, "pair": {}}
-    for iteration, role in ((0, "opponent"), (run.iterations[-1], "pair")):
-        for row in run.rows(layout.evaluation(iteration), "rollouts"):
-            if row["role"] == role:
-                texts[role][prompts[row["row_id"]]] = row["text"].strip()
+    for iteration, part, role in ((0, "opponents", "opponent"), (run.iterations[-1], "responses", "pair")):
+        for row in run.rows(layout.evaluation(iteration, part), "rollouts"):
+            assert row["role"] == role
+            texts[role][prompts[row["row_id"]]] = row["text"].strip()
     assert len(shown) == 8
     for prompt, reference, policy in shown:
         assert (reference, policy) == (texts["opponent"][prompt], texts["pair"][prompt])

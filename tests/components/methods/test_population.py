@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from nashflow.components.evaluation.benchmarks.game import exact_iterate
+from nashflow.components.benchmarks.game import exact_iterate
 from nashflow.components.games import solvers
 from nashflow.components.games.equilibrium import nash_policy
 from nashflow.components.games.preference import Array, Game, best_response, kl_divergence, log_normalise

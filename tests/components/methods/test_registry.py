@@ -198,7 +198,9 @@ def test_a_wrong_setting_gets_its_line(name: str, changes: dict[str, Any], expec
             "dno, egpo, inpo, ipo, iterative_dpo, mnpo, nash_md, nash_mp, online_ipo, onpo, sppo",
         ),
         ({"eta": 0.5}, "method.name: required, but missing"),
-        ("inpo", "method: keys and values are wanted here, not 'inpo'"),
+        ("inpo", "method.eta: required, but missing; method.tau: required, but missing"),
+        ("inpoo", "method.name: 'inpoo' is unknown; did you mean inpo?"),
+        (0.5, "method: keys and values are wanted here, not 0.5"),
     ],
     ids=str,
 )
@@ -228,6 +230,15 @@ def test_powers_of_two_make_a_bracket(samples: int) -> None:
 @pytest.mark.parametrize("comparisons", ["all_pairs", "max_min"])
 def test_any_number_meets_everybody(comparisons: str) -> None:
     assert read({"name": "inpo", **SECTIONS["inpo"], "samples": 5, "comparisons": comparisons}).samples == 5
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_the_bare_name_stands_for_a_method_that_needs_no_more(name: str) -> None:
+    fields = type(read({"name": name, **SECTIONS[name]})).model_fields.values()
+    if any(field.is_required() for field in fields):
+        assert "required, but missing" in line(name)
+    else:
+        assert read(name) == read({"name": name})
 
 
 def test_a_phase_is_found_by_its_name() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings
+from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.settings import AnyOracle, OracleSettings, PairPreference, RewardModel, SandboxOracle
 from tests.fixtures import models
@@ -170,3 +171,29 @@ def test_the_digest_of_a_world_names_its_game() -> None:
     digests = [SandboxOracle.model_validate({"world": {"seed": seed}}).digest() for seed in (0, 1, 2)]
     assert len(set(digests)) == 3
     assert SandboxOracle().digest() == digests[0]
+
+
+def test_what_its_model_reads_of_a_tournament() -> None:
+    """Verdicts are remembered: two that meet again, in either order, are not read again."""
+    rounds = [{(0, 1), (2, 3)}, {(1, 0), (1, 2)}]
+    judge, reward = PairPreference(model="m"), RewardModel(model="m")
+    assert (judge.responses_read, judge.sequences(rounds)) == (2, 2 * 3)
+    assert (reward.responses_read, reward.sequences(rounds)) == (1, 4 + 2)
+    assert (SandboxOracle().responses_read, SandboxOracle().sequences(rounds)) == (0, 0)
+
+
+def test_only_the_sandbox_has_a_world(judge: Path) -> None:
+    assert parsed(kind="sandbox", world={"seed": 2}).own_world == WorldSettings(seed=2)
+    for kind in ("pair_preference", "reward_model"):
+        assert parsed(kind=kind, model=str(judge)).own_world is None
+
+
+def test_the_size_is_that_of_the_folders_model(judge: Path, reward: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    for settings, auto in (
+        (PairPreference(model=str(judge)), AutoModelForCausalLM),
+        (RewardModel(model=str(reward)), AutoModelForSequenceClassification),
+    ):
+        assert settings.parameters() == pytest.approx(auto.from_pretrained(settings.folder).num_parameters(), rel=1e-3)
+    assert (SandboxOracle().parameters(), RewardModel(model="nowhere").parameters()) == (None, None)

@@ -191,7 +191,7 @@ def test_the_reference_is_the_worlds(prepared_root: SandboxRun) -> None:
     measured = log_policy(prepared_root.folder("000/main"))
     assert abs(log_normalise(measured) - target).max() < 0.3
     manifest = prepared_root.manifest("policies/000/main")
-    assert manifest.metrics["weights"] == weights_digest(prepared_root.folder("000/main"))
+    assert manifest.weights_digest == weights_digest(prepared_root.folder("000/main"))
 
 
 def test_run_json_says_what_the_run_is(prepared_root: SandboxRun) -> None:
@@ -218,7 +218,7 @@ def test_kubeflow_is_shown_the_reference_and_what_the_run_was_told(prepared: San
     artifacts = prepared.step("preparation").artifacts
     assert artifacts.keys() == {"reference", "settings"}
     manifest = prepared.manifest("policies/000/main")
-    where = {"uri": f"{prepared.root}/policies/000/main", "digest": manifest.metrics["weights"]}
+    where = {"uri": f"{prepared.root}/policies/000/main", "digest": manifest.weights_digest}
     assert artifacts["reference"].metadata == where
     assert json.loads(artifacts["reference"].content)["files"] == manifest.to_json()["files"]
     told, shown = json.loads(artifacts["settings"].content), artifacts["settings"].metadata
@@ -324,7 +324,7 @@ def test_a_policy_folder_is_pointed_to_and_watched(fresh: New, folders: Path, tm
     run.step("preparation")
     assert run.store.list("policies") == ["policies/000/main.manifest.json"]
     opened = open_policy(run.store, "000/main")
-    assert (opened.folder, opened.weights) == (model, weights_digest(model))
+    assert (opened.folder, opened.weights_digest) == (model, weights_digest(model))
     config = model / "config.json"
     config.write_text(config.read_text() + "\n")
     with pytest.raises(UserError) as caught:
@@ -339,7 +339,7 @@ def test_a_policy_folder_can_be_copied(fresh: New, folders: Path, tmp_path: Path
     run.step("preparation")
     shutil.rmtree(model)
     opened = open_policy(run.store, "000/main")
-    assert opened.weights == weights_digest(opened.folder) == weights_digest(folders / "policy")
+    assert opened.weights_digest == weights_digest(opened.folder) == weights_digest(folders / "policy")
     assert Path(run.root) in opened.folder.parents
     assert {path.name for path in opened.folder.iterdir()} == {path.name for path in (folders / "policy").iterdir()}
 
@@ -348,7 +348,7 @@ def test_a_policy_that_preparation_made_is_made_once(prepare: New, monkeypatch: 
     def forbidden(*_: Any) -> None:
         raise AssertionError("the reference is there already")
 
-    monkeypatch.setattr("nashflow.components.preparation.reference.make_reference", forbidden)
+    monkeypatch.setattr("nashflow.components.preparation.policy.make_reference", forbidden)
     prepare()
 
 
@@ -361,7 +361,9 @@ def test_a_run_can_be_prepared_on_s3(
     without_lock = [{key for key in each.store.list() if "lock/" not in key} for each in (run, prepared_root)]
     assert without_lock[0] == without_lock[1]
     assert run.content("prompts", 2) == prepared_root.content("prompts", 2)
-    assert open_policy(run.store, "000/main").weights == open_policy(prepared_root.store, "000/main").weights
+    assert (
+        open_policy(run.store, "000/main").weights_digest == prepared_root.manifest("policies/000/main").weights_digest
+    )
     with pytest.raises(UserError, match="belongs to another recipe: method\\.eta is 0\\.5 there and 0\\.3 here"):
         SandboxRun(run.root, run.changed(method={"name": "inpo", "eta": 0.3, "tau": 0.1}).recipe).step("preparation")
     with pytest.raises(UserError):  # the log-prob cache lies beside the run roots, and above a bucket is nothing

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.preparation import step as preparation
+from nashflow.components.preparation.policy import PolicySettings
 from nashflow.components.runtime import lock
 from nashflow.components.runtime.ledger import Ledger
 from nashflow.components.runtime.protocol import Result
@@ -193,7 +193,7 @@ def test_a_firing_that_failed_while_it_prepared_has_given_its_prompts_back(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation.reference, "bring_in", full)
+        patch.setattr(PolicySettings, "bring_in", full)
         with pytest.raises(OSError, match="No space left"):
             fire(new("one"))
     close(new("one"), "FAILED")
@@ -207,7 +207,7 @@ def test_a_firing_that_was_prepared_keeps_its_prompts_though_a_later_attempt_fai
     """Closing gives them back, if the run goes no further."""
     fire(new("one"))
     with monkeypatch.context() as patch:
-        patch.setattr(preparation.reference, "bring_in", lambda *_: sys.exit(143))
+        patch.setattr(PolicySettings, "bring_in", lambda *_: sys.exit(143))
         with pytest.raises(SystemExit):
             fire(new("one"))
     assert fire(new("two")).parameters["go"] == "false"

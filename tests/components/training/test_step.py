@@ -1,5 +1,6 @@
 """The training step on a run: what it publishes, and that a kill changes nothing of it."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,18 @@ def test_a_finished_training_is_left_alone(finished: SandboxRun, monkeypatch: py
     mortal, before = Mortal(monkeypatch), snapshot(finished.root)
     assert finished.step("training", 2).skipped
     assert (snapshot(finished.root), mortal.made) == (before, 0)
+
+
+def test_policies_of_version_0_1_0_are_found_finished(finished: SandboxRun) -> None:
+    """Their manifests have digest and curves among the metrics."""
+    learnt_before = learnt(finished.manifest(UNIT))
+    for unit in ("policies/000/main", "policies/001/main", UNIT):
+        old = finished.manifest(unit).to_json()
+        old["metrics"] |= {"weights": old.pop("weights_digest"), "curves": old.pop("curves")}
+        finished.store.write(f"{unit}.manifest.json", json.dumps(old).encode())
+    for step in ("rollout", "judging", "logprobs", "training"):
+        assert finished.step(step, 2).skipped
+    assert learnt(finished.manifest(UNIT)) == learnt_before
 
 
 @pytest.mark.parametrize("killed_before", [3, 5, 7, 11])
