@@ -17,7 +17,7 @@ COMMANDS = [
     for command in block.replace("\\\n", " ").splitlines()
     if command.startswith(".venv/bin/nashflow ")
 ]
-SMALL = [part for setting in (*cli.SMALL, "run.iterations=2") for part in ("--set", setting)]
+SMALL = [part for setting in (*cli.SMALL, "run.iterations=1") for part in ("--set", setting)]
 """Instead of the README's ten iterations, among others: later settings count."""
 
 
@@ -27,9 +27,9 @@ def test_the_commands_run_in_their_order_and_change_no_tracked_file(tmp_path: Pa
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     (clone / ".venv").symlink_to(Path(sys.prefix))
     (clone / "matrix.csv").write_text("0.5,0.7,0.4\n0.3,0.5,0.8\n0.6,0.2,0.5\n")
-    # make run, which the first of them goes on from
-    for command in [".venv/bin/nashflow run pipelines/recipes/quickstart.yaml", *COMMANDS]:
-        arguments = [*shlex.split(command, comments=True), *(SMALL if " run " in command else [])]
+    for command in COMMANDS:
+        arguments = shlex.split(command, comments=True)
+        arguments += SMALL if arguments[1] == "run" else []
         done = subprocess.run(
             arguments, cwd=clone, env=cli.environment(MLFLOW_TRACKING_URI=""), capture_output=True, text=True
         )
