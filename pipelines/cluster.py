@@ -119,7 +119,7 @@ class ClusterSettings(Settings):
             for name, image in self.images.model_dump().items():
                 if not is_fixed(image):
                     raise ValueError(
-                        f"images.{name} is {image!r}, whose content may change: production needs a digest or a tag "
+                        f"images.{name} is {image!r}, an image that may change: production needs a digest or a tag "
                         "other than latest"
                     )
         return self
@@ -131,7 +131,7 @@ class ClusterSettings(Settings):
             where = f"steps.{name}"
             if asked.retries and not step.retried:
                 raise ValueError(
-                    f"{where}.retries is {asked.retries}, and what {name} refuses is the user's to mend: set 0"
+                    f"{where}.retries is {asked.retries}, and what {name} refuses is a mistake of the user: set 0"
                 )
             if step.retried and not asked.retries:
                 raise ValueError(f"{where}.retries is 0, and pods die with their nodes: set 1 or more")

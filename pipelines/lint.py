@@ -255,7 +255,7 @@ def steps_are_retried(graph: Graph) -> Iterator[str]:
         if retried and not retries:
             yield f"task {name} is not retried; set {_settings(container)}.retries"
         if retries and not retried:
-            yield f"task {name} is retried, though what it refuses is the user's to mend"
+            yield f"task {name} is retried, though it fails only on mistakes of the user"
 
 
 def arguments_are_short(graph: Graph) -> Iterator[str]:

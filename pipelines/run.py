@@ -50,7 +50,7 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep: two processes on few cores do not spin at each other
     "TOKENIZERS_PARALLELISM": "false",
 }
-_GOES_ON = "the same command goes on from here"
+_GOES_ON = "the same command resumes it"
 
 
 def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown) -> None:

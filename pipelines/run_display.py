@@ -35,7 +35,7 @@ class Shown:
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
-            raise UserError("--quiet and --verbose ask for opposite things: give one of them")
+            raise UserError("--quiet and --verbose contradict each other: give one of them")
         if self.log_format:
             check_format(self.log_format, "--log-format")
 

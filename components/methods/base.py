@@ -43,8 +43,8 @@ class SelfPlayMethod(Method):
     """Sampling temperature of the pairs; the theory assumes 1."""
     comparisons: Comparisons
     labels: Labels = "sampled"
-    """p is the oracle's probability. sampled: the winner is drawn with it; binary: the response with p > 1/2 wins (a
-    sharper game); soft: the label is 2p - 1."""
+    """Label of a pair, from the oracle's probability p. sampled: the winner is drawn with p; binary: the response with
+    p > 1/2 wins (a sharper game); soft: the label is 2p - 1."""
     reduction: Reduction = "sum"
     """A response's log-probability is the sum of its tokens' (the theory) or their mean (some published code)."""
 
@@ -58,8 +58,8 @@ class SelfPlayMethod(Method):
             )
         if self.comparisons in ("iid", "win_rates", "versus_opponent") and self.samples % 2:
             raise ValueError(
-                f"samples is {self.samples}, but comparisons is {self.comparisons}, whose pairs are neighbours and "
-                f"need an even number: set samples to {self.samples + 1}"
+                f"samples is {self.samples}, but comparisons is {self.comparisons}, which pairs neighbours and "
+                f"needs an even number: set samples to {self.samples + 1}"
             )
         return self
 
@@ -98,4 +98,5 @@ class ClassifyingMethod(SelfPlayMethod):
     comparisons: Literal["bracket", "iid", "all_pairs", "max_min"] = "iid"
     """As for the methods with a squared loss."""
     labels: Literal["sampled", "binary"] = "sampled"
-    """sampled: the winner is drawn with the oracle's probability p; binary: the response with p > 1/2 wins."""
+    """Label of a pair, from the oracle's probability p. sampled: the winner is drawn with p; binary: the response with
+    p > 1/2 wins."""

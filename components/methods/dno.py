@@ -28,7 +28,8 @@ class DNO(ClassifyingMethod):
     comparisons: Literal["all_pairs", "max_min"] = "all_pairs"
     """all_pairs: every two of the responses, as in the paper; max_min: highest against lowest mean win rate."""
     labels: Literal["sampled", "binary"] = "binary"
-    """p is the oracle's probability. binary: the response with p > 1/2 wins; sampled: the winner is drawn with p."""
+    """Label of a pair, from the oracle's probability p. binary: the response with p > 1/2 wins; sampled: the winner is
+    drawn with p."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: sample π_t, ask the teacher, classify against the anchor π_t."""

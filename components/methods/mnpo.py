@@ -61,12 +61,12 @@ class MNPO(PairedMethod):
                 target=self.target(1.0 / self.eta),
                 start_from=current,
                 result=PolicyRef(iteration),
-                note=self._clamped(iteration, shares),
+                note=self._rescaled(iteration, shares),
             ),
         )
 
-    def _clamped(self, iteration: int, shares: list[float]) -> str:
+    def _rescaled(self, iteration: int, shares: list[float]) -> str:
         if len(shares) == len(self.history):
             return ""
         weights = ", ".join(f"{share:.3g}" for share in shares)
-        return f"history names {len(self.history)} policies, of which there are {iteration}: clamped to [{weights}]"
+        return f"history names {len(self.history)} policies, of which {iteration} exist: rescaled to [{weights}]"

@@ -30,8 +30,8 @@ class SPPO(SelfPlayMethod):
     and the worst are, as in the published code; max_min: these two are regressed on the result of their own comparison
     (with binary labels, the hard variant: ±η/2)."""
     labels: Labels = "soft"
-    """p is the oracle's probability. soft: p itself; binary: the response with p > 1/2 wins; sampled: the winner is
-    drawn with p."""
+    """Label of a comparison, from the oracle's probability p. soft: p itself; binary: the response with p > 1/2 wins;
+    sampled: the winner is drawn with p."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: sample π_t, regress log π/π_t of each response on its label."""

@@ -164,7 +164,7 @@ def _messages(entry: Any, field: str, where: str) -> Messages:
     if not messages or not all(message["content"].strip() for message in messages):
         raise UserError(f"{where}: the prompt is empty; remove the entry")
     if any("\ud800" <= letter <= "\udfff" for message in messages for letter in message["role"] + message["content"]):
-        raise UserError(f"{where}: the prompt is no text: it holds half a surrogate pair")
+        raise UserError(f"{where}: the prompt is not valid Unicode: it holds half a surrogate pair")
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
@@ -177,7 +177,7 @@ def _response(entry: dict[str, Any], field: str, where: str) -> str:
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{where}: {field!r} is neither a text nor a list of messages that ends in one; or it is empty")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise UserError(f"{where}: {field!r} is no text: it holds half a surrogate pair")
+        raise UserError(f"{where}: {field!r} is not valid Unicode: it holds half a surrogate pair")
     return text
 
 

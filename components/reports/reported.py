@@ -49,6 +49,6 @@ def check_one_world(one: Reported, other: Reported) -> None:
             differing.append(f"other {named} ({section or 'under the same settings'})")
     if differing:
         raise UserError(
-            f"{one.store.uri} and {other.store.uri} are not of one world, so their figures do not compare: "
+            f"{one.store.uri} and {other.store.uri} are not of the same world, so their figures are not comparable: "
             f"{'; '.join(differing)}"
         )

@@ -130,7 +130,7 @@ class Manifest:
 
 
 def _damaged(location: str) -> str:
-    return f"{location}: its bytes do not have the digest in its manifest; delete it and run again to make it anew"
+    return f"{location}: its content does not match the digest in its manifest; delete it and run again to recreate it"
 
 
 class Unfinished(Exception):

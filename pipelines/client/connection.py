@@ -126,7 +126,7 @@ class Connection:
         """The error as the user's to mend, or as a server that is away: one line."""
         code, said = status(error), explain(error)
         if code == 401:
-            return UserError(f"{self.access}: who asks is not known (401): {self._how_to_sign_in()}")
+            return UserError(f"{self.access}: your credentials are not accepted (401): {self._how_to_sign_in()}")
         if code == 403:
             return UserError(
                 f"{self.access}: not allowed: {said}: ask for the role kubeflow-edit in the namespace, "

@@ -44,20 +44,18 @@ def _after_failing(run: Any, failures: list[Failure], flags: str) -> str:
     failure, again = failures[0], _retry(run, flags)
     log = f"its log: `nashflow logs {run.run_id} --step {failure.node} {flags}`; " if failure.has_log else ""
     if failure.is_the_recipes:
-        return (
-            f"{log}a retry would meet the same fault: mend the recipe, or what the run was given, and submit it again"
-        )
+        return f"{log}a retry would fail again: correct the recipe or the run's settings, and submit it again"
     if failure.advice.in_recipe:
         return f"{log}{failure.advice.text}, and {_submit_again(run)}"
     if failure.advice.text:
         return f"{log}{failure.advice.text}; then {again}"
     if not failure.said:
-        return f"{log}if it names a fault of the recipe, mend that and submit it again, otherwise {again}"
+        return f"{log}if it names a mistake in the recipe, correct it and submit again; otherwise {again}"
     return f"{log}{again}"
 
 
 def _retry(run: Any, flags: str) -> str:
-    return f"go on from there: `nashflow retry {run.run_id} {flags}`"
+    return f"resume it with `nashflow retry {run.run_id} {flags}`"
 
 
 def _submit_again(run: Any) -> str:

@@ -70,7 +70,7 @@ class HeldUp:
         for key in self._told.keys() - found.keys():
             del self._told[key]
             if key[0] in running:
-                lines.append(_line(key[0], "started", "what held it up is over"))
+                lines.append(_line(key[0], "started", "it is no longer held up"))
         self._before = found
         return lines
 

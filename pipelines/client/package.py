@@ -91,7 +91,7 @@ def firing_root_of(package: Package, given: str) -> str:
     if JOB not in last or JOB in folder:
         example = "s3://bucket/prefix" if JOB in root else root.rstrip("/")
         raise UserError(
-            f"run root {root}: every firing needs a run root of its own beside the others', to see which prompts they "
-            f"have taken: put {JOB} into the last part and nowhere else, such as {example}/{JOB}"
+            f"run root {root}: every scheduled run needs its own run root in the same folder, to see which prompts "
+            f"earlier runs have taken: put {JOB} into the last part and nowhere else, such as {example}/{JOB}"
         )
     return root

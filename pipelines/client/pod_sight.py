@@ -20,7 +20,7 @@ class PodSight:
         self._connection, self._run_id, self._planned = connection, run_id, planned
         self.in_recipe = False
         """Whether something holds up a pod that is a matter of the recipe."""
-        self._sight = Sight("the run's pods", "why one does not start, or has failed, is not told", say)
+        self._sight = Sight("the run's pods", "the reasons of failures are not shown", say)
 
     def troubles(self, at_work: Collection[str]) -> list[str]:
         """What is new, while KFP shows these tasks to be at work."""

@@ -58,7 +58,7 @@ def check_owner(runs: Iterable[Any], owner: str) -> None:
     """
     for run in runs:
         if (holder := owner_of(run)) != owner:
-            whose = f"is held by the owner {holder}" if holder else "was made by somebody else"
+            whose = f"is held by the owner {holder}" if holder else "was created by another owner"
             raise UserError(f"the schedule {run.display_name} {whose}, not by {owner}: choose another name")
 
 

@@ -27,7 +27,7 @@ def retry(connection: Connection, name: str) -> Any:
     """
     run = find_run(connection, name)
     if run.state == "SUCCEEDED":
-        raise UserError(f"{run.display_name}: succeeded; there is nothing to go on with")
+        raise UserError(f"{run.display_name}: succeeded; there is nothing to resume")
     if run.state not in FINISHED:
         stop = "" if is_cancelled(run) else ", or `nashflow cancel` it"
         raise UserError(f"{run.display_name}: is {outcome_in_words(run, None)}; wait for its end{stop}")
@@ -44,7 +44,7 @@ def _check_nothing_goes_on(connection: Connection, run: Any) -> None:
         if succeeded or other.state not in FINISHED:
             state = "has succeeded" if succeeded else f"is {outcome_in_words(other, None)}"
             how = f"`nashflow wait {other.run_id} {connection.access.flags}`"
-            raise UserError(f"{run.display_name}: {other.display_name} goes on with it already, and {state}: {how}")
+            raise UserError(f"{run.display_name}: {other.display_name} has already resumed it, and {state}: {how}")
 
 
 def _sharing_its_lock(connection: Connection, run: Any) -> Iterator[Any]:

@@ -84,7 +84,7 @@ def _told_by_roots(runs: Sequence[Any]) -> list[_Told]:
     unread = [answer for answer in answers.values() if isinstance(answer, Exception)]
     if unread:
         said = f"{len(unread)} of {len(runs)} run roots cannot be read: {' '.join(str(unread[0]).split())}"
-        print(f"nashflow: {said}: the rest is as KFP has it", file=sys.stderr)
+        print(f"nashflow: {said}: the other columns come from KFP", file=sys.stderr)
     told = {job: answer for job, answer in answers.items() if isinstance(answer, _Told)}
     return [told.get(run.run_id, _Told()) for run in runs]
 

@@ -135,7 +135,7 @@ def _pipeline(connection: Connection, name: str) -> Any | None:
     said = one_line(found.description or "")
     made = f", made {found.created_at:%Y-%m-%d}" if known(found.created_at) else ""
     raise UserError(
-        f"the pipeline {name} is somebody else's ({repr(said) if said else 'without a description'}{made}): "
+        f"the pipeline {name} belongs to someone else ({repr(said) if said else 'without a description'}{made}): "
         "set another run.name in the recipe"
     )
 

@@ -54,7 +54,7 @@ def until_stopped(connection: Connection, run: Any, console: Console) -> None:
                 run = patient.call(patient.client.runs.run_service_get_run, run_id=run.run_id)
     except KeyboardInterrupt:
         how = f"`nashflow wait {run.run_id} {connection.access.flags}` records how"
-        print(f"nashflow: it ends without being watched: {how}", file=sys.stderr)
+        print(f"nashflow: it ends unobserved: {how}", file=sys.stderr)
         sys.exit(_INTERRUPTED)
     if is_cancelled(run):
         record_cancelled(run, connection.access.flags, say)
@@ -63,7 +63,7 @@ def until_stopped(connection: Connection, run: Any, console: Console) -> None:
 
 def _to_its_end(connection: Connection, run_id: str, console: Console) -> tuple[Any, Progress] | None:
     """The run, once it has ended, and what was learnt of it; None if the user has had enough."""
-    how = f"the run goes on: follow it with `nashflow wait {run_id} {connection.access.flags}`"
+    how = f"the run continues: follow it with `nashflow wait {run_id} {connection.access.flags}`"
     try:
         with Status("waiting", console=console) as bar:
             return _watch(connection, run_id, console, bar)
@@ -85,7 +85,7 @@ def _watch(connection: Connection, run_id: str, console: Console, bar: Status) -
         except NotFound:
             absences += 1
             if absences == _ABSENCES:
-                raise NotFound(f"{connection.access}: the run {run_id} is gone: somebody has deleted it") from None
+                raise NotFound(f"{connection.access}: the run {run_id} no longer exists: it was deleted") from None
         else:
             absences = 0
             progress = progress or Progress(connection, run, console, bar)

@@ -66,7 +66,7 @@ class Case:
         """
         if isinstance(self.opened_cluster, Cluster):
             return self.opened_cluster
-        raise NotTried("Kubernetes cannot be asked", "see what is said of Kubernetes")
+        raise NotTried("Kubernetes cannot be asked", "see the check of Kubernetes")
 
     @property
     def home(self) -> Cluster:
@@ -76,7 +76,7 @@ class Case:
             NotTried: it could not be opened, or they are in another namespace.
         """
         if self.namespace_mismatch:
-            raise NotTried(f"{self.namespace_mismatch}, so nothing in it counts", "see what is said of Kubeflow")
+            raise NotTried(f"{self.namespace_mismatch}, so nothing in it counts", "see the check of Kubeflow")
         return self.cluster
 
     @property
@@ -119,7 +119,7 @@ class Case:
         """
         if isinstance(self.opened_kubeflow, Kubeflow):
             return self.opened_kubeflow
-        raise NotTried("Kubeflow cannot be asked", "see what is said of Kubeflow")
+        raise NotTried("Kubeflow cannot be asked", "see the check of Kubeflow")
 
     @cached_property
     def opened_kubeflow(self) -> Kubeflow | Exception:
@@ -127,7 +127,7 @@ class Case:
         access = self.access
         if not (access.host or access.kube_context or "KUBERNETES_SERVICE_HOST" in os.environ):
             advice = "give --host, set KF_PIPELINES_ENDPOINT, or name a --kube-context"
-            return NotTried("it is not said where Kubeflow Pipelines is", advice)
+            return NotTried("the address of Kubeflow Pipelines is not set", advice)
         try:
             # Where both are given, the context leads to Kubernetes alone.
             connection = connect(replace(access, kube_context="") if access.host else access)

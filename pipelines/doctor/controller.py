@@ -12,13 +12,13 @@ from .cluster import NotTried
 from .finding import Finding
 
 CONFIG_MAP = "workflow-controller-configmap"
-_NEW_PODS = "lost pods are made again"
-_END = "a lost pod ends the run: nashflow retry goes on from there, or an administrator sets OnError"
+_NEW_PODS = "lost pods are replaced"
+_END = "a lost pod ends the run: nashflow retry resumes it, or an administrator sets OnError"
 _POLICIES = {
     "OnError": (f"{_NEW_PODS}; a step that fails is repeated in its own pod", ""),
-    "Always": (f"{_NEW_PODS}, and those of steps that fail, whatever the fault", ""),
-    "OnFailure": ("pods of steps that fail are made again, whatever the fault, and lost ones are not", _END),
-    "OnTransientError": ("pods are made again for a few faults of the network alone", _END),
+    "Always": (f"{_NEW_PODS}, and those of steps that fail, whatever the error", ""),
+    "OnFailure": ("pods of steps that fail are replaced, whatever the error, and lost ones are not", _END),
+    "OnTransientError": ("pods are replaced only after a few network errors", _END),
 }
 
 
@@ -79,4 +79,4 @@ def _mapping(value: Any) -> Mapping[str, Any]:
             return read or {}
     except yaml.YAMLError:
         pass
-    raise UserError(f"config map {CONFIG_MAP} is not what Argo reads, at {one_line(value)[:60]!r}")
+    raise UserError(f"config map {CONFIG_MAP} cannot be read by Argo, at {one_line(value)[:60]!r}")

@@ -35,7 +35,7 @@ def _found(case: Case, kind: str, source: EnvironmentSource, create: str, method
     if there is None:
         literals = " ".join(f"--from-literal={key}=…" for key in sorted(source.keys))
         advice = f"{create} -n {cluster.namespace} {literals}"
-        return Finding(f"{kind}s", "failed", tried, "there is no such thing, so no pod would start", advice)
+        return Finding(f"{kind}s", "failed", tried, "there is no such object, so no pod would start", advice)
     if missing := sorted(source.keys.keys() - (there.data or {}).keys()):
         has = f"it has {', '.join(sorted(there.data or {})) or 'no keys'}"
         advice = f"add {', '.join(missing)} to it, or correct cluster.{kind.replace(' ', '_')}s; {has}"

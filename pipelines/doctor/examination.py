@@ -24,7 +24,7 @@ from .quotas import quotas
 from .trainer import trainer
 from .volume import model_cache
 
-_MEND = "mend what the line says, and ask again"
+_MEND = "fix what the line names, and run the check again"
 _OURS = "this check has a mistake: report it with this line"
 
 CHECKS: Mapping[str, Check] = {

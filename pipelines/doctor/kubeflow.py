@@ -16,7 +16,7 @@ def kubeflow(case: Case) -> Iterator[Finding]:
     yield Finding("Kubeflow", "ok", f"health of {connection.access}", f"answers; installed for {mode}")
     tried = "a list of experiments" + (f" in {connection.namespace}" if connection.namespace else "")
     if opened.several_users and not connection.namespace:
-        advice = "give --namespace, that of your Kubeflow profile"
+        advice = "give --namespace, the namespace of your Kubeflow profile"
         yield Finding("Kubeflow", "failed", tried, "Kubeflow has several users, and no namespace is given", advice)
         return
     options = {"namespace": connection.namespace} if connection.namespace else {}

@@ -30,7 +30,7 @@ def mlflow_server(case: Case) -> Iterator[Finding]:
                 f"the recipe takes {_VARIABLE} from the cluster, and here it is not set",
                 f"set {_VARIABLE} to an address of the server that leads there from here",
             )
-        yield Finding(_NAME, "not needed", _VARIABLE, "neither set here nor named by the recipe: runs go untracked")
+        yield Finding(_NAME, "not needed", _VARIABLE, "neither set here nor named by the recipe: runs are not tracked")
         return
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
@@ -90,6 +90,6 @@ def _artifact(client: "MlflowClient", run_id: str, location: str) -> Finding:
         repository: Any = get_artifact_repository(location, tracking_uri=client.tracking_uri)
         repository.delete_artifacts("probe.txt")
     except failures() as error:
-        advice = "let the server pass artifacts on (--serve-artifacts), or give who asks the right to write there"
+        advice = "let the server proxy artifacts (--serve-artifacts), or grant the right to write there"
         return Finding(_NAME, "failed", tried, failure_line(error), advice)
     return Finding(_NAME, "ok", tried, "written, and deleted again")

@@ -18,7 +18,7 @@ from .finding import Finding
 _TYPES = ("nvidia.com/gpu.product", "node.kubernetes.io/instance-type")
 _ASKED = {"cpu", "memory", "accelerators", "accelerator_type", "node_selector", "tolerations"}
 _CORDONED = client.V1Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
-_AUTOSCALER = "no trouble where an autoscaler adds such nodes on demand"
+_AUTOSCALER = "harmless if an autoscaler adds such nodes on demand"
 _RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -50,7 +50,7 @@ def nodes(case: Case) -> Iterator[Finding]:
     try:
         taken = _taken(case.cluster)
     except NotTried as reason:
-        found = f"{reason}; what is free is not known, so nodes count as empty"
+        found = f"{reason}; free resources are unknown, so nodes count as empty"
         yield Finding("nodes", "not known", "pods of all namespaces", found, reason.advice)
     for steps in groups.values():
         yield _examined(case.needs.cluster.resources(steps[0]), steps, listed.items if listed else [], taken)
@@ -115,7 +115,7 @@ def _described(resources: StepResources) -> str:
 def misfit(node: Any, resources: StepResources, taken: Amounts) -> Misfit | None:
     """Why the node, where so much is taken, has no place for a pod that asks for this; None if it has one."""
     if node.spec.unschedulable and not _tolerated(_CORDONED, resources):
-        return Misfit("cordoned", "kubectl uncordon it when it is well again")
+        return Misfit("cordoned", "kubectl uncordon it when it works again")
     if not any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions or []):
         return Misfit("not ready", "see kubectl describe node")
     labels = node.metadata.labels or {}

@@ -62,7 +62,7 @@ def _written(store: Store) -> Iterator[Finding]:
     read, listed = store.read("probe"), store.list()
     right = read == b"NashFlow" and listed == ["probe"]
     found = "as written" if right else f"read {read[:20]!r}, listed {listed}"
-    advice = "" if right else "see whether a cache or gateway before the store changes what it passes on"
+    advice = "" if right else "check whether a cache or gateway in front of the store changes data"
     yield Finding(_NAME, "ok" if right else "failed", f"write, read and list below {store.uri}", found, advice)
 
 
@@ -76,7 +76,7 @@ def _in_parts(store: Store) -> Iterator[Finding]:
         path.write_bytes(bytes(_FILE_BYTES))
         store.upload(path, "file")
         store.download("file", Path(folder, "back"))
-    yield Finding(_NAME, "ok", f"a file of {_FILE_BYTES >> 20} MiB, in parts", "came back as it went")
+    yield Finding(_NAME, "ok", f"a file of {_FILE_BYTES >> 20} MiB, in parts", "read back unchanged")
 
 
 def _clean(store: Store) -> str:

@@ -53,7 +53,7 @@ def _left(tried: str, quota: Any, asked: Mapping[str, Amounts]) -> Finding:
             short.append(f"{left}, and {step} asks for {shown(name, asked[step][name])}")
     if not short:
         return Finding("quotas", "ok", tried, "leaves enough for each step")
-    advice = "raise it (an administrator), let other pods end, or lower what cluster.steps asks for"
+    advice = "raise it (an administrator), let other pods end, or lower the requests in cluster.steps"
     return Finding("quotas", "failed", tried, f"leaves {'; '.join(short)}", advice)
 
 

@@ -23,7 +23,7 @@ def show_table(findings: Iterable[Finding], strict: bool) -> bool:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
     table.add_column("check", no_wrap=True)
     table.add_column("result", no_wrap=True)
-    table.add_column("what was tried, what was found, what to do", overflow="fold")
+    table.add_column("check, finding, remedy", overflow="fold")
     for each in found:
         table.add_row(Text(each.check), Text(each.state, _COLOURS[each.state]), _told(each))
     console.print(table)

@@ -30,7 +30,7 @@ def remove_run(root: RunRoot) -> None:
         try:
             now = RunRoot(root.store, root.store.entries())
             if now.work and now.work != root.work:
-                raise UserError(f"{root.uri}: has been written to meanwhile: kept")
+                raise UserError(f"{root.uri}: was written to in the meantime: kept")
             for keys in _in_order(now.work, layout.RUN):
                 _delete(root.store, keys)
         finally:

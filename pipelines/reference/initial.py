@@ -24,13 +24,12 @@ _PROMPTS = Path(__file__).parent / "prompts.jsonl"
 _WIDTH = 116
 _SANDBOX = "INPO on the sandbox world: no model, no GPU, two minutes on two cores."
 _FOLDER = (
-    "INPO on a model of yours, small enough to try it out. It is its own judge and has a few prompts only, which shows "
-    "that everything works and teaches little: name a preference model in oracle.model, or a reward model with "
-    "oracle.kind: reward_model, and your prompts in prompts.path. The recipe inpo-llama3-8b has the paper's numbers."
+    "INPO on your model, small enough to try it out. The model is its own judge and there are only a few prompts, so "
+    "the run shows that everything works but learns little. Set oracle.model to a preference model, or to a reward model "
+    "with oracle.kind: reward_model, and prompts.path to your prompts. The recipe inpo-llama3-8b has the paper's "
+    "values."
 )
-_LEGEND = (
-    "Lines that begin with #~ are settings at their defaults. `nashflow submit` reads cluster; no other command does."
-)
+_LEGEND = "Lines that begin with #~ are settings at their defaults. `nashflow run` ignores the section cluster."
 
 
 def write_recipe(path: Path, model: Path | None) -> list[Path]:
@@ -64,7 +63,7 @@ def write_recipe(path: Path, model: Path | None) -> list[Path]:
 def _taken(path: Path) -> UserError:
     names = (path.with_name(f"{path.stem}-{number}.yaml") for number in range(2, 10_000))
     free = next(name for name in names if not name.exists())
-    return UserError(f"{path} is there already and stays as it is: give another name, such as {free}")
+    return UserError(f"{path} already exists and was not changed: give another name, such as {free}")
 
 
 def _for_sandbox(name: str) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def test_a_full_disk_is_one_line_and_can_be_tried_again(tmp_path: Path) -> None:
         assert done.returncode == 75, done.stdout + done.stderr
         first, second = done.stderr.splitlines()
         assert "no space left" in first
-        assert "the same command goes on from here" in second
+        assert "the same command resumes it" in second
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         cli.call("run", "quickstart", "--run-root", str(disk / "run"), sets=sets, MLFLOW_TRACKING_URI=tracking)
     finally:

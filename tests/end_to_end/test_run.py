@@ -150,11 +150,11 @@ def test_the_plan_counts_what_the_run_does(local_run: Path) -> None:
 
 
 @pytest.mark.runs
-def test_a_history_that_is_longer_than_the_run_is_clamped_and_said_so(tmp_path: Path, local_run: Path) -> None:
+def test_a_history_that_is_longer_than_the_run_is_rescaled_and_said_so(tmp_path: Path, local_run: Path) -> None:
     cli.give_reference(local_run, tmp_path / "run")
     sets = (*cli.SMALL, "run.iterations=1", "method.history=[0.5, 0.3, 0.2]", "training.epochs=1")
     said = cli.call("run", "sandbox-mnpo", "--run-root", str(tmp_path / "run"), sets=sets).stdout
-    assert "iteration 1, main: history names 3 policies, of which there are 1: clamped to [1]" in said
+    assert "iteration 1, main: history names 3 policies, of which 1 exist: rescaled to [1]" in said
 
 
 # --- a run that goes on ----------------------------------------------------------------------------------------------

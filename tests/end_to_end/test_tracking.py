@@ -78,7 +78,7 @@ def test_a_run_that_is_stopped_and_goes_on(tmp_path: Path, empty_mlflow: Path) -
     cli.wait_for(lambda: process.poll() is not None or list(root.glob("tracking/*/1/main/rollout.id")))
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
-    assert stderr.splitlines()[-1] == "nashflow: stopped by SIGINT; the same command goes on from here"
+    assert stderr.splitlines()[-1] == "nashflow: stopped by SIGINT; the same command resumes it"
     tracking = tracking_of(root)
     stopped = client.get_run(tracking.parent)
     assert stopped.info.status == "KILLED"

@@ -53,7 +53,7 @@ def test_killed_in_every_step_in_turn_a_run_ends_as_an_undisturbed_one(tmp_path:
         assert run.returncode == 128 + signal.SIGKILL, (step, errors)
         first = errors.splitlines()[0]
         assert (step in first, "killed by SIGKILL" in first) == (True, True), errors
-        assert "the same command goes on from here" in errors
+        assert "the same command resumes it" in errors
     done = cli.call("run", "quickstart", "--run-root", str(root), sets=ONE)
     skipped = [line for line in done.stdout.splitlines() if "finished before" in line]
     assert len(skipped) == 6, done.stdout

@@ -116,7 +116,7 @@ def test_shards_run_as_the_profile_has_it_unless_said() -> None:
         ({"ttl_seconds": 2**31}, "ttl_seconds: Input should be less than or equal to"),
         ({"steps": {"trainig": {"cpu": 1}}}, "steps.trainig: unknown step; did you mean training?"),
         ({"steps": {"training": {"gpus": 1}}}, "steps.training.gpus: unknown key"),
-        ({"production": True, "images": {"steps": "nashflow"}}, "images.steps is 'nashflow', whose content may change"),
+        ({"production": True, "images": {"steps": "nashflow"}}, "images.steps is 'nashflow', an image that may change"),
         (
             {"production": True, "images": {"vllm": "host:5000/a:latest"}},
             "production needs a digest or a tag other than",
@@ -163,7 +163,7 @@ def test_a_tag_or_a_digest_fixes_an_image(image: str) -> None:
     if IMAGES[image]:
         assert cluster(production=True, images=images).images.vllm == image
     else:
-        assert "whose content may change" in refusal(production=True, images=images)
+        assert "an image that may change" in refusal(production=True, images=images)
 
 
 @pytest.mark.parametrize("image", MALFORMED)

@@ -116,7 +116,7 @@ def test_elsewhere_there_are_lines(tmp_path: Path, options: dict[str, object], o
     [
         (("--log-format", "xml"), "--log-format: 'xml' is unknown; known here: json, text"),
         (("--log-format", "jsn"), "--log-format: 'jsn' is unknown; did you mean json?"),
-        (("--quiet", "--verbose"), "--quiet and --verbose ask for opposite things: give one of them"),
+        (("--quiet", "--verbose"), "--quiet and --verbose contradict each other: give one of them"),
         (
             ("--set", "cluster.log_format=xml"),
             "quickstart: cluster.log_format: Input should be 'text' or 'json', not 'xml'",

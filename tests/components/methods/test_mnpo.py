@@ -41,13 +41,13 @@ def test_published_code_as_settings() -> None:
 @pytest.mark.parametrize(
     ("iteration", "note"),
     [
-        (1, "history names 3 policies, of which there are 1: clamped to [1]"),
-        (2, "history names 3 policies, of which there are 2: clamped to [0.4, 0.6]"),
+        (1, "history names 3 policies, of which 1 exist: rescaled to [1]"),
+        (2, "history names 3 policies, of which 2 exist: rescaled to [0.4, 0.6]"),
         (3, ""),
         (4, ""),
     ],
 )
-def test_a_history_longer_than_the_run_is_clamped_and_says_so(iteration: int, note: str) -> None:
+def test_a_history_longer_than_the_run_is_rescaled_and_says_so(iteration: int, note: str) -> None:
     (phase,) = MNPO(eta=0.4, tau=0.1, history=(0.2, 0.3, 0.5)).phases(iteration)
     assert phase.note == note
 

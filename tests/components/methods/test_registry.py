@@ -132,19 +132,19 @@ LINES = [
     (
         "sppo",
         {"samples": 5},
-        "method: samples is 5, but comparisons is win_rates, whose pairs are neighbours and need an even number: "
+        "method: samples is 5, but comparisons is win_rates, which pairs neighbours and needs an even number: "
         "set samples to 6",
     ),
     (
         "inpo",
         {"samples": 5},
-        "method: samples is 5, but comparisons is iid, whose pairs are neighbours and need an even number: "
+        "method: samples is 5, but comparisons is iid, which pairs neighbours and needs an even number: "
         "set samples to 6",
     ),
     (
         "inpo",
         {"samples": 3, "comparisons": "versus_opponent"},
-        "method: samples is 3, but comparisons is versus_opponent, whose pairs are neighbours and need an even "
+        "method: samples is 3, but comparisons is versus_opponent, which pairs neighbours and needs an even "
         "number: set samples to 4",
     ),
     ("inpo", {"samples": 1}, "method.samples: Input should be greater than or equal to 2, not 1"),

@@ -109,7 +109,7 @@ def test_half_a_download_is_never_opened(s3_bucket: str, folder: Path, cache: Pa
     (key,) = (key for key in store.list() if key.endswith("model.safetensors"))
     good = store.read(key)
     store.write(key, good[:-1])
-    with pytest.raises(UserError, match=r"model\.safetensors: its bytes do not have the digest"):
+    with pytest.raises(UserError, match=r"model\.safetensors: its content does not match the digest"):
         open_policy(store, "001/main")
     assert list(cache.iterdir()) == []
     store.write(key, good)

@@ -145,7 +145,7 @@ LINES = {
     ),
     '{"prompt": [{"role": "user"}]}': "line 3: 'prompt' is neither a text nor a list of messages with role and content",
     '{"prompt": ["Why?"]}': "line 3: 'prompt' is neither a text nor a list of messages with role and content",
-    '{"prompt": "half a \\ud83d character"}': "line 3: the prompt is no text: it holds half a surrogate pair",
+    '{"prompt": "half a \\ud83d character"}': "line 3: the prompt is not valid Unicode: it holds half a surrogate pair",
 }
 
 

@@ -99,7 +99,7 @@ def test_a_damaged_report_is_refused_by_name(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(2, WON))
     report(store, 1)
     store.write("report/report.html", b"<p>no</p>")
-    with pytest.raises(UserError, match=r"report/report\.html: its bytes do not have the digest"):
+    with pytest.raises(UserError, match=r"report/report\.html: its content does not match the digest"):
         report(store, 1)
 
 

@@ -274,8 +274,8 @@ def test_a_damaged_file_is_named_by_whoever_reads_it(damage: str, local_store: S
     key = manifest.files["logprobs"].key
     local_store.write(key, DAMAGES[damage](local_store.read(key)))
     line = (
-        f"{local_store.uri}/{key}: its bytes do not have the digest in its manifest; "
-        "delete it and run again to make it anew"
+        f"{local_store.uri}/{key}: its content does not match the digest in its manifest; "
+        "delete it and run again to recreate it"
     )
     readers: list[Callable[[], object]] = [
         lambda: manifest.read(local_store, "logprobs"),

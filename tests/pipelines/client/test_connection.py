@@ -185,7 +185,7 @@ def test_a_server_that_hangs_is_one_line_and_75(call: Call, kfp: KfpServer) -> N
 @pytest.mark.parametrize(
     ("kind", "code", "words"),
     [
-        ("401", 2, "who asks is not known (401): give --token, --token-file or --kube-context"),
+        ("401", 2, "your credentials are not accepted (401): give --token, --token-file or --kube-context"),
         ("403", 2, "not allowed: try again later (403): ask for the role kubeflow-edit in the namespace"),
         ("302", 2, "leads to a login page (302): give --token"),
         ("page", 2, "answers with text/html instead of JSON"),

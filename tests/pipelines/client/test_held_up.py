@@ -270,7 +270,7 @@ def test_a_run_that_only_waits_or_has_got_over_it_is_not_to_be_cancelled(
     kfp.on_poll = change
     done = call("wait", run.run_id, "--host", kfp.url)
     assert ("keeps its settings" in done.out) == over
-    assert done.err.splitlines()[1].startswith("nashflow: go on from there: `nashflow retry ")
+    assert done.err.splitlines()[1].startswith("nashflow: resume it with `nashflow retry ")
 
 
 def test_a_trouble_that_is_over_by_the_next_look_is_not_told(follow: Callable[..., Done], cluster: PodServer) -> None:
@@ -297,7 +297,7 @@ def test_it_is_said_when_a_pod_has_started_after_all_and_when_it_is_held_up_agai
 
     first, over, again = told(follow(change, polls=10))
     assert f"cannot start  ErrImagePull: {PULL}" in first
-    assert over.endswith("started  what held it up is over")
+    assert over.endswith("started  it is no longer held up")
     assert "cannot start" in again
 
 
@@ -447,7 +447,7 @@ def test_a_quota_is_told_while_another_pod_of_the_run_is_there_and_the_workflow_
     done = follow(change, polls=12)
     line, over = told(done)
     assert f"cannot start  {QUOTA}: free some of the quota" in line
-    assert over.endswith("started  what held it up is over")
+    assert over.endswith("started  it is no longer held up")
     assert "not so any more" not in done.out
     assert len([path for path in cluster.seen if path.endswith("/workflows")]) <= 5
 
@@ -514,7 +514,7 @@ def test_who_may_not_read_pods_is_told_so_once_and_the_run_is_followed(
     said = [line for line in done.out.splitlines() if "pods cannot be seen" in line]
     assert done.code == 0
     assert len(said) == 1
-    assert "why one does not start, or has failed, is not told: " in said[0]
+    assert "the reasons of failures are not shown: " in said[0]
     assert 'User "me" cannot do that (403)' in said[0]
     assert len([path for path in cluster.seen if path.endswith("/pods")]) == 1
 

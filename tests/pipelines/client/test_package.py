@@ -63,7 +63,7 @@ def test_any_other_is_refused(root: str) -> None:
 def test_firings_lie_side_by_side(root: str) -> None:
     """Or no firing would see what earlier ones have taken."""
     with pytest.raises(
-        UserError, match=r"run root of its own beside the others', .* put \{job\} into the last part and nowhere else"
+        UserError, match=r"its own run root in the same folder, .* put \{job\} into the last part and nowhere else"
     ):
         firing_root_of(package(), root)
 

@@ -76,9 +76,7 @@ def test_a_fault_of_the_recipe_is_told_in_the_steps_words_and_no_retry_is_advise
     (run_id,) = kfp.runs
     assert f" failed after 2 min 5 s: {said}; http" in first
     assert f"its log: `nashflow logs {run_id} --step preparation --host {kfp.url}`; " in second
-    assert second.endswith(
-        "a retry would meet the same fault: mend the recipe, or what the run was given, and submit it again"
-    )
+    assert second.endswith("a retry would fail again: correct the recipe or the run's settings, and submit it again")
     assert "nashflow retry" not in second
     (line,) = [line for line in done.out.splitlines() if "preparation" in line]
     assert line == f"                       preparation          failed  {said.removeprefix('preparation: ')}"
@@ -89,7 +87,7 @@ def test_what_may_not_happen_again_is_retried(failed: Callable[..., Done], clust
     done = failed(lambda run: cluster.add(pod(run, NODE, "Failed", state=terminated()), *lines), TRAINING)
     first, second = ending(done)
     assert f": {NODE}: ConnectionError: the store is away; http" in first
-    assert "; go on from there: `nashflow retry" in second
+    assert "; resume it with `nashflow retry" in second
 
 
 ENDED = {
@@ -110,7 +108,7 @@ ENDED = {
     "evicted for its disk": (
         {"status": {"reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}},
         f"{NODE}: Evicted: The node was low on resource: ephemeral-storage.; ",
-        "nashflow: free disk space on the nodes; then go on from there: `nashflow retry ",
+        "nashflow: free disk space on the nodes; then resume it with `nashflow retry ",
     ),
     "evicted for its memory": (
         {"status": {"reason": "Evicted", "message": "The node was low on resource: memory."}},
@@ -125,7 +123,7 @@ ENDED = {
     "more on another volume than it may": (
         {"status": {"reason": "Evicted", "message": 'Usage of EmptyDir volume "other" exceeds the limit "1Gi".'}},
         'Evicted: Usage of EmptyDir volume "other" exceeds the limit "1Gi".; ',
-        "nashflow: go on from there: `nashflow retry ",
+        "nashflow: resume it with `nashflow retry ",
     ),
     "no such command": (
         {"state": terminated("StartError", 128, 'exec: "python3": executable file not found in $PATH')},
@@ -245,7 +243,7 @@ def test_what_failed_is_found_by_its_pods_where_kfp_does_not_show_it(
 
     first, second = ending(failed(prepare))
     assert f": {NODE}: training: a wrong setting; " in first
-    assert "mend the recipe" in second
+    assert "correct the recipe" in second
 
 
 def test_of_several_shards_those_that_failed_are_counted(
@@ -283,7 +281,7 @@ def test_a_run_that_is_cancelled_is_not_explained(call: Call, kfp: KfpServer, cl
     done = call("wait", run.run_id, "--host", kfp.url)
     first, second = ending(done)
     assert " was cancelled after 2 min 5 s: " in first
-    assert second.startswith("nashflow: go on from there: `nashflow retry ")
+    assert second.startswith("nashflow: resume it with `nashflow retry ")
     assert done.out.splitlines()[1:] == ["iteration 1  main      training          cancelled"]
 
 
@@ -303,7 +301,7 @@ def test_without_pods_the_log_decides_what_to_do(failed: Callable[..., Done], cl
     cluster.forbidden = "."
     first, second = ending(failed(lambda run: None, TRAINING))
     assert f": {NODE}; http" in first
-    assert "if it names a fault of the recipe, mend that and submit it again, otherwise go on from there" in second
+    assert "if it names a mistake in the recipe, correct it and submit again; otherwise resume it" in second
 
 
 # --- as a real Kubeflow said it --------------------------------------------------------------------------------------
@@ -359,7 +357,7 @@ def test_a_recorded_fault_of_the_recipe(replay: Callable[..., Done]) -> None:
     done = replay("bad-input", {"bad-input": recording("log-bad-input.txt").read_text()})
     first, second = ending(done)
     assert ": preparation: /models/t/nothere.jsonl: no such file; set prompts.path to a JSON" in first
-    assert "mend the recipe, or what the run was given, and submit it again" in second
+    assert "correct the recipe or the run's settings, and submit it again" in second
     assert tasks(done) == ["preparation", "closing"]
 
 

@@ -70,7 +70,7 @@ def test_what_is_retried_already_is_not_retried_again(submit: Call, call: Call, 
     refused = call("retry", run.run_id, "--host", kfp.url)
     assert (refused.code, len(kfp.runs)) == (2, 2)
     assert (
-        f"{second.display_name} goes on with it already, and is running: `nashflow wait {second.run_id}" in refused.line
+        f"{second.display_name} has already resumed it, and is running: `nashflow wait {second.run_id}" in refused.line
     )
     at(kfp, second, "FAILED")
     assert call("retry", run.run_id, "--host", kfp.url).code == 0
@@ -89,7 +89,7 @@ def test_a_run_whose_retry_has_succeeded_is_not_retried_again(submit: Call, call
     at(kfp, second, "SUCCEEDED")
     refused = call("retry", run.run_id, "--host", kfp.url)
     assert (refused.code, len(kfp.runs)) == (2, 2)
-    assert f"{second.display_name} goes on with it already, and has succeeded" in refused.line
+    assert f"{second.display_name} has already resumed it, and has succeeded" in refused.line
     assert f"`nashflow wait {second.run_id} --host {kfp.url}`" in refused.line
 
 
@@ -105,7 +105,7 @@ def test_retry_waits_if_that_is_wanted(submit: Call, call: Call, kfp: KfpServer)
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("SUCCEEDED", "succeeded; there is nothing to go on with"),
+        ("SUCCEEDED", "succeeded; there is nothing to resume"),
         ("RUNNING", "is running; wait for its end, or `nashflow cancel` it"),
         ("PENDING", "is pending; wait for its end"),
     ],

@@ -157,7 +157,7 @@ def test_without_keys_the_listing_is_kfps_and_one_line_says_so(table: Callable[.
     rows = table(done=done)
     assert {row["outcome"] for row in rows} == {"succeeded"}
     assert "3 of 3 run roots cannot be read: no credentials" in done[0].line
-    assert done[0].line.endswith("the rest is as KFP has it")
+    assert done[0].line.endswith("the other columns come from KFP")
 
 
 def test_a_store_that_does_not_answer_holds_the_listing_up_for_seconds_only(

@@ -281,7 +281,7 @@ def test_a_schedule_made_by_hand_is_nobodys_to_change(
     schedule()
     only(kfp).description = description
     answer = declare(entry("weekly"))
-    assert (answer.code, "weekly was made by somebody else" in answer.line) == (2, True)
+    assert (answer.code, "weekly was created by another owner" in answer.line) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_a_pipeline_of_somebody_else_is_not_taken_over(
     done = submit()
     assert (done.code, done.line) == (
         2,
-        f"nashflow: the pipeline quickstart is somebody else's ({whose}): set another run.name in the recipe",
+        f"nashflow: the pipeline quickstart belongs to someone else ({whose}): set another run.name in the recipe",
     )
     assert (kfp.versions, kfp.runs) == ({}, {})
 

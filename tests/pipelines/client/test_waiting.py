@@ -173,7 +173,7 @@ def test_a_server_that_stays_away_is_75_and_how_to_follow_on(
     assert done.code == 75
     assert done.line == (
         f"nashflow: {kfp.url}: no answer: it cannot be connected to: check --host and the network, or try again later; "
-        f"the run goes on: follow it with `nashflow wait {run} --host {kfp.url}`"
+        f"the run continues: follow it with `nashflow wait {run} --host {kfp.url}`"
     )
 
 
@@ -181,7 +181,7 @@ def test_a_deleted_run_is_said_to_be_gone(submit: Call, kfp: KfpServer) -> None:
     kfp.script = [Snapshot("RUNNING")]
     kfp.on_poll = lambda polls: kfp.runs.clear() if polls == 2 else None
     done = submit("--wait")
-    assert (done.code, "is gone: somebody has deleted it" in done.line) == (2, True)
+    assert (done.code, "no longer exists: it was deleted" in done.line) == (2, True)
 
 
 def test_a_token_that_is_renewed_in_its_file_goes_on(submit: Call, kfp: KfpServer, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_token_that_stays_refused_says_what_to_do(submit: Call, kfp: KfpServer
     advice = "give a new one with --token" if option == "--token" else f"{file} was read again and is refused as well"
     assert advice in done.line
     given = "" if option == "--token" else f" --token-file {file}"
-    assert done.line.endswith(f"the run goes on: follow it with `nashflow wait {run} --host {kfp.url}{given}`")
+    assert done.line.endswith(f"the run continues: follow it with `nashflow wait {run} --host {kfp.url}{given}`")
     refusals = [request for request in kfp.seen if request.startswith("GET /apis/v2beta1/runs/")][2:]
     assert len(refusals) == (1 if option == "--token" else 3)
 

@@ -51,7 +51,9 @@ def test_what_was_not_tried_is_a_failure_if_asked(call: Call, as_json: bool) -> 
 def test_a_service_that_is_away_is_for_the_user_to_mend(case: Callable[..., Case], kfp: KfpServer) -> None:
     kfp.stop()
     (failure,) = look(case(), "Kubeflow")
-    assert failure.advice == "mend what the line says, and ask again; to leave the check out: --skip 'Kubeflow'"
+    assert (
+        failure.advice == "fix what the line names, and run the check again; to leave the check out: --skip 'Kubeflow'"
+    )
 
 
 @pytest.mark.parametrize(

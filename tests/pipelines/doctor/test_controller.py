@@ -14,13 +14,13 @@ from tests.pipelines.kubernetes_server import KubernetesServer
     ("data", "tried", "found"),
     [
         ({"workflowDefaults": RETRY_POLICY.format("OnError")}, ": OnError", "a step that fails is repeated in its own"),
-        ({"workflowDefaults": RETRY_POLICY.format("Always")}, ": Always", "lost pods are made again, and those of"),
-        ({"workflowDefaults": RETRY_POLICY.format("OnTransientError")}, ": OnTransientError", "for a few faults of"),
+        ({"workflowDefaults": RETRY_POLICY.format("Always")}, ": Always", "lost pods are replaced, and those of"),
+        ({"workflowDefaults": RETRY_POLICY.format("OnTransientError")}, ": OnTransientError", "only after a few"),
         ({"workflowDefaults": "spec: {ttlStrategy: {secondsAfterCompletion: 1}}"}, ": OnFailure, its default", "lost"),
         ({"artifactRepository": "archiveLogs: true"}, ": OnFailure, its default", "lost ones are not"),
         (
             {"config": "workflowDefaults:\n  spec: {templateDefaults: {retryStrategy: {retryPolicy: OnError}}}\n"},
-            *(": OnError", "lost pods are made again"),
+            *(": OnError", "lost pods are replaced"),
         ),
     ],
 )
@@ -45,8 +45,8 @@ def test_a_policy_that_is_none(case: Callable[..., Case], cluster: KubernetesSer
 def test_a_configuration_that_is_none(case: Callable[..., Case], cluster: KubernetesServer, text: str) -> None:
     cluster.controller = {"workflowDefaults": text}
     failure = the_failure(case(), "retries")
-    assert "config map workflow-controller-configmap is not what Argo reads" in failure.found
-    assert "mend what the line says" in failure.advice
+    assert "config map workflow-controller-configmap cannot be read by Argo" in failure.found
+    assert "fix what the line names" in failure.advice
 
 
 def test_a_configuration_that_is_not_to_be_seen_is_no_failure(

@@ -81,7 +81,7 @@ def test_a_run_that_goes_on_meanwhile_stays(
         acquire(target, owner, **options)
 
     monkeypatch.setattr(lock, "acquire", resumed)
-    with pytest.raises(UserError, match="has been written to meanwhile"):
+    with pytest.raises(UserError, match="was written to in the meantime"):
         clean(prefix)
     assert {key for key in store.list() if not key.startswith("lock/")} == before | {
         "iterations/003/prompts/00000.manifest.json"

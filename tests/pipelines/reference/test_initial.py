@@ -91,7 +91,7 @@ def test_a_recipe_is_not_overwritten_and_the_advice_works(tmp_path: Path) -> Non
     (tmp_path / "recipe.yaml").write_text("mine\n")
     line = refusal(tmp_path)
     advised = line.rpartition(" such as ")[2]
-    assert line.startswith("recipe.yaml is there already")
+    assert line.startswith("recipe.yaml already exists")
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
     assert (tmp_path / "recipe.yaml").read_text() == "mine\n"
     assert load_recipe(str(made(tmp_path, advised))).run.name == "recipe-2"
