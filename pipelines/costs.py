@@ -34,7 +34,7 @@ _ID, _TEXT, _COMPARISON, _LOGPROB, _CACHED = 4, 4, 64, 48, 80
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What an estimate rests on; None: found out from the recipe."""
+    """The assumptions of an estimate; None: taken from the recipe."""
 
     parameters: float | None = None
     """Of the policy."""

@@ -20,7 +20,7 @@ from .steps import STEPS, only
 
 
 def finished_tasks(recipe: Recipe, store: Store, checked: Any) -> list[dict[str, Any]] | None:
-    """What every task of an iteration prints where it finds its unit finished; None where the run has work to do.
+    """The output lines of all tasks if every unit is finished; None if the run still has work to do.
 
     The steps' own code decides, up to the point where it would begin to work: by its version, settings and inputs, and
     by the digests of records and policies, all of which are read. `checked` is what preparation's `check` returned.

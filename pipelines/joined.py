@@ -1,4 +1,4 @@
-"""Rows of comparisons and pairs with the texts that their numbers stand for."""
+"""Rows of comparisons and pairs, with the texts of the responses that they refer to."""
 
 from collections.abc import Sequence
 

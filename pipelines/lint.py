@@ -1,4 +1,4 @@
-"""Rules over the compiled graph: what Kubeflow Pipelines 2.17 rejects, although the graph runs on one machine."""
+"""Rules for the compiled graph: what Kubeflow Pipelines 2.17 rejects although the graph runs locally."""
 
 import argparse
 import json
@@ -32,12 +32,12 @@ _CONDITIONAL = ('{"Concat":', '{"IfPresent":')
 
 
 def lint(graph: Graph) -> list[str]:
-    """What breaks a rule, one line each, the rule's name before it."""
+    """The violations of the rules, one line each, beginning with the rule's name."""
     return [f"{rule.__name__}: {complaint}" for rule in RULES for complaint in rule(graph)]
 
 
 class _Strict(argparse.ArgumentParser):
-    """A parser that says what is wrong instead of leaving the process."""
+    """A parser that raises its error instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)

@@ -1,4 +1,4 @@
-"""What Kubernetes and container runtimes take as a name: patterns, and types that refuse all else."""
+"""Valid names in Kubernetes and container runtimes: patterns, and types that accept only these."""
 
 import re
 from typing import Annotated
@@ -64,7 +64,7 @@ LabelValue = Annotated[str, _matching(LABEL_VALUE, f"value of a label or taint: 
 ResourceName = Annotated[
     str, _matching(f"{_DOMAIN}/{_WORD}", "resource of a vendor: set its whole name, such as nvidia.com/gpu")
 ]
-"""Of what a device plugin offers."""
+"""Name of a device plugin's resource."""
 ImageName = Annotated[
     str,
     _matching(IMAGE, f"image: set [host[:port]/]name:tag or …@sha256: and 64 digits, such as nashflow-steps:{VERSION}"),

@@ -1,4 +1,4 @@
-"""What a task of the graph asks of the cluster: image, resources, volumes, environment, retries, labels."""
+"""The cluster configuration of a task: image, resources, volumes, environment, retries, labels."""
 
 from collections.abc import Mapping
 from typing import Any

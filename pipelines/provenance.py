@@ -29,7 +29,7 @@ class _Part:
     path: str
     graph: Json
     given: Mapping[str, Origins]
-    """What its own inputs are."""
+    """The sources of its own inputs."""
     components: tuple[str, ...]
     """Names of the components around it, itself included."""
 

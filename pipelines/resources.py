@@ -1,4 +1,4 @@
-"""What the pods of a step ask for, as recipes write it, and what that is by the kind of cluster."""
+"""Resources of a step's pods, in the form that recipes use, and their defaults by kind of cluster."""
 
 import math
 import re

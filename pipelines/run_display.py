@@ -1,4 +1,4 @@
-"""What `nashflow run` shows while it runs: a line for each task that ends, and how the others get on.
+"""The display of `nashflow run`: a line for each finished task, and the progress of running ones.
 
 On a terminal that is a bar for the run and one below it for each task at work; elsewhere, or where a format is asked
 for, a line on stderr at least every 30 seconds, as the step writes it.

@@ -21,7 +21,7 @@ from .compiled import Graph, Json, tasks_of, times
 LIMIT = 1 << 20
 """Bytes of a workflow that Argo stores."""
 BUDGET = int(0.8 * LIMIT)
-"""What a graph may take of them: names and addresses differ from run to run, and so does how well they compress."""
+"""The share that a graph may use; names and addresses, and how well they compress, vary from run to run."""
 
 _SPECIFICATION = 16_330
 _TASK, _GROUP, _LOOP, _TASK_TEXT, _COMPONENT_TEXT = 1_210, 590, 2_750, 1.365, 1.106
@@ -36,9 +36,9 @@ FEWER_ITERATIONS = (
     "lower run.iterations, and when they are done submit the same run root again with a larger one and "
     "--first-iteration"
 )
-"""What makes a graph smaller."""
+"""Advice to make a graph smaller."""
 WAY_OUT = f"lower prompts.shards: fewer, larger ones; or {FEWER_ITERATIONS}"
-"""What makes a workflow smaller."""
+"""Advice to make a workflow smaller."""
 
 
 class Size(NamedTuple):

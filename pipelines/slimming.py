@@ -1,4 +1,4 @@
-"""Takes out of a compiled graph what repeats or means nothing: Argo keeps several copies of it in the workflow."""
+"""Removes redundant parts of a compiled graph, because Argo stores several copies of it in the workflow."""
 
 import json
 import re
@@ -132,7 +132,7 @@ def _merge_graphs(ir: Json) -> None:
 
 
 def _tidy_loops(ir: Json) -> None:
-    """Name what a loop is over, which KFP numbers."""
+    """Name the inputs of loops, which KFP numbers."""
     for task in [task for task in _tasks(ir) if "parameterIterator" in task]:
         item = task["parameterIterator"]["itemInput"]
         part = ir["components"][task["componentRef"]["name"]]
@@ -146,7 +146,7 @@ def _tidy_loops(ir: Json) -> None:
 
 
 def _fold_constants(ir: Json) -> None:
-    """Write into a container what all of its tasks are given alike, instead of giving it to each of them."""
+    """Move arguments that all tasks of a container share into the container."""
     calls: dict[str, list[Json]] = {}
     for task in _tasks(ir):
         calls.setdefault(task["componentRef"]["name"], []).append(_parameters(task))

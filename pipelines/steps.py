@@ -1,4 +1,5 @@
-"""The steps of a run as values: all that this package knows of each. A new step is one folder and one entry here."""
+"""The steps of a run as values: everything that this package needs to know about each. A new step is one folder and one
+entry here."""
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
@@ -36,35 +37,36 @@ IMAGES: Mapping[Runtime, str] = {"steps": "image", "vllm": "vllm_image", "traini
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step: what its tasks are given, what its pods ask for, what is shown of it."""
+    """A step: the inputs of its tasks, the resources of its pods, and the figures that are shown."""
 
     name: str
     """Of its folder, its tasks, and its section of `cluster.steps`."""
     level: Level
     settings: type[StepSettings]
-    """What it reads of the recipe."""
+    """The settings that it reads from the recipe."""
     resources: ByProfile
-    """What its pods ask for, unless the recipe's `cluster.steps` says otherwise."""
+    """Default resources of its pods, which `cluster.steps` in the recipe overrides."""
     runtime: Callable[["Recipe"], Runtime] = lambda recipe: "steps"
-    """What it runs in."""
+    """The runtime (image) that it runs in."""
     groups: Callable[["Recipe"], Iterable[str]] = lambda recipe: ("",)
     """Names of the tasks that an iteration has of it: each is the runtime of its task, the empty one `runtime`."""
     accelerated: Runtime = "vllm"
-    """What it runs in where its pods ask for accelerators: another one's torch is for CPUs."""
+    """The runtime if its pods request accelerators, because the torch of the image `steps` is for CPUs."""
     sees_models: bool = True
     """Whether its pods mount the volume of model folders; one that cannot be mounted keeps a pod from starting."""
     retried: bool = True
-    """Whether it is tried again when it fails: not where what it refuses is the user's to mend."""
+    """Whether it is retried when it fails; pointless for a step that fails only on mistakes of the user."""
     new_data: bool = False
     """Whether it is left out where a phase uses an earlier one's data again."""
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Input artifact: the artifacts that it is given, the first of them that there is; otherwise one of its name."""
     of_all_shards: tuple[str, ...] = ()
-    """Artifacts that it reads and hands out only where there are several shards, whose own steps have none."""
+    """Artifacts that it reads and outputs only if there are several shards, because the steps of shards then have
+    none."""
     unit: str = ""
     """Unit of work that says that it is done, of a step that a run has once."""
     shown: tuple[str, ...] = ()
-    """Figures that stand in the line of a task that has ended."""
+    """Figures shown in the line of a finished task."""
     hours: Callable[["Estimate"], float] | None = None
     """GPU hours of all its tasks in one iteration; None: it takes none."""
     home: str = "nashflow.components"
@@ -77,7 +79,7 @@ class Step:
 
     @cached_property
     def component(self) -> Any:
-        """It as KFP knows it."""
+        """Its KFP component."""
         return getattr(importlib.import_module(f"{self.package}.component"), self.name)
 
     @cached_property
@@ -91,11 +93,11 @@ class Step:
         return self.level in ("beginning", "end", "exit")
 
     def defaults(self, profile: Profile) -> StepResources:
-        """What its pods ask for on such a cluster."""
+        """The resources of its pods on such a cluster."""
         return self.resources[profile].model_copy(update={} if self.retried else {"retries": 0})
 
     def runtime_in(self, recipe: "Recipe", group: str = "") -> Runtime:
-        """What the task of a group runs in, with what the recipe gives its pods."""
+        """The runtime of the task of a group, which depends on the resources of its pods."""
         if group:
             return cast(Runtime, group)
         return self.accelerated if recipe.cluster.resources(self.name).accelerators else self.runtime(recipe)

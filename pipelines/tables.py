@@ -21,12 +21,12 @@ from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store
 
 FEW = 3
-"""Up to so many runs are shown one by one, before they are compared."""
+"""Largest number of runs that are shown one by one before they are compared."""
 _ANY_WIDTH = 10_000
 
 
 def print_comparison(summaries: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print what several runs have reached."""
+    """Print several runs and their comparison."""
     if len(summaries) <= FEW:
         for summary in summaries:
             _print_run(summary, console)

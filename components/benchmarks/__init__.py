@@ -14,7 +14,7 @@ AnyBenchmark = Annotated[Benchmark, BENCHMARKS]
 
 
 def groups_of(benchmarks: Sequence[Benchmark]) -> dict[str, list[Benchmark]]:
-    """The benchmarks of each task of an iteration, by their runtime.
+    """The benchmarks of each evaluation task of an iteration, by runtime.
 
     The first, without a name, runs in that of the engine that samples, and makes the responses that all of them read.
     """

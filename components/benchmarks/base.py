@@ -53,7 +53,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a benchmark has found: figures by name, None where one does not apply, and records."""
+    """The result of a benchmark: figures by name, None if one does not apply, and records."""
 
     figures: Mapping[str, float | None]
     records: Mapping[Record[Any], Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -85,12 +85,12 @@ class Bench:
 
 
 class Benchmark(Variant, ABC):
-    """What every benchmark can do; group of entry points: `nashflow.benchmarks`."""
+    """Interface of all benchmarks; group of entry points: `nashflow.benchmarks`."""
 
     version: ClassVar[int] = 1
     """Raised when the benchmark measures something else under the same settings."""
     figures: ClassVar[tuple[Figure, ...]]
-    """What it measures."""
+    """The figures that it measures."""
     reads: ClassVar[tuple[Responses, ...]] = ()
     """Which responses it needs."""
     runtime: ClassVar[Runtime | None] = None

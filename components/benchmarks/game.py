@@ -136,7 +136,8 @@ def _minimiser(phase: Phase, source: Phase, policies: Mapping[str, Array], matri
 
 
 def _sampler(source: Phase, policies: Mapping[str, Array]) -> Array | None:
-    """The law of what responses are measured against; None where they are no independent draws from one policy."""
+    """The distribution of the opponents that responses are compared with; None if these are not independent draws from
+    one policy."""
     if source.given:
         return policies["given"] if source.given == "pairs" else None
     opponent: Sampling = source.samples[-1]

@@ -4,4 +4,4 @@ from ..runtime.protocol import StepSettings
 
 
 class ClosingStep(StepSettings):
-    """The closing step reads no recipe: what it needs is in `run.json`."""
+    """The closing step reads no recipe; `run.json` has all that it needs."""

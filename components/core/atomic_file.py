@@ -13,7 +13,7 @@ HIDDEN = ".nashflow-"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes `path`'s place when the block ends, and vanishes when the block fails.
+    """Open a temporary file that replaces `path` when the block ends, and is deleted when the block fails.
 
     It lies beside `path`, whose folder is made if need be, so that the last step is one rename, and is on disk before
     that. A process that is killed leaves at most a file whose name begins with `HIDDEN`.

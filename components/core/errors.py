@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend, and how what is said becomes a line."""
+"""The error for mistakes of the user, and the conversion of messages to one line."""
 
 
 class UserError(Exception):
@@ -9,5 +9,5 @@ class UserError(Exception):
 
 
 def one_line(said: object) -> str:
-    """What is said, such as an error, in one line."""
+    """A message, such as that of an exception, in one line."""
     return " ".join(str(said).split())

@@ -1,4 +1,4 @@
-"""Keeping secrets out of what a run tells others: its tracker, its report, its messages."""
+"""Removal of secrets from everything that a run shows: MLflow, its report, its messages."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A section of a recipe that becomes another variant of its part: what it keeps, and what it loses."""
+"""Replacement of a recipe's section by another variant: which settings are kept, and which are dropped."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Replacement:
-    """What became of a section."""
+    """The result of replacing a section."""
 
     key: str
     """Its dotted key."""
@@ -38,7 +38,7 @@ class Replacement:
     dropped: Mapping[str, Any]
 
     def line(self) -> str:
-        """One line that says what was kept, what was dropped, and what are defaults now; empty if nothing is."""
+        """One line that lists the settings that were kept, dropped or set to defaults; empty if there are none."""
         unset = {name: field for name, field in self.model.model_fields.items() if name not in self.section}
         needed = [name for name, field in unset.items() if field.is_required()]
         defaults = {name: field.get_default(call_default_factory=True) for name, field in unset.items()}

@@ -41,7 +41,7 @@ class Settings(BaseModel):
 class Variant(Settings):
     """One of several kinds of a part; each has a field `kind: Literal["its name"] = "its name"`.
 
-    Where the kind is all that there is to say, the bare name stands for it: `vllm` for `{kind: vllm}`.
+    A kind without further settings may be written as its bare name: `vllm` for `{kind: vllm}`.
     """
 
     kind: str
@@ -57,7 +57,7 @@ WHOLE = ConfigDict(extra="forbid")
 
 
 class Part(Settings):
-    """The settings that one step reads of a recipe, or of one of its sections: what else stands there is let be.
+    """The settings that one step reads from a recipe, or from one of its sections; other keys are ignored.
 
     A whole section that extends such a part sets `model_config = WHOLE`.
     """
@@ -70,7 +70,8 @@ SHAPES_GRAPH = object()
 
 
 class Quantity(NamedTuple):
-    """Marks what a constant is, whatever its paper calls it: `Annotated[float, Quantity("step", inverse=True)]`.
+    """Marks the meaning of a constant, independent of its name in a paper: `Annotated[float, Quantity("step",
+    inverse=True)]`.
 
     A recipe that changes to another variant keeps its quantities, under the names and in the form of that variant.
     """

@@ -52,7 +52,8 @@ class Variants(Generic[VariantT]):
         return handler.generate_schema(Annotated[union, BeforeValidator(self._long)])
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """What editors check: a variant with its settings, or the bare name of one that needs none."""
+        """The JSON schema for editors: a variant with its settings, or the bare name of one without required
+        settings."""
         bare = [kind for kind, member in self.members.items() if not _needs_more(member, self.by)]
         return {"anyOf": [handler(schema), {"enum": bare}]} if bare else handler(schema)
 

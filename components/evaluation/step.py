@@ -46,7 +46,7 @@ def run(call: Call[EvaluationStep]) -> Result:
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """The benchmarks of one policy, each a unit of its own, and the responses that they share."""
+    """Runs the benchmarks of one policy, each as its own unit of work, and samples the responses that they share."""
 
     call: Call[EvaluationStep]
     samplers: Samplers

@@ -43,7 +43,7 @@ class Game:
 
 
 def check_matrix(matrix: Array) -> None:
-    """Refuse what is no preference matrix (..., n, n).
+    """Raise if the array (..., n, n) is not a preference matrix.
 
     Raises:
         UserError: it is not square or not finite, leaves [0, 1], or P + Pᵀ is not 1.

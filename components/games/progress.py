@@ -25,7 +25,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Curve:
-    """Duality gaps (points, ...) after so many `updates` (points,); 0 updates is the reference policy."""
+    """Duality gaps (points, ...) after each number of `updates` (points,); 0 updates is the reference policy."""
 
     updates: NDArray[np.int64]
     gaps: Array

@@ -1,4 +1,4 @@
-"""What a preference regression converges to with endless data: the exact minimiser of its population loss.
+"""The limit of a preference regression with infinite data: the exact minimiser of its population loss.
 
 Pairs y, y′ are drawn iid from a sampler μ and labelled by a preference matrix P; a policy π is fitted through the
 margin h = u(y_w) − u(y_l) of its log-ratio u = log π − log base, where log base = Σ_j w_j log π_j over the anchors.
@@ -110,7 +110,8 @@ def _bradley_terry(matrix: Array, log_sampler: Array, kept: Array) -> Array:
 
 
 def _partner_law(log_sampler: Array, kept: Array) -> Array:
-    """Whom a response is compared with: row y is the law of y′ ≠ y among its kept pairs, y itself if it has none."""
+    """Distribution of a response's opponents: row y is the law of y′ ≠ y among its kept pairs, or y itself if it has
+    none."""
     same = np.eye(kept.shape[-1], dtype=bool)
     others = np.where(same, 0.0, kept)
     others = np.where(same & (others.sum(axis=-1, keepdims=True) == 0), 1.0, others)

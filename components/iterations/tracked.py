@@ -1,4 +1,4 @@
-"""The end of an iteration: the tracker is told what its steps measured and which policies they made."""
+"""The end of an iteration: sends the figures of its steps and its policies to the tracker."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ VERSION = 1
 
 
 def track_iteration(store: Store, iteration: int) -> None:
-    """Tell the tracker, where the run has one, of an iteration that is finished; once, unless anything has changed.
+    """Send a finished iteration to the tracker, if the run has one; only once, unless anything has changed.
 
     Raises:
         UserError: a step of it is not finished.
@@ -63,7 +63,7 @@ def send_iteration(tracker: Tracker, store: Store, shape: Shape, iteration: int)
 
 
 def _points(trained: Manifest) -> Iterator[Point]:
-    """A training's curves, in case that MLflow was away while it went on."""
+    """The curves of a training, in case MLflow was unreachable during the training."""
     for update, values in enumerate(zip(*trained.curves.values(), strict=True), start=1):
         yield Point(update, trained.finished, dict(zip(trained.curves, values, strict=True)))
 

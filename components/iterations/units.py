@@ -1,4 +1,4 @@
-"""Which units of work a run's iterations consist of."""
+"""The units of work of a run's iterations."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class _Sections(Part):
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a recipe says which units there are."""
+    """The part of a recipe that determines the units of work."""
 
     method: Method
     shards: int
@@ -39,9 +39,9 @@ class Shape:
         return cls(read.method, read.prompts.shards, read.evaluation.benchmarks)
 
     def units(self, iteration: int) -> dict[str, list[str]]:
-        """The units by `<phase>/<step>` in the order of work, and `evaluation`, which is all that iteration 0 has.
+        """The units by `<phase>/<step>` in execution order, and `evaluation`; iteration 0 has only the latter.
 
-        Benchmarks of a runtime of their own are `<runtime>/evaluation`.
+        Benchmarks with their own runtime are `<runtime>/evaluation`.
         """
         phases = self.method.phases(iteration) if iteration else ()
         units: dict[str, list[str]] = {}

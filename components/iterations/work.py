@@ -1,4 +1,4 @@
-"""One skeleton for a unit of work: finished? → work, with a journal → publish; and the tracker is told of it."""
+"""The skeleton of a unit of work: finished? → work, with a journal → publish → report to the tracker."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Work:
-    """A unit that is being worked on: what is finished of it stands in the journal, and publishing ends it."""
+    """A unit of work in progress: the journal holds its finished parts, and publishing ends it."""
 
     unit: Unit
     journal: Journal
@@ -46,9 +46,9 @@ class AtWork:
     def carry_out(
         self, unit: Unit, work: Callable[[Work], Manifest], discard_state: Callable[[Unit], None] = discard
     ) -> tuple[Manifest, bool]:
-        """The unit's manifest, and whether it was found finished; `work` publishes it otherwise.
+        """The unit's manifest, and whether the unit was already finished; if not, `work` publishes it.
 
-        `discard_state` deletes what is kept for a restart, once the unit is done.
+        `discard_state` deletes the state for restarts once the unit is finished.
         """
         manifest = unit.finished()
         found = manifest is not None
@@ -64,7 +64,7 @@ class AtWork:
         return manifest, found
 
     def _begin(self) -> tuple[Tracker, list[str]]:
-        """The tracker, which hears of the work from now on, and the step's units, the last of which ends it."""
+        """The tracker, which receives the step's progress from now on, and the step's units; the last one ends it."""
         call, tracker = self._call, Tracker.of(self._call.store)
         run = read_run(call.store) if tracker.uri else None
         if run is None:

@@ -1,7 +1,7 @@
-"""The referee: plays the tournaments of many prompts at once and asks the oracle for what they need.
+"""The referee: plays the tournaments of many prompts at once and asks the oracle for the verdicts.
 
-A verdict is a function of the prompt and the unordered pair of texts: it is asked for once, in one order, and a sampled
-label's coin is seeded by it, so meeting again changes nothing.
+A verdict depends only on the prompt and the unordered pair of texts. It is requested once, in one order. The prompt and
+the pair also seed the random number of a sampled label, so if the two texts meet again, the outcome is the same.
 """
 
 from collections import Counter
@@ -26,8 +26,8 @@ COUNTS = (
     "dropped_lost",
     "dropped_margin",
 )
-"""Comparisons made; unordered pairs that the oracle was really asked about, those of them that it abstained from, and
-those that it saw only in part; pairs kept; candidates dropped, by reason."""
+"""Comparisons made; unordered pairs sent to the oracle, among them abstentions and pairs with a truncated text; pairs
+kept; candidates dropped, by reason."""
 
 _GIVEN_PREFERENCE = Verdict(1.0, 1.0, 1.0)
 
@@ -65,12 +65,12 @@ class Rules:
 
     labels: Labels
     seed: int
-    """Of the sampled labels' coins."""
+    """Seed of the sampled labels."""
     drop_identical: bool
     """Drop pairs of one text, which carry no gradient unless each side has a label of its own (a bracket never keeps
     them)."""
     margin: float = 0.0
-    """Least |2p − 1| of a pair that is kept."""
+    """Pairs with |2p − 1| below this are dropped."""
 
     def label(self, row_id: int, query: Query, verdict: Verdict) -> float:
         """z of the first text against the second, in [-1, 1]; 0 where they are one or the oracle abstained."""
@@ -96,9 +96,9 @@ class Rules:
 
 
 def judge(prompts: Sequence[PromptSamples], comparisons: Comparisons, rules: Rules, oracle: Oracle | None) -> Judged:
-    """Play the tournament `comparisons` among every prompt's samples, and make its candidates pairs.
+    """Play the tournament `comparisons` among the samples of each prompt, and turn its candidates into pairs.
 
-    The tournaments go on in lock-step, so that the oracle sees whole rounds. Given pairs need none.
+    The tournaments advance in lock-step, so that the oracle gets whole rounds as batches. Given pairs need no oracle.
     """
     tables = [_Table(prompt, TOURNAMENTS[comparisons](len(prompt.samples)), rules) for prompt in prompts]
     while playing := [table for table in tables if not table.finished]:
@@ -118,7 +118,7 @@ def judge(prompts: Sequence[PromptSamples], comparisons: Comparisons, rules: Rul
 
 
 class _Table:
-    """One prompt's tournament under way, its rows, and what the oracle has said of the prompt's texts."""
+    """The running tournament of one prompt, its rows, and the oracle's verdicts on the prompt's texts."""
 
     def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: Rules) -> None:
         self._prompt = prompt
@@ -134,7 +134,7 @@ class _Table:
         self.pairs: list[Pair] = []
 
     def open_questions(self) -> Iterator[Query]:
-        """What the round needs to know and the oracle has not been asked yet, in its order of texts."""
+        """The round's comparisons that the oracle has not judged yet, with the texts in the oracle's order."""
         queries = [self._query(match) for match in self._matches]
         unknown = {query.pair for query in queries if not query.identical} - self._verdicts.keys()
         return (Query(self._prompt.messages, *texts) for texts in sorted(unknown))
@@ -161,7 +161,7 @@ class _Table:
                 self.pairs.append(self._pair(candidate, verdict))
 
     def counts(self) -> dict[str, int]:
-        """How often what happened at this table."""
+        """The counts of this tournament."""
         return {
             "comparisons": len(self.comparisons),
             "oracle_calls": len(self._verdicts),

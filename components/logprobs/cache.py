@@ -24,10 +24,10 @@ class LogprobCache:
         self._store = run_root.at("..").at(f"{layout.LOGPROB_CACHE}/{weights}/{engine}-{dtype}-sum")
 
     def load(self, group: str, member: str) -> dict[str, float]:
-        """All values by key, but for those of the group's other members.
+        """All values by key, except those of the other shards in the group.
 
-        The shards of one phase are a group: they run at the same time, so what one would find of another's depends on
-        chance, and with it the last bits of the result.
+        The shards of one phase are a group. They run at the same time, so whether one finds another's values would
+        depend on timing, and with it the last bits of the result.
         """
         values: dict[str, float] = {}
         for name in self._store.list(""):

@@ -106,7 +106,7 @@ def _gathered(
     batches: list[list[int]],
     entries: list[dict[str, Any]],
 ) -> dict[str, dict[str, float]]:
-    """All values by policy and key; those that were computed are added to the cache on the way."""
+    """All values by policy and key; newly computed values are added to the cache."""
     keys, found = list(sequences), {}
     order = [keys[index] for batch in batches for index in batch]
     for number, (name, policy) in enumerate(policies.items()):
@@ -125,7 +125,7 @@ def _cache(call: Call[LogprobsStep], policy: LocalPolicy) -> LogprobCache:
 
 
 def _writer(call: Call[LogprobsStep]) -> tuple[str, str]:
-    """Who writes to the cache: the group of shards that run together, and this shard."""
+    """The writer of cache entries: the group of shards that run together, and this shard."""
     return digest_json([call.settings.model_dump(mode="json"), call.iteration, call.phase])[:16], f"{call.shard:05d}"
 
 

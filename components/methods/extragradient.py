@@ -1,4 +1,4 @@
-"""Two mirror-descent steps from one base: what EGPO and Nash-MP have in common."""
+"""Two mirror-descent steps from one base, as in EGPO and Nash-MP."""
 
 from .base import PairedMethod
 from .phases import REFERENCE, Phase, PolicyRef, merge

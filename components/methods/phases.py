@@ -44,7 +44,7 @@ class Sampling:
     policies: Mapping[PolicyRef, float]
     count: int
     role: Literal["pair", "opponent"] = "pair"
-    """An opponent is what the others are measured against; it becomes no part of a pair, and it is sampled last."""
+    """An opponent is compared with the other responses; it is never part of a pair, and it is sampled last."""
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
@@ -59,7 +59,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Phase:
-    """One round of data and one training: what is sampled, how it is compared, what is regressed on what."""
+    """One round of data and one training: what is sampled, how it is compared, and the regression that is trained."""
 
     name: str
     """Names the phase's folder."""
@@ -71,9 +71,9 @@ class Phase:
     result: PolicyRef
     """The policy that training makes."""
     samples: tuple[Sampling, ...] = ()
-    """What is generated; empty where the data are given, or come from an earlier phase."""
+    """The responses to sample; empty if the data are given or come from an earlier phase."""
     data_from: str | None = None
-    """An earlier phase of this iteration whose pairs are used again."""
+    """An earlier phase of this iteration; its pairs are used again."""
     given: Literal["responses", "pairs"] | None = None
     """Data that come with the prompts: responses join the samples, pairs replace them."""
     comparisons: Comparisons = "iid"
@@ -90,7 +90,7 @@ class Phase:
     updates: int | None = None
     """Optimiser updates on these data; None means the training settings' epochs."""
     note: str = ""
-    """What the user should know of this phase: where it is not quite what the settings say."""
+    """A note for the user if this phase deviates from the settings."""
 
     def __post_init__(self) -> None:
         total = sum(self.anchors.values())

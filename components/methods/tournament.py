@@ -1,4 +1,4 @@
-"""Tournaments: who meets whom among the K samples of one prompt, and which pairs come of it.
+"""Tournaments: the matches among the K samples of one prompt, and the resulting pairs.
 
 A tournament is a generator, pure and deterministic. It yields rounds, lists of matches (first, second) of sample
 indices; it is sent back each match's outcome in [-1, 1], the first's label: positive where the first won, negative
@@ -128,7 +128,7 @@ def versus_opponent(count: int) -> Tournament:
 
 
 def given(count: int) -> Tournament:
-    """Nobody meets anybody: the first of each two samples is the better one because the data say so.
+    """No matches: of every two samples, the first is the better one according to the data.
 
     Raises:
         ValueError: `count` is odd.

@@ -1,4 +1,4 @@
-"""What an oracle is: something that says how probable it is that one response is preferred to another."""
+"""The interface of oracles, which give the probability that one response is preferred to another."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Query:
 
     @property
     def ordered(self) -> bool:
-        """Whether the two texts stand in the order in which oracles are asked."""
+        """Whether the two texts are in the order in which oracles are asked."""
         return self.first <= self.second
 
     def swapped(self) -> "Query":
@@ -65,7 +65,8 @@ EVEN = Verdict(0.5, 0.5, 0.5)
 
 
 class Oracle(ABC):
-    """A judge of pairs. Antisymmetric: a pair is judged in one order, that of its texts, and turned as it was asked."""
+    """A judge of pairs. Antisymmetric: a pair is judged in the sorted order of its texts, and the verdict is swapped if
+    it was asked in the other order."""
 
     def compare(self, queries: Sequence[Query]) -> list[Verdict]:
         """One verdict a query; equal pairs are judged once, a text against itself never."""

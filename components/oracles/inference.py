@@ -1,4 +1,4 @@
-"""What the oracles that are language models share: rendering, context lengths, batches."""
+"""Shared by the oracles that are language models: rendering, context lengths, batches."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ def batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]
 
 
 def require_finite(numbers: Iterable[float], folder: Path) -> None:
-    """Refuse a model whose output is no number.
+    """Raise if a model's output is not a finite number.
 
     Raises:
         UserError: an output is infinite or NaN.

@@ -24,7 +24,7 @@ from .settings import PromptSettings
 
 Messages = list[Message]
 ResponseSource = Callable[[int, Messages], list[str]]
-"""What responses come with a prompt, by its row id and its messages."""
+"""The given responses of a prompt, by its row id and messages."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def read_prompts(settings: PromptSettings) -> list[Prompt]:
 
 
 def sandbox_responses(world: WorldSettings, given: str, seed: int) -> ResponseSource:
-    """What comes with the sandbox's prompts: a teacher's response, or a labelled pair for each row."""
+    """The given responses of the sandbox world: a teacher's response, or a labelled pair, for each row."""
     made = make_world(world)
     if given == "pairs":
         return lambda row_id, messages: list(labelled_pair(made, context_index(messages), seed, row_id))

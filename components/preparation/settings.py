@@ -79,12 +79,12 @@ def check_one_world(
 
 
 def given_by(method: Method) -> Literal["responses", "pairs"] | None:
-    """What the method needs to come with the prompts."""
+    """The given responses that the method needs."""
     return next((phase.given for phase in method.phases(1) if phase.given), None)
 
 
 def check_given(method: Method, prompts: PromptSettings) -> None:
-    """What comes with the prompts is what the method uses.
+    """Raise unless the prompts come with the given responses that the method uses.
 
     Raises:
         ValueError: it uses something else.

@@ -49,7 +49,7 @@ class NothingNew(Exception):
 
 @dataclass(frozen=True)
 class Checked:
-    """A recipe whose every reference holds: its prompts, their digests for the ledger, and the run that it is."""
+    """A checked recipe: its prompts, their digests for the ledger, and its run."""
 
     prompts: list[dealing.Prompt]
     digests: list[str]
@@ -169,7 +169,7 @@ def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
 
 
 def _settings(recipe: Recipe) -> Artifact:
-    """What the run was told, in KFP's table of scalar metrics: there runs with different settings differ."""
+    """The settings of the run as KFP scalar metrics, so that Kubeflow's *Compare runs* shows their differences."""
     shown = flatten(recipe.model_dump(mode="json", exclude={"cluster"}))
     return Artifact(json.dumps(shown, indent=1).encode(), {key: _cell(value) for key, value in shown.items()})
 

@@ -1,4 +1,4 @@
-"""Sample answers: what the reference and the latest policy say to the same held-out prompts."""
+"""Sample responses of the reference and of the latest policy to the same held-out prompts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The average of a run's iterates on the sandbox world, which is what guarantees without a KL term are about."""
+"""The average of a run's iterates on the sandbox world, to which the guarantees without a KL term apply."""
 
 from collections.abc import Mapping, Sequence
 

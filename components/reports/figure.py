@@ -35,7 +35,7 @@ _EXACT = "exact iterate of the same method"
 _PANEL_INCHES, _HEIGHT_INCHES, _DPI = 4.6, 3.9, 144
 _LOGARITHMIC_FROM = 20.0
 _FEW = 3
-"""Up to so many runs have the intervals of their win rates drawn, and a legend below the panels."""
+"""Largest number of runs for which win rate intervals are drawn and the legend is below the panels."""
 _LEGEND_INCHES, _HIGHER_INCHES = 2.6, 0.8
 
 

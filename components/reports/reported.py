@@ -8,7 +8,7 @@ from ..storage.store import Store, open_store
 from .summary import summarise
 
 _MEASURED_WITH = ("evaluation.tau", "evaluation.temperature")
-"""What a policy is looked at through: figures measured with another one do not compare."""
+"""The settings that figures are measured with; figures measured with different settings are not comparable."""
 
 
 class Reported(NamedTuple):
@@ -31,7 +31,7 @@ def read_reported(run_root: str) -> Reported:
 
 
 def check_one_world(one: Reported, other: Reported) -> None:
-    """Refuse to compare runs of different worlds. What a run names is compared by digest, not by path.
+    """Raise if runs are of different worlds. Files are compared by digest, not by path.
 
     Raises:
         UserError: says what differs.

@@ -45,7 +45,7 @@ def show_interval(figure: Figure, row: Mapping[str, Any]) -> str:
 
 
 def shown_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """The figures that stand in tables, those that apply to any of some iterations."""
+    """The figures to show in tables: those that at least one of the iterations has."""
     return [
         figure
         for figure in every_figure().values()
@@ -54,7 +54,8 @@ def shown_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
 
 
 def figure_columns(summary: Mapping[str, Any]) -> list[Column]:
-    """What each iteration's policy measures, and what it was made from."""
+    """Columns with the figures of each iteration's policy, and the number of pairs and comparisons that it was trained
+    on."""
     rows = summary["iterations"]
     counts = {"pairs": "pairs", "compared": "comparisons"}
     return [
@@ -72,7 +73,7 @@ def second_columns(summary: Mapping[str, Any]) -> list[Column]:
 
 
 def comparison_columns(summaries: Sequence[Mapping[str, Any]]) -> list[list[Column]]:
-    """What each run's last policy measures, and what the whole run took; in groups of columns that stay together."""
+    """Columns with the figures of each run's last policy and the totals of the run, in groups that stay together."""
     lasts = [summary["iterations"][-1] for summary in summaries]
     sums = {"compared": "comparisons", "oracle calls": "oracle_calls"}
     return [

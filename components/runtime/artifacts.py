@@ -1,4 +1,4 @@
-"""What a step hands to Kubeflow of what it made: small files, and the real thing's place and digest beside them.
+"""The artifacts that a step passes to Kubeflow: small files, with the location and digest of the data.
 
 The data itself lies in the store of the run root: KFP would copy it whole to every step that reads it.
 """

@@ -1,4 +1,4 @@
-"""Which prompts the runs of one name have taken, so that a recurring run can wait for new ones."""
+"""The ledger of the prompts that runs of one name have taken, so that scheduled runs use only new ones."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -11,7 +11,7 @@ from . import lock
 
 
 class _Entries(NamedTuple):
-    """What a ledger says."""
+    """The content of a ledger."""
 
     taken: dict[str, str]
     """Run root by prompt digest."""
@@ -28,7 +28,7 @@ class Ledger:
         self._run = run_root.uri
 
     def free(self, prompts: Iterable[str]) -> set[str]:
-        """Those of `prompts` (digests) that this run may take: after a restart its own alone, else the new ones."""
+        """The `prompts` (digests) that this run may take: after a restart only its own, otherwise the new ones."""
         entries, _ = self._read()
         holders = {prompt: entries.taken.get(prompt) for prompt in prompts}
         own = {prompt for prompt, holder in holders.items() if holder == self._run}
@@ -36,7 +36,7 @@ class Ledger:
         return own or {prompt for prompt, holder in holders.items() if holder in given_up}
 
     def take(self, prompts: Collection[str]) -> bool:
-        """Write down that this run takes `prompts` (digests); False, and nothing is written, if another was faster."""
+        """Record that this run takes `prompts` (digests). False, and nothing is recorded, if another run was faster."""
         while True:
             entries, current = self._read()
             holders = {entries.taken.get(prompt) for prompt in prompts}
@@ -48,7 +48,7 @@ class Ledger:
                 return True
 
     def fail(self) -> None:
-        """Leave the prompts of this run, which failed, to others; it keeps those that nobody takes until it goes on."""
+        """Release the prompts of this failed run to others; if it resumes, it still has those that no run has taken."""
         while True:
             entries, current = self._read()
             if self._run not in entries.taken.values() or self._run in entries.failed:
@@ -57,12 +57,12 @@ class Ledger:
                 return
 
     def _abandoned(self, entries: _Entries, holders: Iterable[str | None]) -> set[str | None]:
-        """The holders that died without a word: neither at work nor done, though their run roots are still there.
+        """The holders that died without recording it: neither running nor finished, but with an existing run root.
 
-        Their last task, which tells the ledger, did not run either: it was cancelled too, say, or its node was lost.
+        Their last task, which updates the ledger, did not run either, for example because its node was lost.
         """
         others = {holder for holder in holders if holder and holder != self._run and holder not in entries.failed}
-        # Run roots stand beside one another: a connection for each of them would take a second.
+        # Run roots share a folder: opening a connection for each of them would take a second.
         return {holder for holder in others if _is_abandoned(self._store.at(holder.rpartition("/")[2]))}
 
     def _read(self) -> tuple[_Entries, Generation | None]:
@@ -70,7 +70,7 @@ class Ledger:
         return _Entries(**json.loads(current.data)) if current else _Entries({}, []), current
 
     def _write(self, taken: dict[str, str], failed: list[str], previous: Generation | None) -> bool:
-        # A run without prompts of its own, all taken by others since, need not be remembered.
+        # A failed run can be forgotten once other runs have taken all of its prompts.
         entries = _Entries(taken, sorted(set(failed) & set(taken.values())))
         data = json.dumps(entries._asdict(), sort_keys=True).encode()
         return generations.put(self._store, self._key, data, previous)

@@ -81,7 +81,7 @@ def exists(store: Store) -> bool:
 
 
 def held_by(store: Store) -> tuple[str, str]:
-    """The owner, and its job, that took the lock last and have not given it back, alive or not; empty if nobody."""
+    """The owner and job that hold the lock, alive or not; empty if it is free."""
     held = _parsed(generations.newest(store, layout.LOCK))
     return held.get("owner", ""), held.get("job", "")
 
@@ -102,7 +102,7 @@ def release(store: Store, owner: str, job: str | None = None) -> None:
 
 
 def remove(store: Store) -> None:
-    """Delete what is left of a lock that has been given back, for run roots that go; one that is held stays."""
+    """Delete the files of a released lock, before its run root is deleted; a held lock stays."""
     if (current := generations.newest(store, layout.LOCK)) and not _parsed(current):
         generations.remove(store, layout.LOCK, current)
 
@@ -128,7 +128,7 @@ def _renew_until(store: Store, done: threading.Event) -> None:
 
 
 def _parsed(generation: Generation | None) -> dict[str, Any]:
-    """The lock, or {} where nobody has it: also where it is damaged, for a live run would have written it whole."""
+    """The lock, or {} if it is free. A damaged lock counts as free, because a live run writes it whole."""
     try:
         return _Lock.model_validate_json(generation.data if generation else _FREE).model_dump()
     except ValidationError:

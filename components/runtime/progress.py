@@ -1,4 +1,4 @@
-"""How a step gets on: what is done of how much, how fast, with which figures.
+"""The progress of a step: work done, total, rate and figures.
 
 A step says so in its loops. `voice` tells people, now and then; a listener, such as the tracker's curves, hears of
 every batch. Work may have work inside: in a batch of prompts, the texts that a judge reads for it.
@@ -105,7 +105,7 @@ def over(
     done: int = 0,
     amounts: Callable[[Batch], Mapping[str, int]] = lambda batch: {},
 ) -> Iterator[Batch]:
-    """Hand on batches of units, each of which is done when the next one is asked for.
+    """Yield batches of units; a batch counts as done when the next one is requested.
 
     `amounts` says what else a batch has, such as tokens.
     """

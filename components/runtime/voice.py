@@ -1,4 +1,4 @@
-"""What a step says while it works: a line on stderr every 30 seconds at least, through Python's own logging.
+"""Logging of a step: a line on stderr at least every 30 seconds, through Python's logging.
 
 NASHFLOW_LOG_FORMAT: text, or json for one JSON object a line; a recipe's `cluster.log_format` where it is not set.
 NASHFLOW_LOG_SECONDS: the longest silence, instead of 30. NASHFLOW_STATUS: a file that always says how the step gets on
@@ -92,7 +92,7 @@ def _record(work: list[Progress], seconds: float) -> logging.LogRecord:
 
 
 def _shown(work: list[Progress]) -> dict[str, Any]:
-    """What a bar shows; nothing before there is work that can be counted."""
+    """The figures of a progress bar; empty before there is countable work."""
     if not work:
         return {}
     outermost, *inside = work

@@ -15,10 +15,10 @@ from .transformers_sampler import TransformersSampler
 
 
 class SamplingEngine(Variant, ABC):
-    """What every engine that samples can do; group of entry points: `nashflow.samplers`."""
+    """Interface of all sampling engines; group of entry points: `nashflow.samplers`."""
 
     runtime: ClassVar[Runtime] = "steps"
-    """Whose image it needs."""
+    """The runtime (image) that it needs."""
     mixes: ClassVar[bool] = False
     """Whether it samples the token-level geometric mixture of several policies."""
 

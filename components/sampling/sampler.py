@@ -1,4 +1,4 @@
-"""What a sampler is: an opened policy, or a mixture of several, that generates responses."""
+"""The interface of samplers: an opened policy, or a mixture of several, that generates responses."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Sampler(Protocol):
     tokenizer: "PreTrainedTokenizerBase"
 
     def close(self) -> None:
-        """Give back what it holds; it samples no more."""
+        """Release its resources; it cannot sample any more."""
 
     def sample(
         self,

@@ -52,7 +52,7 @@ class TransformersSampler:
         return (micro_batch(slice(start, start + batch_size)) for start in range(0, len(prompts), batch_size))
 
     def close(self) -> None:
-        """Nothing to give back: the models go with the last who holds them."""
+        """Nothing to release: Python frees the models with their last reference."""
 
     def _require_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         positions = getattr(self.model.config, "max_position_embeddings", None)

@@ -24,10 +24,10 @@ class Scorer(Protocol):
 
 
 class ScoringEngine(Variant, ABC):
-    """What every engine that scores can do; group of entry points: `nashflow.scorers`."""
+    """Interface of all scoring engines; group of entry points: `nashflow.scorers`."""
 
     runtime: ClassVar[Runtime] = "steps"
-    """Whose image it needs."""
+    """The runtime (image) that it needs."""
 
     @abstractmethod
     def check(self) -> None:

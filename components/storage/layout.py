@@ -45,7 +45,7 @@ def evaluation(iteration: int, part: str) -> str:
 
 
 def tracked_iteration(iteration: int) -> str:
-    """The unit of what the tracker was told at the end of an iteration."""
+    """The unit that records what was sent to the tracker at the end of an iteration."""
     return f"iterations/{iteration:03d}/tracked"
 
 

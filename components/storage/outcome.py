@@ -1,4 +1,4 @@
-"""`report/outcome.json`: what became of a run, for people and programs that did not watch it."""
+"""`report/outcome.json`: how a run ended, for people and programs that did not follow it."""
 
 import json
 import time
@@ -24,17 +24,17 @@ class Outcome:
     ended: float
     """Seconds since the epoch."""
     warning: str = ""
-    """What could not be done at its end, such as to tell MLflow."""
+    """What failed at its end, such as an update of MLflow."""
 
 
 def write(store: Store, word: Word, reason: str, job: str, warning: str = "") -> None:
-    """Keep what became of the run under a run root, now."""
+    """Record how the run under a run root ended, with the current time."""
     made = Outcome(word, reason, job, time.time(), warning)
     store.write(layout.OUTCOME, json.dumps(asdict(made), indent=1).encode())
 
 
 def read(store: Store) -> Outcome | None:
-    """What became of the run under a run root; None while it goes on, or where somebody else's file is in its place."""
+    """How the run under a run root ended; None while it is running, or if the file is not readable as an outcome."""
     try:
         return Outcome(**json.loads(store.read(layout.OUTCOME)))
     except (FileNotFoundError, ValueError, TypeError):

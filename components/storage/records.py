@@ -1,4 +1,4 @@
-"""The records: what a row of each is, and reading and writing them as Parquet files.
+"""The records: their row types, and reading and writing them as Parquet files.
 
 Rows stand in the order of their prompt's `row_id` everywhere. No column holds nulls.
 """
@@ -93,7 +93,7 @@ class Comparison(TypedDict):
     repeated: bool
     """The pair had met before, or is one text twice, so no oracle call was made."""
     winner: Int32
-    """The sample that goes on; in an evaluation 0 where the policy's response wins, else 1."""
+    """The sample that wins; in an evaluation 0 if the policy's response wins, otherwise 1."""
 
 
 class Pair(TypedDict):

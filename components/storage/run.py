@@ -1,4 +1,4 @@
-"""`run.json`: what a run is, so that a rerun knows whether it is the same one."""
+"""`run.json`: the identity of a run, by which a rerun is recognised as the same run."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ _FREE_SECTIONS = ("cluster", "evaluation", "promotion", "reporting")
 
 @dataclass(frozen=True)
 class Run:
-    """The resolved recipe of a run, the digests of what it names, and where it is tracked."""
+    """The resolved recipe of a run, the digests of its input files, and its address in the tracker."""
 
     name: str
     recipe: Mapping[str, Any]
@@ -65,14 +65,15 @@ def require_run(store: Store) -> Run:
 
 
 def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a recipe that makes a run the same run: without its length, and without what only looks at it."""
+    """The part of a recipe that identifies a run: without the number of iterations and the settings that only
+    measure."""
     kept = {name: copy.deepcopy(section) for name, section in recipe.items() if name not in _FREE_SECTIONS}
     kept["run"].pop("iterations")
     return kept
 
 
 def check_same(store: Store, known: Run, now: Run) -> None:
-    """Refuse to go on with another recipe's run.
+    """Raise if the run under the run root is of another recipe.
 
     Raises:
         UserError: says which settings and inputs differ.

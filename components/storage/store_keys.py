@@ -1,4 +1,4 @@
-"""What a key of an artifact store may look like, and what is known of the file under it."""
+"""The valid form of keys in an artifact store, and the metadata of a stored file."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ def check_key(key: str) -> str:
 
 
 def check_folder(prefix: str) -> str:
-    """Return what all keys in folder `prefix` begin with: one slash at its end, or nothing for the whole store.
+    """The common beginning of all keys in folder `prefix`: with one slash at its end, or empty for the whole store.
 
     Raises:
         ValueError: as `check_key`.

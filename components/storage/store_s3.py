@@ -198,7 +198,7 @@ class S3Store:
 
     @contextmanager
     def _clear_errors(self, key: str) -> Iterator[None]:
-        """Say what the user can mend in one line; let everything else through.
+        """Turn errors that the user can fix into one line; pass all others through.
 
         A server that does not answer is no UserError: it may come back, and a step that fails so is tried again.
         """

@@ -1,4 +1,4 @@
-"""Units of work: what is done once, is seen whole or not at all, and is found again.
+"""Units of work: each is done once, becomes visible all at once, and is found again by later runs.
 
 A unit is one shard of one step, one training or one evaluation. It is done when its manifest exists and matches the
 unit's fingerprint: the step's version, its settings and the digests of all its inputs. Files are written under keys
@@ -40,7 +40,7 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a finished unit says of itself."""
+    """The record of a finished unit."""
 
     unit: str
     version: int
@@ -134,7 +134,7 @@ def _damaged(location: str) -> str:
 
 
 class Unfinished(Exception):
-    """There is work to do, and the caller only wants to know."""
+    """Raised when there is work to do and the caller only asks whether there is."""
 
 
 _only_asking = contextvars.ContextVar("only asking", default=False)
@@ -168,7 +168,7 @@ class Unit:
     settings: Any
     """A JSON value: everything that the unit's result depends on besides its inputs."""
     inputs: Mapping[str, str]
-    """Digest by name of what the unit reads."""
+    """Digest of each input of the unit, by name."""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 10.0
 
 
 class Curves:
-    """Sends what it is told to the run of a step; figures of every batch, and rates every few seconds.
+    """Sends figures to the run of a step: those of every batch, and rates every few seconds.
 
     NASHFLOW_CURVE_SECONDS: how often, instead of every 5 seconds.
     """
@@ -38,7 +38,7 @@ class Curves:
         self._thread.start()
 
     def put(self, done: int, figures: Mapping[str, float], amounts: Mapping[str, int]) -> None:
-        """Take what a batch measured; see `Listener`."""
+        """Take the figures of a batch; see `Listener`."""
         now = time.time()
         self._newest = done, now, dict(amounts)
         if self._rated is None:  # rates leave out the first batch, for which models are loaded
@@ -48,7 +48,7 @@ class Curves:
             self._add_rates()
 
     def close(self) -> None:
-        """Send what is left, unless MLflow takes too long."""
+        """Send the remaining figures, unless MLflow takes too long."""
         self._add_rates()
         self._closing.set()
         self._thread.join(_PATIENCE_SECONDS)

@@ -30,7 +30,7 @@ class NestedRuns:
         self._client, self._store, self._experiment, self._parent = client, store, experiment, parent
 
     def begin(self, place: str) -> None:
-        """Let the run of a place, made if need be, and that of its iteration be RUNNING."""
+        """Set the run of a place, created if missing, and that of its iteration to RUNNING."""
         iteration = place.partition("/")[0]
         for each in dict.fromkeys((iteration, place)):
             run = self._settle(each, self._search(each))
@@ -55,7 +55,7 @@ class NestedRuns:
         return [run.info.run_id for run in settled if run.info.status == "RUNNING"]
 
     def forget_deleted(self) -> None:
-        """Let runs that were deleted in MLflow be made again; for preparation, while no step is at work."""
+        """Allow runs that were deleted in MLflow to be recreated; for preparation, while no step is running."""
         there = {run.info.run_id for run in self._search()}
         for key in self._store.list(layout.tracked(self._parent)):
             if self._store.read(key).decode() not in there:

@@ -62,7 +62,7 @@ class Tracking:
 
 
 def is_tracked(known: Mapping[str, Any] | None) -> bool:
-    """Whether MLflow, as the environment names it, is where `run.json` says that the run is; nobody asks it."""
+    """Whether the environment names the same MLflow as `run.json`; without asking the server."""
     uri, run_id = environment()
     file = sqlite_file(uri)
     return known is not None and not run_id and known["uri"] == redact(uri) and (not file or os.path.exists(file))
@@ -71,7 +71,7 @@ def is_tracked(known: Mapping[str, Any] | None) -> bool:
 def open_run(
     store: Store, name: str, parameters: Texts, known: Tracking | None = None, tags: Texts | None = None
 ) -> Tracking | None:
-    """Make the MLflow run of a run root, or let it go on; for preparation alone. In case 3, what was `known`.
+    """Create the MLflow run of a run root, or reopen it; only for preparation. In case 3, what was `known`.
 
     Args:
         store: the run root's.

@@ -87,7 +87,7 @@ class Tracker:
         self._tracking, self._store = tracking, store
         uri, self._attached = environment()
         self.uri = uri if (tracking or self._attached) and not asking() else ""
-        """Where MLflow is; empty when there is none, or no longer, or nothing is to be done."""
+        """MLflow's address; empty if there is no MLflow, if it has failed, or if nothing is to be sent."""
         self.warning = ""
         """Why it was not told all."""
         self._drawn: dict[tuple[str, str], set[int]] = {}
@@ -128,7 +128,7 @@ class Tracker:
 
     @_guarded
     def begin(self, iteration: int, step: str) -> None:
-        """Let the run of a step, as in `main/rollout`, and that of its iteration be RUNNING; not in case 1."""
+        """Set the run of a step, as in `main/rollout`, and that of its iteration to RUNNING; not in case 1."""
         with hurried():
             self._nested.begin(f"{iteration}/{step}")
 
@@ -180,7 +180,7 @@ class Tracker:
         finished: int,
         outputs: Texts | None = None,
     ) -> None:
-        """Send what a step of an iteration measured, to the step's run, and end that.
+        """Send the figures of a step to the step's run, and end that run.
 
         Args:
             iteration: also the metrics' MLflow step.
@@ -275,7 +275,7 @@ class Tracker:
 
     @_guarded
     def close(self, outcome: Word, reason: str = "", ended: int | None = None) -> None:
-        """Say on the parent run how the run ended, and end it and what is open below it; KFP ends its own runs.
+        """Record on the parent run how the run ended, and end it and its open nested runs; KFP ends its own runs.
 
         Args:
             outcome: a tag, and by it the status: FINISHED, FAILED or KILLED.

@@ -1,4 +1,4 @@
-"""What became of a run, in our words: KFP calls a cancelled run failed, and one that had nothing to do succeeded."""
+"""The outcome of a run in NashFlow's terms: KFP calls a cancelled run failed, and a skipped one succeeded."""
 
 from itertools import pairwise
 from typing import Any

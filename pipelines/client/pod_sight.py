@@ -12,7 +12,7 @@ from .sight import Sight
 
 
 class PodSight:
-    """What holds up the pods of a run, and why tasks failed; nothing, said once, where pods cannot be seen."""
+    """Why pods of a run do not start and why tasks failed; nothing, with one message, if pods cannot be read."""
 
     def __init__(
         self, connection: Connection, run_id: str, planned: Mapping[str, Planned], say: Callable[[str], None]

@@ -19,12 +19,12 @@ _SCHEDULER = re.compile(r"\.? *(no new claims to deallocate, *)?preemption: .*|(
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong with a pod."""
+    """The problem of a pod."""
 
     kind: str
-    """What stays the same while it lasts."""
+    """The part of its message that stays the same while it lasts."""
     state: str
-    """What it comes to, in a word or two."""
+    """A short name of the problem."""
     said: str
     """Kubernetes' reason and message."""
     kubeflows: bool = False
@@ -39,7 +39,7 @@ def held_up_by(pod: Json, events: Sequence[Json]) -> Trouble | None:
 
 
 def ended_by(pod: Json) -> Trouble | None:
-    """What has ended a pod that failed, if that was Kubernetes and not the step itself."""
+    """Why Kubernetes ended a failed pod; empty if the step itself failed."""
     status = pod["status"]
     if status.get("reason"):
         return Trouble(status["reason"], "failed", _joined(status["reason"], status.get("message")))
@@ -84,7 +84,7 @@ def _unscheduled(pod: Json, events: Sequence[Json]) -> Trouble | None:
 
 
 def _unmounted(pod: Json, events: Sequence[Json]) -> Trouble | None:
-    """What has kept a pod from starting on its node last."""
+    """The latest reason why a pod does not start on its node."""
     if pod["status"]["phase"] != "Pending":
         return None
     last = events[-1] if events else {}

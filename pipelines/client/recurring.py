@@ -39,7 +39,7 @@ def replacing(description: str, replaced: Iterable[Any]) -> str:
 
 
 def owner_of(run: Any) -> str | None:
-    """Who declared a recurring run, as its description says; None if nobody did."""
+    """The owner in the description of a recurring run; None if it has none."""
     found = _DECLARED.search(run.description or "")
     return str(json.loads(found["owner"])) if found else None
 
@@ -51,7 +51,7 @@ def _replaced(run: Any) -> set[str]:
 
 
 def check_owner(runs: Iterable[Any], owner: str) -> None:
-    """Refuse to touch what is not the owner's.
+    """Raise if a recurring run belongs to another owner.
 
     Raises:
         UserError: somebody else holds one of the recurring runs.

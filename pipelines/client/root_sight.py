@@ -18,7 +18,7 @@ _MISSED = "lines lack figures, and large runs, of which KFP shows only a part, a
 
 
 class RootSight:
-    """What steps said of themselves, and how the run ended; nothing, said once, where the store cannot be read."""
+    """Figures of the steps, and how the run ended; nothing, with one message, if the store cannot be read."""
 
     def __init__(self, run: Any, planned: Collection[str], say: Callable[[str], None]) -> None:
         """`planned` are the tasks of the run's graph, if they are known."""

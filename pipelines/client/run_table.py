@@ -1,4 +1,4 @@
-"""`nashflow runs`: the newest runs, and what became of them."""
+"""`nashflow runs`: the newest runs and their outcomes."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ _SECONDS = 10.0
 
 
 class _Told(NamedTuple):
-    """What a run root says of its run."""
+    """Data of a run from its run root."""
 
     outcome: Outcome | None = None
     method: str = ""

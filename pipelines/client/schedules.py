@@ -65,9 +65,9 @@ class ScheduleFile(Settings):
     """All recurring runs of one owner."""
 
     owner: str = Field(min_length=1)
-    """Whose they are: nobody else's are touched."""
+    """Owner of the schedules; those of other owners are not changed."""
     schedules: tuple[Schedule, ...] = ()
-    """What there shall be; what else this owner has declared before is deleted."""
+    """The wanted schedules; all others of this owner are deleted."""
 
 
 def read_schedules(path: Path) -> ScheduleFile:
@@ -89,7 +89,7 @@ def read_schedules(path: Path) -> ScheduleFile:
 def reconcile(
     connection: Connection, owner: str, schedules: Sequence[Schedule], *, only_these: bool = False
 ) -> dict[str, str]:
-    """Make recurring runs what is declared: created, changed, paused, resumed, or unchanged; what was done, by name.
+    """Create, change, pause or resume recurring runs to match their declarations; returns the action by name.
 
     With `only_these`, the owner's other ones are deleted. Everything is checked before anything is changed.
 
@@ -174,7 +174,7 @@ def _body(connection: Connection, schedule: Schedule, package: Package, paramete
 
 
 def _make(connection: Connection, body: Any, paused: bool | None, existing: Sequence[Any]) -> str:
-    """Make one recurring run what it shall be; KFP cannot change one, so a new one takes the place of the old.
+    """Make one recurring run match its declaration; KFP cannot change one, so a new one replaces the old.
 
     The new one is made before the old one goes, and fires only when that does not any more: what the server refuses
     leaves the old one as it is, and an interrupted change is completed by the next call.

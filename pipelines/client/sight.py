@@ -1,4 +1,4 @@
-"""What the client sees of a run besides KFP's answers, which it may lack the right or the way to see."""
+"""Data about a run from sources other than KFP, which may be unreachable or forbidden to the client."""
 
 import math
 import time
@@ -15,7 +15,7 @@ _AGAIN_SECONDS = 60.0
 
 
 class Sight:
-    """Looks at one thing, and says once if it cannot be seen, and what is missed."""
+    """Reads one source, and reports once if it cannot be read, and what is missing as a result."""
 
     def __init__(self, what: str, missed: str, say: Callable[[str], None]) -> None:
         self._what, self._missed, self._say = what, missed, say

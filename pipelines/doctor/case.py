@@ -1,4 +1,4 @@
-"""What is examined: a recipe, if there is one, and how its cluster is reached."""
+"""The subject of an examination: a recipe, if one is given, and the access to its cluster."""
 
 import os
 import re
@@ -38,7 +38,7 @@ class Kubeflow:
 
 @dataclass(frozen=True)
 class Case:
-    """What the checks look at."""
+    """The subject of the checks."""
 
     recipe: Recipe | None
     access: Access

@@ -1,4 +1,4 @@
-"""The Kubernetes API, as the checks use it: short waits, and what it refuses said in one line."""
+"""The Kubernetes API for the checks: with short timeouts, and errors in one line."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _HOW = "name a context with --kube-context, set KUBECONFIG, or run this in a pod
 
 
 class NotTried(Exception):
-    """Something could not be looked at: why, and what it takes."""
+    """A check could not be made: the reason, and the prerequisite."""
 
     def __init__(self, why: str, advice: str) -> None:
         super().__init__(why)
@@ -58,7 +58,7 @@ class Cluster:
             raise ConnectionError(f"Kubernetes API: {explain(error)}") from None
 
     def may(self, right: "Right", user: str = "") -> bool:
-        """Whether who asks, or another user, has a right in the namespace.
+        """Whether the current user, or another one, has a right in the namespace.
 
         Raises:
             NotTried: who asks may not ask that.

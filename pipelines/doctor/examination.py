@@ -1,4 +1,4 @@
-"""`nashflow doctor`: every check in its order, whatever becomes of the others."""
+"""`nashflow doctor`: runs all checks in order, even if some fail."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""The results of checks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from .case import Case
 
 State = Literal["ok", "failed", "not needed", "not tried", "not known"]
-"""not tried: what it takes is missing here; not known: nobody can tell from here, whatever there is."""
+"""not tried: a prerequisite is missing; not known: it cannot be determined from here."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was tried, how it went, what was found, and what to do about it."""
+    """The result of one check: its name, status, finding and remedy."""
 
     check: str
     state: State

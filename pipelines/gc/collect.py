@@ -1,4 +1,4 @@
-"""`nashflow gc`: say what goes and what stays, and delete what goes."""
+"""`nashflow gc`: lists what is deleted and what is kept, and deletes."""
 
 import re
 import time
@@ -46,7 +46,7 @@ def collect(prefix: str, older_than: str, keep_last: int, delete: bool, forget: 
 
 
 def _clear_runs(runs: Iterable[RunRoot], delete: bool) -> list[str]:
-    """Delete runs; what is said of those that could not be."""
+    """Delete runs; returns a message for each that could not be deleted."""
     refused = []
     for run in runs:
         if delete:
@@ -60,7 +60,7 @@ def _clear_runs(runs: Iterable[RunRoot], delete: bool) -> list[str]:
 
 
 def _clear_shared(inventory: Inventory, folders: Folders, delete: bool) -> Folders:
-    """Delete folders beside the run roots, all but what has changed since it was looked at; those that are gone."""
+    """Delete folders beside the run roots, except those that have changed meanwhile; returns the deleted ones."""
     prefix, gone = inventory.prefix, {}
     now = take(prefix) if delete and folders else inventory
     begun = {run.uri for run in now.runs} - {run.uri for run in inventory.runs}

@@ -1,4 +1,4 @@
-"""What lies below a prefix: every file with its size and when it was written, sorted into runs and what they share."""
+"""All files below a prefix with their sizes and times of writing, sorted into runs and shared files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class RunRoot:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing goes on with the run: it gave its lock back, and is finished or left its outcome last.
+        """Whether the run is over: it released its lock, and is finished or wrote its outcome last.
 
         A run whose pods wait for a node may write nothing for days, and its lock lapses meanwhile.
         """
@@ -72,7 +72,7 @@ class RunRoot:
 
     @cached_property
     def own(self) -> Entries:
-        """The files that runs write; others are nobody's to delete."""
+        """The files that runs write; others are never deleted."""
         return {key: entry for key, entry in self.entries.items() if key in _FILES or key.startswith(_FOLDERS)}
 
     @property

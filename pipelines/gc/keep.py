@@ -46,7 +46,7 @@ def decide(inventory: Inventory, limit: float, keep_last: int) -> Decision:
 
 
 def _by_itself(runs: Iterable[RunRoot], limit: float, now: float) -> Iterator[tuple[str, str]]:
-    """What keeps a run whatever others there are."""
+    """The reason to keep a run independent of other runs."""
     for run in runs:
         age = now - run.written
         if run.run is None:

@@ -1,4 +1,5 @@
-"""What lies beside the run roots: the cache, of which goes what no kept run needs, and the ledgers of prompts taken."""
+"""Files beside the run roots: the cache, of which everything is deleted that no kept run needs, and the ledgers of
+prompts."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What kfp.local lacks, swapped in for the duration of a run.
+"""Replacements for parts of kfp.local during a run.
 
 kfp.local (2.17) runs container components with Docker only. DAG order, placeholders, ParallelFor, Collected,
 conditions, nested pipelines and retries stay kfp's own. What is swapped, and why:
@@ -189,7 +189,7 @@ def _channel_value(kfp_resolve: Callable[[str, Any], Any], reference: str, store
 
 @contextlib.contextmanager
 def _quiet(log: Path) -> Iterator[None]:
-    """Send what kfp logs to a file; leave the root logger as it was."""
+    """Write kfp's log to a file, and restore the root logger afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     file = logging.FileHandler(log)

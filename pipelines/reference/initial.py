@@ -25,8 +25,8 @@ _WIDTH = 116
 _SANDBOX = "INPO on the sandbox world: no model, no GPU, two minutes on two cores."
 _FOLDER = (
     "INPO on your model, small enough to try it out. The model is its own judge and there are only a few prompts, so "
-    "the run shows that everything works but learns little. Set oracle.model to a preference model, or to a reward model "
-    "with oracle.kind: reward_model, and prompts.path to your prompts. The recipe inpo-llama3-8b has the paper's "
+    "the run shows that everything works but learns little. Set oracle.model to a preference model, or to a reward "
+    "model with oracle.kind: reward_model, and prompts.path to your prompts. The recipe inpo-llama3-8b has the paper's "
     "values."
 )
 _LEGEND = "Lines that begin with #~ are settings at their defaults. `nashflow run` ignores the section cluster."

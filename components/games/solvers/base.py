@@ -1,4 +1,4 @@
-"""What every exact solver shares."""
+"""The base of all exact solvers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
