@@ -56,7 +56,7 @@ class Recipe(StepSettings):
 
     @property
     def unavailable(self) -> list[str]:
-        """What each engine that is not available here says of it."""
+        """The message of each engine that is not available here."""
         lines = []
         for check in (self.rollout.engine.check, self.logprobs.engine.check, self.training.engine.check):
             try:

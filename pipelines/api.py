@@ -1,4 +1,4 @@
-"""What programs may import: these names stay, wherever the code behind them goes. `docs/python.md` shows their use."""
+"""The public Python interface: these names are stable. `docs/python.md` shows their use."""
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.version import VERSION as __version__

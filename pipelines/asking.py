@@ -45,7 +45,7 @@ def open_oracle(settings: Mapping[str, Any]) -> Oracle:
 
 
 class Played(NamedTuple):
-    """What came of the tournaments: every comparison, and the pairs to train on, as a run's tables have them."""
+    """The result of tournaments: all comparisons and the training pairs, as tables like those of a run."""
 
     comparisons: pa.Table
     pairs: pa.Table

@@ -158,7 +158,7 @@ class ClusterSettings(Settings):
         return _SHARDS_AT_ONCE[self.profile] if self.shards_at_once is None else self.shards_at_once
 
     def resources(self, step: str) -> StepResources:
-        """What the pods of a step ask for: the profile's, with what `steps` says; its own `cpu` is its limit too."""
+        """Resources of a step's pods: the profile's, overridden by `steps`; a `cpu` set there is also the limit."""
         chosen = self.steps.get(step, StepOverrides())
         changes = {name: getattr(chosen, name) for name in chosen.model_fields_set}
         if "cpu" in changes:

@@ -30,18 +30,18 @@ class Graph:
         return {name: executor.get("container", {}) for name, executor in made.items()}
 
     def placed(self, executor: str) -> Json:
-        """What kfp-kubernetes says of an executor."""
+        """The kfp-kubernetes configuration of an executor."""
         found: Json = self.platform.get("deploymentSpec", {}).get("executors", {}).get(executor, {})
         return found
 
     @property
     def components(self) -> Mapping[str, Json]:
-        """What tasks are instances of, by name."""
+        """The components, by name."""
         found: Mapping[str, Json] = self.ir.get("components", {})
         return found
 
     def component(self, task: Json) -> Json:
-        """What a task is an instance of; empty where that is not there."""
+        """The component of a task; empty if it is missing."""
         return self.components.get(task.get("componentRef", {}).get("name", ""), {})
 
     def graphs(self) -> Iterator[Json]:

@@ -1,4 +1,4 @@
-"""What a recipe costs, estimated before anything starts: GPU hours by step, the oracle's forward passes, storage.
+"""The estimated cost of a recipe: GPU hours by step, the oracle's forward passes, storage.
 
 A model of N parameters takes 2 N floating-point operations for each token that it generates or scores, and 6 N for each
 that it is trained on (Kaplan et al., arXiv 2001.08361, section 2.1); GPU hours are operations over what a GPU does in
@@ -66,7 +66,8 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one iteration costs; iteration 0 is the reference's evaluation. NaN: the policy's size is not known."""
+    """The cost of one iteration; iteration 0 is the evaluation of the reference. NaN: the policy's size is not
+    known."""
 
     iteration: int
     hours: dict[str, float]

@@ -48,7 +48,7 @@ def _cells(costs: Sequence[Cost]) -> list[str]:
 
 
 def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
-    """What the estimate rests on, and how to change it."""
+    """The assumptions of the estimate, and how to change them."""
     if known.parameters is None:
         return [
             f"The dashes need the policy's size: {recipe.policy.folder}/config.json cannot be read here, or is not of "

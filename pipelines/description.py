@@ -1,4 +1,4 @@
-"""What a recipe is, in one line for Kubeflow's pages."""
+"""A description of a recipe in one line, for Kubeflow's web interface."""
 
 from .recipe import Recipe
 

@@ -210,7 +210,7 @@ def _graph_of_shards(of: Recipe, phase: Phase) -> Any:
 
 
 def _content(phase: Phase) -> tuple[str, bool]:
-    """What the data of a phase depend on: its name, and whether it samples."""
+    """The properties that determine the graph of a phase's data: its name, and whether it samples."""
     return phase.name, not phase.data_from
 
 

@@ -1,4 +1,4 @@
-"""Images of ours whose tag is of another version than this code.
+"""NashFlow images with the tag of another version.
 
 A node keeps the image that it has under a tag, so every version needs a tag of its own. Steps of another version may
 not know the settings and arguments that this one gives them.
@@ -23,7 +23,7 @@ def images_of(recipe: Recipe) -> dict[str, str]:
 
 
 def other_version(image: str) -> str:
-    """The tag of an image of ours that is of another version; empty where it is of this one, or nobody can tell.
+    """The tag of a NashFlow image of another version; empty if it is of this version, or if that is not known.
 
     What follows a dash, as in 0.1.0-2, numbers the builds of one version. A digest or `latest` tells of no version.
     """
@@ -40,6 +40,6 @@ def warnings(recipe: Recipe) -> Iterator[str]:
 
 
 def advice(name: str, image: str, tag: str) -> str:
-    """What to do about an image of another version."""
+    """Advice about an image of another version."""
     wanted = image.partition("@")[0].removesuffix(tag) + VERSION
     return f"build and push {wanted}, and set cluster.images.{name} to it, or install NashFlow {tag} here"

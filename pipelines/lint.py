@@ -59,7 +59,7 @@ def _settings(container: Json) -> str:
 
 
 def inputs_are_passed(graph: Graph) -> Iterator[str]:
-    """The driver fails a task one of whose declared inputs is not passed, optional or not; a null is no value."""
+    """The driver fails a task if a declared input is not passed, even an optional one; null counts as not passed."""
     for _, name, task in graph.tasks():
         declared = graph.component(task).get("inputDefinitions", {})
         iterated = task.get("parameterIterator", {}).get("itemInput")
@@ -132,7 +132,7 @@ def texts_are_left_alone(graph: Graph) -> Iterator[str]:
 
 
 def executors_are_distinct(graph: Graph) -> Iterator[str]:
-    """Components whose containers are equal become one in the workflow, and the other's interface is lost."""
+    """Components with equal containers are merged in the workflow, and one of the interfaces is lost."""
     interfaces: dict[str, list[str]] = {}
     for label, part in graph.users():
         interface = json.dumps([part.get("inputDefinitions"), part.get("outputDefinitions")], sort_keys=True)

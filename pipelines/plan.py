@@ -17,7 +17,7 @@ from .steps import Level, steps_of, steps_of_data, task_name
 
 @dataclass(frozen=True)
 class Work:
-    """What one iteration makes, at most."""
+    """Upper bounds of what one iteration produces."""
 
     iteration: int
     phases: tuple[str, ...]

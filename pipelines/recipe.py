@@ -48,7 +48,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def load_for_runs(name: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]:
-    """The recipe whose graph is compiled, and the settings that a run of it is given, as its parameter `set`.
+    """The recipe to compile, and the settings that a run of it gets as its parameter `set`.
 
     Together they are the recipe with all overrides: runs that differ in nothing that shapes the graph share a version.
 

@@ -42,7 +42,7 @@ class Shown:
 
 @contextmanager
 def display(console: Console, name: str, tasks: int, shown: Shown) -> Iterator[Callable[[Event], None]]:
-    """Show a run of so many tasks within this block; yields what takes the events."""
+    """Show a run with `tasks` tasks within this block; yields the handler of events."""
     bars = console.is_terminal and not shown.quiet and not shown.log_format
     columns = (
         TextColumn("{task.description}"),

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 Level = Literal["beginning", "shard", "phase", "iteration", "end", "exit"]
-"""What a step is of: the run's beginning, whose `go` the others wait for; one shard of the data of a phase, a phase, an
-iteration, of which 0 looks at the reference; the run's end; its exit, which comes whatever happens. Steps of one level
-follow one another as they are listed."""
+"""The level of a step: the run's beginning, which outputs the `go` that all others wait for; a shard of a phase's data;
+a phase; an iteration, where iteration 0 evaluates the reference; the run's end; its exit, which always runs. Steps of
+one level follow one another as they are listed."""
 IMAGES: Mapping[Runtime, str] = {"steps": "image", "vllm": "vllm_image", "training": "training_image"}
 """Runtime, as `cluster.images` names it: the pipeline's parameter that holds its image."""
 

@@ -43,7 +43,7 @@ def run(call: Call[ClosingStep]) -> Result:
 
 
 def close(store: Store, holder: tuple[str, str], word: outcome.Word, reason: str) -> bool:
-    """Record how the run ended whose owner and job are the `holder`, and give its lock back.
+    """Record how the run of the lock's `holder` (owner and job) ended, and release its lock.
 
     False, and nothing is changed, if it does not hold its run root's lock.
     """

@@ -38,7 +38,7 @@ class Curve:
 
 @np.errstate(over="ignore", invalid="ignore")
 def solve(solver: Solver, game: Game, iterations: int, tolerance: float, average: bool = False) -> Solution:
-    """Iterate until no gap is above the tolerance, or so many times.
+    """Iterate until no gap is above the tolerance, at most `iterations` times.
 
     The policy is the last iterate, or the uniform average of all policies so far, the reference among them.
 

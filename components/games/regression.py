@@ -76,7 +76,7 @@ def unpaired_minimiser(log_base: Array, log_sampler: Array, matrix: Array, targe
 
 
 def _lambert(log_argument: Array) -> Array:
-    """W(x) from log x: v = log W solves e^v + v = log x, whose Newton steps from above never overshoot."""
+    """W(x) from log x: v = log W solves e^v + v = log x; Newton steps from above never overshoot."""
     log_value = np.minimum(log_argument, np.log(np.maximum(log_argument, 1)))
     for _ in range(8):
         value = np.exp(log_value)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Dtype = Literal["float32", "bfloat16", "float64"]
 Load = Callable[[Path, Dtype], "PreTrainedModel"]
-"""What opens a folder's language model in a precision: `load_causal_lm`, or one that opens each only once."""
+"""A function that opens a folder's language model in a precision: `load_causal_lm`, or one that opens each model
+once."""
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 # Everything a tokenizer may consist of, and the generation settings: what a trained policy inherits unchanged.
@@ -60,7 +61,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def check_loadable(folder: Path) -> None:
-    """Refuse a folder whose configuration or tokenizer transformers cannot open; weights are left alone.
+    """Raise if transformers cannot open the folder's configuration or tokenizer; weights are not read.
 
     Raises:
         UserError: one line that names the folder and what transformers says.
@@ -79,7 +80,7 @@ def check_loadable(folder: Path) -> None:
 
 
 def require_chat_template(folder: Path) -> None:
-    """Refuse a folder whose tokenizer has no chat template.
+    """Raise if the folder's tokenizer has no chat template.
 
     Raises:
         UserError: there is neither a chat_template.jinja nor an entry in tokenizer_config.json.

@@ -146,7 +146,7 @@ def _label_iterations(axes: "Axes", summaries: Sequence[Summary]) -> None:
 
 
 def _add_legend(figure: "Figure", *, beside: bool) -> None:
-    """One entry a run, and one for all exact iterates, whose colours are their runs'."""
+    """One entry per run, and one for all exact iterates, drawn in the colours of their runs."""
     from matplotlib.lines import Line2D
 
     panels = [axes.get_legend_handles_labels() for axes in figure.axes]

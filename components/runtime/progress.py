@@ -52,7 +52,7 @@ class Progress:
         _under_way.remove(self)
 
     def add(self, count: int, figures: Mapping[str, float] | None = None, /, **amounts: int) -> None:
-        """A batch of `count` units is done, and with it so many of other things, such as `tokens`."""
+        """Report a finished batch of `count` units, and the amounts of other things in it, such as `tokens`."""
         self.done, self.figures, self._latest = self.done + count, figures or {}, time.monotonic()
         self._amounts.update({self.unit: count, **amounts})
         self._first = self._first or (self._latest, dict(self._amounts))
@@ -107,7 +107,7 @@ def over(
 ) -> Iterator[Batch]:
     """Yield batches of units; a batch counts as done when the next one is requested.
 
-    `amounts` says what else a batch has, such as tokens.
+    `amounts` gives the amounts of other things in a batch, such as tokens.
     """
     with Progress(unit, total, done) as progress:
         for batch in batches:

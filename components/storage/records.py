@@ -93,7 +93,7 @@ class Comparison(TypedDict):
     repeated: bool
     """The pair had met before, or is one text twice, so no oracle call was made."""
     winner: Int32
-    """The sample that wins; in an evaluation 0 if the policy's response wins, otherwise 1."""
+    """The sample that wins, the first of a tie; in an evaluation 0 if the policy's response wins, otherwise 1."""
 
 
 class Pair(TypedDict):

@@ -21,7 +21,7 @@ class Store(Protocol):
 
     @property
     def uri(self) -> str:
-        """What `open_store` opens this store with: an absolute path or `s3://bucket/prefix`."""
+        """The argument of `open_store` for this store: an absolute path or `s3://bucket/prefix`."""
 
     def read(self, key: str) -> bytes:
         """Content of `key`.

@@ -55,7 +55,7 @@ class LocalStore:
         return sorted(path.relative_to(self._root).as_posix() for path in self._files(prefix))
 
     def entries(self, prefix: str = "") -> dict[str, Entry]:
-        """What lies in folder `prefix` and below it, by key."""
+        """The files in folder `prefix` and below it, by key."""
         found = {}
         for path in self._files(prefix):
             with contextlib.suppress(FileNotFoundError):  # gone since it was listed

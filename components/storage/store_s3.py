@@ -111,7 +111,7 @@ class S3Store:
         return sorted(self.entries(prefix))
 
     def entries(self, prefix: str = "") -> dict[str, Entry]:
-        """What lies in folder `prefix` and below it, by key."""
+        """The files in folder `prefix` and below it, by key."""
         root = f"{self._prefix}/" if self._prefix else ""
         pages = self._client.get_paginator("list_objects_v2")
         with self._clear_errors(prefix):

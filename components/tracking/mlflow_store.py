@@ -126,7 +126,7 @@ def hurried() -> Iterator[None]:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What MLflow's client, its database and the stores of its artifacts raise."""
+    """Exceptions of MLflow's client, its database and its artifact stores."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
     from mlflow.exceptions import MlflowException
@@ -136,7 +136,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def failure_line(error: BaseException) -> str:
-    """What an exception, or the lost connection or the like that it comes of, says.
+    """The message of an exception, or of the lost connection or similar cause behind it.
 
     One line of at most 300 characters, without secrets.
     """

@@ -1,4 +1,4 @@
-"""What steps tell MLflow: their figures, the records they worked on, the policies they made. See tracking.py."""
+"""The tracker: sends to MLflow the figures of steps, their input records and the policies they made. See opening.py."""
 
 import functools
 import json
@@ -41,7 +41,7 @@ class Dataset:
     uri: str
     rows: int
     context: str
-    """What they were used for, as in `training`."""
+    """Their use, as in `training`."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TrainingEngine(Variant, ABC):
-    """What every engine that trains can do; group of entry points: `nashflow.engines`."""
+    """Interface of all training engines; group of entry points: `nashflow.engines`."""
 
     runtime: ClassVar[Runtime] = "steps"
     """Whose image it needs."""

@@ -41,7 +41,7 @@ class Trainer:
     data: PairData
     settings: "TrainingSettings"
     seed: tuple[int | str, ...]
-    """What the order of the pairs is a function of."""
+    """Names that determine the order of the pairs."""
 
     def __post_init__(self) -> None:
         import torch

@@ -69,7 +69,7 @@ class Access:
 
 
 _OVERRULED = {"host": "kube_context", "token": "token_file"}
-"""What counts from the environment only while the other is not on the command line."""
+"""Options that count from the environment only if the other one is not on the command line."""
 
 
 def on_command_line(context: typer.Context, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What to do about what Kubernetes complains of: the setting of the recipe that is right for the step."""
+"""Advice on Kubernetes' complaints: the setting of the recipe to change."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from .pods import Json, main_container
 
 @dataclass(frozen=True)
 class Case:
-    """What a complaint is about."""
+    """The subject of a complaint."""
 
     step: str
     """The step."""
@@ -28,7 +28,7 @@ class Case:
 
 
 class Advice(NamedTuple):
-    """What to do."""
+    """The advice."""
 
     text: str
     """Empty where nothing is known to help."""
@@ -112,7 +112,7 @@ _OF_STEPS = (
 
 
 def advice_on(said: str, case: Case) -> Advice:
-    """What to do about a complaint; several things where it names several reasons; nothing where none is known."""
+    """Advice on a complaint: one for each reason that it names; empty if none is known."""
     rows = [*_OF_ANYBODY, *(_OF_KUBEFLOW if case.kubeflows else _OF_STEPS)]
     found = [row for row in rows if re.search(row.pattern, said)]
     deadline = case.pod["spec"].get("activeDeadlineSeconds") if case.pod else None

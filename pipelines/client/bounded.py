@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def within(seconds: float, calls: Sequence[Callable[[], T]]) -> list[T | Exception]:
-    """What the calls return or raise, all at the same time; TimeoutError for one that has not ended in `seconds`.
+    """Run the calls at the same time; returns their results or exceptions, TimeoutError after `seconds`.
 
     Such a one is left to itself, in a thread that does not keep the process from ending.
     """

@@ -44,7 +44,7 @@ def check_cron(cron: str) -> str:
 
 
 def _mistake(part: str, lowest: int, highest: int, names: dict[str, int]) -> str:
-    """What is wrong with one part of a field; empty if nothing is."""
+    """The mistake in one part of a field; empty if there is none."""
     allowed = f"{lowest} to {highest}" + (f" or {', '.join(names)}" if names else "")
     match = _RANGE.fullmatch(part)
     if not match:

@@ -38,7 +38,7 @@ def _after_cancelling(run: Any, progress: Progress, flags: str) -> str:
 
 
 def _after_failing(run: Any, failures: list[Failure], flags: str) -> str:
-    """What the user does next: a retry asks for the very same again, which does not always help."""
+    """Advice for the user: a retry uses the same settings again, which does not always help."""
     if not failures:
         return _retry(run, flags)
     failure, again = failures[0], _retry(run, flags)

@@ -1,4 +1,4 @@
-"""What goes wrong between client and API server: what may be tried again, and the one line that the user gets."""
+"""Failures between client and API server: which may be retried, and the one line for the user."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from nashflow.components.core.errors import one_line
 ANSWERS = (kfp_server_api.ApiException, kubernetes.client.ApiException)
 """Answers that are errors, of KFP's API server and of Kubernetes."""
 FAILURES = (kfp_server_api.ApiException, transport.HTTPError)
-"""What a call of KFP's API raises."""
+"""Exceptions of calls to KFP's API."""
 
 _NOT_CONNECTED = (transport.ConnectTimeoutError, transport.ProxyError)
 _AWAY = {502: "bad gateway", 503: "unavailable", 504: "gateway timeout"}
@@ -50,7 +50,7 @@ def timed_out(error: Exception) -> bool:
 
 
 def explain(error: Exception) -> str:
-    """What the server, or the way there, says: one line."""
+    """The message of the server, or of the connection to it, in one line."""
     if isinstance(error, ANSWERS):
         code = int(error.status or 0)
         said = _message(error.body) or _AWAY.get(code) or one_line(error.reason)

@@ -23,7 +23,7 @@ _MARGIN_SECONDS = 60
 
 
 class _Heard(NamedTuple):
-    """What the reader of a pod's log has to say."""
+    """A message from the reader of a pod's log."""
 
     pod: Json
     line: str | Exception
@@ -63,7 +63,7 @@ def follow_logs(connection: Connection, run: Any, pods: Pods, step: str, raw: bo
 
 
 def _until(end: float, heard: "queue.Queue[_Heard]", last: list[threading.Thread] | None) -> Iterator[_Heard]:
-    """What is heard until the time `end`, or until all of the `last` readers have ended."""
+    """Messages until the time `end`, or until all of the `last` readers have ended."""
     while time.monotonic() < end if last is None else True:
         at_work = last is None or any(reader.is_alive() for reader in last)
         try:

@@ -31,14 +31,14 @@ _Key = tuple[str, str]
 
 
 class HeldUp:
-    """What holds up the pods of a run."""
+    """The problems that keep pods of a run from starting."""
 
     def __init__(self, pods: Pods, planned: Mapping[str, Planned]) -> None:
         self._pods, self._planned = pods, planned
         self._attempts = Attempts(pods, planned)
         self._before: dict[_Key, _Found] = {}
         self._told: dict[_Key, bool] = {}
-        """What was told and is not over yet, and whether it is a matter of the recipe."""
+        """The reported problems that still last, and whether the recipe is the cause."""
         self._lost: set[str] = set()
         self._without: dict[str, int] = {}
         """How many looks in a row found no pod of a task that is at work."""

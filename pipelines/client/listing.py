@@ -16,7 +16,7 @@ from .schedules import Schedule
 
 
 def print_done(done: Mapping[str, str], declared: Iterable[Schedule] = ()) -> None:
-    """What was done to each schedule; for those that are there, when they fire next."""
+    """The action on each schedule, and the next time of each existing one."""
     crons = {schedule.name: schedule.cron for schedule in declared}
     for name, action in done.items():
         print(f"{name}: {action}")

@@ -59,7 +59,7 @@ def print_logs(connection: Connection, name: str, step: str, raw: bool, follow: 
 
 
 def _log(pods: Pods, pod: Json) -> list[str]:
-    """What a pod has written; why it cannot be read, where that is the matter of this pod alone."""
+    """The log of a pod, or why it cannot be read, if only this pod is concerned."""
     try:
         return pods.log(pod["metadata"]["name"]).splitlines()
     except ApiException as error:

@@ -31,7 +31,7 @@ class Package:
     service_account: str
     """The recipe's `cluster.service_account`."""
     description: str
-    """What the recipe is, for people."""
+    """A readable description of the recipe."""
 
 
 def compile_package(recipe: Recipe, file: Path, first: int = 1) -> Package:

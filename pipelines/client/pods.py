@@ -54,18 +54,19 @@ class Pods:
         return self._get(self._core.read_namespaced_pod, name, self.namespace)
 
     def events(self, name: str) -> list[Json]:
-        """What has happened to a pod, the newest last; nothing where the client may read pods alone."""
+        """The events of a pod, the newest last; empty if the client may not read events."""
         selector = f"involvedObject.name={name}"
         listed = self._get_if_allowed(self._core.list_namespaced_event, self.namespace, field_selector=selector)
         return sorted(listed["items"], key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
 
     def log(self, name: str, since: int | None = None) -> str:
-        """What a pod has written until now, from `since` seconds ago on."""
+        """The log of a pod until now, beginning `since` seconds ago."""
         options = {"since_seconds": since} if since else {}
         return str(self._call(self._log, name, **options).data.decode(errors="replace"))
 
     def stream(self, name: str, since: int | None) -> Iterator[tuple[str, str]]:
-        """What a pod writes, each line with its time, from `since` seconds ago on, until pod or connection end."""
+        """The log of a pod, each line with its time, beginning `since` seconds ago, until the pod or the connection
+        ends."""
         options = {"since_seconds": since} if since else {}
         timeouts = (_SECONDS[0], _SILENT_SECONDS)
         answer = self._log(name, follow=True, timestamps=True, _request_timeout=timeouts, **options)
@@ -173,7 +174,7 @@ def main_state(pod: Json) -> Json:
 
 
 def messages_of(workflow: Json, *phases: str) -> dict[str, str]:
-    """What Argo says of the nodes in these phases that are to have a pod, by the node's name."""
+    """Argo's messages about pod nodes in these phases, by the node's name."""
     status = workflow.get("status", {})
     nodes: dict[str, Json] = status.get("nodes") or {}
     if packed := status.get("compressedNodes"):

@@ -1,4 +1,4 @@
-"""What is told of a run while it is followed: a line for each task that ends, and what holds up those that do not."""
+"""Messages about a run while it is followed: a line for each finished task, and why others do not start."""
 
 import time
 from collections.abc import Collection, Iterable
@@ -122,7 +122,7 @@ class Progress:
         return lines
 
     def _which(self, task: Task) -> str:
-        """What failed of a task, where that is not all of it."""
+        """The failed part of a task, if it is not the whole task."""
         if task.place.driver:
             return "its driver"
         shards = self._shards(task)
@@ -132,11 +132,11 @@ class Progress:
         return task.state == "SUCCEEDED" and len(task.states) >= self._shards(task)
 
     def _shards(self, task: Task) -> int:
-        """How many there are to be; so many as have begun where the graph is not known."""
+        """The number of tasks; if the graph is not known, of those that have begun."""
         return self._planned[task.name].shards if task.name in self._planned else len(task.states)
 
     def _at_work(self, run: Any, tasks: Iterable[Task]) -> str:
-        """What stands beside the spinner."""
+        """The text beside the spinner."""
         names = []
         for task in tasks:
             if task.state not in FINISHED and task.name not in self._done:
@@ -150,7 +150,7 @@ class Progress:
 
 
 def _by_kfp(task: Task) -> dict[str, Any]:
-    """What KFP's API shows of a task that is done."""
+    """The data of a finished task in KFP's API."""
     end = _end(task, 0.0)
     return {"skipped": False, "seconds": task.seconds, "finished": end, "metrics": {}, "shards": len(task.states)}
 

@@ -44,7 +44,7 @@ class Failure:
 
 
 def failed_nodes(pods: Pods) -> list[str]:
-    """The tasks and drivers whose last pod failed, in the order of their pods: where KFP's API does not say them."""
+    """The tasks and drivers with a failed last pod, in the order of their pods, if KFP's API does not report them."""
     newest = {path_of(pod): pod for pod in pods.find()}
     return list(dict.fromkeys(node_of(pod) for pod in newest.values() if pod["status"]["phase"] == "Failed"))
 
@@ -74,7 +74,7 @@ def failures(pods: Pods, nodes: Iterable[str], planned: Mapping[str, Planned]) -
 def advice_of(
     said: str, node: str, pod: Json | None, trouble: Trouble | None, namespace: str, planned: Mapping[str, Planned]
 ) -> Advice:
-    """What to do about what is said of a node of the graph; nothing where waiting is all it takes."""
+    """Advice on a message about a node of the graph; empty if waiting is enough."""
     if trouble and trouble.state == NO_ROOM:
         return NO_ADVICE
     place = place_of(node)

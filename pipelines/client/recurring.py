@@ -45,7 +45,7 @@ def owner_of(run: Any) -> str | None:
 
 
 def _replaced(run: Any) -> set[str]:
-    """Ids of the recurring runs in whose place one shall fire."""
+    """Ids of the recurring runs that a new one replaces."""
     found = _DECLARED.search(run.description or "")
     return set((found["replaced"] or "").split(", ")) if found else set()
 

@@ -28,11 +28,11 @@ class RootSight:
         self._sight = Sight(f"the run root {uri}", _MISSED, say) if uri else None
 
     def finished(self, ended: Iterable[str], told: Collection[str]) -> dict[str, dict[str, Any]]:
-        """What the tasks `ended`, and those that are found to be done and not `told`, have said of themselves."""
+        """The figures of the tasks `ended`, and of other finished tasks that are not `told` yet."""
         return self._of(lambda: self._units.look(list(ended), frozenset(told)), {})
 
     def all_finished(self, told: Collection[str]) -> dict[str, dict[str, Any]]:
-        """What all tasks that are done and not `told` have said of themselves, now that the run has succeeded."""
+        """The figures of all finished tasks that are not `told` yet, for a run that has succeeded."""
         return self._of(lambda: self._units.look_again(frozenset(told)), {})
 
     def outcome(self, job: str) -> Outcome | None:

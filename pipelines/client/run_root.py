@@ -1,4 +1,4 @@
-"""What lies under a run's run root, as far as the client may read it: the units that are finished, and the outcome."""
+"""Data under a run's run root, as far as the client may read it: finished units, and the outcome."""
 
 from collections.abc import Collection, Iterable
 from functools import cached_property
@@ -17,11 +17,11 @@ from ..steps import STEPS, Level, only, steps_of, task_name
 from .tasks import place_of
 
 FOUND_AGAIN = "where finished work is found again"
-"""What makes it worth while to give the same run root."""
+"""The reason to give the same run root again."""
 
 
 def run_root_of(run: Any) -> str:
-    """The run root of a run; empty where it has none, because somebody else's program has submitted it."""
+    """The run root of a run; empty if it has none, because another program has submitted it."""
     given = (run.runtime_config.parameters or {}) if run.runtime_config else {}
     return str(given.get("run_root") or "").replace(JOB, run.run_id)
 

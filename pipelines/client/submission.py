@@ -160,7 +160,7 @@ def experiment_id(connection: Connection, name: str) -> str:
 
 
 def tracked_in(experiment: str) -> dict[str, Any]:
-    """What KFP's own MLflow plugin is told, where the server has it: to use the experiment of the same name."""
+    """Settings for KFP's MLflow plugin, if the server has it: use the experiment of the same name."""
     return {"mlflow": {"experiment_name": experiment}}
 
 

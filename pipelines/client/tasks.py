@@ -43,7 +43,7 @@ class Task:
     end: datetime | None
     """The last shard's; None while one of them is at work."""
     error: str
-    """What KFP's API knows of its failure; seldom anything."""
+    """The failure in KFP's API; usually empty."""
 
     @property
     def step(self) -> str:

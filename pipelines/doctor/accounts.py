@@ -15,19 +15,19 @@ SUBMITTING = (
     *(Right(_KFP, "runs", verb) for verb in ("create", "get", "list", "terminate")),
     *(Right(_KFP, "jobs", verb) for verb in ("create", "get", "list", "enable", "disable", "delete")),
 )
-"""What `submit`, `runs`, `cancel` and `schedule` do, as Kubeflow asks Kubernetes where it has several users."""
+"""Rights that `submit`, `runs`, `cancel` and `schedule` need, as Kubeflow with several users checks them."""
 RUNNING = (
     Right("argoproj.io", "workflowtaskresults", "create"),
     Right("argoproj.io", "workflowtaskresults", "patch"),
     Right("", "pods", "get"),
     Right("", "configmaps", "get", CONFIG_MAP),
 )
-"""What KFP's driver and launcher and Argo's executor do in the pods of a run."""
+"""Rights that KFP's driver and launcher and Argo's executor need in the pods of a run."""
 TRAINING = (
     *(Right("trainer.kubeflow.org", "trainjobs", verb) for verb in ("create", "get", "list", "patch", "delete")),
     Right("", "pods", "list"),
 )
-"""What training on several nodes does besides."""
+"""Further rights that training on several nodes needs."""
 
 
 def submitter(case: Case) -> Iterator[Finding]:

@@ -19,13 +19,13 @@ def amounts(quantities: Mapping[str, str] | None) -> Amounts:
 
 
 def amounts_of_step(resources: StepResources) -> Amounts:
-    """What a node keeps for a step's pod."""
+    """Resources that a step's pod requests."""
     cpu, accelerators = f"{resources.cpu:.8g}", {resources.accelerator_type: str(resources.accelerators)}
     return amounts({"cpu": cpu, "memory": resources.memory} | (accelerators if resources.accelerators else {}))
 
 
 def amounts_of_pod(pod: Any) -> Amounts:
-    """What a node keeps for a pod.
+    """Resources that a pod requests.
 
     As Kubernetes' scheduler has it: what its containers ask for together, or what one that runs before them asks for,
     if that is more. Sidecars, which start among the latter and stay, count with all that come after them.

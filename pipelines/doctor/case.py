@@ -87,7 +87,7 @@ class Case:
 
     @cached_property
     def namespace_mismatch(self) -> str:
-        """Why no pod of a run is in the namespace that is looked at; empty where they are, or where nobody can tell."""
+        """Why the checked namespace is not that of the runs' pods; empty if it is, or if that is not known."""
         kubeflow, namespace = self.opened_kubeflow, self.namespace
         if not isinstance(kubeflow, Kubeflow) or kubeflow.several_users or not namespace:
             return ""

@@ -41,7 +41,7 @@ class Cluster:
         return client.CoreV1Api(self.api)
 
     def read(self, what: str, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any | None:
-        """What a method of the API answers; None if there is no such thing.
+        """The result of an API method; None if the object does not exist.
 
         Raises:
             NotTried: who asks may not look at it. ConnectionError: the API does not answer.
@@ -83,7 +83,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Right:
-    """What somebody may do in the namespace."""
+    """The rights of a user in the namespace."""
 
     group: str
     resource: str

@@ -1,4 +1,4 @@
-"""What the configuration of Argo's workflow controller says of the pods of a run."""
+"""Settings of Argo's workflow controller that concern the pods of a run."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -39,7 +39,7 @@ def retries(case: Case) -> Iterator[Finding]:
 
 
 def executor_resources(case: Case) -> Mapping[str, Any]:
-    """What the containers that Argo adds to each pod ask for: `requests` and `limits`.
+    """Resources of the containers that Argo adds to each pod: `requests` and `limits`.
 
     Raises:
         NotTried: the configuration is not to be seen. UserError: it is not what Argo reads.

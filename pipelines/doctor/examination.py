@@ -60,7 +60,7 @@ def examine(case: Case, skipped: tuple[str, ...] = ()) -> Iterator[Finding]:
 
 
 def _whole(name: str, check: Check, case: Case) -> Iterator[Finding]:
-    """What a check finds, and how it ended."""
+    """The findings of a check, and how it ended."""
     tried = (check.__doc__ or name).splitlines()[0].rstrip(".")
     try:
         yield from check(case)

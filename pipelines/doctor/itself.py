@@ -39,7 +39,7 @@ def itself() -> Iterator[Finding]:
 
 
 def _modules() -> Sequence[str]:
-    """What has to be importable: the client's modules, or the steps' where their image is this one, or both."""
+    """The modules that must be importable: the client's, those of the steps in an image of steps, or both."""
     steps = find_spec("torch") is not None
     client = find_spec("kfp") is not None or not steps
     engines = [name for name in _ENGINES if find_spec(name)]

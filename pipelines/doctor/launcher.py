@@ -1,4 +1,4 @@
-"""What KFP's launcher, which runs in every pod of a run, reads of its namespace to reach the object store."""
+"""The configuration from which KFP's launcher, which runs in every pod, gets its access to the object store."""
 
 from collections.abc import Mapping
 from typing import Any

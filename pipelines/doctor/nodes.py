@@ -31,7 +31,7 @@ class Misfit(NamedTuple):
 
 @dataclass(frozen=True)
 class Taken:
-    """What the pods of a node keep of it."""
+    """Resources of a node that its pods request."""
 
     lasting: Amounts = field(default_factory=Amounts)
     """Servers, which stay."""
@@ -57,7 +57,7 @@ def nodes(case: Case) -> Iterator[Finding]:
 
 
 def _taken(cluster: Cluster) -> Mapping[str, Taken]:
-    """What the pods of each node keep of it, by the node's name.
+    """Resources that the pods of each node request, by the node's name.
 
     Raises:
         NotTried: who asks may not list the pods of all namespaces.
@@ -90,7 +90,7 @@ def _examined(
 
 
 def _at_once(fitting: Sequence[Any], resources: StepResources, taken: Mapping[str, Taken]) -> str:
-    """What there is to say of how many such pods have room at the same time; empty where several have it now."""
+    """A remark if only one such pod, or none, fits at the moment; empty if several fit."""
     pods = [(node, taken[node.metadata.name]) for node in fitting]
     if not sum(_places(node, resources, kept.lasting + kept.passing) for node, kept in pods):
         return "; now it is taken by pods that end by themselves, unless an autoscaler adds a node"

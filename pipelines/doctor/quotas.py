@@ -79,7 +79,7 @@ def _admitted(case: Case, tried: str, quota: Any) -> Iterator[Finding]:
 
 
 def _defaults(case: Case) -> set[str]:
-    """What containers that say nothing get from the namespace's LimitRanges, as quotas name it."""
+    """Default resources from the namespace's LimitRanges, under the names that quotas use."""
     cluster = case.home
     listed = cluster.read("limit ranges", cluster.core.list_namespaced_limit_range, cluster.namespace)
     found: set[str] = set()
@@ -91,7 +91,7 @@ def _defaults(case: Case) -> set[str]:
 
 
 def _given(resources: Mapping[str, Any]) -> set[str]:
-    """What a container's resources set, as quotas name it: a limit is its request, too."""
+    """The resources that a container sets, under the names that quotas use; a limit also sets the request."""
     limits = set(resources.get("limits") or ())
     requests = limits | set(resources.get("requests") or ())
     return requests | {f"requests.{name}" for name in requests} | {f"limits.{name}" for name in limits}

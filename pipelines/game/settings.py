@@ -1,4 +1,4 @@
-"""What the command line's `--method`, `--set` and `--tau` make: solvers, and the game's τ."""
+"""Solvers and the game's τ from the options `--method`, `--set` and `--tau`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, and the ways in which it fails."""
+"""Events of a run, and its exceptions."""
 
 import signal
 from collections.abc import Mapping

@@ -142,7 +142,7 @@ def _records(stdout: str) -> Iterator[dict[str, Any]]:
 
 
 def _status(path: Path) -> dict[str, Any]:
-    """What the task says of itself; nothing where it has not begun to."""
+    """The task's status; empty if it has not reported any."""
     try:
         return dict(json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError):

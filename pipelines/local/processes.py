@@ -21,7 +21,7 @@ from pathlib import Path
 from unittest import mock
 
 GRACE_SECONDS = 20.0
-"""What a step gets between SIGTERM and SIGKILL, to flush its journals."""
+"""Seconds between SIGTERM and SIGKILL, in which a step flushes its journals."""
 
 _POLL_SECONDS = 0.5
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

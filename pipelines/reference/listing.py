@@ -1,4 +1,4 @@
-"""What is shipped, a line each: recipes by their leading comments, methods by the docstrings of their files."""
+"""Lists of the shipped recipes (from their leading comments) and of the methods (from their docstrings)."""
 
 import inspect
 import itertools

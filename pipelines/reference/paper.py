@@ -1,4 +1,4 @@
-"""What the papers' recipes say of a setting: its value, and the comment beside it, which says where it is from."""
+"""Values of settings in the recipes of papers, with the comments that give their sources."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from ..recipe import SHIPPED, Recipe
 PAPERS = ("inpo-llama3-8b", "inpo-llama3-8b-rm", "iterative-dpo-llama3-8b", "sppo-llama3-8b")
 """The recipes that follow a paper; the first one that has a setting speaks for it."""
 _OURS = "ours"
-"""What the comment of a value begins with that no paper has."""
+"""Beginning of comments on values that are not from a paper."""
 
 
 class Cited(NamedTuple):
