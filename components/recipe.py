@@ -1,9 +1,9 @@
 """A recipe: the steps' settings composed. The client and preparation read the same class."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from .core.errors import UserError
 from .core.overrides import override
@@ -14,7 +14,7 @@ from .methods import AnyMethod
 from .oracles.settings import AnyOracle
 from .preparation.policy import AnyPolicy
 from .preparation.settings import PromptSettings, RunSettings, check_given, check_one_world, check_sampling
-from .runtime.protocol import StepSettings
+from .runtime.protocol import StepCluster, StepSettings
 from .sampling.settings import GenerationSettings
 from .scoring.settings import ScoringSettings
 from .training.settings import TrainingSettings
@@ -35,8 +35,8 @@ class Recipe(StepSettings):
     logprobs: ScoringSettings = ScoringSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-    cluster: Annotated[Any, SHAPES_GRAPH] = Field(default_factory=dict)
-    """Where and with what the steps of a submitted run run: the client's, which no step reads."""
+    cluster: Annotated[StepCluster, SHAPES_GRAPH] = StepCluster()
+    """Where and with what the steps of a submitted run run: the client's, but for what steps read of it."""
 
     @model_validator(mode="after")
     def _one_world(self) -> Self:

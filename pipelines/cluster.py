@@ -1,12 +1,13 @@
 """The recipe's `cluster` section: what the pods of a submitted run ask for; `run` reads none of it."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_serializer, model_validator
 
-from nashflow.components.core.settings import Settings, nearest
+from nashflow.components.core.settings import WHOLE, Settings, nearest
 from nashflow.components.core.version import VERSION
+from nashflow.components.runtime.protocol import StepCluster
 
 from .names import (
     IMAGE,
@@ -80,8 +81,10 @@ def is_fixed(image: str) -> bool:
     return name is not None and bool(name["digest"] or name["tag"] not in (None, "latest"))
 
 
-class ClusterSettings(Settings):
+class ClusterSettings(StepCluster):
     """The recipe's `cluster` section: where and with what the steps of a submitted run run."""
+
+    model_config = WHOLE
 
     profile: Profile = "cpu"
     """What steps ask for unless `steps` says otherwise: laptop, enough for the sandbox; cpu; one-node, with eight GPUs;
@@ -106,8 +109,6 @@ class ClusterSettings(Settings):
     """A volume of model folders."""
     shards_at_once: int | None = Field(None, ge=0, le=100_000)
     """Shards that run at the same time; 0: all; unset: the profile's."""
-    log_format: Literal["text", "json"] = "text"
-    """How the steps' log lines are written: text, or json for one JSON object a line, as log collectors read it."""
     ttl_seconds: int = Field(7 * 24 * 3600, ge=0, le=10 * 366 * 24 * 3600)
     """How long the workflow of a finished run stays; its results stay anyway. 0: for ever."""
 

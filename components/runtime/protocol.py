@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
 from pydantic import Field
 
@@ -59,10 +59,19 @@ class StepPrompts(Part):
     """Shards of every iteration's prompts; they are worked on in parallel."""
 
 
+class StepCluster(Part):
+    """What every step needs of the recipe's `cluster` section."""
+
+    log_format: Literal["text", "json"] = "text"
+    """How the steps' log lines are written: text, or json for one JSON object a line, as log collectors read it."""
+
+
 class StepSettings(Part):
     """Settings of one step: the sections of the recipe that it reads."""
 
     run: StepRun = StepRun()
+    cluster: Annotated[StepCluster, Field(exclude=True)] = StepCluster()
+    """Changes no result: left out where settings are written down as what a unit depends on."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         _pin_threads(settings.run.threads)
         call = Call(store, given.iteration, given.phase, given.shard, settings, own)
         started = time.monotonic()
-        with lock.renewing(store), voice.speaking(_place(name, call), voice.log_format(recipe)):
+        with lock.renewing(store), voice.speaking(_place(name, call), voice.log_format(settings.cluster.log_format)):
             result = step.run(call)
         _write_outputs(executor_input, result)
         print(json.dumps(line_of(name, call, result, time.monotonic() - started)), flush=True)
