@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ..core.errors import UserError, one_line
 from ..core.settings import SHAPES_GRAPH, Part
@@ -60,7 +60,9 @@ class StepPrompts(Part):
 
 
 class StepCluster(Part):
-    """What every step needs of the recipe's `cluster` section."""
+    """What every step needs of the recipe's `cluster` section; the rest, the client's, is kept as it is."""
+
+    model_config = ConfigDict(extra="allow")
 
     log_format: Literal["text", "json"] = "text"
     """How the steps' log lines are written: text, or json for one JSON object a line, as log collectors read it."""

@@ -82,7 +82,7 @@ def test_preparation_leaves_the_format_where_steps_find_it(prepared: SandboxRun)
     run = prepared.changed(cluster={"log_format": "json"})
     resolved = run.step("preparation").parameters["resolved"]
     _, recipe = recipes.read(resolved)
-    assert recipe["cluster"] == {"log_format": "json"}
+    assert recipe["cluster"]["log_format"] == "json"
 
 
 def test_a_file_says_how_it_gets_on_just_now(at_work: Any, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
-from ..methods.phases import Phase, PolicyRef
+from .phases import Phase, PolicyRef
 
 if TYPE_CHECKING:
     import torch

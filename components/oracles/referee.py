@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ..core.seeds import derive_uniform
 from ..methods.phases import Comparisons, Labels
 from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
-from ..oracles.base import EVEN, Oracle, Query, Verdict
 from ..storage.records import Comparison, Message, Pair
+from .base import EVEN, Oracle, Query, Verdict
 
 COUNTS = (
     "comparisons",

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from nashflow.components.judging.referee import COUNTS, Judged, Rules, judge
 from nashflow.components.methods.phases import Comparisons, Labels
+from nashflow.components.oracles.referee import COUNTS, Judged, Rules, judge
 from tests.fixtures.table_oracle import Preference, judged, prompt
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from nashflow.components.core.errors import UserError
 from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.iterative_dpo import IterativeDPO
+from nashflow.components.methods.objective import log_ratios, losses, margin, pair_losses
 from nashflow.components.methods.phases import REFERENCE, Phase, PolicyRef
 from nashflow.components.methods.sppo import SPPO
-from nashflow.components.training.objective import log_ratios, losses, margin, pair_losses
 
 nats = st.floats(-60, 60)
 labels = st.floats(-1, 1)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.judging.referee import COUNTS, Judged, PromptSamples, Rules, judge
 from nashflow.components.methods.phases import Comparisons, Labels
 from nashflow.components.oracles.base import Verdict
+from nashflow.components.oracles.referee import COUNTS, Judged, PromptSamples, Rules, judge
 from nashflow.components.storage import records
 from tests.fixtures.table_oracle import TableOracle, judged, prompt
 
