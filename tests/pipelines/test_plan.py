@@ -1,12 +1,9 @@
 """What a recipe would do and what it would cost, counted by hand and against what the methods and the oracles say."""
 
 import itertools
-import json
-import math
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -14,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
-from nashflow.components.models.size import parameters_of
 from nashflow.components.oracles.base import Oracle, Query, Verdict
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
@@ -22,7 +18,7 @@ from nashflow.pipelines.costs import Assumptions, checkpoint_bytes, cost_of
 from nashflow.pipelines.costs_table import amount
 from nashflow.pipelines.plan import tasks_of, work_of
 from nashflow.pipelines.recipe import Recipe, load_recipe
-from tests.fixtures.runs import SandboxRun
+from tests.components.models.test_size import configured
 
 
 def test_the_tasks_of_a_run_in_their_order() -> None:
@@ -214,57 +210,7 @@ def test_a_sandbox_oracle_reads_nothing() -> None:
     assert 0 < sum(sum(cost.hours.values()) for cost in costs) < 1e-4
 
 
-# --- how large a model is --------------------------------------------------------------------------------------------
-
-LLAMA3_8B = {
-    "hidden_size": 4096,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "intermediate_size": 14336,
-    "vocab_size": 128256,
-    "tie_word_embeddings": False,
-}
-
-
-def configured(folder: Path, **changes: Any) -> Path:
-    (folder / "config.json").write_text(json.dumps({**LLAMA3_8B, **changes}))
-    return folder
-
-
-def test_llama_3_8b_has_the_published_number_of_parameters(tmp_path: Path) -> None:
-    assert parameters_of(configured(tmp_path)) == 8_030_261_248
-
-
-def test_the_output_matrix_counts_where_there_is_one(tmp_path: Path) -> None:
-    matrix = 128256 * 4096
-    assert parameters_of(configured(tmp_path, tie_word_embeddings=True)) == 8_030_261_248 - matrix
-    reward_model = {"architectures": ["LlamaForSequenceClassification"]}
-    assert parameters_of(configured(tmp_path, **reward_model)) == 8_030_261_248 - matrix
-
-
-def weights_in(folder: Path) -> int:
-    """The numbers in a folder's safetensors, by their headers."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return total
-
-
-def test_the_sandboxs_policy_is_as_large_as_its_weights(prepared_root: SandboxRun) -> None:
-    folder = prepared_root.folder("000/main")
-    assert parameters_of(folder) == weights_in(folder) == load_recipe("quickstart").policy.parameters()
-
-
-@pytest.mark.parametrize(
-    "config", ["{}", "[]", "no json", '{"hidden_size": "x"}', json.dumps({**LLAMA3_8B, "num_local_experts": 8})]
-)
-def test_what_cannot_be_read_has_no_size(tmp_path: Path, config: str) -> None:
-    assert parameters_of(tmp_path) is None
-    (tmp_path / "config.json").write_text(config)
-    assert parameters_of(tmp_path) is None
+# --- how large the models are -----------------------------------------------------------------------------------------
 
 
 def test_sizes_come_from_the_folders_unless_given(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 import importlib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 
+from nashflow.components.benchmarks.head_to_head import HeadToHead
 from nashflow.components.core.errors import UserError
 from nashflow.components.methods import AnyMethod
+from nashflow.components.sampling.engines import Vllm
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
 from tests.fixtures.runs import SMALL
 
@@ -106,7 +108,7 @@ def test_a_part_that_somebody_has_written_by_hand_is_checked_by_name(step: str) 
         ("run.name=other", "run", "name", "other"),
         (" run.name =other", "run", "name", "other"),
         ("judging.drop_identical=true", "judging", "drop_identical", True),
-        ("evaluation.benchmarks=[head_to_head]", "evaluation", "benchmarks", ("head_to_head",)),
+        ("evaluation.benchmarks=[head_to_head]", "evaluation", "benchmarks", (HeadToHead(),)),
         ("cluster.run_root=s3://bucket/a=b", "cluster", "run_root", "s3://bucket/a=b"),
     ],
 )
@@ -198,7 +200,7 @@ def test_the_sandbox_recipes_differ_in_their_method_alone() -> None:
         recipe = load_recipe(name)
         assert recipe.model_dump(exclude={"method": True, "run": {"name"}}) == base
         methods.add(recipe.method.name)
-    assert methods == {method.model_fields["name"].default for method in get_args(get_args(AnyMethod)[0])}
+    assert methods == AnyMethod.__metadata__[0].members.keys()
 
 
 # --- wrong keys, and what does not fit together ----------------------------------------------------------------------
@@ -293,4 +295,4 @@ def test_only_the_transformers_engine_samples_mixtures() -> None:
         "method nash_md samples a mixture of two policies token by token, which rollout.engine vllm cannot: set "
         "rollout.engine to transformers"
     )
-    assert load_recipe("sandbox-inpo", ["rollout.engine=vllm"]).rollout.engine == "vllm"
+    assert load_recipe("sandbox-inpo", ["rollout.engine=vllm"]).rollout.engine == Vllm()

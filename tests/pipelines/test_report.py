@@ -13,7 +13,7 @@ from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store, open_store
 from nashflow.pipelines.report import print_table, report_runs
 from nashflow.pipelines.terminal import terminal
-from tests.components.reports.toy_runs import GAME, WON, evaluations, toy_run
+from tests.components.reports.toy_runs import GAME, WON, evaluations, forget_evaluation, toy_run
 
 PNG = b"\x89PNG"
 
@@ -46,9 +46,9 @@ def test_a_wide_terminal_gets_one_table_with_a_row_for_each_iteration(
     assert "toy: inpo, seed 7" in out
     work = ["1.5", "0.2", "0.5", "4.0", "2.0"]
     assert rows(out) == [
-        ["0", "0.500 [0.470, 0.530]", "0.1100", "0.1100", "0.000", "2.0", "–", "–", "–", "–", "–", "–", "2.0"],
-        ["1", "0.540 [0.510, 0.570]", "0.0800", "0.0750", "0.020", "3.0", "11", "22", *work],
-        ["2", "0.560 [0.530, 0.590]", "0.0600", "0.0500", "0.050", "4.0", "21", "42", *work],
+        ["0", "0.500 [0.470, 0.530]", "2.0", "0.1100", "0.1100", "0.000", "–", "–", "–", "–", "–", "–", "2.0"],
+        ["1", "0.540 [0.510, 0.570]", "3.0", "0.0800", "0.0750", "0.020", "11", "22", *work],
+        ["2", "0.560 [0.530, 0.590]", "4.0", "0.0600", "0.0500", "0.050", "21", "42", *work],
     ]
 
 
@@ -80,10 +80,23 @@ def test_the_places_of_the_report_can_be_copied(tmp_path: Path, width: int, caps
 
 
 @pytest.mark.usefixtures("wide")
-def test_a_text_run_shows_dashes_where_there_is_no_game(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_run_has_no_columns_of_the_game(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = toy_run(tmp_path, evaluations(2, WON))
     report_runs([store.uri], None)
-    assert [row[2:4] for row in rows(capsys.readouterr().out)] == [["–", "–"], ["–", "–"]]
+    out = capsys.readouterr().out
+    (headings,) = [line for line in out.splitlines() if "win rate [95 %]" in line]
+    assert re.split(r"\s{2,}", headings.strip())[:6] == ["t", "win rate [95 %]", "length", "KL", "pairs", "compared"]
+    assert [row[2:4] for row in rows(out)] == [["2.0", "0.000"], ["3.0", "0.100"]]
+
+
+@pytest.mark.usefixtures("wide")
+def test_beside_a_run_with_a_game_a_text_run_shows_dashes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stores = [one_run(tmp_path, "game"), toy_run(tmp_path / "text", evaluations(2, WON), name="text")]
+    report_runs([store.uri for store in stores], None)
+    assert table_of(capsys.readouterr().out, "win rate [95 %]")["text"][3:] == [
+        *("3.0", "–", "–", "0.100", "–", "–"),
+        *("22", "33", "10"),
+    ]
 
 
 @pytest.mark.usefixtures("wide")
@@ -129,7 +142,7 @@ def test_several_runs_share_one_table_and_one_figure_after_a_table_each(
     stores = [one_run(tmp_path, "inpo"), one_run(tmp_path, "dpo", method=method, shards=2), one_run(tmp_path, "third")]
     report_runs([store.uri for store in stores], None)
     out = capsys.readouterr().out
-    figures = ["2", "0.560 [0.530, 0.590]", "0.0600", "0.545", "0.0500", "–", "0.050"]
+    figures = ["2", "0.560 [0.530, 0.590]", "4.0", "0.0600", "0.0500", "0.050", "0.545", "–"]
     assert table_of(out, "win rate [95 %]") == {
         "inpo": ["inpo", *figures, "64", "96", "18"],
         "dpo": ["iterative_dpo", *figures, "132", "198", "23"],
@@ -157,12 +170,12 @@ def test_the_comparison_fits_on_the_terminal(
     assert len(named) == tables
     assert max(map(len, lines[:-1])) <= width
     cells = [cell for line in named for cell in re.split(r"\s{2,}", line.strip())]
-    assert len(cells) == 12 + tables - 1
+    assert len(cells) == 13 + tables - 1
 
 
 def test_an_unfinished_run_is_compared_as_far_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stores = [one_run(tmp_path, "whole"), one_run(tmp_path, "part")]
-    stores[1].delete(f"{layout.evaluation(2)}.manifest.json")
+    forget_evaluation(stores[1], 2)
     report_runs([store.uri for store in stores], None)
     out = capsys.readouterr().out
     assert [cells[1] for cells in table_of(out, "win rate [95 %]").values()] == ["2", "1"]
@@ -240,7 +253,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_that_has_measured_nothing_is_refused(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(1, WON))
-    store.delete(f"{layout.evaluation(0)}.manifest.json")
+    forget_evaluation(store, 0)
     with pytest.raises(UserError, match="nothing to report yet"):
         report_runs([store.uri], None)
     assert store.list("report") == []

@@ -59,14 +59,14 @@ def benchmarks(figures: Mapping[str, float]) -> dict[str, dict[str, float]]:
 def recipe(
     name: str, iterations: int, shards: int, measured: Sequence[str], **sections: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A recipe with some benchmarks; `sections` replaces whole ones."""
+    """A recipe; `sections` replaces whole sections, but for the evaluation's, of which it replaces keys."""
     made: dict[str, Any] = {
         "run": {"name": name, "seed": 7, "threads": 1, "iterations": iterations},
         "method": {"name": "inpo", "eta": 0.5, "tau": 0.1},
         "policy": {"kind": "sandbox", "world": {"seed": 0}},
         "prompts": {"path": "", "per_iteration": 4, "held_out": len(QUESTIONS), "shards": shards},
         "oracle": {"kind": "sandbox", "world": {"seed": 0}},
-        "evaluation": {"benchmarks": list(measured), "tau": 0.1, "temperature": 1.0},
+        "evaluation": {"benchmarks": list(measured), "tau": 0.1, "temperature": 1.0, **sections.pop("evaluation", {})},
     }
     return {section: sections.get(section, values) for section, values in made.items()}
 

@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from nashflow.components.iterations.units import Shape
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import Run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import Manifest
-from nashflow.pipelines.plan import shape_of
 from nashflow.pipelines.recipe import load_recipe
 
 METRICS: Mapping[str, Mapping[str, Any]] = {
     "rollout": {"responses": 32, "mean_length": 2.5},
     "judging": {"pairs": 14, "comparisons": 16},
     "logprobs": {"sequences": 56, "cache_hits": 0},
-    "training": {"updates": 3, "loss": 0.5, "accuracy": 0.75, "weights": "a digest"},
+    "training": {"updates": 3, "loss": 0.5, "accuracy": 0.75},
     "evaluation": {"win_rate": 0.625, "duality_gap": 0.0625, "kl": 0.125},
     "preparation": {"prompts": 300},
     "reporting": {},
@@ -43,7 +43,9 @@ class Root:
         if step in ("preparation", "reporting"):
             return ["preparation" if step == "preparation" else "report/report"]
         iteration, _, phase = rest.partition("-")
-        units = shape_of(self.recipe).units(int(iteration))
+        recipe = self.recipe
+        shape = Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks)
+        units = shape.units(int(iteration))
         return units[f"{phase}/{step}" if phase else step]
 
     def finish(self, task: str, second: float, seconds: float = 4.0, shard: int | None = None) -> None:
