@@ -1,4 +1,4 @@
-"""The steps of a run as values: all that this package knows of each. A new step is one folder and one entry here."""
+"""The steps of a run as values. A new step is one folder of components and one entry of this list."""
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
@@ -27,75 +27,77 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 Level = Literal["beginning", "shard", "phase", "iteration", "end", "exit"]
-"""What a step is of: the run's beginning, whose `go` the others wait for; one shard of the data of a phase, a phase, an
-iteration, of which 0 looks at the reference; the run's end; its exit, which comes whatever happens. Steps of one level
-follow one another as they are listed."""
+"""When a step runs: once at the beginning of a run, and the others wait for its output `go`; for each shard of the data
+of a phase; for each phase; for each iteration, 0 being the reference's; once at the end; once at the exit, however the
+run ends. Steps of one level follow one another in the order of the list."""
 IMAGES: Mapping[Runtime, str] = {"steps": "image", "vllm": "vllm_image", "training": "training_image"}
-"""Runtime, as `cluster.images` names it: the pipeline's parameter that holds its image."""
+"""The pipeline's parameter that holds the image of each runtime."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step: what its tasks are given, what its pods ask for, what is shown of it."""
+    """A step: how its tasks are wired, what its pods ask for, and what is shown of it."""
 
     name: str
-    """Of its folder, its tasks, and its section of `cluster.steps`."""
+    """Names its folder, its tasks and its section of `cluster.steps`."""
     level: Level
     settings: type[StepSettings]
-    """What it reads of the recipe."""
+    """The part of the recipe that it reads."""
     resources: ByProfile
-    """What its pods ask for, unless the recipe's `cluster.steps` says otherwise."""
+    """What its pods ask for unless the recipe's `cluster.steps` says otherwise."""
     runtime: Callable[["Recipe"], Runtime] = lambda recipe: "steps"
-    """What it runs in."""
+    """The runtime whose image its pods use."""
     groups: Callable[["Recipe"], Iterable[str]] = lambda recipe: ("",)
-    """Names of the tasks that an iteration has of it: each is the runtime of its task, the empty one `runtime`."""
+    """Its tasks in one iteration. Each is named after the runtime that it needs; the one without a name needs
+    `runtime`."""
     accelerated: Runtime = "vllm"
-    """What it runs in where its pods ask for accelerators: another one's torch is for CPUs."""
+    """The runtime if its pods ask for accelerators: that of the steps has a torch for CPUs."""
     sees_models: bool = True
-    """Whether its pods mount the volume of model folders; one that cannot be mounted keeps a pod from starting."""
+    """Whether its pods mount the volume of model folders. A volume that cannot be mounted keeps a pod from starting."""
     retried: bool = True
-    """Whether it is tried again when it fails: not where what it refuses is the user's to mend."""
+    """Whether a failed attempt is repeated; not where the user has to correct what the step refuses."""
     new_data: bool = False
-    """Whether it is left out where a phase uses an earlier one's data again."""
+    """Whether it runs only in phases that make data, not in those that use an earlier phase's data again."""
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Input artifact: the artifacts that it is given, the first of them that there is; otherwise one of its name."""
-    of_all_shards: tuple[str, ...] = ()
-    """Artifacts that it reads and hands out only where there are several shards, whose own steps have none."""
+    """For an input artifact, the artifacts that it may be given: the first that exists. An input that is not listed
+    here is given the artifact of its own name."""
+    if_sharded: tuple[str, ...] = ()
+    """Artifacts that it reads or writes only if there are several shards, because the shards' own steps have none."""
     unit: str = ""
-    """Unit of work that says that it is done, of a step that a run has once."""
+    """Of a step that runs once: the unit of work that is finished when the step is."""
     shown: tuple[str, ...] = ()
-    """Figures that stand in the line of a task that has ended."""
+    """Figures in the line of a finished task."""
     hours: Callable[["Estimate"], float] | None = None
-    """GPU hours of all its tasks in one iteration; None: it takes none."""
+    """GPU hours of all its tasks in one iteration; None: it needs no GPU."""
     home: str = "nashflow.components"
-    """The package that holds its folder."""
+    """The package that contains its folder."""
 
     @property
     def package(self) -> str:
-        """Its folder, as Python names it: what its containers run."""
+        """The package of its folder, which its containers run."""
         return f"{self.home}.{self.name}"
 
     @cached_property
     def component(self) -> Any:
-        """It as KFP knows it."""
+        """Its KFP component."""
         return getattr(importlib.import_module(f"{self.package}.component"), self.name)
 
     @cached_property
     def module(self) -> Any:
-        """Its module `step`: `run`, and what it declares."""
+        """Its module `step.py`: the function `run`, and the outputs and flags that the step declares."""
         return importlib.import_module(f"{self.package}.step")
 
     @property
     def once(self) -> bool:
-        """Whether a run has it once."""
+        """Whether it runs once in a run."""
         return self.level in ("beginning", "end", "exit")
 
     def defaults(self, profile: Profile) -> StepResources:
-        """What its pods ask for on such a cluster."""
+        """What its pods ask for by default."""
         return self.resources[profile].model_copy(update={} if self.retried else {"retries": 0})
 
     def runtime_in(self, recipe: "Recipe", group: str = "") -> Runtime:
-        """What the task of a group runs in, with what the recipe gives its pods."""
+        """The runtime whose image the pods of a task use in a recipe; `group` is one of `groups`."""
         if group:
             return cast(Runtime, group)
         return self.accelerated if recipe.cluster.resources(self.name).accelerators else self.runtime(recipe)
@@ -149,7 +151,7 @@ STEPS: dict[str, Step] = {
             runtime=lambda recipe: recipe.training.engine.runtime,
             accelerated="training",
             reads={"scored": ("log_probabilities",), "previous": ("policy",)},
-            of_all_shards=("previous", "responses", "comparisons", "pairs"),
+            if_sharded=("previous", "responses", "comparisons", "pairs"),
             shown=("updates", "loss", "accuracy"),
             hours=lambda estimate: estimate.computing(estimate.trained),
         ),

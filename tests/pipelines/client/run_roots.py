@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from nashflow.components.iterations.units import Shape
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import Run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import Manifest
-from nashflow.pipelines.plan import shape_of
 from nashflow.pipelines.recipe import load_recipe
 
 METRICS: Mapping[str, Mapping[str, Any]] = {
@@ -43,7 +43,9 @@ class Root:
         if step in ("preparation", "reporting"):
             return ["preparation" if step == "preparation" else "report/report"]
         iteration, _, phase = rest.partition("-")
-        units = shape_of(self.recipe).units(int(iteration))
+        recipe = self.recipe
+        shape = Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks)
+        units = shape.units(int(iteration))
         return units[f"{phase}/{step}" if phase else step]
 
     def finish(self, task: str, second: float, seconds: float = 4.0, shard: int | None = None) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from nashflow.components.iterations.units import Shape
 from nashflow.pipelines.client.planned import planned_tasks
 from nashflow.pipelines.graph import compile_graph
-from nashflow.pipelines.plan import shape_of
 from nashflow.pipelines.recipe import load_recipe
 
 from .conftest import Call
@@ -68,10 +68,11 @@ def test_the_tasks_are_those_that_the_units_of_work_ask_for(tmp_path: Path, reci
     spec = next(yaml.load_all((tmp_path / "p.yaml").read_text(), yaml.CSafeLoader))
     expected = dict.fromkeys(("preparation", "reporting", "closing"), 1)
     for iteration in range(3):
-        for unit, keys in shape_of(loaded).units(iteration).items():
+        shape = Shape(loaded.method, loaded.prompts.shards, loaded.evaluation.benchmarks)
+        for unit, keys in shape.units(iteration).items():
             phase, _, step = unit.rpartition("/")
-            shards = {key.rpartition("/")[2] for key in keys}
-            expected["-".join(filter(None, (step, f"{iteration:03d}", phase)))] = len(shards)
+            shards = len({key.rpartition("/")[2] for key in keys})  # an evaluation's units are one task's
+            expected["-".join(filter(None, (step, f"{iteration:03d}", phase)))] = shards
     version = SimpleNamespace(pipeline_spec={"pipeline_spec": spec, "platform_spec": {}})
     method = SimpleNamespace(pipeline_service_get_pipeline_version=None)
     connection: Any = SimpleNamespace(call=lambda *_, **__: version, client=SimpleNamespace(pipelines=method))
