@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ..benchmarks import AnyBenchmark
 from ..benchmarks.base import MeasuringSettings
@@ -21,7 +21,7 @@ class EvaluationSettings(MeasuringSettings):
 
     model_config = WHOLE
 
-    benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = (HeadToHead(), MonteCarloKL())
+    benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = Field((HeadToHead(), MonteCarloKL()), min_length=1)
     """head_to_head: win rate against the reference under the oracle, on held-out prompts; kl: its distance from the
     reference, by its own samples; game: the exact figures of a policy on the sandbox (duality gap, KL, win rate)."""
 
