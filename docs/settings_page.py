@@ -16,22 +16,23 @@ _HEAD = """\
 <!-- `make docs` writes this page from the settings' classes: edit those. -->
 # Settings
 
-A recipe is a YAML file with the sections below. A key is set in the file, or with `--set section.key=value` for one
-run; an unknown key is refused, with the nearest known one. `extends: other` takes from another recipe what is not said;
-`${NAME}` in a text becomes the environment variable's value.
+A recipe is a YAML file with the sections below. Set a key in the file, or with `--set section.key=value` for one run.
+An unknown key is refused, and the message suggests the nearest known one. `extends: other` takes all keys that the
+recipe does not set from another recipe; `${NAME}` in a text is replaced by the environment variable's value.
 
-Where a section comes in variants, a field such as `kind` says which. `--set oracle.kind=reward_model`, or
-`--set oracle=reward_model` for short, replaces the section by that variant: settings that both have are kept, and one
-line says which were dropped and which are defaults now. From one method to another the step size and the KL weight are
-kept under the names of the new one, so `--set method=egpo` plays the same game with the same step as INPO's recipe.
+If a section has variants, a field such as `kind` selects one. `--set oracle.kind=reward_model`, or
+`--set oracle=reward_model` for short, replaces the section by that variant: settings that both variants have are kept,
+and one line lists the settings that were dropped and those that now have their defaults. When the method changes, the
+step size and the KL weight are kept under the new method's names, so `--set method=egpo` plays the same game with the
+same step size as the recipe of INPO.
 
-*Paper* is the value in the recipes that follow papers, with what they say of it: `inpo-llama3-8b` and
+The column *paper* gives the value and its source in the recipes that follow papers: `inpo-llama3-8b` and
 `inpo-llama3-8b-rm` (arXiv 2407.00617; "Dong et al." is RLHF Workflow, arXiv 2405.07863), `iterative-dpo-llama3-8b` and
 `sppo-llama3-8b`.
 
-`nashflow init` writes a recipe with every setting in it, and beside it the schema by which editors complete and check
-it, if its first line is `# yaml-language-server: $schema=nashflow.schema.json`. `nashflow schema` prints that schema
-anew, with the variants of installed packages.
+`nashflow init` writes a recipe with every setting, and beside it a JSON schema, with which editors complete and check
+every recipe that begins with the line `# yaml-language-server: $schema=nashflow.schema.json`. `nashflow schema` prints
+this schema, including the variants of installed packages.
 """
 
 

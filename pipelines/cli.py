@@ -1,4 +1,4 @@
-"""The command line. Heavy imports stand inside the commands, so that `--help` answers at once."""
+"""The command line. Heavy imports are inside the commands, so that `--help` is fast."""
 
 import errno
 import sys
@@ -55,14 +55,14 @@ def run(
         str, typer.Option(help="Folder or s3://bucket/prefix that the run lives under. Default: runs/<run.name>.")
     ] = "",
     overrides: Overrides = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only the table at the end, and mistakes.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the steps write.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only the final table, and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show everything that the steps write.")] = False,
     log_format: Annotated[
         str,
-        typer.Option(metavar="text|json", help="Show lines instead of bars, on stderr; json: one object a line."),
+        typer.Option(metavar="text|json", help="Show log lines on stderr instead of bars; json: one object per line."),
     ] = "",
 ) -> None:
-    """Run a recipe here, through Kubeflow's local orchestrator. The same command resumes an interrupted run."""
+    """Run a recipe on this machine, with Kubeflow's local orchestrator. The same command resumes an interrupted run."""
     from .run import run_recipe
     from .run_display import Shown
 
@@ -76,7 +76,7 @@ def compile(
     first_iteration: FirstIteration = 1,
     overrides: Overrides = None,
 ) -> None:
-    """Compile a recipe to a Kubeflow pipeline (IR YAML): the graph that `run` executes; linted."""
+    """Compile a recipe to a Kubeflow pipeline (IR YAML), the same graph that `nashflow run` executes, and lint it."""
     from .engines import warn_of_engines
     from .graph import compile_graph
     from .recipe import load_recipe
@@ -89,7 +89,7 @@ def compile(
 
 @app.command()
 def lint(package: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A compiled pipeline (IR YAML).")]) -> None:
-    """Check a compiled pipeline for what Kubeflow rejects, though it runs on this machine."""
+    """Check a compiled pipeline for what Kubeflow rejects even though it runs on this machine."""
     from .compiled import read_graph
     from .engines import recipe_in, warn_of_engines
     from .lint import check_graph
@@ -105,7 +105,7 @@ def report(
     others: Annotated[
         list[str] | None, typer.Option("--with", metavar="RUN_ROOT", help="Another run of the same world.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Where the figure of several runs goes.")] = None,
+    output: Annotated[Path | None, typer.Option(help="PNG file for the figure of several runs.")] = None,
 ) -> None:
     """Report on a run again, or on several runs of one world in one figure.
 
@@ -126,7 +126,8 @@ def path(
     ] = "main",
     to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Copy the policy to this new folder.")] = None,
 ) -> None:
-    """Print the folder of a run's policy, for transformers, vLLM or `policy.model`; one in S3 is fetched first."""
+    """Print the folder of a run's policy, for transformers, vLLM or `policy.model`; a policy in S3 is downloaded
+    first."""
     from nashflow.components.models.named import copy_to, find
     from nashflow.components.models.policies import open_policy
 
@@ -137,7 +138,7 @@ def path(
 
 
 def main() -> None:
-    """The `nashflow` command: what the user or the machine's administrator can mend is one line on stderr.
+    """The `nashflow` command: an error that the user or an administrator can fix is one line on stderr.
 
     Exit code 2: the user's input is wrong. 75: the disk is full or a server does not answer: try again. 1: all else.
     """

@@ -1,4 +1,4 @@
-"""The commands before and after runs: plan, doctor, gc. Heavy imports stand inside the commands."""
+"""The commands before and after runs: plan, doctor, gc. Heavy imports are inside the commands."""
 
 import sys
 from typing import Annotated
@@ -16,10 +16,11 @@ def plan(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     parameters: Annotated[
-        float | None, typer.Option(min=1, help="Parameters of the policy, such as 8e9. Default: by its config.json.")
+        float | None, typer.Option(min=1, help="Parameters of the policy, such as 8e9. Default: from its config.json.")
     ] = None,
     oracle_parameters: Annotated[
-        float | None, typer.Option(min=1, help="Parameters of the oracle's model. Default: likewise, or the policy's.")
+        float | None,
+        typer.Option(min=1, help="Parameters of the oracle's model. Default: from its config.json, or the policy's."),
     ] = None,
     prompt_tokens: Annotated[
         float | None, typer.Option(min=1, help="Mean tokens of a prompt. Default: a quarter of the longest.")
@@ -31,13 +32,14 @@ def plan(
         float | None, typer.Option(min=1, help="FLOP/s of a GPU. Default: 989e12, an H100 or H200 in bfloat16.")
     ] = None,
     utilisation: Annotated[
-        float | None, typer.Option(min=0.001, max=1, help="Part of them that scoring and training use. Default: 0.4.")
+        float | None,
+        typer.Option(min=0.001, max=1, help="Fraction of these that scoring and training reach. Default: 0.4."),
     ] = None,
     generation_utilisation: Annotated[
-        float | None, typer.Option(min=0.001, max=1, help="Part of them that generation uses. Default: 0.1.")
+        float | None, typer.Option(min=0.001, max=1, help="Fraction of these that generation reaches. Default: 0.1.")
     ] = None,
 ) -> None:
-    """Show what a recipe would do before anything starts: its steps, its work, estimates of its costs."""
+    """Show what a recipe would do, without starting it: its steps, its work and its estimated costs."""
     from .costs import Assumptions
     from .costs_table import print_costs
     from .engines import warn_of_engines
@@ -71,22 +73,24 @@ def gc(
         str, typer.Argument(metavar="PREFIX", help="The folder or s3://bucket/prefix that holds run roots.")
     ],
     older_than: Annotated[
-        str, typer.Option(metavar="AGE", help="Keep runs that were written to within this age: 12h, 30d, 4w.")
+        str, typer.Option(metavar="AGE", help="Keep runs with a file younger than this: 12h, 30d, 4w.")
     ] = "30d",
-    keep_last: Annotated[int, typer.Option(min=0, help="Keep so many of the newest finished runs of each name.")] = 0,
+    keep_last: Annotated[int, typer.Option(min=0, help="Number of newest finished runs of each name to keep.")] = 0,
     forget: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Besides old runs, delete the ledger of the prompts that runs of this name have taken; several times.",
+            help="Also delete the ledger of the prompts that runs of this name have taken; repeatable.",
         ),
     ] = None,
-    delete: Annotated[bool, typer.Option("--yes/--dry-run", help="Delete, or only say what would be deleted.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--yes/--dry-run", help="Delete, or only list what would be deleted.")
+    ] = False,
 ) -> None:
-    """Delete old runs, and what of the shared cache nobody needs then.
+    """Delete old runs, and files of the shared cache that no other run needs.
 
-    Kept are runs in use, runs that have not ended, for a week at least, runs that hold a registered model (by
-    MLFLOW_TRACKING_URI), and what kept runs read. Of what recurring runs have taken nothing is forgotten unasked.
+    It keeps runs in use, unfinished runs for at least a week, runs with a registered model (set MLFLOW_TRACKING_URI),
+    and everything that these read. The ledger of prompts taken by scheduled runs is kept unless --forget names it.
     """
     from .gc.collect import collect
 
@@ -97,7 +101,7 @@ def gc(
 @with_access
 def doctor(
     access: Access,
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, to see that it can run.")] = "",
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe to check.")] = "",
     overrides: Overrides = None,
     run_root: Annotated[
         str, typer.Option(help="s3://bucket/prefix to try instead of the recipe's cluster.run_root.")
@@ -106,12 +110,12 @@ def doctor(
         str, typer.Option(metavar="URL", envvar="NASHFLOW_JUDGE_URL", help="Address of a judge server.")
     ] = "",
     skip: Annotated[
-        list[str] | None, typer.Option(metavar="CHECK", help="Leave out a check, such as nodes; several times.")
+        list[str] | None, typer.Option(metavar="CHECK", help="Skip a check, such as nodes; repeatable.")
     ] = None,
     itself: Annotated[
-        bool, typer.Option("--self", help="Only this container or machine, without any network.")
+        bool, typer.Option("--self", help="Check only this container or machine, without network.")
     ] = False,
-    strict: Annotated[bool, typer.Option(help="Count what could not be tried as a failure, too.")] = False,
+    strict: Annotated[bool, typer.Option(help="Count checks that could not be made as failures.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Is everything that a recipe needs there, reachable and allowed? Exit code: 0 nothing failed, 1 something did.

@@ -17,8 +17,8 @@ RecipeArgument = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set a recipe's value; may be given several times."),
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting of the recipe; repeatable."),
 ]
 FirstIteration = Annotated[
-    int, typer.Option(help="Unroll from this iteration on; those before it are finished under the same run root.")
+    int, typer.Option(help="First iteration of the graph; earlier ones must be finished under the same run root.")
 ]

@@ -25,7 +25,7 @@ def _cores(value: Any) -> float:
 
 
 def _amount(value: Any) -> Any:
-    """Kubernetes reads a bare number as bytes, which nobody means."""
+    """An amount of memory; a bare number, which Kubernetes would read as bytes, is refused."""
     found = _AMOUNT.fullmatch(str(value))
     if isinstance(value, bool) or not found or not float(found[1]):
         raise ValueError(f"{value!r} is no amount of memory: set a number with Mi, Gi or Ti, such as 16Gi")
@@ -48,16 +48,16 @@ MemoryOrNone = Annotated[str, BeforeValidator(lambda value: value and _amount(va
 
 
 class Toleration(Settings):
-    """A node's taint that pods put up with."""
+    """A node's taint that pods tolerate."""
 
     key: LabelKeyOrNone = ""
-    """The taint's key; empty, with Exists: any."""
+    """The taint's key; empty (only with Exists): any key."""
     operator: Literal["Exists", "Equal"] = "Exists"
-    """Whether the taint's value has to be `value`."""
+    """Exists tolerates any value of the taint, Equal only `value`."""
     value: LabelValue = ""
     """The taint's value, for Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute", ""] = "NoSchedule"
-    """The taint's effect; empty: any."""
+    """The taint's effect; empty: any effect."""
 
     @model_validator(mode="after")
     def _value_is_compared(self) -> Self:
@@ -69,14 +69,14 @@ class Toleration(Settings):
 
 
 class StepResources(Settings):
-    """What the pods of one step ask for, each."""
+    """Resources of each pod of one step."""
 
     cpu: Cores = 1.0
-    """CPU cores that the node keeps for it, such as 2, 0.5 or 250m."""
+    """CPU request in cores, such as 2, 0.5 or 250m."""
     cpu_limit: Cores | None = None
-    """CPU cores that it takes at most, where the node has more to spare; unset: `cpu`."""
+    """CPU limit in cores; unset: the same as `cpu`."""
     memory: Memory = "4Gi"
-    """Memory, requested and at most, such as 16Gi."""
+    """Memory request and limit, such as 16Gi."""
     accelerators: int = Field(0, ge=0, le=10_000)
     """Number of accelerators."""
     accelerator_type: ResourceName = "nvidia.com/gpu"
@@ -86,12 +86,12 @@ class StepResources(Settings):
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels that the node must have."""
     tolerations: tuple[Toleration, ...] = ()
-    """Taints of the node that are no hindrance."""
+    """Taints of the node that the pod tolerates."""
     timeout_seconds: int = Field(3600, ge=1, le=366 * 24 * 3600)
-    """Longest time of one pod, with its attempts."""
+    """Time limit of one pod in seconds, including its retries."""
     retries: int = Field(3, ge=0, le=100)
-    """Further attempts after one that failed: in its pod, half a minute later and then twice as long after each; and
-    in a new one, where the pod was lost. Preparation gets none, because what it refuses is the user's to mend."""
+    """Retries after a failed attempt: in the same pod, after half a minute and then twice as long each time; or in a
+    new pod, if the pod was lost. Preparation is not retried, because it fails on mistakes of the user."""
 
 
 Profile = Literal["laptop", "cpu", "one-node", "many-nodes"]

@@ -1,4 +1,4 @@
-"""What a benchmark is: a settings class that measures a policy, and says what its figures are."""
+"""The interface of benchmarks: a settings class that measures a policy and declares its figures."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,11 @@ Responses = Literal["responses", "opponents"]
 
 
 class MeasuringSettings(Part):
-    """What the recipe's `evaluation` section says to all benchmarks."""
+    """The settings of the recipe's `evaluation` section that all benchmarks share."""
 
     tau: float = Field(0.1, ge=0.0)
-    """KL weight of the game whose duality gap is reported: one for all recipes of a world, so that they compare."""
+    """KL weight of the game whose duality gap is reported. Use the same in all recipes of a world, so that gaps are
+    comparable."""
     samples: int = Field(1, ge=1)
     """Responses per held-out prompt."""
     temperature: float = Field(1.0, ge=0.0)
@@ -60,7 +61,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Bench:
-    """What benchmarks measure: a policy of an iteration, and what of the recipe says how."""
+    """What benchmarks measure: a policy of an iteration, with the parts of the recipe that they need."""
 
     iteration: int
     """0: the policy is the reference."""
@@ -93,7 +94,7 @@ class Benchmark(Variant, ABC):
     reads: ClassVar[tuple[Responses, ...]] = ()
     """Which responses it needs."""
     runtime: ClassVar[Runtime | None] = None
-    """Whose image it needs, if not that of the engine that samples; benchmarks of one image are one task."""
+    """The runtime that it needs, if not the sampling engine's; benchmarks with the same runtime share a task."""
     needs_world: ClassVar[bool] = False
     """Whether it measures on the sandbox world alone."""
     asks_oracle: ClassVar[bool] = False
@@ -103,11 +104,11 @@ class Benchmark(Variant, ABC):
 
     @abstractmethod
     def depends_on(self, bench: Bench) -> Any:
-        """What of the recipe the figures depend on, besides policies and responses: a JSON value."""
+        """The part of the recipe that the figures depend on, besides policies and responses: a JSON value."""
 
     @abstractmethod
     def measure(self, bench: Bench) -> Measured:
         """Measure the policy."""
 
     def check(self) -> None:
-        """Refuse, with a UserError, what cannot be measured here: files that it needs, for one."""
+        """Raise a UserError if it cannot measure here, for example because a file is missing."""

@@ -17,13 +17,13 @@ from ..scoring.settings import ScoringSettings
 
 
 class EvaluationSettings(MeasuringSettings):
-    """The recipe's `evaluation` section: what every policy is measured by."""
+    """The recipe's `evaluation` section: how every policy is measured."""
 
     model_config = WHOLE
 
     benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = Field((HeadToHead(), MonteCarloKL()), min_length=1)
-    """head_to_head: win rate against the reference under the oracle, on held-out prompts; kl: its distance from the
-    reference, by its own samples; game: the exact figures of a policy on the sandbox (duality gap, KL, win rate)."""
+    """head_to_head: win rate against the reference on held-out prompts, judged by the oracle; kl: Monte Carlo estimate
+    of the KL divergence from the reference; game: exact figures on the sandbox world (duality gap, KL, win rate)."""
 
     @model_validator(mode="after")
     def _measured_once(self) -> Self:

@@ -12,9 +12,9 @@ class JudgingSettings(Settings):
     """The recipe's `judging` section: how comparisons become pairs."""
 
     drop_identical: bool = True
-    """Drop pairs whose two texts are the same: they carry no gradient."""
+    """Drop pairs of two identical responses, which carry no gradient."""
     batch_prompts: int = Field(64, ge=1)
-    """Prompts whose tournaments are played together."""
+    """Number of prompts whose tournaments are played at the same time."""
 
 
 class JudgingStep(StepSettings):

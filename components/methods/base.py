@@ -1,4 +1,4 @@
-"""What the methods' settings share."""
+"""Settings that the methods share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -40,12 +40,13 @@ class SelfPlayMethod(Method):
     samples: int = Field(2, ge=2)
     """K, the number of responses sampled per prompt."""
     temperature: float = Field(1.0, gt=0.0)
-    """Sampling temperature of the pairs; the theory's policy is the one at 1."""
+    """Sampling temperature of the pairs; the theory assumes 1."""
     comparisons: Comparisons
     labels: Labels = "sampled"
-    """sampled: a coin with the oracle's probability; binary: its side of 1/2 (a sharper game); soft: label 2p - 1."""
+    """p is the oracle's probability. sampled: the winner is drawn with it; binary: the response with p > 1/2 wins (a
+    sharper game); soft: the label is 2p - 1."""
     reduction: Reduction = "sum"
-    """How token log-probabilities make a response's: sum (the theory) or mean (some published code)."""
+    """A response's log-probability is the sum of its tokens' (the theory) or their mean (some published code)."""
 
     @model_validator(mode="after")
     def _count_fits(self) -> "SelfPlayMethod":
@@ -63,7 +64,7 @@ class SelfPlayMethod(Method):
         return self
 
     def data(self, policies: Mapping[PolicyRef, float]) -> Data:
-        """What is sampled from a policy, or from a mixture of weighted policies, and how it is compared."""
+        """The responses to sample from a policy, or from a weighted mixture of policies, and how to compare them."""
         samples = [Sampling(policies, self.samples, temperature=self.temperature)]
         if self.comparisons == "versus_opponent":
             samples.append(Sampling(policies, 1, role="opponent"))
@@ -74,12 +75,13 @@ class PairedMethod(SelfPlayMethod):
     """A method that regresses margins of pairs."""
 
     comparisons: Literal["bracket", "iid", "all_pairs", "max_min", "versus_opponent"] = "iid"
-    """iid: responses 1 and 2, 3 and 4, …, one comparison each, as the theory has it; all_pairs: every two of the K;
-    versus_opponent: neighbours, either measured against one more response, at temperature 1, so that the pairs may come
-    from any temperature; bracket: best against worst of a tournament, as the paper's experiments have it (K a power of
-    two); max_min: best against worst mean win rate (of rewards, the highest against the lowest unless labels are
-    sampled). The pairs of the last two are no independent draws: their steps are larger than the theory's, and
-    distorted. On the sandbox a bracket of 4 goes 1.6 times as far, one of 8 1.8; on weak preferences farther."""
+    """iid: responses 1 and 2, 3 and 4, …, one comparison each, as the theory assumes; all_pairs: every two of the K;
+    versus_opponent: pairs of neighbours, each response compared with one further response sampled at temperature 1, so
+    that the pairs may be sampled at any temperature; bracket: the best against the worst of a knock-out tournament, as
+    in the paper's experiments (K a power of two); max_min: the response with the highest mean win rate against the one
+    with the lowest (with a reward model and labels that are not sampled: highest against lowest reward). The pairs of
+    the last two are not independent draws, so their steps are larger than the theory's, and distorted: on the sandbox
+    world 1.6 times as large with a bracket of 4 and 1.8 times with one of 8, and larger with weak preferences."""
 
     def target(self, step: float) -> float:
         """The regression's c, in nats, for a mirror step of size s: s/2, or s against a third response.
@@ -94,6 +96,6 @@ class ClassifyingMethod(SelfPlayMethod):
     """A method that classifies pairs by a logistic loss."""
 
     comparisons: Literal["bracket", "iid", "all_pairs", "max_min"] = "iid"
-    """As the squared methods have them: bracket, iid, all_pairs or max_min."""
+    """As for the methods with a squared loss."""
     labels: Literal["sampled", "binary"] = "sampled"
-    """sampled: a coin with the oracle's probability; binary: its side of 1/2."""
+    """sampled: the winner is drawn with the oracle's probability p; binary: the response with p > 1/2 wins."""

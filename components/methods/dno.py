@@ -22,13 +22,13 @@ class DNO(ClassifyingMethod):
     beta: float = Field(0.1, gt=0.0)
     """β, the KL weight of DPO."""
     margin: float = Field(0.2, ge=0.0, lt=1.0)
-    """Least |2p − 1| of a pair that is kept, p the oracle's probability."""
+    """Pairs with |2p − 1| below this are dropped; p is the oracle's probability."""
     teacher: bool = True
-    """Whether a teacher's response, which comes with the prompt, joins the policy's own."""
+    """Whether to add to the policy's responses that of a teacher, which comes with the prompt."""
     comparisons: Literal["all_pairs", "max_min"] = "all_pairs"
-    """all_pairs: every two of the responses, as the paper has it; max_min: best against worst mean win rate."""
+    """all_pairs: every two of the responses, as in the paper; max_min: highest against lowest mean win rate."""
     labels: Literal["sampled", "binary"] = "binary"
-    """binary: the oracle's side of 1/2; sampled: a coin with its probability."""
+    """p is the oracle's probability. binary: the response with p > 1/2 wins; sampled: the winner is drawn with p."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: sample π_t, ask the teacher, classify against the anchor π_t."""

@@ -23,7 +23,7 @@ class INPO(PairedMethod):
 
     name: Literal["inpo"] = "inpo"
     eta: Annotated[Schedule, INVERSE_STEP]
-    """η, the inverse learning rate of mirror descent (the paper's recipe: 0.005; convergence wants about 1);
+    """η, the inverse learning rate of mirror descent (the paper's recipe: 0.005; about 1 is needed to converge);
     decreasing: steps 1/η_t with η_t = τ(t + 2)/2."""
     tau: Annotated[float, KL_WEIGHT] = Field(ge=0.0)
     """τ, the KL weight of the game (the paper's recipe: η/3)."""

@@ -23,7 +23,7 @@ class IPO(Method):
     tau: Annotated[float, KL_WEIGHT] = Field(gt=0.0)
     """τ, the KL weight."""
     reduction: Reduction = "sum"
-    """How token log-probabilities make a response's: sum (the theory) or mean (some published code)."""
+    """A response's log-probability is the sum of its tokens' (the theory) or their mean (some published code)."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: regress on anchor π_ref, on pairs that come with the prompts."""

@@ -24,7 +24,7 @@ class IterativeDPO(ClassifyingMethod):
     beta: float = Field(0.1, gt=0.0)
     """β, the KL weight of DPO."""
     reference: Literal["moving", "fixed"] = "moving"
-    """moving: each iteration is anchored on the policy it starts from; fixed: on the reference policy."""
+    """Anchor of each iteration. moving: the policy at its start; fixed: the reference policy."""
     label_smoothing: float = Field(0.0, ge=0.0, lt=0.5)
     """ε, the assumed probability that a label is wrong."""
 

@@ -30,7 +30,8 @@ class MNPO(PairedMethod):
     tau: Annotated[float, KL_WEIGHT] = Field(ge=0.0)
     """τ, the KL weight of the game."""
     history: tuple[float, ...] = (0.5, 0.5)
-    """λ_0, λ_1, …: the weights of π_t, π_{t−1}, …; they sum to one. Clamped while there are fewer policies."""
+    """λ_0, λ_1, …: the weights of π_t, π_{t−1}, …; they sum to one. While there are fewer policies, the first weights
+    are rescaled to sum to one."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "MNPO":

@@ -26,7 +26,7 @@ class NashMP(PairedMethod):
     beta: Annotated[float, KL_WEIGHT] = Field(gt=0.0)
     """β, the KL weight of the game."""
     proximal_weight: float = Field(0.5, gt=0.0)
-    """λ, the weight of KL(π‖π_t); below about 0.35 the guarantee fails."""
+    """λ, the weight of KL(π‖π_t); the guarantee needs about 0.35 or more."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """A half step and a full step, both from π_t."""

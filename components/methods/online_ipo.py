@@ -24,7 +24,7 @@ class OnlineIPO(PairedMethod):
     tau: Annotated[float, KL_WEIGHT] = Field(gt=0.0)
     """τ, the KL weight of the game."""
     updates: int = Field(ge=1)
-    """N, the optimiser updates of an iteration, between two samplings."""
+    """N, the number of optimiser updates in each iteration, after which pairs are sampled again."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: sample π_t, take N updates on anchor π_ref."""

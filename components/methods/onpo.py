@@ -22,10 +22,11 @@ class ONPO(PairedMethod):
 
     name: Literal["onpo"] = "onpo"
     eta: Annotated[float, STEP] = Field(gt=0.0)
-    """η, the learning rate of mirror descent (the paper's recipe: 100; the theory wants at most 1/2)."""
+    """η, the learning rate of mirror descent (the paper's recipe: 100; the theory requires at most 1/2)."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
-        """Two phases on one set of pairs: the auxiliary policy, which lives on, then the policy that is played."""
+        """Two phases on the same pairs: the auxiliary policy, which the next iteration needs too, then the main
+        policy."""
         current, auxiliary = PolicyRef(iteration - 1), PolicyRef(iteration, "auxiliary")
         previous = PolicyRef(iteration - 1, "auxiliary") if iteration > 1 else REFERENCE
         return (

@@ -26,10 +26,12 @@ class SPPO(SelfPlayMethod):
     samples: int = Field(8, ge=2)
     """K, the number of responses sampled per prompt."""
     comparisons: Literal["win_rates", "extremes", "max_min"] = "win_rates"
-    """win_rates: every response regresses on its mean win rate among the K; extremes: the best and the worst alone, as
-    the published code does; max_min: these two on their own comparison (with binary labels, the hard variant: ±η/2)."""
+    """win_rates: all K responses are regressed, each on its mean win rate against the others; extremes: only the best
+    and the worst are, as in the published code; max_min: these two are regressed on the result of their own comparison
+    (with binary labels, the hard variant: ±η/2)."""
     labels: Labels = "soft"
-    """soft: the oracle's probabilities; binary: their side of 1/2; sampled: a coin with them."""
+    """p is the oracle's probability. soft: p itself; binary: the response with p > 1/2 wins; sampled: the winner is
+    drawn with p."""
 
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: sample π_t, regress log π/π_t of each response on its label."""

@@ -35,10 +35,10 @@ Round = Collection[tuple[int, int]]
 
 
 class OracleSettings(Variant, ABC):
-    """What every oracle's settings can do; group of entry points: `nashflow.oracles`."""
+    """Interface of the settings of every oracle; group of entry points: `nashflow.oracles`."""
 
     responses_read: ClassVar[int] = 0
-    """How many responses stand in one sequence that the oracle's model reads; 0: it has no model."""
+    """Number of responses in one input sequence of the oracle's model; 0: it has no model."""
 
     @property
     def own_world(self) -> WorldSettings | None:
@@ -52,22 +52,22 @@ class OracleSettings(Variant, ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Refuse, with a UserError and without loading a model, what `load` would not open."""
+        """Raise a UserError, without loading a model, if `load` would fail."""
 
     @abstractmethod
     def digest(self) -> str:
-        """Identity of what the settings name: equal digests, equal oracles."""
+        """Digest that identifies the oracle: equal digests mean equal oracles."""
 
     @abstractmethod
     def load(self) -> Oracle:
-        """The oracle, ready to be asked."""
+        """The opened oracle."""
 
     def sequences(self, rounds: Sequence[Round]) -> int:
         """How many sequences the oracle's model reads in the tournament of one prompt."""
         return 0
 
     def parameters(self) -> float | None:
-        """How many its model has; None where it has no model, or it cannot be read here."""
+        """Number of parameters of its model; None if it has none, or its folder cannot be read here."""
         return None
 
 
@@ -76,7 +76,7 @@ class SandboxOracle(OracleSettings):
 
     kind: Literal["sandbox"] = "sandbox"
     world: WorldSettings = WorldSettings()
-    """The world, which has to be the policy's."""
+    """The world; must be the same as the policy's."""
 
     @property
     def own_world(self) -> WorldSettings | None:
@@ -87,7 +87,7 @@ class SandboxOracle(OracleSettings):
         """Nothing to refuse: every world seed has its preferences."""
 
     def digest(self) -> str:
-        """Digest of the preference matrix to six decimals: another machine's last bit makes no other game."""
+        """Digest of the preference matrix, rounded to six decimals so that it is the same on every machine."""
         return sha256_bytes(np.round(make_world(self.world).matrix, 6).astype("<f8").tobytes())
 
     def load(self) -> Oracle:
@@ -96,14 +96,14 @@ class SandboxOracle(OracleSettings):
 
 
 class ModelOracle(OracleSettings):
-    """What the oracles in model folders have in common."""
+    """Settings that oracles in model folders share."""
 
     model: str
     """Hugging Face folder of the model: safetensors, a tokenizer with a chat template."""
     dtype: Dtype = "float32"
     """Precision of the model."""
     batch_size: int = Field(16, ge=1)
-    """Sequences judged together."""
+    """Sequences per batch."""
 
     @property
     def folder(self) -> Path:
@@ -117,7 +117,7 @@ class ModelOracle(OracleSettings):
         return digest_json({"weights": weights_digest(self.folder), "files": files})
 
     def parameters(self) -> float | None:
-        """As the folder's configuration has it."""
+        """The number according to the folder's configuration."""
         return parameters_of(self.folder)
 
     def _check_folder(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class PairPreference(ModelOracle):
     responses_read: ClassVar[int] = 2
 
     def check(self) -> None:
-        """Refuse a folder that holds no language model, or whose tokenizer has no tokens "A" and "B"."""
+        """Raise if the folder holds no language model, or its tokenizer lacks the tokens "A" and "B"."""
         if _is_classifier(self._check_folder()):
             raise UserError(f"oracle.model {self.model} is a sequence classifier: set oracle.kind to reward_model")
         answer_tokens(load_tokenizer(self.folder))

@@ -28,7 +28,7 @@ _RUN = "run:"
 
 
 class PolicySettings(Variant, ABC):
-    """What every starting policy's settings can do; group of entry points: `nashflow.policies`."""
+    """Interface of the settings of every starting policy; group of entry points: `nashflow.policies`."""
 
     @property
     def own_world(self) -> WorldSettings | None:
@@ -37,16 +37,16 @@ class PolicySettings(Variant, ABC):
 
     @property
     def folder(self) -> Path | None:
-        """The model folder that it is, where it is one before the run begins."""
+        """Its model folder, if it has one before the run begins."""
         return None
 
     @property
     def copied(self) -> bool:
-        """Whether its files come to lie under the run root."""
+        """Whether its files are copied under the run root."""
         return True
 
     def parameters(self) -> float | None:
-        """How many it has; None where that cannot be read here."""
+        """Number of parameters; None if that cannot be read here."""
         return parameters_of(self.folder) if self.folder else None
 
     def at(self, model: str) -> "FolderPolicy":
@@ -54,16 +54,16 @@ class PolicySettings(Variant, ABC):
         return FolderPolicy(model=model)
 
     def positions(self) -> float:
-        """How many tokens the model takes; infinitely many where that is not known."""
+        """Longest input of the model in tokens; infinite if that is not known."""
         return math.inf
 
     @abstractmethod
     def check(self) -> None:
-        """Refuse, with a UserError, what cannot be brought in."""
+        """Raise a UserError if the policy cannot be used."""
 
     @abstractmethod
     def digest(self) -> str:
-        """Identity of what the settings name: equal digests, equal policies."""
+        """Digest that identifies the policy: equal digests mean equal policies."""
 
     @abstractmethod
     def publish(self, unit: Unit) -> Manifest:
@@ -76,11 +76,11 @@ class PolicySettings(Variant, ABC):
 
 
 class SandboxPolicy(PolicySettings):
-    """The sandbox world's reference policy, made on the spot."""
+    """The sandbox world's reference policy, created by the run."""
 
     kind: Literal["sandbox"] = "sandbox"
     world: WorldSettings = WorldSettings()
-    """Which world."""
+    """The world."""
 
     @property
     def own_world(self) -> WorldSettings | None:
@@ -88,7 +88,7 @@ class SandboxPolicy(PolicySettings):
         return self.world
 
     def parameters(self) -> float:
-        """Those of its small Llama."""
+        """The parameters of its small Llama."""
         return 84_672.0
 
     def check(self) -> None:
@@ -120,10 +120,10 @@ class FolderPolicy(PolicySettings):
 
     kind: Literal["folder"] = "folder"
     model: str
-    """The folder; every step has to see it. Or `run:RUN_ROOT@3`, the policy of iteration 3 of the run under that root,
-    here or in S3; without `@3` its last one."""
+    """The model folder, which every step must be able to read. Or `run:RUN_ROOT@3`: the policy of iteration 3 of the
+    run under that root, local or in S3; without `@3`, its last policy."""
     copy_files: bool = False
-    """Copy the files under the run root, rather than pointing to them by their digests."""
+    """Copy the files under the run root; otherwise only their path and digests are recorded."""
 
     def at(self, model: str) -> "FolderPolicy":
         """The same settings for another folder."""
@@ -145,7 +145,7 @@ class FolderPolicy(PolicySettings):
 
     @cached_property
     def folder(self) -> Path:
-        """`model` as a path; what another run has in S3 is fetched."""
+        """`model` as a path; a policy of another run in S3 is downloaded."""
         return open_policy(*self._of_run).folder if self._of_run else Path(self.model)
 
     def parameters(self) -> float | None:

@@ -22,7 +22,7 @@ class RunSettings(StepRun):
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
     """The run's name: lower-case letters, digits and dashes."""
     iterations: int = Field(3, ge=1)
-    """T, the number of self-play iterations; a finished run can be extended by a larger T."""
+    """T, the number of self-play iterations; a larger T extends a finished run."""
 
 
 class PromptSettings(StepPrompts):
@@ -31,18 +31,20 @@ class PromptSettings(StepPrompts):
     model_config = WHOLE
 
     path: str = ""
-    """A JSON, JSONL or Parquet file of prompts; empty: the sandbox world's contexts, over and over."""
+    """A JSON, JSONL or Parquet file of prompts; empty: the sandbox world's contexts, repeatedly."""
     field: str = "prompt"
     """The field of an entry that holds the prompt: a text (one user message) or a list of chat messages."""
     given: tuple[str, ...] = ()
-    """The fields of an entry that hold given responses, for methods that use such: a teacher's, or the chosen and the
-    rejected one of a pair; a text, or a list of chat messages that ends in it. The sandbox world gives its own."""
+    """The fields of an entry that hold given responses, for methods that need them: the response of a teacher, or the
+    chosen and the rejected response of a pair. Each is a text, or a list of chat messages that ends with the response.
+    The sandbox world generates its own."""
     max_tokens: int = Field(1024, ge=1)
-    """Longest prompt, in tokens of the policy's tokenizer with its chat template; longer ones are left out."""
+    """Longest prompt, in tokens of the policy's tokenizer with its chat template; longer prompts are dropped."""
     per_iteration: int = Field(ge=1)
-    """Prompts of each iteration; iterations take fresh ones until the file is used up, then it is shuffled anew."""
+    """Number of prompts in each iteration. Every iteration takes unused prompts until the file is used up; then it is
+    shuffled again."""
     held_out: int = Field(64, ge=1)
-    """Prompts kept back for evaluation."""
+    """Number of prompts reserved for evaluation."""
 
     @model_validator(mode="after")
     def _shards_hold_prompts(self) -> "PromptSettings":

@@ -33,7 +33,7 @@ from . import lock, voice
 from .artifacts import Artifact, metrics_artifact, numbers
 
 JOB = "{job}"
-"""In preparation's `--run-root`: replaced by the KFP job id, so that every firing of a recurring run has its own."""
+"""In preparation's `--run-root`: replaced by the KFP job id, so that every scheduled run has its own."""
 
 USER_ERROR, TRY_AGAIN, TERMINATED = 2, 75, 143
 
@@ -44,19 +44,19 @@ SettingsT = TypeVar("SettingsT", bound="StepSettings")
 
 
 class StepRun(Part):
-    """What every step needs of the recipe's `run` section."""
+    """The part of the recipe's `run` section that every step reads."""
 
     seed: int = 0
-    """Seed of every random number of the run."""
+    """Seed of all random numbers of the run."""
     threads: int = Field(1, ge=1)
-    """CPU threads of every step; results repeat bit by bit for one number of threads."""
+    """CPU threads of each step; results are reproducible bit by bit for the same number of threads."""
 
 
 class StepPrompts(Part):
-    """What steps after preparation need of the recipe's `prompts` section."""
+    """The part of the recipe's `prompts` section that all steps read."""
 
     shards: Annotated[int, SHAPES_GRAPH] = Field(1, ge=1)
-    """Shards of every iteration's prompts; they are worked on in parallel."""
+    """Number of shards of each iteration's prompts, which run in parallel."""
 
 
 class StepCluster(Part):
@@ -65,7 +65,7 @@ class StepCluster(Part):
     model_config = ConfigDict(extra="allow")
 
     log_format: Literal["text", "json"] = "text"
-    """How the steps' log lines are written: text, or json for one JSON object a line, as log collectors read it."""
+    """Format of the steps' log lines: text, or json for one JSON object per line, for log collectors."""
 
 
 class StepSettings(Part):
@@ -91,7 +91,7 @@ class Call(Generic[SettingsT]):
 
 @dataclass(frozen=True)
 class Result:
-    """What a step hands to the orchestrator."""
+    """The outputs of a step for the orchestrator."""
 
     manifest: Manifest | None = None
     """The unit that it made or found; closing makes none."""
@@ -102,7 +102,7 @@ class Result:
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Output parameters by name."""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """What the call measured besides the unit's metrics."""
+    """Measurements of this call, besides the unit's metrics."""
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
 
 
 def _executor_input(arguments: Sequence[str]) -> dict[str, Any]:
-    """What follows `--executor-input`; empty where the step is run by hand."""
+    """The value of `--executor-input`; empty if the step is run by hand."""
     at = arguments.index(_EXECUTOR_INPUT) + 1 if _EXECUTOR_INPUT in arguments[:-1] else 0
     try:
         return dict(json.loads(arguments[at])) if at else {}

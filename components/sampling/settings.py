@@ -13,13 +13,13 @@ class GenerationSettings(Settings):
     """The recipe's `rollout` section: how a policy is sampled."""
 
     engine: Annotated[AnySamplingEngine, SHAPES_GRAPH] = Transformers()
-    """What generates."""
+    """The engine that generates responses."""
     dtype: Dtype = "float32"
-    """Precision of the sampling policy. In float64 no token depends on the batch; in float32 about one in ten thousand
-    does, because its random number lies within rounding of a boundary."""
+    """Precision of the sampling policy. In float64, sampled tokens do not depend on the batch; in float32 about one in
+    ten thousand does, because of rounding."""
     top_p: float = Field(1.0, gt=0.0, le=1.0)
-    """Nucleus sampling; 1 samples the policy itself, as the theory has it."""
+    """Nucleus sampling; 1 samples the policy itself, as the theory assumes."""
     max_new_tokens: int = Field(512, ge=1)
-    """Longest response, in tokens, its EOS included."""
+    """Longest response in tokens, including its EOS."""
     batch_size: int = Field(64, ge=1)
     """Sequences generated together."""

@@ -11,9 +11,10 @@ class ScoringSettings(Settings):
     """The recipe's `logprobs` section: how responses are scored."""
 
     engine: AnyScoringEngine = Transformers()
-    """What scores. Values of different engines or precisions differ by up to a nat and are never mixed."""
+    """The engine that computes log-probabilities. Values from different engines or precisions differ by up to a nat and
+    are never mixed."""
     dtype: Dtype = "float32"
-    """Precision of the forward pass; sums are stored in float32. In float64 the batch changes nothing of what is
-    stored, so that values repeat bit by bit whatever was cached before."""
+    """Precision of the forward pass; sums are stored in float32. In float64 the stored values do not depend on the
+    batch, so they are reproducible bit by bit, whatever is already cached."""
     batch_tokens: int = Field(4096, ge=1)
-    """Tokens of a micro-batch, padding included."""
+    """Tokens per micro-batch, including padding."""

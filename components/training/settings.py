@@ -14,27 +14,27 @@ class TrainingSettings(Settings):
     """The recipe's `training` section: how the objective is minimised."""
 
     engine: Annotated[AnyTrainingEngine, SHAPES_GRAPH] = Torch()
-    """What trains: one process, or DeepSpeed's ZeRO on several accelerators."""
+    """The training engine: torch in one process, or DeepSpeed's ZeRO on several accelerators."""
     learning_rate: float = Field(5e-7, gt=0.0)
     """Peak learning rate of AdamW."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls after the warm-up, within one iteration: to zero, or not at all."""
+    """Learning rate after the warm-up, within one iteration: falling to zero (cosine, linear), or constant."""
     warmup_ratio: float = Field(0.03, ge=0.0, lt=1.0)
-    """Part of an iteration's updates in which the learning rate rises from zero."""
+    """Fraction of an iteration's updates in which the learning rate rises from zero."""
     epochs: int = Field(2, ge=1)
     """Passes over an iteration's pairs."""
     batch_size: int = Field(128, ge=1)
-    """Pairs of one update."""
+    """Pairs per update."""
     micro_batch_size: int = Field(8, ge=1)
-    """Pairs of one forward and backward pass; gradients add up to the batch."""
+    """Pairs per forward and backward pass; gradients are accumulated over the batch."""
     weight_decay: float = Field(0.0, ge=0.0)
     """Decoupled weight decay of AdamW."""
     max_gradient_norm: float = Field(1.0, gt=0.0)
-    """Gradients are scaled down to this norm."""
+    """Gradients are clipped to this norm."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the saved policy; training itself is in float32."""
+    """Precision of the saved policy; training itself uses float32."""
     checkpoint_updates: int = Field(100, ge=1)
-    """Updates between two checkpoints, from which a restarted training goes on exactly."""
+    """Updates between two checkpoints; a restarted training resumes exactly from the last one."""
 
     @model_validator(mode="after")
     def _batches_fit(self) -> "TrainingSettings":

@@ -1,4 +1,4 @@
-"""The commands that talk to Kubeflow Pipelines. Heavy imports stand inside the commands."""
+"""The commands that use Kubeflow Pipelines. Heavy imports are inside the commands."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ _ANY_WIDTH = 10_000
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id or name.")]
 Experiment = Annotated[
-    str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="The KFP experiment that the runs are of.")
+    str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="KFP experiment of the runs.")
 ]
 ServiceAccount = Annotated[
     str, typer.Option(help="Kubernetes service account of the runs. Default: the recipe's, or the cluster's.")
@@ -36,16 +36,14 @@ def submit(
     overrides: Overrides = None,
     run_root: Annotated[
         str,
-        typer.Option(
-            help="s3://bucket/prefix that the run lives under; {job} becomes its name. Default: cluster.run_root."
-        ),
+        typer.Option(help="Run root, s3://bucket/prefix; {job} becomes the run's name. Default: cluster.run_root."),
     ] = "",
     first_iteration: FirstIteration = 1,
     name: Annotated[
-        str, typer.Option(help="The run's name: the same command again finds it instead of starting it again.")
+        str, typer.Option(help="The run's name; repeating the command finds this run instead of starting another.")
     ] = "",
     takes_over: Annotated[
-        str, typer.Option(metavar="RUN_ID", help="A run that has ended, but still holds the lock of this run root.")
+        str, typer.Option(metavar="RUN_ID", help="A run that has ended but still holds the lock of this run root.")
     ] = "",
     experiment: Experiment = "nashflow",
     service_account: ServiceAccount = "",
@@ -54,7 +52,8 @@ def submit(
         Path | None, typer.Option(metavar="FILE", help="Keep the compiled pipeline in this YAML file.")
     ] = None,
 ) -> None:
-    """Start a run of a recipe on Kubeflow Pipelines. Exit code with --wait: 0 succeeded, 1 did not, 75 server away."""
+    """Start a run of a recipe on Kubeflow Pipelines. Exit code with --wait: 0 succeeded, 1 did not, 75 server
+    unreachable."""
     from ..image_versions import warnings
     from ..recipe import load_for_runs
     from .submission.submission import submit as start
@@ -89,7 +88,7 @@ def retry(
     run: Run,
     wait: Wait = False,
 ) -> None:
-    """Submit a run that failed or was cancelled again: it goes on from its last finished unit."""
+    """Resume a run that failed or was cancelled, from its last finished unit of work."""
     from .submission.retry import retry as resubmit
 
     connection = _connect(access)
@@ -102,7 +101,7 @@ def cancel(
     access: Access,
     run: Run,
 ) -> None:
-    """Stop a run, and wait until it has ended. `retry` lets it go on later."""
+    """Stop a run, and wait until it has ended. `nashflow retry` resumes it later."""
     from .following.waiting import until_stopped
     from .runs.runs import cancel as stop
 
@@ -115,9 +114,9 @@ def cancel(
 def runs(
     access: Access,
     experiment: Annotated[str, typer.Option(help="Only runs of this experiment.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of runs.")] = 20,
 ) -> None:
-    """List the newest runs on Kubeflow Pipelines, and what became of them."""
+    """List the newest runs on Kubeflow Pipelines and their states."""
     from .runs.run_table import print_runs
 
     print_runs(_connect(access), experiment, limit, console_here())
@@ -131,8 +130,8 @@ def logs(
     step: Annotated[
         str,
         typer.Option(
-            help="Only this step, such as training, or this task, such as training-001-main; with -driver at its end: "
-            "KFP's driver of it."
+            help="Only this step, such as training, or this task, such as training-001-main; append -driver for KFP's "
+            "driver of the task."
         ),
     ] = "",
     follow: Annotated[
@@ -140,7 +139,7 @@ def logs(
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="With the lines of KFP's launcher and Argo's executor.")] = False,
 ) -> None:
-    """Print what a run's pods have written, through the Kubernetes API (the current kube context, unless named)."""
+    """Print the logs of a run's pods, read through the Kubernetes API (by default in the current kube context)."""
     from .pods.logs import print_logs
 
     print_logs(_connect(access), run, step, raw, follow, console_here())
@@ -153,15 +152,15 @@ def _connect(access: Access) -> "Connection":
 
 
 def console_here() -> "Console":
-    """The terminal, or as wide as it takes what is not one."""
+    """The terminal; unlimited width if the output is not a terminal."""
     from ..terminal import terminal
 
-    # What is not a terminal, such as a file or a pipe, has no width.
+    # A file or a pipe has no width.
     return terminal() if sys.stdout.isatty() else terminal(_ANY_WIDTH)
 
 
 def _go_on(connection: "Connection", run: Any, wait: bool) -> None:
-    """Say where a run is to be seen; follow it if that is wanted, and exit with its result unless it succeeded."""
+    """Print where to see the run; with `wait`, follow it, and exit with its result unless it succeeded."""
     print(f"{run.display_name} ({run.run_id}): {connection.link(run.run_id)}", flush=True)
     if wait:
         from .following.waiting import follow

@@ -1,4 +1,4 @@
-"""The recipe's `cluster` section: what the pods of a submitted run ask for; `run` reads none of it."""
+"""The recipe's `cluster` section: images and resources of the pods of a submitted run; `nashflow run` ignores it."""
 
 import re
 from typing import Annotated, Any, Self
@@ -29,7 +29,7 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 class StepOverrides(StepResources):
-    """What differs from the profile, for one step: what is not set is the profile's."""
+    """Exceptions to the profile for one step; unset fields are the profile's."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
@@ -40,7 +40,7 @@ class EnvironmentSource(Settings):
     name: ObjectName
     """Its name, in the namespace of the run."""
     keys: dict[DataKey, VariableName] = Field(min_length=1)
-    """Environment variable by key."""
+    """The entry's key: the environment variable that gets its value."""
 
 
 class ModelCache(Settings):
@@ -49,18 +49,18 @@ class ModelCache(Settings):
     claim: ObjectName
     """The PersistentVolumeClaim's name; ReadWriteMany or ReadOnlyMany where steps run on several nodes."""
     path: MountPath = "/models"
-    """Where it is mounted; recipes name model folders below it."""
+    """Mount path; recipes name model folders below it."""
 
 
 class ImageSettings(Settings):
     """The image of each runtime."""
 
     steps: ImageName = f"nashflow-steps:{VERSION}"
-    """Of every step that has no other of these; its torch is for CPUs."""
+    """Image of all steps that use neither of the other two; its torch is for CPUs."""
     vllm: ImageName = f"nashflow-vllm:{VERSION}"
-    """Of every step but training that asks for accelerators; without them, of rollout and evaluation by vLLM."""
+    """Image of steps with accelerators, except training, and of rollout and evaluation with vLLM."""
     training: ImageName = f"nashflow-training:{VERSION}"
-    """Of training that asks for accelerators; without them, of training by DeepSpeed."""
+    """Image of training with accelerators or with DeepSpeed."""
 
 
 _SHARDS_AT_ONCE: dict[Profile, int] = {"laptop": 0, "cpu": 0, "one-node": 8, "many-nodes": 0}
@@ -73,35 +73,37 @@ def is_fixed(image: str) -> bool:
 
 
 class ClusterSettings(StepCluster):
-    """The recipe's `cluster` section: where and with what the steps of a submitted run run."""
+    """The recipe's `cluster` section: where the steps of a submitted run are executed, with which images and
+    resources."""
 
     model_config = WHOLE
 
     profile: Profile = "cpu"
-    """What steps ask for unless `steps` says otherwise: laptop, enough for the sandbox; cpu; one-node, with eight GPUs;
-    many-nodes, several such."""
+    """Default resources of the steps. laptop: enough for the sandbox world; cpu: without GPUs; one-node: a node with
+    eight GPUs; many-nodes: several such nodes."""
     steps: dict[StepName, StepOverrides] = Field(default_factory=dict)
-    """What differs from the profile, by step, such as {training: {memory: 400Gi}}."""
+    """Exceptions to the profile, by step, such as {training: {memory: 400Gi}}."""
     images: ImageSettings = ImageSettings()
     """The image of each runtime."""
     production: bool = False
-    """Refuse images that have neither a tag other than latest nor a digest: they could change between two steps."""
+    """Refuse images without a digest and with no tag other than latest, because they could change between two steps."""
     run_root: RunRoot = ""
-    """Run root of submitted runs, such as s3://bucket/runs/{job}, where {job} becomes the KFP job id."""
+    """Run root of submitted runs, such as s3://bucket/runs/{job}; {job} is replaced by the run's name, or by its id in
+    a run started by a schedule or in Kubeflow's web interface."""
     service_account: ObjectNameOrNone = ""
     """The pods' service account; empty: Kubeflow's default."""
     secrets: tuple[EnvironmentSource, ...] = ()
-    """Secrets whose entries become environment variables, such as the store's credentials."""
+    """Secrets whose entries become environment variables, such as the credentials of the object store."""
     config_maps: tuple[EnvironmentSource, ...] = ()
-    """ConfigMaps whose entries become environment variables, such as the tracker's address."""
+    """ConfigMaps whose entries become environment variables, such as MLflow's address."""
     image_pull_secrets: tuple[ObjectName, ...] = ()
     """Names of Secrets with registry credentials."""
     models: ModelCache | None = None
     """A volume of model folders."""
     shards_at_once: int | None = Field(None, ge=0, le=100_000)
-    """Shards that run at the same time; 0: all; unset: the profile's."""
+    """Number of shards that run at the same time; 0: all; unset: the profile's default."""
     ttl_seconds: int = Field(7 * 24 * 3600, ge=0, le=10 * 366 * 24 * 3600)
-    """How long the workflow of a finished run stays; its results stay anyway. 0: for ever."""
+    """Seconds until the workflow of a finished run is deleted; its results stay in any case. 0: never."""
 
     @model_validator(mode="after")
     def _images_are_fixed(self) -> Self:

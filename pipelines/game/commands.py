@@ -1,4 +1,4 @@
-"""`nashflow game`: the exact methods on preference matrices. Heavy imports stand inside the commands."""
+"""`nashflow game`: the exact methods on preference matrices. Heavy imports are inside the commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -40,12 +40,12 @@ def solve(
         typer.Option("--set", metavar="KEY=VALUE", help="Set a constant of the method, such as eta=0.5."),
     ] = None,
     iterations: Annotated[int, typer.Option(help="Iterations at most.")] = 1000,
-    tolerance: Annotated[float, typer.Option(help="Stop once the duality gap is not above this.")] = 1e-12,
+    tolerance: Annotated[float, typer.Option(help="Stop when the duality gap is at most this.")] = 1e-12,
     average: Annotated[
         bool,
         typer.Option(
             "--average",
-            help="Report the uniform average of all policies so far, which is what the guarantees of unregularised "
+            help="Report the uniform average of all policies so far, to which the guarantees of unregularised "
             "games are about, instead of the last iterate.",
         ),
     ] = False,
@@ -68,7 +68,7 @@ def compare(
     responses: Annotated[
         int | None, typer.Option(help="Responses of a random game. Default: 10; 3 and 5 for the first two families.")
     ] = None,
-    games: Annotated[int | None, typer.Option(help="How many random games. Default: 100.")] = None,
+    games: Annotated[int | None, typer.Option(help="Number of random games. Default: 100.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random games. Default: 0.")] = None,
     tau: Tau = None,
     sets: Annotated[
@@ -79,7 +79,7 @@ def compare(
     output: Annotated[Path | None, typer.Option(help="Draw gap against iterations into this PNG file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Play several methods on a matrix, or on a family of random games, and show how their last iterates get on."""
+    """Play several methods on a matrix or on a family of random games, and compare their last iterates."""
     from .compare import Source, compare_methods
 
     source = Source(matrix, reference, family, responses, games, seed)

@@ -1,4 +1,4 @@
-"""The commands that tell what there is: init, recipes, methods, schema. Heavy imports stand inside the commands."""
+"""The commands that list and describe: init, recipes, methods, schema. Heavy imports are inside the commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ def init(
         Path | None, typer.Option(metavar="FOLDER", help="Start from this model folder. Default: the sandbox world.")
     ] = None,
 ) -> None:
-    """Write a recipe to start from, and the schema by which editors complete and check it; overwrites no recipe."""
+    """Write a recipe to start from, and the schema for editors; never overwrites a recipe."""
     from .initial import write_recipe
 
     print(*write_recipe(file, model), sep="\n")
@@ -24,7 +24,7 @@ def init(
 
 @app.command()
 def recipes() -> None:
-    """List the shipped recipes, a line each."""
+    """List the shipped recipes, one per line."""
     from .listing import print_listing, recipes
 
     print_listing(recipes())
@@ -32,7 +32,7 @@ def recipes() -> None:
 
 @app.command()
 def methods() -> None:
-    """List the methods, a line each: values of method.name."""
+    """List the methods (values of method.name), one per line."""
     from .listing import methods, print_listing
 
     print_listing(methods())
@@ -40,7 +40,7 @@ def methods() -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of recipes, for editors: those of installed variants included."""
+    """Print the JSON schema of recipes, for editors, including installed variants."""
     from .schema import schema_text
 
     print(schema_text(), end="")

@@ -6,7 +6,7 @@ from ...core.settings import Settings
 
 
 class WorldSettings(Settings):
-    """Which of the sandbox worlds is played."""
+    """The choice of a sandbox world."""
 
     seed: int = Field(default=0, ge=0)
-    """The world's own seed: its preferences, its reference distribution and policy. Not the run's seed."""
+    """Seed of the world: its preferences, its reference distribution and its policy. Independent of the run's seed."""

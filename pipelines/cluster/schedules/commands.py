@@ -1,4 +1,4 @@
-"""`nashflow schedule`: commands about recurring runs. Heavy imports stand inside the commands."""
+"""`nashflow schedule`: commands for schedules (KFP's recurring runs). Heavy imports are inside the commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +11,10 @@ from ...options import Overrides
 from ..api.access import Access, on_command_line, with_access
 from ..commands import Experiment, ServiceAccount, console_here
 
-app = typer.Typer(no_args_is_help=True, help="Run recipes again and again: recurring runs, found again by their names.")
+app = typer.Typer(no_args_is_help=True, help="Run recipes on a schedule.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
-Owner = Annotated[str, typer.Option(help="Whose schedule it is; others' are not touched.")]
+Owner = Annotated[str, typer.Option(help="Owner of the schedule; those of other owners are not changed.")]
 _COMMAND_LINE = "command-line"
 _FILE = "file"
 
@@ -24,29 +24,29 @@ _FILE = "file"
 def apply(
     context: typer.Context,
     access: Access,
-    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe, to be run again and again.")] = "",
+    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="The recipe to run.")] = "",
     cron: Annotated[str, typer.Option(help="When: six fields, seconds first, such as '0 0 3 * * 1'.")] = "",
     name: Annotated[str, typer.Option(help="The schedule's name. Default: the recipe's run.name.")] = "",
     overrides: Overrides = None,
     run_root: Annotated[
         str, typer.Option(help="s3://bucket/prefix/{job}: {job} becomes the id of each run. Default: the recipe's.")
     ] = "",
-    concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs that may be at work at once.")] = 1,
-    catchup: Annotated[bool, typer.Option("--catchup", help="Make up for missed firings, one by one.")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=10, help="Largest number of runs at the same time.")] = 1,
+    catchup: Annotated[bool, typer.Option("--catchup", help="Start missed runs later, one by one.")] = False,
     only_new_prompts: Annotated[
         bool,
         typer.Option(
-            "--only-new-prompts/--all-prompts", help="Whether a firing leaves out prompts that earlier ones have taken."
+            "--only-new-prompts/--all-prompts", help="Whether a run skips prompts that earlier runs have taken."
         ),
     ] = True,
     experiment: Experiment = "nashflow",
     service_account: ServiceAccount = "",
     owner: Owner = _COMMAND_LINE,
     file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Make all schedules of an owner what this YAML file declares.")
+        Path | None, typer.Option(metavar="FILE", help="YAML file that declares all schedules of an owner.")
     ] = None,
 ) -> None:
-    """Run a recipe again and again, each time under a run root of its own; or make schedules what a file declares."""
+    """Schedule runs of a recipe, each with its own run root; or create, change and delete schedules to match a file."""
     from ...recipe import load_recipe
     from ..api.connection import connect
     from .listing import print_done
@@ -76,7 +76,7 @@ def apply(
 @app.command("list")
 @with_access
 def show(access: Access) -> None:
-    """List the schedules, whoever made them."""
+    """List all schedules, including those of other owners."""
     from ..api.connection import connect
     from .listing import print_schedules
     from .recurring import list_recurring
@@ -87,21 +87,21 @@ def show(access: Access) -> None:
 @app.command()
 @with_access
 def pause(access: Access, name: Name, owner: Owner = _COMMAND_LINE) -> None:
-    """Stop a schedule from firing."""
+    """Pause a schedule: it starts no runs."""
     _switch(access, name, owner, paused=True)
 
 
 @app.command()
 @with_access
 def resume(access: Access, name: Name, owner: Owner = _COMMAND_LINE) -> None:
-    """Let a schedule fire again."""
+    """Resume a paused schedule."""
     _switch(access, name, owner, paused=False)
 
 
 @app.command()
 @with_access
 def delete(access: Access, name: Name, owner: Owner = _COMMAND_LINE) -> None:
-    """Delete a schedule; the runs that it has fired stay."""
+    """Delete a schedule; the runs that it has started stay."""
     from ..api.connection import connect
     from . import schedules
 
@@ -118,7 +118,7 @@ def _switch(access: Access, name: str, owner: str, *, paused: bool) -> None:
 
 
 def _check_source(context: typer.Context, recipe: str, file: Path | None) -> None:
-    """Refuse an `apply` of nothing, and options beside --file, which would be ignored."""
+    """Refuse `apply` without a recipe or file, and options that --file would ignore."""
     if not recipe and not file:
         raise UserError("schedule apply: give a RECIPE with --cron, or --file")
     taken = {_FILE, *Access.__dataclass_fields__}
