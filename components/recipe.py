@@ -1,20 +1,20 @@
 """A recipe: the steps' settings composed. The client and preparation read the same class."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from collections.abc import Sequence
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from .core.errors import UserError
 from .core.overrides import override
-from .core.settings import SHAPES_GRAPH, WHOLE, Settings, Variant, graph_shaping
+from .core.settings import SHAPES_GRAPH, WHOLE, Variant, graph_shaping
 from .evaluation.settings import EvaluationSettings
 from .judging.settings import JudgingSettings
 from .methods import AnyMethod
 from .oracles.settings import AnyOracle
 from .preparation.policy import AnyPolicy
 from .preparation.settings import PromptSettings, RunSettings, check_given, check_one_world, check_sampling
-from .runtime.protocol import StepSettings
+from .runtime.protocol import StepCluster, StepSettings
 from .sampling.settings import GenerationSettings
 from .scoring.settings import ScoringSettings
 from .training.settings import TrainingSettings
@@ -35,8 +35,8 @@ class Recipe(StepSettings):
     logprobs: ScoringSettings = ScoringSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-    cluster: Annotated[Any, SHAPES_GRAPH] = Field(default_factory=dict)
-    """Where and with what the steps of a submitted run run: the client's, which no step reads."""
+    cluster: Annotated[StepCluster, SHAPES_GRAPH] = StepCluster()
+    """Where and with what the steps of a submitted run run: the client's, but for what steps read of it."""
 
     @model_validator(mode="after")
     def _one_world(self) -> Self:
@@ -78,21 +78,20 @@ def shapes_graph(setting: str) -> bool:
     return any(f"{shaping}.".startswith(key) or key.startswith(f"{shaping}.") for shaping in graph_shaping(Recipe))
 
 
-def with_settings(recipe: Recipe, settings: Sequence[str], sections: Mapping[str, Settings] | None = None) -> Recipe:
-    """The recipe of a compiled graph with settings of one run of it, and with sections that its parameters replace.
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe of a compiled graph with settings of one run of it.
 
     Raises:
         UserError: no such setting, a wrong value, or one that the graph cannot follow; names it.
     """
-    if not (settings or sections):
+    if not settings:
         return recipe
     data = recipe.model_dump(mode="json")
-    data |= {name: section.model_dump(mode="json") for name, section in (sections or {}).items()}
     for setting in settings:
         if shapes_graph(setting):
             raise UserError(_too_late(setting))
     override(data, settings, type(recipe))
-    changed = type(recipe).parse(data, "set" if settings else "the pipeline's parameters")
+    changed = type(recipe).parse(data, "set")
     if changed.tasks != recipe.tasks:
         raise UserError(_too_late(*settings))
     return changed

@@ -2,9 +2,9 @@
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.version import VERSION as __version__
+from nashflow.components.methods.objective import pair_losses
 from nashflow.components.methods.phases import REFERENCE, PolicyRef
 from nashflow.components.oracles.base import Query, Verdict
-from nashflow.components.training.objective import pair_losses
 
 from .asking import Played, open_oracle, play
 from .game.gap import gap_of

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings, nearest
-from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
 from nashflow.components.methods.phases import Comparisons, Labels
 from nashflow.components.methods.tournament import TOURNAMENTS
 from nashflow.components.oracles.base import Oracle
+from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
 from nashflow.components.oracles.settings import AnyOracle
 from nashflow.components.storage import records
 from nashflow.components.storage.records import Message

@@ -9,8 +9,8 @@ import typer
 
 from nashflow.components.core.errors import UserError, one_line
 
-from .client.commands import app as client_app
-from .client.schedule_commands import app as schedule_app
+from .cluster.commands import app as client_app
+from .cluster.schedules.commands import app as schedule_app
 from .commands import app as upkeep_app
 from .game.commands import app as game_app
 from .options import FirstIteration, Overrides, RecipeArgument

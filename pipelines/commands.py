@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .client.access import Access, with_access
+from .cluster.api.access import Access, with_access
 from .options import Overrides, RecipeArgument
 
 app = typer.Typer(no_args_is_help=True)

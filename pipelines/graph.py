@@ -159,9 +159,7 @@ class _Tasks:
             at = where["iteration"], where.get("phase", "")
             name, shown = task_name(step.name, *at), f"{step.name} {_where(*at)}"
         read, spec = self._read_by(step), step.component.component_spec
-        written = (
-            () if looped else [key for key in spec.outputs or () if self._sharded or key not in step.of_all_shards]
-        )
+        written = () if looped else [key for key in spec.outputs or () if self._sharded or key not in step.if_sharded]
         values = {**self._given, **where, "retries": self._recipe.cluster.resources(step.name).retries, **read}
         arguments = {key: value for key, value in values.items() if key in spec.inputs}
         task = _fitted(step.component, name, arguments, written)(**arguments)
@@ -178,7 +176,7 @@ class _Tasks:
         read = {}
         for key, declared in step.component.component_spec.inputs.items():
             there = [self._made[source] for source in step.reads.get(key, (key,)) if source in self._made]
-            if there and _is_artifact(declared) and (self._sharded or key not in step.of_all_shards):
+            if there and _is_artifact(declared) and (self._sharded or key not in step.if_sharded):
                 read[key] = there[0]
         return read
 

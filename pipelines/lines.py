@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .client.clock import in_words
+from .cluster.api.clock import in_words
 from .steps import STEPS
 
 

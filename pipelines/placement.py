@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from .cluster import ClusterSettings
+from .cluster.settings import ClusterSettings
 from .recipe import Recipe
 from .resources import StepResources
 from .steps import IMAGES, Step

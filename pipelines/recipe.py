@@ -17,7 +17,7 @@ from nashflow.components.recipe import Recipe as BaseRecipe
 from nashflow.components.recipe import shapes_graph, with_settings
 
 from .carried import carried
-from .cluster import ClusterSettings
+from .cluster.settings import ClusterSettings
 
 SHIPPED = Path(__file__).parent / "recipes"
 WHOLES = {"method", "policy", "oracle"}

@@ -1,5 +1,4 @@
-"""The steps of a run as values: everything that this package needs to know about each. A new step is one folder and one
-entry here."""
+"""The steps of a run as values. A new step is one folder of components and one entry of this list."""
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
@@ -28,53 +27,54 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 Level = Literal["beginning", "shard", "phase", "iteration", "end", "exit"]
-"""The level of a step: the run's beginning, which outputs the `go` that all others wait for; a shard of a phase's data;
-a phase; an iteration, where iteration 0 evaluates the reference; the run's end; its exit, which always runs. Steps of
-one level follow one another as they are listed."""
+"""When a step runs: once at the beginning of a run, and the others wait for its output `go`; for each shard of the data
+of a phase; for each phase; for each iteration, 0 being the reference's; once at the end; once at the exit, however the
+run ends. Steps of one level follow one another in the order of the list."""
 IMAGES: Mapping[Runtime, str] = {"steps": "image", "vllm": "vllm_image", "training": "training_image"}
-"""Runtime, as `cluster.images` names it: the pipeline's parameter that holds its image."""
+"""The pipeline's parameter that holds the image of each runtime."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step: the inputs of its tasks, the resources of its pods, and the figures that are shown."""
+    """A step: how its tasks are wired, what its pods ask for, and what is shown of it."""
 
     name: str
-    """Of its folder, its tasks, and its section of `cluster.steps`."""
+    """Names its folder, its tasks and its section of `cluster.steps`."""
     level: Level
     settings: type[StepSettings]
-    """The settings that it reads from the recipe."""
+    """The part of the recipe that it reads."""
     resources: ByProfile
-    """Default resources of its pods, which `cluster.steps` in the recipe overrides."""
+    """What its pods ask for unless the recipe's `cluster.steps` says otherwise."""
     runtime: Callable[["Recipe"], Runtime] = lambda recipe: "steps"
-    """The runtime (image) that it runs in."""
+    """The runtime whose image its pods use."""
     groups: Callable[["Recipe"], Iterable[str]] = lambda recipe: ("",)
-    """Names of the tasks that an iteration has of it: each is the runtime of its task, the empty one `runtime`."""
+    """Its tasks in one iteration. Each is named after the runtime that it needs; the one without a name needs
+    `runtime`."""
     accelerated: Runtime = "vllm"
-    """The runtime if its pods request accelerators, because the torch of the image `steps` is for CPUs."""
+    """The runtime if its pods ask for accelerators: that of the steps has a torch for CPUs."""
     sees_models: bool = True
-    """Whether its pods mount the volume of model folders; one that cannot be mounted keeps a pod from starting."""
+    """Whether its pods mount the volume of model folders. A volume that cannot be mounted keeps a pod from starting."""
     retried: bool = True
-    """Whether it is retried when it fails; pointless for a step that fails only on mistakes of the user."""
+    """Whether a failed attempt is repeated; not where the user has to correct what the step refuses."""
     new_data: bool = False
-    """Whether it is left out where a phase uses an earlier one's data again."""
+    """Whether it runs only in phases that make data, not in those that use an earlier phase's data again."""
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Input artifact: the artifacts that it is given, the first of them that there is; otherwise one of its name."""
-    of_all_shards: tuple[str, ...] = ()
-    """Artifacts that it reads and outputs only if there are several shards, because the steps of shards then have
-    none."""
+    """For an input artifact, the artifacts that it may be given: the first that exists. An input that is not listed
+    here is given the artifact of its own name."""
+    if_sharded: tuple[str, ...] = ()
+    """Artifacts that it reads or writes only if there are several shards, because the shards' own steps have none."""
     unit: str = ""
-    """Unit of work that says that it is done, of a step that a run has once."""
+    """Of a step that runs once: the unit of work that is finished when the step is."""
     shown: tuple[str, ...] = ()
-    """Figures shown in the line of a finished task."""
+    """Figures in the line of a finished task."""
     hours: Callable[["Estimate"], float] | None = None
-    """GPU hours of all its tasks in one iteration; None: it takes none."""
+    """GPU hours of all its tasks in one iteration; None: it needs no GPU."""
     home: str = "nashflow.components"
-    """The package that holds its folder."""
+    """The package that contains its folder."""
 
     @property
     def package(self) -> str:
-        """Its folder, as Python names it: what its containers run."""
+        """The package of its folder, which its containers run."""
         return f"{self.home}.{self.name}"
 
     @cached_property
@@ -84,20 +84,20 @@ class Step:
 
     @cached_property
     def module(self) -> Any:
-        """Its module `step`: `run`, and what it declares."""
+        """Its module `step.py`: the function `run`, and the outputs and flags that the step declares."""
         return importlib.import_module(f"{self.package}.step")
 
     @property
     def once(self) -> bool:
-        """Whether a run has it once."""
+        """Whether it runs once in a run."""
         return self.level in ("beginning", "end", "exit")
 
     def defaults(self, profile: Profile) -> StepResources:
-        """The resources of its pods on such a cluster."""
+        """What its pods ask for by default."""
         return self.resources[profile].model_copy(update={} if self.retried else {"retries": 0})
 
     def runtime_in(self, recipe: "Recipe", group: str = "") -> Runtime:
-        """The runtime of the task of a group, which depends on the resources of its pods."""
+        """The runtime whose image the pods of a task use in a recipe; `group` is one of `groups`."""
         if group:
             return cast(Runtime, group)
         return self.accelerated if recipe.cluster.resources(self.name).accelerators else self.runtime(recipe)
@@ -151,7 +151,7 @@ STEPS: dict[str, Step] = {
             runtime=lambda recipe: recipe.training.engine.runtime,
             accelerated="training",
             reads={"scored": ("log_probabilities",), "previous": ("policy",)},
-            of_all_shards=("previous", "responses", "comparisons", "pairs"),
+            if_sharded=("previous", "responses", "comparisons", "pairs"),
             shown=("updates", "loss", "accuracy"),
             hours=lambda estimate: estimate.computing(estimate.trained),
         ),

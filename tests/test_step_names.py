@@ -18,13 +18,14 @@ EXCEPTIONS = {
     "components/core/runtimes.py": {"training"},
     "components/evaluation/step.py": {"evaluation", "rollout"},
     "components/iterations/tracked.py": {"training", "evaluation"},
-    "components/reports/summary.py": {"judging", "evaluation"},
+    "components/reports/summary.py": {"judging"},
     "components/storage/layout.py": {"preparation", "logprobs", "training", "evaluation"},
     "components/storage/records.py": {"logprobs"},
     "components/storage/run.py": {"evaluation", "reporting"},
     "components/training/step.py": {"training", "logprobs"},
+    "pipelines/reference/initial.py": {"rollout", "judging", "logprobs", "training", "evaluation"},
 }
-"""What names steps besides: folders, columns and sections that are called as they are."""
+"""What names steps besides: folders, columns and sections that are called as they are; and the recipes of `init`."""
 
 
 def named(path: str, source: str) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nashflow.components.core.version import VERSION
-from nashflow.pipelines.cluster import ImageSettings
+from nashflow.pipelines.cluster.settings import ImageSettings
 
 ROOT = Path(__file__).parents[1]
 STATED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

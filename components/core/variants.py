@@ -12,11 +12,11 @@ import functools
 import importlib.metadata
 import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args
+from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from .errors import UserError
 
@@ -47,9 +47,9 @@ class Variants(Generic[VariantT]):
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The union of the members, or the bare name of one."""
-        members = tuple(self.members.values())
-        union = Annotated[Union[members], Field(discriminator=self.by)] if len(members) > 1 else members[0]  # noqa: UP007
-        return handler.generate_schema(Annotated[union, BeforeValidator(self._long)])
+        choices = {kind: handler.generate_schema(member) for kind, member in self.members.items()}
+        union = core_schema.tagged_union_schema(choices, discriminator=self.by)
+        return core_schema.no_info_before_validator_function(self._long, union)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The JSON schema for editors: a variant with its settings, or the bare name of one without required

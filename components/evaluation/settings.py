@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ..benchmarks import AnyBenchmark
 from ..benchmarks.base import MeasuringSettings
@@ -21,7 +21,7 @@ class EvaluationSettings(MeasuringSettings):
 
     model_config = WHOLE
 
-    benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = (HeadToHead(), MonteCarloKL())
+    benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = Field((HeadToHead(), MonteCarloKL()), min_length=1)
     """head_to_head: win rate against the reference on held-out prompts, judged by the oracle; kl: Monte Carlo estimate
     of the KL divergence from the reference; game: exact figures on the sandbox world (duality gap, KL, win rate)."""
 

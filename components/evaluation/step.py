@@ -5,6 +5,8 @@ from functools import cache, cached_property
 
 from ..benchmarks import groups_of
 from ..benchmarks.base import Bench, Benchmark, Responses
+from ..core.errors import UserError
+from ..core.settings import nearest
 from ..iterations.tracked import combined, track_iteration
 from ..iterations.work import AtWork, Work
 from ..models.folders import Load, load_causal_lm
@@ -31,6 +33,8 @@ def run(call: Call[EvaluationStep]) -> Result:
     The group is the call's phase; see `groups_of`.
     """
     load, groups = cache(load_causal_lm), groups_of(call.settings.evaluation.benchmarks)
+    if call.phase not in groups:
+        raise UserError(f"--phase: no benchmark runs in {call.phase!r}{nearest(call.phase, groups)}")
     with Samplers(call.settings.rollout, load) as samplers:
         evaluation = _Evaluation(call, samplers, load, AtWork(call, f"{call.phase}/evaluation".lstrip("/")))
         done = [evaluation.benchmark(benchmark) for benchmark in groups[call.phase]]

@@ -6,13 +6,13 @@ from itertools import groupby
 
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
+from ..oracles.referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
 from ..storage import layout
 from ..storage.records import COMPARISONS, PAIRS, PROMPTS, ROLLOUTS
 from ..storage.units import Manifest, Unit, require_manifest
-from .referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
 from .settings import JudgingStep
 
 SETTINGS = JudgingStep

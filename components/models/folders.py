@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ..core.errors import UserError
+from ..storage.units import read_once_while_asking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -167,6 +168,7 @@ def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dty
         shutil.copyfile(path, target)
 
 
+@read_once_while_asking
 def weights_digest(folder: Path) -> str:
     """Sha256 (hex) over every tensor's name, dtype, shape and bytes, in order of name.
 

@@ -10,7 +10,9 @@ from ..core.digests import sha256_file
 from ..core.errors import UserError
 from ..storage import layout
 from ..storage.store import Store, open_store
-from ..storage.units import Manifest, require_manifest
+from ..storage.units import Manifest, read_once_while_asking, require_manifest
+
+_sha256 = read_once_while_asking(sha256_file)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
         return LocalPolicy(_fetched(store, manifest), manifest.weights_digest)
     for file in manifest.files.values():
         path = Path(origin.location(file.key))
-        if not path.is_file() or sha256_file(path) != file.sha256:
+        if not path.is_file() or _sha256(path) != file.sha256:
             raise UserError(f"{path}: changed since it was recorded; restore it or delete the run")
     folder = os.path.commonpath([Path(origin.location(file.key)).parent for file in manifest.files.values()])
     return LocalPolicy(Path(folder), manifest.weights_digest)
@@ -45,7 +47,7 @@ def _fetched(store: Store, manifest: Manifest) -> Path:
     cache = Path(os.environ.get("NASHFLOW_CACHE", Path(tempfile.gettempdir()) / f"nashflow-{os.getuid()}")) / "policies"
     folder = cache / manifest.digest
     if folder.exists():
-        if all(sha256_file(folder / name) == file.sha256 for name, file in manifest.files.items()):
+        if all(_sha256(folder / name) == file.sha256 for name, file in manifest.files.items()):
             return folder
         shutil.rmtree(folder)
     try:

@@ -210,14 +210,17 @@ def _with_parameters(call: Call[Recipe]) -> Recipe:
         settings = shlex.split(call.flags["set"])
     except ValueError as error:
         raise UserError(f"set: {call.flags['set']!r}: {error}: write section.key=value, blanks between two") from None
-    recipe, sections = call.settings, dict[str, Settings]()
+    recipe, sections = with_settings(call.settings, settings), dict[str, Settings]()
     if name := call.flags["run-name"]:
         sections["run"] = recipe.run.model_copy(update={"name": name})
     if path := call.flags["prompts"]:
         sections["prompts"] = recipe.prompts.model_copy(update={"path": path})
     if model := call.flags["policy"]:
         sections["policy"] = recipe.policy.at(model)
-    return with_settings(recipe, settings, sections)
+    if not sections:
+        return recipe
+    changed = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    return Recipe.parse({**recipe.model_dump(mode="json"), **changed}, "the pipeline's parameters")
 
 
 def _drop_too_long(prompts: list[dealing.Prompt], settings: Recipe, model: Path) -> list[dealing.Prompt]:

@@ -75,15 +75,17 @@ def second_columns(summary: Mapping[str, Any]) -> list[Column]:
 def comparison_columns(summaries: Sequence[Mapping[str, Any]]) -> list[list[Column]]:
     """Columns with the figures of each run's last policy and the totals of the run, in groups that stay together."""
     lasts = [summary["iterations"][-1] for summary in summaries]
+    measured = _measured(lasts)
     sums = {"compared": "comparisons", "oracle calls": "oracle_calls"}
     return [
         [
             Column("run", run_labels(summaries), words=True),
             Column("method", [summary["method"] for summary in summaries], words=True),
             Column("t", [str(last["iteration"]) for last in lasts]),
+            *measured[:2],
         ],
         [
-            *_measured(lasts),
+            *measured[2:],
             Column("of start", [show(_share_of_start(summary), 3) for summary in summaries]),
             Column("average gap", [show(last["duality_gap_average"], 4) for last in lasts]),
         ],

@@ -44,6 +44,7 @@ PAGE = """\
 </table>
 </div>
 <p class="quiet">t: iteration, 0 is the reference; {{ caption }}; s: seconds.</p>
+{% if answers %}
 <h2>Sample answers</h2>
 <p class="quiet">Held-out prompts; P: the oracle's probability that the answer of iteration {{ last.iteration }} is
 better than the reference's.</p>
@@ -65,6 +66,7 @@ better than the reference's.</p>
 {% endfor %}
 </tbody>
 </table>
+{% endif %}
 <h2>Policies</h2>
 <div class="wide">
 <table class="text">

@@ -20,9 +20,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ..core.errors import UserError, one_line
 from ..core.settings import SHAPES_GRAPH, Part
@@ -59,10 +59,21 @@ class StepPrompts(Part):
     """Number of shards of each iteration's prompts, which run in parallel."""
 
 
+class StepCluster(Part):
+    """What every step needs of the recipe's `cluster` section; the rest, the client's, is kept as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    log_format: Literal["text", "json"] = "text"
+    """Format of the steps' log lines: text, or json for one JSON object per line, for log collectors."""
+
+
 class StepSettings(Part):
     """Settings of one step: the sections of the recipe that it reads."""
 
     run: StepRun = StepRun()
+    cluster: Annotated[StepCluster, Field(exclude=True)] = StepCluster()
+    """Changes no result: left out where settings are written down as what a unit depends on."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         _pin_threads(settings.run.threads)
         call = Call(store, given.iteration, given.phase, given.shard, settings, own)
         started = time.monotonic()
-        with lock.renewing(store), voice.speaking(_place(name, call), voice.log_format(recipe)):
+        with lock.renewing(store), voice.speaking(_place(name, call), voice.log_format(settings.cluster.log_format)):
             result = step.run(call)
         _write_outputs(executor_input, result)
         print(json.dumps(line_of(name, call, result, time.monotonic() - started)), flush=True)

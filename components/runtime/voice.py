@@ -39,16 +39,14 @@ def check_format(name: str, where: str) -> str:
     return name
 
 
-def log_format(recipe: Mapping[str, Any]) -> str:
-    """The format that the environment or else the recipe asks for.
+def log_format(of_recipe: str) -> str:
+    """The format that the environment asks for, or else the recipe's.
 
     Raises:
-        UserError: it asks for another than there are.
+        UserError: the environment asks for another than there are.
     """
-    if asked := os.environ.get(FORMAT):
-        return check_format(asked, FORMAT)
-    cluster = recipe.get("cluster")
-    return check_format(cluster.get("log_format", _TEXT) if isinstance(cluster, dict) else _TEXT, "cluster.log_format")
+    asked = os.environ.get(FORMAT)
+    return check_format(asked, FORMAT) if asked else of_recipe
 
 
 @contextlib.contextmanager

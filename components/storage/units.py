@@ -8,14 +8,15 @@ cannot interleave.
 
 import contextlib
 import contextvars
+import functools
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 
@@ -137,7 +138,8 @@ class Unfinished(Exception):
     """Raised when there is work to do and the caller only asks whether there is."""
 
 
-_only_asking = contextvars.ContextVar("only asking", default=False)
+_asked: contextvars.ContextVar[dict[Any, Any] | None] = contextvars.ContextVar("asked", default=None)
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -146,16 +148,31 @@ def only_asking() -> Iterator[None]:
 
     The records of one that is finished are read and checked against their digests, which no step does for its own.
     """
-    token = _only_asking.set(True)
+    token = _asked.set({})
     try:
         yield
     finally:
-        _only_asking.reset(token)
+        _asked.reset(token)
 
 
 def asking() -> bool:
     """Whether this is within `only_asking`."""
-    return _only_asking.get()
+    return _asked.get() is not None
+
+
+def read_once_while_asking(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """A function that reads a file or folder: within one block of `only_asking` it reads none twice."""
+
+    @functools.wraps(read)
+    def remembered(path: Path) -> T:
+        known = _asked.get()
+        if known is None:
+            return read(path)
+        if (read, path) not in known:
+            known[read, path] = read(path)
+        return cast(T, known[read, path])
+
+    return remembered
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import UserError
+from ..methods import objective
 from ..methods.phases import Phase
 from ..runtime.progress import Progress
 from ..scoring.logprobs import sequence_logprobs
-from . import objective
 from .checkpoint import Checkpoints
 from .data import PairData, batches
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from nashflow.components.core.errors import UserError
 
-from ..client.access import Access
-from ..client.connection import Connection, connect
+from ..cluster.api.access import Access
+from ..cluster.api.connection import Connection, connect
 from ..recipe import Recipe
 from .cluster import Cluster, NotTried, open_cluster
 

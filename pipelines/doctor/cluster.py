@@ -11,8 +11,8 @@ from kubernetes import client, config
 
 from nashflow.components.core.errors import one_line
 
-from ..client.access import Access
-from ..client.failures import explain
+from ..cluster.api.access import Access
+from ..cluster.api.failures import explain
 
 _SECONDS = (5.0, 20.0)  # to connect, and to wait for an answer
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

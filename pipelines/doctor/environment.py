@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..cluster import EnvironmentSource
+from ..cluster.settings import EnvironmentSource
 from .case import Case
 from .finding import Finding
 

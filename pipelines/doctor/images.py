@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from nashflow.components.core.version import VERSION
 
-from ..cluster import is_fixed
+from ..cluster.settings import is_fixed
 from ..image_versions import advice as advice_on_version
 from ..image_versions import images_of, other_version
 from ..names import IMAGE

@@ -16,7 +16,7 @@ from nashflow.pipelines.local import Event, execute
 from nashflow.pipelines.run import _PRELOAD
 from tests.fixtures import cli
 from tests.fixtures.runs import snapshot
-from tests.pipelines.client.server import KfpServer
+from tests.pipelines.cluster.server import KfpServer
 
 TWO_SHARDS = (*cli.SMALL, "prompts.shards=2")
 

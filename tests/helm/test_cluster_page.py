@@ -11,9 +11,9 @@ import pytest
 import yaml
 from kubernetes.utils import parse_quantity
 
-from nashflow.pipelines.client.cron import check_cron
-from nashflow.pipelines.client.package import compile_package, firing_root_of, submitted_root_of
-from nashflow.pipelines.cluster import ClusterSettings
+from nashflow.pipelines.cluster.schedules.cron import check_cron
+from nashflow.pipelines.cluster.settings import ClusterSettings
+from nashflow.pipelines.cluster.submission.package import compile_package, firing_root_of, submitted_root_of
 from nashflow.pipelines.names import IMAGE
 from nashflow.pipelines.recipe import load_recipe
 from nashflow.pipelines.steps import STEPS

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from helm_python.errors import HelmRenderError
 
-from nashflow.pipelines.client.schedules import read_schedules
+from nashflow.pipelines.cluster.schedules.schedules import read_schedules
 from nashflow.pipelines.recipe import load_recipe
 from tests.helm.rendering import PINNED, SCHEDULE, Object, Values, merged, of_kind, only, render
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashflow.components.core.errors import UserError
-from nashflow.pipelines.client.cron import check_cron
+from nashflow.pipelines.cluster.schedules.cron import check_cron
 from tests.helm.rendering import CHART, JUDGE, OVERRIDE, PINNED, POSTGRESQL, SCHEDULE, Values, chart, merged, render
 
 SOURCE = (CHART / "values.yaml").read_text()

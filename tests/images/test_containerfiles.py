@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nashflow.pipelines.cluster import ImageSettings
+from nashflow.pipelines.cluster.settings import ImageSettings
 from tests.images.containerfile import ROOT, RUNTIMES, STAGES, Stage, install, installs, stages
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ..pipelines.client.server import Refused
+from ..pipelines.cluster.server import Refused
 from .cluster import Kubeflow
 from .compiler.workflow import Job, compiled
 from .conftest import Submit

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ..pipelines.client.server import Refused
+from ..pipelines.cluster.server import Refused
 from .argo.template import TemplateError, substitute
 from .cluster import Kubeflow
 from .conftest import Submit

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nashflow.pipelines.cli import app
-from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.engines import engines
 from nashflow.pipelines.recipe import load_recipe

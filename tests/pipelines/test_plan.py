@@ -10,8 +10,8 @@ import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
 from nashflow.components.oracles.base import Oracle, Query, Verdict
+from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
 from nashflow.pipelines.costs import Assumptions, checkpoint_bytes, cost_of

@@ -8,8 +8,8 @@ import pytest
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings
 from nashflow.components.runtime.protocol import StepSettings
-from nashflow.pipelines.client.tasks import Place as TaskPlace
-from nashflow.pipelines.client.tasks import place_of
+from nashflow.pipelines.cluster.runs.tasks import Place as TaskPlace
+from nashflow.pipelines.cluster.runs.tasks import place_of
 from nashflow.pipelines.compiled import read_graph
 from nashflow.pipelines.costs import Assumptions, cost_of
 from nashflow.pipelines.graph import compile_graph

@@ -105,7 +105,7 @@ LINES = [
         "shapes.1.size: unknown key; did you mean shapes.1.side?",
     ),
     ({"schedule": "fallin"}, "schedule.name: 'fallin' is unknown; did you mean falling?"),
-    ({"only": "circle"}, "only.kind: Input should be 'dot', not 'circle'"),
+    ({"only": "circle"}, "only.kind: 'circle' is unknown; known here: dot"),
 ]
 
 

@@ -19,12 +19,12 @@ from nashflow.components.games.families import draw_games
 from nashflow.components.games.preference import Array, log_normalise
 from nashflow.components.games.sandbox.texts import prompt_messages, response_index, response_text
 from nashflow.components.games.sandbox.world import CONTEXTS, World
-from nashflow.components.judging import referee
 from nashflow.components.methods.base import Method
+from nashflow.components.methods.objective import log_ratios, losses
 from nashflow.components.methods.phases import REFERENCE, Phase
+from nashflow.components.oracles import referee
 from nashflow.components.oracles.matrix import MatrixOracle
 from nashflow.components.training.data import PairData
-from nashflow.components.training.objective import log_ratios, losses
 
 if TYPE_CHECKING:
     import torch

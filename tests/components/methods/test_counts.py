@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.judging.referee import PromptSamples, Rules, Sample, judge
 from nashflow.components.methods.base import Method
 from nashflow.components.oracles.base import Oracle, Query, Verdict
+from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
 from nashflow.pipelines.plan import work_of
 from tests.fixtures.runs import recipe
 

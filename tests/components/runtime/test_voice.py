@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.runtime import voice
 from nashflow.components.storage import recipes
 from tests.fixtures.runs import SandboxRun
 from tests.fixtures.toy import processes as toy
@@ -83,7 +82,7 @@ def test_preparation_leaves_the_format_where_steps_find_it(prepared: SandboxRun)
     run = prepared.changed(cluster={"log_format": "json"})
     resolved = run.step("preparation").parameters["resolved"]
     _, recipe = recipes.read(resolved)
-    assert voice.log_format(recipe) == "json"
+    assert recipe["cluster"]["log_format"] == "json"
 
 
 def test_a_file_says_how_it_gets_on_just_now(at_work: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import kfp_server_api as api
 
-from ...pipelines.client.server import NEVER, Handler, KfpServer, Refused, parsed
+from ...pipelines.cluster.server import NEVER, Handler, KfpServer, Refused, parsed
 from ..argo.packing import LIMIT
 from ..compiler.workflow import Job, compiled
 from ..pods.kubelet import Kubelet

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from ...pipelines.client.server import Handler
+from ...pipelines.cluster.server import Handler
 
 _ASKING = threading.local()
 

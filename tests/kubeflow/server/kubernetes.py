@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ...pipelines.client.server import Refused
+from ...pipelines.cluster.server import Refused
 from ..pods.kubelet import Kubelet
 from ..pods.pod import Pod
 

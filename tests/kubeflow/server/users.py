@@ -5,7 +5,7 @@ By the documentation of Kubeflow Pipelines; no deployment with several users has
 
 from dataclasses import dataclass, field
 
-from ...pipelines.client.server import Refused
+from ...pipelines.cluster.server import Refused
 
 AUDIENCE = "pipelines.kubeflow.org"
 

@@ -8,11 +8,11 @@ import typer
 from kubernetes.config import kube_config
 
 from nashflow.pipelines import cli
-from nashflow.pipelines.client import connection
-from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.cluster.api import connection
+from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.commands import app
 from nashflow.pipelines.doctor.case import Case
-from tests.pipelines.client.server import KfpServer
+from tests.pipelines.cluster.server import KfpServer
 from tests.pipelines.doctor.cases import IMAGES, KEYS, RETRY_POLICY, VARIABLES, paper
 from tests.pipelines.kubernetes_server import TRAINER, KubernetesServer, claim, node
 

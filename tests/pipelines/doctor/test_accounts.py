@@ -7,7 +7,7 @@ import pytest
 
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.launcher import secret_of
-from tests.pipelines.client.server import KfpServer
+from tests.pipelines.cluster.server import KfpServer
 from tests.pipelines.doctor.cases import RUNNER, look, states, the_failure
 from tests.pipelines.kubernetes_server import KubernetesServer
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from kubernetes.config import kube_config
 
-from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.doctor.case import Case
-from tests.pipelines.client.server import Fault, KfpServer
+from tests.pipelines.cluster.server import Fault, KfpServer
 from tests.pipelines.doctor.cases import IN_CLUSTER, RUNNER, look, paper, the_failure
 from tests.pipelines.kubernetes_server import TRAINER, KubernetesServer, claim, node
 

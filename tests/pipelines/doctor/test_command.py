@@ -9,7 +9,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.examination import CHECKS, examine
 from nashflow.pipelines.doctor.finding import Finding
-from tests.pipelines.client.server import KfpServer
+from tests.pipelines.cluster.server import KfpServer
 from tests.pipelines.doctor.cases import IMAGES, look
 from tests.pipelines.kubernetes_server import KubernetesServer
 

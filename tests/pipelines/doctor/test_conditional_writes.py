@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nashflow.components.storage.store import open_store
-from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.examination import CHECKS, examine
 from nashflow.pipelines.doctor.finding import Finding

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from nashflow.pipelines.doctor.case import Case
-from tests.pipelines.client.server import KfpServer
+from tests.pipelines.cluster.server import KfpServer
 from tests.pipelines.doctor.cases import RETRY_POLICY, look, the_failure
 from tests.pipelines.kubernetes_server import KubernetesServer
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.doctor.case import Case, Kubeflow
-from tests.pipelines.client.server import KfpServer
+from tests.pipelines.cluster.server import KfpServer
 from tests.pipelines.doctor.cases import IN_CLUSTER, RETRY_POLICY, look, paper, states, the_failure
 from tests.pipelines.kubernetes_server import KubernetesServer
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.doctor.amounts import Amounts, amounts
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.finding import Finding
 from nashflow.pipelines.doctor.nodes import misfit
 from nashflow.pipelines.recipe import load_recipe
 from nashflow.pipelines.resources import StepResources, Toleration
-from tests.pipelines.client.server import KfpServer
+from tests.pipelines.cluster.server import KfpServer
 from tests.pipelines.doctor.cases import look, states
 from tests.pipelines.kubernetes_server import KubernetesServer, node, pod
 

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes import client
 
-from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.finding import Finding
 from nashflow.pipelines.recipe import load_recipe
-from tests.pipelines.client.server import KfpServer
+from tests.pipelines.cluster.server import KfpServer
 from tests.pipelines.doctor.cases import look, states, the_failure
 from tests.pipelines.kubernetes_server import KubernetesServer
 

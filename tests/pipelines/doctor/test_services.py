@@ -21,7 +21,7 @@ import pytest
 from mlflow import MlflowClient
 
 from nashflow.components.storage.store import open_store
-from nashflow.pipelines.client.access import Access
+from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.doctor import object_store
 from nashflow.pipelines.doctor.case import Case
 from nashflow.pipelines.doctor.examination import CHECKS, examine

@@ -71,7 +71,7 @@ def locked(store: Store, **fields: Any) -> None:
 def fired(prefix: Path, name: str) -> None:
     """What a firing that found no new prompts leaves."""
     store = open_store(f"{prefix}/{name}")
-    Run("weekly", recipe("weekly", 1, 1), {}, {}).write(store)
+    Run("weekly", recipe("weekly", 1, 1, ["head_to_head"]), {}, {}).write(store)
     outcome.write(store, "skipped", "2 more prompts are needed", name)
 
 

@@ -1,0 +1,248 @@
+"""The referee: plays the tournaments of many prompts at once and asks the oracle for the verdicts.
+
+A verdict depends only on the prompt and the unordered pair of texts. It is requested once, in one order. The prompt and
+the pair also seed the random number of a sampled label, so if the two texts meet again, the outcome is the same.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..core.seeds import derive_uniform
+from ..methods.phases import Comparisons, Labels
+from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
+from ..storage.records import Comparison, Message, Pair
+from .base import EVEN, Oracle, Query, Verdict
+
+COUNTS = (
+    "comparisons",
+    "oracle_calls",
+    "abstentions",
+    "truncated",
+    "pairs",
+    "dropped_identical",
+    "dropped_abstained",
+    "dropped_tie",
+    "dropped_lost",
+    "dropped_margin",
+)
+"""Comparisons made; unordered pairs sent to the oracle, among them abstentions and pairs with a truncated text; pairs
+kept; candidates dropped, by reason."""
+
+_GIVEN_PREFERENCE = Verdict(1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One response: its text and its token ids."""
+
+    text: str
+    response_ids: Sequence[int]
+
+
+@dataclass(frozen=True)
+class PromptSamples:
+    """A prompt and its K responses, in their order."""
+
+    row_id: int
+    messages: Sequence[Message]
+    prompt_ids: Sequence[int]
+    samples: Sequence[Sample]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows in the order of the prompts, and how often each of `COUNTS` has happened."""
+
+    comparisons: list[Comparison]
+    pairs: list[Pair]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How verdicts become outcomes, and candidates pairs."""
+
+    labels: Labels
+    seed: int
+    """Seed of the sampled labels."""
+    drop_identical: bool
+    """Drop pairs of one text, which carry no gradient unless each side has a label of its own (a bracket never keeps
+    them)."""
+    margin: float = 0.0
+    """Pairs with |2p − 1| below this are dropped."""
+
+    def label(self, row_id: int, query: Query, verdict: Verdict) -> float:
+        """z of the first text against the second, in [-1, 1]; 0 where they are one or the oracle abstained."""
+        if query.identical or verdict.abstained:
+            return 0.0
+        if self.labels == "soft":
+            return 2 * verdict.probability - 1
+        if self.labels == "binary":
+            return float((verdict.probability > 0.5) - (verdict.probability < 0.5))
+        (low, high), probability = query.pair, (verdict if query.ordered else verdict.swapped()).probability
+        low_wins = derive_uniform(self.seed, "label", row_id, low, high) < probability
+        return 1.0 if low_wins == query.ordered else -1.0
+
+    def reason_to_drop(self, row_id: int, candidate: Candidate, query: Query, verdict: Verdict) -> str | None:
+        """Why a candidate makes no pair: the name of its count, or None where it makes one."""
+        if query.identical and not candidate.against and (self.drop_identical or not candidate.stands):
+            return "dropped_identical"
+        if verdict.abstained:
+            return "dropped_abstained"
+        if not candidate.stands:
+            return "dropped_lost" if self.label(row_id, query, verdict) else "dropped_tie"
+        return "dropped_margin" if abs(2 * verdict.probability - 1) < self.margin else None
+
+
+def judge(prompts: Sequence[PromptSamples], comparisons: Comparisons, rules: Rules, oracle: Oracle | None) -> Judged:
+    """Play the tournament `comparisons` among the samples of each prompt, and turn its candidates into pairs.
+
+    The tournaments advance in lock-step, so that the oracle gets whole rounds as batches. Given pairs need no oracle.
+    """
+    tables = [_Table(prompt, TOURNAMENTS[comparisons](len(prompt.samples)), rules) for prompt in prompts]
+    while playing := [table for table in tables if not table.finished]:
+        asked = [(table, query) for table in playing for query in table.open_questions()]
+        verdicts = oracle.compare([query for _, query in asked]) if oracle else []
+        for (table, query), verdict in zip(asked, verdicts, strict=True):
+            table.learn(query, verdict)
+        for table in playing:
+            table.play_round()
+    counts = Counter(dict.fromkeys(COUNTS, 0))
+    for table in tables:
+        table.settle()
+        counts.update(table.counts())
+    return Judged(
+        [row for table in tables for row in table.comparisons], [row for table in tables for row in table.pairs], counts
+    )
+
+
+class _Table:
+    """The running tournament of one prompt, its rows, and the oracle's verdicts on the prompt's texts."""
+
+    def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: Rules) -> None:
+        self._prompt = prompt
+        self._tournament = tournament
+        self._rules = rules
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
+        self._met: set[tuple[str, str]] = set()
+        self._candidates: list[Candidate] = []
+        self._dropped: Counter[str] = Counter()
+        self._matches: list[Match] = next(tournament)
+        self.finished = False
+        self.comparisons: list[Comparison] = []
+        self.pairs: list[Pair] = []
+
+    def open_questions(self) -> Iterator[Query]:
+        """The round's comparisons that the oracle has not judged yet, with the texts in the oracle's order."""
+        queries = [self._query(match) for match in self._matches]
+        unknown = {query.pair for query in queries if not query.identical} - self._verdicts.keys()
+        return (Query(self._prompt.messages, *texts) for texts in sorted(unknown))
+
+    def learn(self, query: Query, verdict: Verdict) -> None:
+        """Note an answer to an open question."""
+        self._verdicts[query.pair] = verdict
+
+    def play_round(self) -> None:
+        """Decide the round's matches and draw the next one."""
+        outcomes = [self._play(match) for match in self._matches]
+        try:
+            self._matches = self._tournament.send(outcomes)
+        except StopIteration as stop:
+            self.finished, self._candidates = True, stop.value
+
+    def settle(self) -> None:
+        """Make the candidates pairs, or drop them."""
+        for candidate in self._candidates:
+            query, verdict = self._query((candidate.chosen, candidate.rejected)), self._candidate_verdict(candidate)
+            if reason := self._rules.reason_to_drop(self._prompt.row_id, candidate, query, verdict):
+                self._dropped[reason] += 1
+            else:
+                self.pairs.append(self._pair(candidate, verdict))
+
+    def counts(self) -> dict[str, int]:
+        """The counts of this tournament."""
+        return {
+            "comparisons": len(self.comparisons),
+            "oracle_calls": len(self._verdicts),
+            "abstentions": sum(verdict.abstained for verdict in self._verdicts.values()),
+            "truncated": sum(verdict.truncated for verdict in self._verdicts.values()),
+            "pairs": len(self.pairs),
+            **self._dropped,
+        }
+
+    def _play(self, match: Match) -> Outcome:
+        query = self._query(match)
+        verdict = self._verdict(query)
+        outcome = self._rules.label(self._prompt.row_id, query, verdict)
+        first, second = match
+        self.comparisons.append(
+            {
+                "row_id": self._prompt.row_id,
+                "index": len(self.comparisons),
+                "first": first,
+                "second": second,
+                "forward": verdict.forward,
+                "backward": verdict.backward,
+                "probability": verdict.probability,
+                "abstained": verdict.abstained,
+                "repeated": query.identical or query.pair in self._met,
+                "winner": second if outcome < 0 else first,
+            }
+        )
+        self._met.add(query.pair)
+        return outcome
+
+    def _pair(self, candidate: Candidate, verdict: Verdict) -> Pair:
+        samples, (chosen_label, rejected_label) = self._prompt.samples, self._labels(candidate, verdict)
+        return {
+            "row_id": self._prompt.row_id,
+            "pair": len(self.pairs),
+            "chosen": candidate.chosen,
+            "rejected": candidate.rejected,
+            "prompt_ids": list(self._prompt.prompt_ids),
+            "chosen_ids": list(samples[candidate.chosen].response_ids),
+            "rejected_ids": list(samples[candidate.rejected].response_ids),
+            "probability": verdict.probability,
+            "chosen_label": chosen_label,
+            "rejected_label": rejected_label,
+        }
+
+    def _candidate_verdict(self, candidate: Candidate) -> Verdict:
+        """The verdict on a candidate; measured against others, 1/2 and half the difference of the two win rates."""
+        if candidate.given:
+            return _GIVEN_PREFERENCE
+        if not candidate.against:
+            return self._verdict(self._query((candidate.chosen, candidate.rejected)))
+        chosen, rejected = (
+            sum(self._verdict(self._query((side, other))).probability for other in candidate.against)
+            / len(candidate.against)
+            for side in (candidate.chosen, candidate.rejected)
+        )
+        probability = (1 + chosen - rejected) / 2
+        return Verdict.of(probability, probability)
+
+    def _labels(self, candidate: Candidate, verdict: Verdict) -> tuple[float, float]:
+        """z of the chosen and of the rejected response."""
+        if not candidate.against:
+            label = 2 * verdict.probability - 1 if self._rules.labels == "soft" else 1.0
+            return label, -label
+        chosen, rejected = (
+            sum(self._label(side, other) for other in candidate.against) / len(candidate.against)
+            for side in (candidate.chosen, candidate.rejected)
+        )
+        return chosen, rejected
+
+    def _label(self, sample: int, other: int) -> float:
+        query = self._query((sample, other))
+        return self._rules.label(self._prompt.row_id, query, self._verdict(query))
+
+    def _query(self, match: Match) -> Query:
+        first, second = (self._prompt.samples[sample].text for sample in match)
+        return Query(self._prompt.messages, first, second)
+
+    def _verdict(self, query: Query) -> Verdict:
+        if query.identical:
+            return EVEN
+        verdict = self._verdicts[query.pair]
+        return verdict if query.ordered else verdict.swapped()
