@@ -26,7 +26,7 @@ def test_records_are_read_and_checked(run_store: Store) -> None:
     key = published.files["logprobs"].key
     run_store.write(key, run_store.read(key) + b"#")
     assert unit.finished() == published, "a step reads its inputs, not what it has made"
-    with pytest.raises(UserError, match="do not have the digest in its manifest"), only_asking():
+    with pytest.raises(UserError, match="does not match the digest in its manifest"), only_asking():
         unit.finished()
 
 
