@@ -1,4 +1,4 @@
-"""The terminal, on which brackets and words between colons are no markup, whoever has written them."""
+"""The terminal, which prints brackets and words between colons literally, not as markup."""
 
 from rich.console import Console
 

@@ -152,13 +152,13 @@ def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:
 
 
 def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
-    """End a firing that has nothing to learn from, saying why."""
+    """End a scheduled run that has no new prompts, and record why."""
     print(f"preparation: skipped: {reason}", file=sys.stderr, flush=True)
     Run(recipe.run.name, recipe.model_dump(mode="json", exclude={"cluster"}), {}, _versions()).write(call.store)
     outcome.write(call.store, "skipped", reason, call.flags["job-id"])
     try:
         Tracker(_tracked(call.store, recipe, None), call.store).close("skipped", reason)
-    except UserError as error:  # a firing that had nothing to do has not failed
+    except UserError as error:  # a scheduled run without new prompts has not failed
         print(f"warning: {error}", file=sys.stderr, flush=True)
     nothing = metrics_artifact({})
     return Result(

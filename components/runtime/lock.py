@@ -109,7 +109,7 @@ def remove(store: Store) -> None:
 
 @contextlib.contextmanager
 def renewing(store: Store) -> Iterator[None]:
-    """Within this block the lock of a run root, whoever's, does not expire."""
+    """Within this block the lock of a run root does not expire, whoever holds it."""
     done = threading.Event()
     thread = threading.Thread(target=_renew_until, args=(store, done), daemon=True)
     thread.start()

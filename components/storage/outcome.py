@@ -9,7 +9,7 @@ from . import layout
 from .store import Store
 
 Word = Literal["succeeded", "failed", "cancelled", "skipped"]
-"""skipped: a firing of a schedule that found too few new prompts."""
+"""skipped: a scheduled run that found too few new prompts."""
 
 
 @dataclass(frozen=True)

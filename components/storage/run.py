@@ -21,7 +21,8 @@ class Run:
     name: str
     recipe: Mapping[str, Any]
     inputs: Mapping[str, str]
-    """Digests of the prompts, the starting policy and the oracle; none where a firing found too few new prompts."""
+    """Digests of the prompts, the starting policy and the oracle; empty if a scheduled run found too few new
+    prompts."""
     versions: Mapping[str, str]
     tracking: Mapping[str, Any] | None = None
     identity: str = field(init=False, default="")

@@ -27,7 +27,7 @@ def print_done(done: Mapping[str, str], declared: Iterable[Schedule] = ()) -> No
 
 
 def print_schedules(runs: Iterable[Any], console: Console) -> None:
-    """All recurring runs of a namespace, whoever made them."""
+    """All recurring runs of a namespace, of all owners."""
     columns = ("name", "owner", "cron", "in words", "next", "at once", "catch-up", "run root")
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for run in sorted(runs, key=lambda run: run.display_name):
@@ -47,7 +47,7 @@ def print_schedules(runs: Iterable[Any], console: Console) -> None:
 
 
 def _when(run: Any) -> tuple[str, str, str]:
-    """Cron, the same in words, and the next firing; others may have made schedules that are none of cron's."""
+    """Cron, the same in words, and the next time; other programs may have made schedules without cron."""
     cron = run.trigger.cron_schedule.cron if run.trigger and run.trigger.cron_schedule else ""
     if not cron:
         return "", "", ""

@@ -48,11 +48,12 @@ class Schedule(Settings):
     concurrency: int = Field(1, ge=1, le=10)
     """Runs of it that may be at work at once."""
     catchup: bool = False
-    """Whether firings that were missed are made up for, one by one."""
+    """Whether missed runs are started later, one by one."""
     paused: bool | None = None
     """Whether it does not fire; unset: as it is, and a new one fires."""
     only_new_prompts: bool = True
-    """Whether a firing takes only prompts that no earlier one has taken, and ends at once where there are none."""
+    """Whether a scheduled run takes only prompts that no earlier one has taken, and ends at once if there are too
+    few."""
     run_root: str = ""
     """Run root of its runs, with {job} in its last part; empty: the recipe's cluster.run_root."""
     experiment: str = "nashflow"
@@ -122,7 +123,7 @@ def reconcile(
 
 
 def pause(connection: Connection, name: str, owner: str, paused: bool) -> None:
-    """Stop a recurring run from firing, or let it fire again.
+    """Pause or resume a recurring run.
 
     Raises:
         UserError: there is none of this name, or it is somebody else's.

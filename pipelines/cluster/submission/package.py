@@ -80,11 +80,11 @@ def _is_prefix(root: str) -> bool:
 
 
 def firing_root_of(package: Package, given: str) -> str:
-    """The run root of a recurring run: the same for all firings but for the job's id.
+    """The run root of scheduled runs: the same for all except for the job's id.
 
     Raises:
-        UserError: as `submitted_root_of`; or firings would share a run root, or not lie beside each other, where the
-            ledger says which prompts earlier ones have taken.
+        UserError: as `submitted_root_of`; or scheduled runs would share a run root, or not lie in one folder, which
+            holds the ledger of the prompts that earlier ones have taken.
     """
     root = submitted_root_of(package, given)
     folder, _, last = root.rstrip("/").rpartition("/")
