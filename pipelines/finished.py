@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from nashflow.components.reports.files import report_unit
-from nashflow.components.reports.summary import summarise
 from nashflow.components.runtime.protocol import Call, line_of
 from nashflow.components.storage import outcome
 from nashflow.components.storage.run import Run, read_run
@@ -14,6 +12,7 @@ from nashflow.components.storage.store import Store
 from nashflow.components.storage.units import Unfinished, only_asking
 from nashflow.components.tracking.opening import is_tracked
 
+from .cluster.runs.tasks import place_of
 from .plan import planned_tasks
 from .recipe import Recipe
 from .steps import STEPS, only
@@ -34,9 +33,7 @@ def finished_tasks(recipe: Recipe, store: Store, checked: Any) -> list[dict[str,
     try:
         with only_asking():
             only("beginning").module.bring_in(store, recipe, checked)
-            lines = list(_lines(recipe, store))
-            report_unit(store, known, summarise(store, known, recipe.run.iterations)).finished()
-            return lines
+            return list(_lines(recipe, store))
     except Unfinished:
         return None
 
@@ -49,13 +46,14 @@ def _told(known: Run, store: Store) -> bool:
 
 def _lines(recipe: Recipe, store: Store) -> Iterator[dict[str, Any]]:
     whole = recipe.model_dump(mode="json")
-    for task, shards in Counter(planned_tasks(recipe)).items():
-        iteration, of_iteration, place = task.partition("/")
-        if not of_iteration:
+    for task, count in Counter(planned_tasks(recipe)).items():
+        place = place_of(task)
+        assert place, "every planned task is a step's"
+        step = STEPS[place.step]
+        if step.level in ("beginning", "exit"):
             continue
-        phase, _, name = place.rpartition("/")
-        step = STEPS[name].module
-        settings = STEPS[name].settings.parse(whole, recipe.run.name)
-        for shard in range(shards):
-            call = Call(store, int(iteration), phase, shard, settings)
-            yield line_of(name, call, step.run(call), 0.0)
+        iteration = recipe.run.iterations if place.iteration is None else place.iteration
+        settings = step.settings.parse(whole, recipe.run.name)
+        for shard in range(count):
+            call = Call(store, iteration, place.phase, shard, settings)
+            yield line_of(step.name, call, step.module.run(call), 0.0)

@@ -55,7 +55,8 @@ def planned_tasks(recipe: Recipe) -> list[str]:
 
 def shape_of(recipe: Recipe) -> Shape:
     """Which units the recipe's iterations consist of."""
-    return Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks)
+    sampling = recipe.rollout.engine.runtime
+    return Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks, sampling)
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:
@@ -148,7 +149,8 @@ def print_plan(recipe: Recipe) -> None:
         for phase in work.phases:
             console.print(f"iteration {work.iteration}, {phase}")
     compared = sum(work.comparisons for work in works)
-    evaluated = recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
+    asking = sum(benchmark.asks_oracle for benchmark in recipe.evaluation.benchmarks)
+    evaluated = asking * recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
     console.print(f"{len(planned_tasks(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
     console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations")
     size = _workflow(recipe)

@@ -87,7 +87,7 @@ def _work(recipe: Recipe, store: Store, owner: str, console: Console, shown: Sho
     with _scratch() as scratch, showing as show:
         write_graph(recipe, scratch / "pipeline.yaml")
         arguments = {"run_root": store.uri}
-        environment = {**_ENVIRONMENT, lock.OWNER: owner, FORMAT: shown.log_format or "text"}
+        environment = {**_ENVIRONMENT, lock.OWNER: owner, FORMAT: shown.log_format or os.environ.get(FORMAT, "text")}
         try:
             execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show, retry=False)
         except (StepFailed, Interrupted) as failure:

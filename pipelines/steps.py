@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from nashflow.components.benchmarks import groups_of
+from nashflow.components.benchmarks import every_figure, groups_of
 from nashflow.components.closing.settings import ClosingStep
 from nashflow.components.core.runtimes import Runtime
 from nashflow.components.evaluation.settings import EvaluationStep
@@ -139,6 +139,7 @@ STEPS: dict[str, Step] = {
             level="shard",
             settings=LogprobsStep,
             resources=ONE_ACCELERATOR,
+            runtime=lambda recipe: recipe.logprobs.engine.runtime,
             reads={"source": ("pairs", "policy")},
             shown=("sequences", "cache_hits"),
             hours=lambda estimate: estimate.computing(estimate.cached),
@@ -161,8 +162,8 @@ STEPS: dict[str, Step] = {
             settings=EvaluationStep,
             resources=ONE_ACCELERATOR,
             runtime=lambda recipe: recipe.rollout.engine.runtime,
-            groups=lambda recipe: groups_of(recipe.evaluation.benchmarks),
-            shown=("win_rate", "duality_gap", "kl"),
+            groups=lambda recipe: groups_of(recipe.evaluation.benchmarks, recipe.rollout.engine.runtime),
+            shown=tuple(figure.name for figure in every_figure().values() if figure.headline),
             hours=lambda estimate: estimate.generating(estimate.answered) + estimate.computing(estimate.measured),
         ),
         Step(

@@ -10,9 +10,9 @@ from rich.table import Table
 from nashflow.components.models.named import place_of
 from nashflow.components.reports.files import FIGURE, PAGE
 from nashflow.components.reports.table import (
-    CAPTION,
-    COMPARISON_CAPTION,
     Column,
+    caption,
+    comparison_caption,
     comparison_columns,
     figure_columns,
     second_columns,
@@ -30,16 +30,16 @@ def print_comparison(summaries: Sequence[Mapping[str, Any]], console: Console) -
     if len(summaries) <= FEW:
         for summary in summaries:
             _print_run(summary, console)
-        console.print(CAPTION, style="dim")
+        console.print(caption(summaries[0]), style="dim")
         console.print()
     _print_tables("the runs after their last iteration", comparison_columns(summaries), console)
-    console.print(COMPARISON_CAPTION, style="dim")
+    console.print(comparison_caption(summaries), style="dim")
 
 
 def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> None:
     """Print a run's figures, a row an iteration, and where its report and its last policy lie."""
     _print_run(summary, console)
-    console.print(CAPTION, style="dim")
+    console.print(caption(summary), style="dim")
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         print_place(console, name, store.location(key))
     last = summary["iterations"][-1]["iteration"]

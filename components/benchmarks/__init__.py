@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
+from ..core.runtimes import Runtime
 from ..core.variants import Variants
 from .base import Benchmark, Figure
 from .game import ExactGame
@@ -13,14 +14,16 @@ BENCHMARKS = Variants("nashflow.benchmarks", Benchmark, HeadToHead, ExactGame, M
 AnyBenchmark = Annotated[Benchmark, BENCHMARKS]
 
 
-def groups_of(benchmarks: Sequence[Benchmark]) -> dict[str, list[Benchmark]]:
+def groups_of(benchmarks: Sequence[Benchmark], sampling: Runtime) -> dict[str, list[Benchmark]]:
     """The benchmarks of each evaluation task of an iteration, by runtime.
 
-    The first, without a name, runs in that of the engine that samples, and makes the responses that all of them read.
+    The first, without a name, runs in that of the engine that samples, `sampling`, and makes the responses that all of
+    them read.
     """
     groups: dict[str, list[Benchmark]] = {"": []} if any(each.reads for each in benchmarks) else {}
-    for benchmark in sorted(benchmarks, key=lambda each: each.runtime is not None):
-        groups.setdefault(benchmark.runtime or "", []).append(benchmark)
+    names = ["" if each.runtime in (None, sampling) else str(each.runtime) for each in benchmarks]
+    for name, benchmark in sorted(zip(names, benchmarks, strict=True), key=lambda each: bool(each[0])):
+        groups.setdefault(name, []).append(benchmark)
     return groups
 
 

@@ -1,7 +1,7 @@
 """The interface of benchmarks: a settings class that measures a policy and declares its figures."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,7 @@ from ..core.settings import Part, Variant
 from ..methods.base import Method
 from ..models.folders import Load
 from ..models.policies import LocalPolicy
+from ..oracles.base import Oracle
 from ..oracles.settings import OracleSettings
 from ..sampling.settings import GenerationSettings
 from ..scoring.engines import Scorer
@@ -47,6 +48,10 @@ class Figure:
     """Which direction is an improvement, if either is."""
     digits: int = 3
     """After the decimal point, in tables."""
+    meaning: str = ""
+    """What it is, in a table's caption."""
+    headline: bool = False
+    """Whether it stands in the line of an evaluation that has ended."""
     interval: tuple[str, str] | None = None
     """The figures that are the ends of its 95 % interval."""
 
@@ -73,6 +78,8 @@ class Bench:
     """Those that the benchmark `reads`: prompt by prompt, sample by sample."""
     method: Method
     oracle: OracleSettings
+    judge: Callable[[], Oracle]
+    """The oracle, loaded once for all benchmarks."""
     rollout: GenerationSettings
     logprobs: ScoringSettings
     evaluation: MeasuringSettings

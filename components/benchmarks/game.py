@@ -23,10 +23,17 @@ class ExactGame(Benchmark):
 
     kind: Literal["game"] = "game"
     figures: ClassVar[tuple[Figure, ...]] = (
-        Figure("duality_gap", "gap", better="lower", digits=4),
+        Figure(
+            "duality_gap",
+            "gap",
+            better="lower",
+            digits=4,
+            meaning="duality gap, 0 at the Nash equilibrium",
+            headline=True,
+        ),
         Figure("duality_gap_unregularised", better="lower", digits=4),
-        Figure("duality_gap_exact", "exact gap", digits=4),
-        Figure("kl", "KL", unit="nats"),
+        Figure("duality_gap_exact", "exact gap", digits=4, meaning="that of the method's exact tabular iterate"),
+        Figure("kl", "KL", unit="nats", meaning="to the reference, in nats", headline=True),
         Figure("win_rate_exact", better="higher"),
         Figure("mass_outside", better="lower", digits=6),
     )

@@ -16,10 +16,17 @@ class HeadToHead(Benchmark):
 
     kind: Literal["head_to_head"] = "head_to_head"
     figures: ClassVar[tuple[Figure, ...]] = (
-        Figure("win_rate", "win rate", better="higher", interval=("win_rate_low", "win_rate_high")),
+        Figure(
+            "win_rate",
+            "win rate",
+            better="higher",
+            meaning="against the reference, with its 95 % interval",
+            headline=True,
+            interval=("win_rate_low", "win_rate_high"),
+        ),
         Figure("win_rate_low"),
         Figure("win_rate_high"),
-        Figure("mean_length", "length", unit="tokens", digits=1),
+        Figure("mean_length", "length", unit="tokens", digits=1, meaning="mean, in tokens"),
         Figure("evaluated_prompts", digits=0),
         Figure("abstentions", better="lower", digits=0),
         Figure("truncated", better="lower", digits=0),
@@ -35,7 +42,7 @@ class HeadToHead(Benchmark):
         """Ask the oracle about every two responses to one prompt with the same sample index."""
         ours, theirs = bench.responses["responses"], bench.responses["opponents"]
         messages = {prompt["row_id"]: prompt["messages"] for prompt in bench.prompts}
-        figures, rows = compare(bench.oracle.load(), messages, ours, theirs)
+        figures, rows = compare(bench.judge(), messages, ours, theirs)
         mean_length = sum(len(row["response_ids"]) for row in ours) / len(ours)
         return Measured({"mean_length": mean_length, **figures}, {COMPARISONS: rows})
 

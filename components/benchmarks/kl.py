@@ -9,13 +9,19 @@ class MonteCarloKL(Benchmark):
     """KL(π‖π_ref) in nats a response: the mean of log π(y|x) − log π_ref(y|x) over y ~ π(·|x), on held-out prompts."""
 
     kind: Literal["kl"] = "kl"
-    figures: ClassVar[tuple[Figure, ...]] = (Figure("kl", "KL", unit="nats"),)
+    figures: ClassVar[tuple[Figure, ...]] = (
+        Figure("kl", "KL", unit="nats", meaning="to the reference, in nats", headline=True),
+    )
     reads: ClassVar[tuple[Responses, ...]] = ("responses",)
     scores: ClassVar[int] = 2
 
     def depends_on(self, bench: Bench) -> Any:
         """How responses are scored, and whether they are samples of the policy itself."""
-        return {"logprobs": bench.logprobs.model_dump(mode="json"), "exact_samples": _of_the_policy(bench)}
+        return {
+            "logprobs": bench.logprobs.model_dump(mode="json"),
+            "scorer": bench.logprobs.engine.digest(),
+            "exact_samples": _of_the_policy(bench),
+        }
 
     def measure(self, bench: Bench) -> Measured:
         """Score the policy's responses twice; None where they were sampled at another temperature or from a nucleus."""

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from .digests import digest_json
 from .errors import UserError
 from .variants import Variants
 
@@ -46,10 +47,26 @@ class Variant(Settings):
 
     kind: str
 
+    def digest(self) -> str:
+        """Identity of what the settings name, such as files: equal digests, equal contents. Empty: they name nothing."""
+        return ""
+
+    @property
+    def label(self) -> str:
+        """A name for folders: the kind, with a digest of all that the settings say and name, if they say any more."""
+        said = [self.model_dump(mode="json"), self.digest()]
+        return self.kind if said == [self.kind, ""] else f"{self.kind}-{digest_json(said)[:16]}"
+
     @model_serializer(mode="wrap")
     def _short(self, dump: SerializerFunctionWrapHandler) -> Any:
         data = dump(self)
         return data["kind"] if len(data) == 1 else data
+
+
+def named_by(**variants: Variant) -> dict[str, str]:
+    """The digests of what variants name, by the keys given; those that name nothing are left out."""
+    digests = {name: variant.digest() for name, variant in variants.items()}
+    return {name: digest for name, digest in digests.items() if digest}
 
 
 WHOLE = ConfigDict(extra="forbid")

@@ -1,11 +1,11 @@
 """Settings of the evaluation step."""
 
-from typing import Annotated, Self
+from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 
 from ..benchmarks import AnyBenchmark
-from ..benchmarks.base import MeasuringSettings
+from ..benchmarks.base import MeasuringSettings, Responses
 from ..benchmarks.head_to_head import HeadToHead
 from ..benchmarks.kl import MonteCarloKL
 from ..core.settings import SHAPES_GRAPH, WHOLE
@@ -27,6 +27,8 @@ class EvaluationSettings(MeasuringSettings):
 
     @model_validator(mode="after")
     def _measured_once(self) -> Self:
+        if taken := [benchmark.kind for benchmark in self.benchmarks if benchmark.kind in get_args(Responses)]:
+            raise ValueError(f"benchmarks: {taken[0]} is the name of what benchmarks read: rename the benchmark")
         measured: dict[str, str] = {}
         for benchmark in self.benchmarks:
             for figure in benchmark.figures:

@@ -1,16 +1,18 @@
 """Measure an iteration's policy on the benchmarks, and tell the tracker that the iteration is done."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 from ..benchmarks import groups_of
 from ..benchmarks.base import Bench, Benchmark, Responses
 from ..core.errors import UserError
-from ..core.settings import nearest
+from ..core.settings import named_by, nearest
 from ..iterations.tracked import combined, track_iteration
 from ..iterations.work import AtWork, Work
 from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
+from ..oracles.base import Oracle
 from ..runtime.artifacts import metrics_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
@@ -32,14 +34,17 @@ def run(call: Call[EvaluationStep]) -> Result:
 
     The group is the call's phase; see `groups_of`.
     """
-    load, groups = cache(load_causal_lm), groups_of(call.settings.evaluation.benchmarks)
+    load, groups = (
+        cache(load_causal_lm),
+        groups_of(call.settings.evaluation.benchmarks, call.settings.rollout.engine.runtime),
+    )
     if call.phase not in groups:
         raise UserError(f"--phase: no benchmark runs in {call.phase!r}{nearest(call.phase, groups)}")
     with Samplers(call.settings.rollout, load) as samplers:
         evaluation = _Evaluation(call, samplers, load, AtWork(call, f"{call.phase}/evaluation".lstrip("/")))
         done = [evaluation.benchmark(benchmark) for benchmark in groups[call.phase]]
         if not call.phase:
-            others = (benchmark for group in groups.values() for benchmark in group if benchmark.runtime)
+            others = (benchmark for group, members in groups.items() if group for benchmark in members)
             done += [evaluation.responses(which) for benchmark in others for which in benchmark.reads]
     if call.phase == list(groups)[-1]:
         track_iteration(call.store, call.iteration)
@@ -56,6 +61,10 @@ class _Evaluation:
     samplers: Samplers
     load: Load
     at_work: AtWork
+
+    @cached_property
+    def judge(self) -> Callable[[], Oracle]:
+        return cache(self.call.settings.oracle.load)
 
     @cached_property
     def prompts(self) -> Manifest:
@@ -75,6 +84,7 @@ class _Evaluation:
         policies = {"policy": self.policy.weights_digest, "reference": self.reference.weights_digest}
         inputs = {"prompts": self.prompts.digest, **policies}
         inputs.update((which, manifest.digest) for which, manifest in read.items())
+        inputs |= named_by(benchmark=benchmark)
         bench = self._bench(read)
         settings = {
             "run": self.call.settings.run.model_dump(mode="json"),
@@ -100,6 +110,7 @@ class _Evaluation:
             "temperature": recipe.evaluation.temperature,
         }
         inputs = {"prompts": self.prompts.digest, "policy": self.policy.weights_digest}
+        inputs |= named_by(sampler=recipe.rollout.engine)
         unit = Unit(self.call.store, key, VERSION, settings, inputs)
         return self.at_work.carry_out(unit, lambda work: self._sample(work, which))
 
@@ -131,6 +142,7 @@ class _Evaluation:
             responses={which: manifest.rows(store, ROLLOUTS) for which, manifest in read.items()},
             method=recipe.method,
             oracle=recipe.oracle,
+            judge=self.judge,
             rollout=recipe.rollout,
             logprobs=recipe.logprobs,
             evaluation=recipe.evaluation,

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from ..benchmarks import AnyBenchmark, groups_of
 from ..benchmarks.base import Benchmark
+from ..core.runtimes import Runtime
 from ..core.settings import Part
 from ..methods import AnyMethod
 from ..methods.base import Method
 from ..runtime.protocol import StepPrompts
+from ..sampling.settings import GenerationSettings
 from ..storage import layout
 from ..storage.run import Run
 
@@ -21,6 +23,7 @@ class _Evaluation(Part):
 class _Sections(Part):
     method: AnyMethod
     prompts: StepPrompts
+    rollout: GenerationSettings
     evaluation: _Evaluation
 
 
@@ -31,12 +34,14 @@ class Shape:
     method: Method
     shards: int
     benchmarks: tuple[Benchmark, ...]
+    sampling: Runtime = "steps"
+    """The runtime of the engine that samples."""
 
     @classmethod
     def of(cls, run: Run) -> "Shape":
         """The shape of a run."""
         read = _Sections.parse(run.recipe, layout.RUN)
-        return cls(read.method, read.prompts.shards, read.evaluation.benchmarks)
+        return cls(read.method, read.prompts.shards, read.evaluation.benchmarks, read.rollout.engine.runtime)
 
     def units(self, iteration: int) -> dict[str, list[str]]:
         """The units by `<phase>/<step>` in execution order, and `evaluation`; iteration 0 has only the latter.
@@ -53,7 +58,7 @@ class Shape:
                 shards = range(self.shards)
                 units[f"{phase.name}/{step}"] = [layout.shard(iteration, phase.name, kind, shard) for shard in shards]
             units[f"{phase.name}/training"] = [layout.policy(phase.result.iteration, phase.result.name)]
-        for group, benchmarks in groups_of(self.benchmarks).items():
+        for group, benchmarks in groups_of(self.benchmarks, self.sampling).items():
             parts = [] if group else self.sampled(iteration)
             parts += [benchmark.kind for benchmark in benchmarks]
             units[f"{group}/{_EVALUATION}".lstrip("/")] = [layout.evaluation(iteration, part) for part in parts]

@@ -72,7 +72,7 @@ class AtWork:
         units = Shape.of(run).units(call.iteration)[self._step]
         if tracker.nests:
             tracker.begin(call.iteration, self._step)
-        if tracker.uri:
+        if tracker.uri:  # MLflow may just have failed
             shards = {unit.rpartition("/")[2] for unit in units}
             listen(Curves(tracker, call.iteration, self._step, f"/{call.shard:05d}" if len(shards) > 1 else ""))
         return tracker, units

@@ -20,8 +20,9 @@ def key_of(pair: Pair) -> str:
 class LogprobCache:
     """The cached values of one policy under one engine and precision."""
 
-    def __init__(self, run_root: Store, weights: str, engine: str, dtype: str) -> None:
-        self._store = run_root.at("..").at(f"{layout.LOGPROB_CACHE}/{weights}/{engine}-{dtype}-sum")
+    def __init__(self, run_root: Store, policy: str, engine: str, dtype: str) -> None:
+        """`policy` is the digest of its weights, `engine` the scoring engine's label."""
+        self._store = run_root.at("..").at(f"{layout.LOGPROB_CACHE}/{policy}/{engine}-{dtype}-sum")
 
     def load(self, group: str, member: str) -> dict[str, float]:
         """All values by key, except those of the other shards in the group.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.digests import digest_json
+from ..core.settings import named_by
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
@@ -36,7 +37,11 @@ def run(call: Call[LogprobsStep]) -> Result:
         layout.shard(call.iteration, call.phase, "logprobs", call.shard),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {"pairs": pairs.digest, **{name: policy.weights_digest for name, policy in policies.items()}},
+        {
+            "pairs": pairs.digest,
+            **{name: policy.weights_digest for name, policy in policies.items()},
+            **named_by(scorer=call.settings.logprobs.engine),
+        },
     )
     manifest, found = AtWork(call, f"{call.phase}/logprobs").carry_out(
         unit, lambda work: _score(call, work, phase, policies, pairs.rows(call.store, records.PAIRS))
@@ -121,7 +126,7 @@ def _gathered(
 
 def _cache(call: Call[LogprobsStep], policy: LocalPolicy) -> LogprobCache:
     settings = call.settings.logprobs
-    return LogprobCache(call.store, policy.weights_digest, settings.engine.kind, settings.dtype)
+    return LogprobCache(call.store, policy.weights_digest, settings.engine.label, settings.dtype)
 
 
 def _writer(call: Call[LogprobsStep]) -> tuple[str, str]:

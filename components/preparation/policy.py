@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -52,6 +53,10 @@ class PolicySettings(Variant, ABC):
     def at(self, model: str) -> "FolderPolicy":
         """The policy in another model folder."""
         return FolderPolicy(model=model)
+
+    def pinned(self) -> "PolicySettings":
+        """The same policy, under a name that will not come to mean another one."""
+        return self
 
     def positions(self) -> float:
         """Longest input of the model in tokens; infinite if that is not known."""
@@ -178,6 +183,12 @@ class FolderPolicy(PolicySettings):
             return unit.publish(made.files, {}, time.time(), source=source, weights_digest=digest)
         publish, digest = unit.publish_folder if self.copy_files else unit.publish_pointer, unit.inputs["named"]
         return publish(self.folder.resolve(), {}, time.time(), weights_digest=digest)
+
+    def pinned(self) -> "FolderPolicy":
+        """With the iteration, where `model` names a run: its last policy changes when that run is extended."""
+        if not self._of_run or re.search(r"@\d+$", self.model):
+            return self
+        return self.at(f"{self.model}@{int(self._of_run[1].partition('/')[0])}")
 
     def positions(self) -> float:
         """As its configuration has it."""

@@ -97,7 +97,8 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         "policy": settings.policy.digest(),
         "oracle": settings.oracle.digest(),
     }
-    run = Run(settings.run.name, settings.model_dump(mode="json", exclude={"cluster"}), named, _versions())
+    recipe = {**settings.model_dump(mode="json", exclude={"cluster"}), "policy": settings.policy.pinned().model_dump()}
+    run = Run(settings.run.name, recipe, named, _versions())
     if known:
         check_same(store, known, run)
         _check_length(store, settings)

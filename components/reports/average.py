@@ -4,13 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..core.settings import Part
 from ..games.preference import Array, Game, duality_gap
-from ..games.sandbox.settings import WorldSettings
 from ..games.sandbox.world import make_world
+from ..oracles.settings import AnyOracle
+from ..storage import layout
 from ..storage.records import GAME_POLICY
 from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest
+
+
+class _Judged(Part):
+    oracle: AnyOracle
 
 
 def average_gaps(store: Store, run: Run, evaluations: Mapping[int, Sequence[Manifest]]) -> dict[int, float]:
@@ -21,7 +27,9 @@ def average_gaps(store: Store, run: Run, evaluations: Mapping[int, Sequence[Mani
     played = {t: made for t, units in evaluations.items() for made in units if GAME_POLICY.name in made.files}
     if len(played) < len(evaluations):
         return {}
-    matrix = make_world(WorldSettings.parse(run.recipe["oracle"]["world"], "oracle.world")).matrix
+    world = _Judged.parse(run.recipe, layout.RUN).oracle.own_world
+    assert world, "policies are recorded exactly in the oracle's world alone"
+    matrix = make_world(world).matrix
     policies = [np.exp(_log_policy(store, manifest, matrix.shape[:2])) for manifest in played.values()]
     means = np.cumsum(policies, axis=0) / np.arange(1, len(policies) + 1)[:, None, None]
     uniform = np.zeros(matrix.shape[:2])

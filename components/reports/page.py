@@ -14,7 +14,7 @@ from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
 from .answers import sample_answers
-from .table import CAPTION, figure_columns, second_columns, show, show_interval, shown_figures
+from .table import caption, figure_columns, second_columns, show, show_interval, shown_figures
 from .template import PAGE
 
 
@@ -39,7 +39,7 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         tiles=list(_tiles(summary)),
         figure=base64.b64encode(figure).decode(),
         columns=figure_columns(summary) + second_columns(summary),
-        caption=CAPTION,
+        caption=caption(summary),
         answers=sample_answers(store, Shape.of(run), last["iteration"]),
         locations=[_location(store, policy) for policy in policies],
         recipe=_yaml(_redacted(run.recipe)),

@@ -32,14 +32,17 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     found = {iteration: _finished(store, shape, iteration) for iteration in range(last + 1)}
     finished = {iteration: manifests for iteration, manifests in found.items() if manifests}
     if not finished:
-        raise UserError(f"{store.uri}: nothing to report yet: not even the reference (iteration 0) has been evaluated")
+        raise UserError(
+            f"{store.uri}: nothing to report yet: iteration 0 has not been evaluated, or by an earlier version only; "
+            "run the recipe again under this run root, which evaluates what is missing"
+        )
     evaluations = {t: [require_manifest(store, unit) for unit in shape.evaluations(t)] for t in finished}
     averages = average_gaps(store, run, evaluations)
     return {
         "run": run.name,
         "method": shape.method.name,
         "seed": run.recipe["run"]["seed"],
-        "policies": [{"index": iteration, "digest": _weights(store, iteration)} for iteration in finished],
+        "policies": [{"index": iteration, "digest": _weights_digest(store, iteration)} for iteration in finished],
         "iterations": [
             {**_row(iteration, manifests, evaluations[iteration]), "duality_gap_average": averages.get(iteration)}
             for iteration, manifests in finished.items()
@@ -58,7 +61,7 @@ def _finished(store: Store, shape: Shape, iteration: int) -> Manifests | None:
     return manifests
 
 
-def _weights(store: Store, iteration: int) -> str:
+def _weights_digest(store: Store, iteration: int) -> str:
     return require_manifest(store, layout.policy(iteration, "main")).weights_digest
 
 

@@ -6,15 +6,6 @@ from typing import Any, NamedTuple
 from ..benchmarks import every_figure
 from ..benchmarks.base import Figure
 
-_MEASURED = (
-    "win rate: against the reference, with its 95 % interval; gap: duality gap, 0 at the Nash equilibrium; exact gap: "
-    "that of the method's exact tabular iterate; KL: to the reference, in nats"
-)
-CAPTION = f"{_MEASURED}; length: mean, in tokens; pairs: kept; compared: comparisons made"
-COMPARISON_CAPTION = (
-    f"t: last iteration; {_MEASURED}; of start: as a share of iteration 0's gap; average gap: that of the average "
-    "iterate in the game without KL; compared, oracle calls, seconds: of all iterations and steps"
-)
 NOT_APPLICABLE = "–"
 
 
@@ -51,6 +42,24 @@ def shown_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
         for figure in every_figure().values()
         if figure.title and any(row.get(figure.name) is not None for row in rows)
     ]
+
+
+def caption(summary: Mapping[str, Any]) -> str:
+    """What the columns of a run's table are."""
+    return f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made"
+
+
+def comparison_caption(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """What the columns of the table of several runs are."""
+    measured = _meanings([summary["iterations"][-1] for summary in summaries])
+    return (
+        f"t: last iteration; {measured}; of start: as a share of iteration 0's gap; average gap: that of the average "
+        "iterate in the game without KL; compared, oracle calls, seconds: of all iterations and steps"
+    )
+
+
+def _meanings(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{figure.title}: {figure.meaning}" for figure in shown_figures(rows) if figure.meaning)
 
 
 def figure_columns(summary: Mapping[str, Any]) -> list[Column]:

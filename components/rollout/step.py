@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..core.settings import named_by
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
@@ -33,7 +34,11 @@ def run(call: Call[RolloutStep]) -> Result:
         layout.shard(call.iteration, call.phase, "rollouts", call.shard),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {"prompts": prompts.digest, **{name: policy.weights_digest for name, policy in policies.items()}},
+        {
+            "prompts": prompts.digest,
+            **{name: policy.weights_digest for name, policy in policies.items()},
+            **named_by(sampler=call.settings.rollout.engine),
+        },
     )
     manifest, found = AtWork(call, f"{call.phase}/rollout").carry_out(
         unit, lambda work: _sample(call, work, phase, policies, prompts)

@@ -235,23 +235,24 @@ class Tracker:
         self._client.log_inputs(self._run(str(iteration)), datasets=described)
 
     @_guarded
-    def checkpoint(self, iteration: int, policy: str, weights: str, uri: str) -> str:
+    def checkpoint(self, iteration: int, policy: str, weights_digest: str, uri: str) -> str:
         """Make a policy a logged model of MLflow's whose files stay where they are; returns the model's id.
 
         Args:
             iteration: the one that made it; 0 for the reference.
             policy: the method's name for it.
-            weights: digest of the weights; with other weights it is another model.
+            weights_digest: of its weights; with other weights it is another model.
             uri: where the files are.
         """
         from mlflow.entities import LoggedModelOutput
 
         ids, source, name = self._ids, self._run(str(iteration)), f"{policy}-{iteration:03d}"
-        same = f"name = '{name}' AND tags.`nashflow.weights` = '{weights}' AND tags.`nashflow.parent` = '{ids.parent}'"
+        tags = {"nashflow.weights": weights_digest, "nashflow.parent": ids.parent}
+        same = " AND ".join([f"name = '{name}'", *(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())])
         if found := self._client.search_logged_models([ids.experiment], same):
             model = found[0]
         else:
-            tags = {"nashflow.weights": weights, "nashflow.uri": redact(uri), "nashflow.parent": ids.parent}
+            tags["nashflow.uri"] = redact(uri)
             # As mlflow.create_external_model has it, which needs a global tracking URI and an artifact store.
             tags |= {"nashflow.iteration": str(iteration), "mlflow.model.isExternal": "true"}
             model = self._client.create_logged_model(ids.experiment, name, source, tags, {}, "policy")

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ..core.settings import named_by
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
@@ -37,7 +38,7 @@ def run(call: Call[TrainingStep]) -> Result:
         layout.policy(phase.result.iteration, phase.result.name),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {**inputs, "start": start.weights_digest},
+        {**inputs, "start": start.weights_digest, **named_by(engine=call.settings.training.engine)},
     )
     checkpoints = Checkpoints(call.store, layout.training(call.iteration, call.phase), unit.fingerprint[:16])
     manifest, found = AtWork(call, f"{call.phase}/training").carry_out(

@@ -46,7 +46,11 @@ class RunRoot:
         """Whether the run has reported on its last iteration."""
         if not self.run:
             return False
-        units = Shape.of(self.run).evaluations(int(self.run.recipe["run"]["iterations"]))
+        try:
+            shape = Shape.of(self.run)
+        except UserError:  # of variants that are not installed here: such a run is kept
+            return False
+        units = shape.evaluations(int(self.run.recipe["run"]["iterations"]))
         report, *evaluated = (self.entries.get(f"{key}{MANIFEST}") for key in (layout.REPORT, *units))
         return report is not None and all(each and report.modified >= each.modified for each in evaluated)
 
