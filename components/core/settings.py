@@ -48,7 +48,7 @@ class Variant(Settings):
     kind: str
 
     def digest(self) -> str:
-        """Identity of what the settings name, such as files: equal digests, equal contents. Empty: they name nothing."""
+        """Identity of what the settings name, such as files: equal digests, equal contents. Empty if they name none."""
         return ""
 
     @property

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from ..benchmarks import AnyBenchmark
+from ..benchmarks import BENCHMARKS, AnyBenchmark
 from ..benchmarks.base import MeasuringSettings, Responses
 from ..benchmarks.head_to_head import HeadToHead
 from ..benchmarks.kl import MonteCarloKL
@@ -21,12 +21,14 @@ class EvaluationSettings(MeasuringSettings):
 
     model_config = WHOLE
 
-    benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = Field((HeadToHead(), MonteCarloKL()), min_length=1)
+    benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = (HeadToHead(), MonteCarloKL())
     """head_to_head: win rate against the reference on held-out prompts, judged by the oracle; kl: Monte Carlo estimate
     of the KL divergence from the reference; game: exact figures on the sandbox world (duality gap, KL, win rate)."""
 
     @model_validator(mode="after")
     def _measured_once(self) -> Self:
+        if not self.benchmarks:
+            raise ValueError(f"benchmarks is empty: name at least one of {', '.join(BENCHMARKS.members)}")
         if taken := [benchmark.kind for benchmark in self.benchmarks if benchmark.kind in get_args(Responses)]:
             raise ValueError(f"benchmarks: {taken[0]} is the name of what benchmarks read: rename the benchmark")
         measured: dict[str, str] = {}

@@ -72,8 +72,6 @@ class StepSettings(Part):
     """Settings of one step: the sections of the recipe that it reads."""
 
     run: StepRun = StepRun()
-    cluster: Annotated[StepCluster, Field(exclude=True)] = StepCluster()
-    """Changes no result: left out where settings are written down as what a unit depends on."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +124,11 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         own = {flag: getattr(given, flag.replace("-", "_")) for flag in flags}
         store, recipe = _found(given.recipe, given.run_root.replace(JOB, own.get("job-id", "")))
         settings = step.SETTINGS.parse(recipe, "--recipe")
+        cluster = StepCluster.parse(recipe.get("cluster", {}), "--recipe: cluster")
         _pin_threads(settings.run.threads)
         call = Call(store, given.iteration, given.phase, given.shard, settings, own)
         started = time.monotonic()
-        with lock.renewing(store), voice.speaking(_place(name, call), voice.log_format(settings.cluster.log_format)):
+        with lock.renewing(store), voice.speaking(_place(name, call), voice.log_format(cluster.log_format)):
             result = step.run(call)
         _write_outputs(executor_input, result)
         print(json.dumps(line_of(name, call, result, time.monotonic() - started)), flush=True)

@@ -30,6 +30,8 @@ def with_text(recipe: Recipe, key: str, value: Any) -> Recipe | str:
     *sections, last = key.split(".")
     place = data
     for section in sections:
+        if isinstance(place[section], str):  # short for a variant of this kind
+            place[section] = {last: place[section]}
         place = place[section]
     place[last] = value
     try:

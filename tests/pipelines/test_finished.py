@@ -41,6 +41,7 @@ def test_every_task_of_the_iterations_is_found_finished_and_nothing_is_written(e
     assert [(line["iteration"], line["step"]) for line in lines if line["phase"] in ("", "main")] == [
         (0, "evaluation"),
         *((t, step) for t in (1, 2) for step in ("rollout", "judging", "logprobs", "training", "evaluation")),
+        (2, "reporting"),
     ]
     assert all(line["skipped"] for line in lines)
     assert lines[1]["metrics"]["responses"] == 192

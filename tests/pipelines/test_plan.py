@@ -197,7 +197,7 @@ def test_what_the_oracle_reads_is_what_it_is_asked(comparisons: str, samples: in
     reader = Reader()
     texts = [Sample("x" * (index + 1), [index]) for index in range(samples)]
     judge([PromptSamples(0, [], [], texts)], comparisons, Rules("binary", 0, True), reader)  # type: ignore[arg-type]
-    sets = [f"method.samples={samples}", f"method.comparisons={comparisons}", "evaluation.benchmarks=[]"]
+    sets = [f"method.samples={samples}", f"method.comparisons={comparisons}", "evaluation.benchmarks=[kl]"]
     for name, read in (("inpo-llama3-8b", reader.pairs), ("inpo-llama3-8b-rm", reader.responses)):
         recipe = load_recipe(name, [*sets, "prompts.per_iteration=10"])
         assert cost_of(recipe, 1, KNOWN).forwards == 10 * read

@@ -273,7 +273,7 @@ def test_a_judge_that_changes_in_its_folder_judges_again(run: SandboxRun, tmp_pa
     run = run.changed(
         policy={"kind": "folder", "model": str(folder)},
         oracle={"kind": "pair_preference", "model": str(folder)},
-        evaluation={"benchmarks": []},
+        evaluation={"benchmarks": ["kl"]},
         prompts={**run.recipe.prompts.model_dump(), "path": "elsewhere"},
     )
     assert not run.step("judging", 1).skipped

@@ -44,7 +44,7 @@ def drawn(client: Any, run: SandboxRun, name: str, step: str = "training") -> li
 
 def whole(run: SandboxRun, name: str) -> list[tuple[int, float]]:
     """The curve that the training's manifest has."""
-    return list(enumerate(run.manifest("policies/001/main").metrics["curves"][name], start=1))
+    return list(enumerate(run.manifest("policies/001/main").curves[name], start=1))
 
 
 @pytest.fixture
