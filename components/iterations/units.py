@@ -23,7 +23,7 @@ class _Evaluation(Part):
 class _Sections(Part):
     method: AnyMethod
     prompts: StepPrompts
-    rollout: GenerationSettings
+    rollout: GenerationSettings = GenerationSettings()
     evaluation: _Evaluation
 
 
