@@ -223,7 +223,7 @@ def test_runs_of_different_worlds_are_refused(tmp_path: Path, options: dict[str,
     one, other = one_run(tmp_path, "one"), one_run(tmp_path, "two", **options)
     with pytest.raises(UserError) as refusal:
         report_runs([one.uri, other.uri], None)
-    assert str(refusal.value).startswith(f"{one.uri} and {other.uri} are not of one world")
+    assert str(refusal.value).startswith(f"{one.uri} and {other.uri} are not of the same world")
     assert str(refusal.value).endswith(f": {said}")
     assert one.list("report") == []
 
