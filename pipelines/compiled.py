@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 
 # libyaml's loader is many times faster, where it is there.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -86,13 +86,13 @@ def read_graph(package: Path) -> Graph:
     try:
         documents = [document for document in yaml.load_all(package.read_text(), _Loader) if document]
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{package}: cannot be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"{package}: cannot be read: {one_line(error)}") from None
     if not documents or not isinstance(documents[0], dict) or not {"deploymentSpec", "root"} <= documents[0].keys():
         raise UserError(f"{package}: no compiled pipeline; make one by `nashflow compile`")
     try:
         return _graph(documents[0], documents[1] if len(documents) > 1 else {})
     except ValueError as error:
-        raise UserError(f"{package}: no compiled pipeline: {' '.join(str(error).split())}") from None
+        raise UserError(f"{package}: no compiled pipeline: {one_line(error)}") from None
 
 
 def _graph(specification: Json, platform: Any) -> Graph:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import yaml
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.core.overrides import override
 from nashflow.components.core.settings import SHAPES_GRAPH
 from nashflow.components.recipe import Recipe as BaseRecipe
@@ -97,7 +97,7 @@ def _read(name: str, beside: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{name}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{name}: not YAML: {one_line(error)}") from None
     if not isinstance(data, dict):
         raise UserError(f"{name}: a recipe is a mapping with the sections {', '.join(Recipe.model_fields)}")
     base = data.pop("extends", None)

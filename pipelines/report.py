@@ -21,7 +21,7 @@ def report_runs(run_roots: Sequence[str], output: Path | None) -> None:
     `output` is where the figure goes; by default that of several runs goes below the first run root.
 
     Raises:
-        UserError: there is no run, nothing in it is finished, or the runs are not of the same world (says what differs).
+        UserError: there is no run, nothing in it is finished, or the runs are not of one world; says what differs.
     """
     if output and (output.suffix != ".png" or output.is_dir()):
         raise UserError(f"--output {output}: the figure is a PNG file: give a name that ends in .png")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.digests import digest_json
-from ..core.errors import UserError
+from ..core.errors import UserError, one_line
 from ..core.seeds import derive_seed
 from ..games.sandbox.given import labelled_pair, teacher_response
 from ..games.sandbox.settings import WorldSettings
@@ -53,7 +53,7 @@ def read_prompts(settings: PromptSettings) -> list[Prompt]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; set prompts.path to a JSON, JSONL or Parquet file of prompts") from None
     except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path}: cannot be read as prompts: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: cannot be read as prompts: {one_line(error)}") from None
     # A prompt that stands twice in the file could be held out and dealt as well.
     distinct: dict[str, Prompt] = {}
     for where, entry in entries:

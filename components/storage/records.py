@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypedDict, TypeVar, get_args, get_ty
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..core.errors import UserError
+from ..core.errors import UserError, one_line
 
 Int32 = Annotated[int, pa.int32()]
 Tokens = Annotated[list[int], pa.list_(pa.int32())]
@@ -187,7 +187,7 @@ def from_bytes(data: bytes, record: Record[Any], where: str) -> pa.Table:
     try:
         rows = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:  # pyarrow says of most damages that they are input and output errors
-        raise UserError(f"{where}: not a Parquet file, or damaged: {' '.join(str(error).split())}") from None
+        raise UserError(f"{where}: not a Parquet file, or damaged: {one_line(error)}") from None
     _check(rows, record.schema, where)
     return rows
 

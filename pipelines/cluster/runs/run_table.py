@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.storage import layout
 from nashflow.components.storage.outcome import Outcome
 from nashflow.components.storage.run import read_run
@@ -83,7 +83,7 @@ def _told_by_roots(runs: Sequence[Any]) -> list[_Told]:
     answers = dict(zip(roots, within(_SECONDS, calls), strict=True))
     unread = [answer for answer in answers.values() if isinstance(answer, Exception)]
     if unread:
-        said = f"{len(unread)} of {len(runs)} run roots cannot be read: {' '.join(str(unread[0]).split())}"
+        said = f"{len(unread)} of {len(runs)} run roots cannot be read: {one_line(unread[0])}"
         print(f"nashflow: {said}: the other columns come from KFP", file=sys.stderr)
     told = {job: answer for job, answer in answers.items() if isinstance(answer, _Told)}
     return [told.get(run.run_id, _Told()) for run in runs]

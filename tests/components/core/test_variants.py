@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.core.settings import SHAPES_GRAPH, Part, Settings, Variant, graph_shaping
+from nashflow.components.core.settings import SHAPES_GRAPH, Part, Settings, Variant, graph_shaping, named_by
 from nashflow.components.core.variants import Variants
 
 
@@ -146,3 +146,24 @@ def test_the_schema_takes_every_spelling(data: dict[str, Any], _: Any) -> None:
 def test_the_schema_refuses_what_the_settings_refuse(data: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(data, Recipe.model_json_schema())
+
+
+def test_a_folder_is_named_after_all_that_a_variant_says_and_names() -> None:
+    """Values of two variants that differ in anything are never kept in one folder."""
+
+    class OfFile(Dot):
+        def digest(self) -> str:
+            return "of the file"
+
+    labels = [Dot().label, Circle().label, Circle(radius=2.0).label, OfFile().label]
+    assert labels[0] == "dot"
+    assert len(set(labels)) == len(labels)
+    assert all(label.startswith(("dot", "circle-")) for label in labels)
+
+
+def test_what_variants_name_is_told_by_its_digest() -> None:
+    class OfFile(Dot):
+        def digest(self) -> str:
+            return "of the file"
+
+    assert named_by(engine=Dot(), benchmark=OfFile()) == {"benchmark": "of the file"}

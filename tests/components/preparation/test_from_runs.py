@@ -87,3 +87,12 @@ def test_the_size_is_that_of_its_configuration(finished_root: SandboxRun) -> Non
     named = FolderPolicy(model=f"run:{finished_root.root}@1")
     assert named.parameters() == FolderPolicy(model=str(folder)).parameters()
     assert named.parameters()
+
+
+def test_a_run_that_is_extended_makes_no_other_reference_of_it(fresh: New, finished_root: SandboxRun) -> None:
+    run = started(fresh, f"run:{finished_root.root}")
+    run.step("preparation")
+    assert require_run(run.store).recipe["policy"]["model"] == f"run:{finished_root.root}@2"
+    started(fresh, f"run:{finished_root.root}@2").step("preparation")
+    with pytest.raises(UserError, match=r"belongs to another recipe.*policy\.model is '.*@2' there and '.*@1' here"):
+        started(fresh, f"run:{finished_root.root}@1").step("preparation")
