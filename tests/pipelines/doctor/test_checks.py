@@ -52,7 +52,7 @@ SAME = (*ONE_GROUP, *(f"cluster.steps.{step}.memory=8Gi" for step in ("preparati
 FAILURES: dict[str, tuple[str, tuple[str, ...], Any, str, str]] = {
     # Check, overrides of the recipe, what is wrong with the cluster, what is found, what is advised.
     "secret": (
-        *("secrets", (), lacks("secrets", "nashflow-s3"), "no such thing"),
+        *("secrets", (), lacks("secrets", "nashflow-s3"), "no such object"),
         "kubectl create secret generic nashflow-s3 -n team --from-literal=AWS_ACCESS_KEY_ID=…",
     ),
     "secret's key": (
@@ -61,7 +61,7 @@ FAILURES: dict[str, tuple[str, tuple[str, ...], Any, str, str]] = {
     ),
     "secret without data": ("secrets", (), has("secrets", "nashflow-s3"), "lacks AWS_ACCESS", "it has no keys"),
     "config map": (
-        *("config maps", (), lacks("configmaps", "nashflow-env"), "no such thing"),
+        *("config maps", (), lacks("configmaps", "nashflow-env"), "no such object"),
         "kubectl create configmap nashflow-env -n team --from-literal=AWS_DEFAULT_REGION=…",
     ),
     "account": (
