@@ -42,7 +42,8 @@ def test_a_run_that_mlflow_was_away_from_is_sent_as_the_warning_says(tmp_path: P
     root = tmp_path / "run"
     variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     process = started(root, **variables)
-    cli.wait_for(lambda: process.poll() is not None or (root / layout.RUN).exists())
+    prepared = root / f"{layout.PREPARATION}.manifest.json"
+    cli.wait_for(lambda: process.poll() is not None or prepared.exists())
     mlflow_server.stop()
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stdout + stderr

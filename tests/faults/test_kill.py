@@ -103,6 +103,6 @@ def test_terminated_a_run_says_so_and_goes_on_later(tmp_path: Path, undisturbed:
     run.terminate()
     _, errors = run.communicate()
     assert run.returncode == 128 + signal.SIGTERM
-    assert errors.splitlines()[0] == "nashflow: stopped by SIGTERM"
+    assert errors.splitlines()[0] == "nashflow: stopped by SIGTERM; the same command resumes it"
     cli.call("run", "quickstart", "--run-root", str(root), sets=ONE)
     assert cli.records(root) == cli.records(undisturbed)
