@@ -34,13 +34,11 @@ def run(call: Call[EvaluationStep]) -> Result:
 
     The group is the call's phase; see `groups_of`.
     """
-    load, groups = (
-        cache(load_causal_lm),
-        groups_of(call.settings.evaluation.benchmarks, call.settings.rollout.engine.runtime),
-    )
+    load, recipe = cache(load_causal_lm), call.settings
+    groups = groups_of(recipe.evaluation.benchmarks, recipe.rollout.engine.runtime)
     if call.phase not in groups:
         raise UserError(f"--phase: no benchmark runs in {call.phase!r}{nearest(call.phase, groups)}")
-    with Samplers(call.settings.rollout, load) as samplers:
+    with Samplers(recipe.rollout, load) as samplers:
         evaluation = _Evaluation(call, samplers, load, AtWork(call, f"{call.phase}/evaluation".lstrip("/")))
         done = [evaluation.benchmark(benchmark) for benchmark in groups[call.phase]]
         if not call.phase:

@@ -23,13 +23,14 @@ def track_iteration(store: Store, iteration: int) -> None:
     tracker, run = Tracker.of(store), read_run(store)
     if not (tracker.uri and run):
         return
-    manifests = _manifests(store, Shape.of(run), iteration)
+    shape = Shape.of(run)
+    manifests = _manifests(store, shape, iteration)
     done = {unit.unit: digest_json(unit.to_json()) for units in manifests.values() for unit in units}
     unit = Unit(store, layout.tracked_iteration(iteration), VERSION, {"tracking": run.tracking}, done)
     if unit.finished():
         return
     started = time.time()
-    send_iteration(tracker, store, Shape.of(run), iteration)
+    send_iteration(tracker, store, shape, iteration)
     if not tracker.warning:
         unit.publish({}, {}, started)
 
@@ -58,7 +59,8 @@ def send_iteration(tracker: Tracker, store: Store, shape: Shape, iteration: int)
     for unit in shape.policies(iteration):
         made, name = require_manifest(store, unit), unit.rpartition("/")[2]
         model = tracker.checkpoint(iteration, name, made.weights_digest, store.location(made.unit))
-    evaluated = [require_manifest(store, unit) for unit in shape.evaluations(iteration)]
+    keys = shape.evaluations(iteration)
+    evaluated = [unit for units in manifests.values() for unit in units if unit.unit in keys]
     tracker.iteration(iteration, combined(evaluated), max(unit.finished for unit in evaluated), model)
 
 

@@ -1,11 +1,7 @@
 """Settings of the reporting step."""
 
-from ..methods import AnyMethod
-from ..runtime.protocol import StepPrompts, StepSettings
+from ..runtime.protocol import StepSettings
 
 
 class ReportingStep(StepSettings):
-    """Everything the reporting step reads."""
-
-    method: AnyMethod
-    prompts: StepPrompts
+    """The reporting step reads no section of its own: what it reports on is under the run root."""
