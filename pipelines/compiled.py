@@ -84,7 +84,7 @@ def read_graph(package: Path) -> Graph:
         UserError: the file cannot be read, or holds no compiled pipeline.
     """
     try:
-        documents = [document for document in yaml.load_all(package.read_text(), _Loader) if document]
+        documents = [document for document in yaml.load_all(package.read_text(encoding="utf-8"), _Loader) if document]
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{package}: cannot be read: {one_line(error)}") from None
     if not documents or not isinstance(documents[0], dict) or not {"deploymentSpec", "root"} <= documents[0].keys():

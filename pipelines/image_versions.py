@@ -5,7 +5,7 @@ not know the settings and arguments that this one gives them.
 """
 
 import re
-from collections.abc import Iterator
+import sys
 
 from nashflow.components.core.version import VERSION
 
@@ -32,11 +32,12 @@ def other_version(image: str) -> str:
     return "" if same or not _OURS.fullmatch(image) else tag
 
 
-def warnings(recipe: Recipe) -> Iterator[str]:
-    """A line for each image of a recipe that is of another version."""
+def warn_of_images(recipe: Recipe, where: str = "") -> None:
+    """Print a line on stderr for each image of a recipe that is of another version; `where` stands before it."""
     for name, image in images_of(recipe).items():
         if tag := other_version(image):
-            yield f"cluster.images.{name} is {image}, and this is NashFlow {VERSION}: {advice(name, image, tag)}"
+            found = f"cluster.images.{name} is {image}, and this is NashFlow {VERSION}"
+            print(f"nashflow: warning: {where}{found}: {advice(name, image, tag)}", file=sys.stderr)
 
 
 def advice(name: str, image: str, tag: str) -> str:

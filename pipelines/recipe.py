@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-
-from nashflow.components.core.errors import UserError, one_line
+from nashflow.components.core.errors import UserError
 from nashflow.components.core.overrides import override
 from nashflow.components.core.settings import SHAPES_GRAPH
+from nashflow.components.core.yaml_files import load_yaml, read_yaml
 from nashflow.components.recipe import Recipe as BaseRecipe
 from nashflow.components.recipe import shapes_graph, with_settings
 
@@ -78,7 +77,7 @@ def _setting(key: str, recipe: Recipe) -> str:
     value: Any = recipe.model_dump(mode="json")
     for part in key.split("."):
         value = value[part]
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./:-]*", value) and yaml.safe_load(value) == value
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./:-]*", value) and load_yaml(value) == value
     return f"{key}={value if plain else carried(value)}"
 
 
@@ -90,14 +89,10 @@ def _read(name: str, beside: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in heirs:
         raise UserError(f"{name}: extends itself, through {' and '.join(heir.name for heir in heirs)}")
     try:
-        data = yaml.safe_load(path.read_text())
+        data = read_yaml(path, name)
     except FileNotFoundError:
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
         raise UserError(f"{name}: no such recipe; give a YAML file or one of {shipped}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{name}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{name}: not YAML: {one_line(error)}") from None
     if not isinstance(data, dict):
         raise UserError(f"{name}: a recipe is a mapping with the sections {', '.join(Recipe.model_fields)}")
     base = data.pop("extends", None)

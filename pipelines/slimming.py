@@ -33,7 +33,7 @@ def slim(package: Path) -> None:
     - No input `base_image`, which KFP's compiler adds, as an unresolved placeholder, where an image is a parameter.
     - Nothing that says again, for older backends, what stands beside it; no parameter that no task reads.
     """
-    documents = list(yaml.load_all(package.read_text(), _Loader))
+    documents = list(yaml.load_all(package.read_text(encoding="utf-8"), _Loader))
     ir, platform = documents[0], documents[1] if len(documents) > 1 else {}
     placed = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     _drop_what_repeats(ir, placed)
@@ -46,7 +46,7 @@ def slim(package: Path) -> None:
     for value in _objects(ir["components"]):
         value.pop("schemaVersion", None)  # 0.0.1 of all artifacts' types; nothing reads it
     documents = [_unprefixed(document) for document in documents]
-    package.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True))
+    package.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True), encoding="utf-8")
 
 
 def _parts(ir: Json) -> Iterator[Json]:

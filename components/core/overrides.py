@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -16,6 +15,7 @@ from .errors import UserError
 from .replacement import Replacement, replace
 from .settings import models_of, variants_of
 from .variants import Variants
+from .yaml_files import load_yaml
 
 Data = dict[str, Any]
 
@@ -100,13 +100,19 @@ def _replace(data: Data, setting: _Setting) -> Replacement | None:
 
 def _value(setting: str, text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
     except ValueError:
         pass
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {setting}: {text!r} is not a YAML value") from None
+        return load_yaml(text)
+    except ValueError as error:
+        raise UserError(f"--set {setting}: {text!r} is not a YAML value: {error}") from None
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> Data:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def _refuse(constant: str) -> NoReturn:

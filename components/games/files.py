@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,16 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..core.errors import UserError
-from .preference import Array, check_matrix, log_normalise
+from .preference import EXACT, Array, check_matrix, log_normalise
+
+_ROUNDED = 1.01e-4
+"""How far P + Pᵀ may be from 1 in a file: twice the rounding error of four digits."""
 
 
 def read_matrix(path: Path) -> Array:
     """The preference matrix (n, n) in a file: row i, column j is P(i ≻ j).
+
+    Numbers rounded to four digits or more, or to float32, are mended so that P + Pᵀ is 1; stderr says so.
 
     Raises:
         UserError: the file cannot be read, or holds no preference matrix; says where.
@@ -22,11 +28,24 @@ def read_matrix(path: Path) -> Array:
     numbers = _read(path)
     if numbers.ndim != 2:
         raise UserError(f"{path}: a preference matrix has rows and columns, not the shape {numbers.shape}")
+    numbers = _unrounded(numbers, path)
     try:
         check_matrix(numbers)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return numbers
+
+
+def _unrounded(numbers: Array, path: Path) -> Array:
+    """The matrix with each pair summing to 1, where it does so but for rounding; otherwise as it is."""
+    if numbers.shape[0] != numbers.shape[1] or not numbers.size:
+        return numbers
+    off = np.abs(numbers + numbers.T - 1).max()
+    if not EXACT < off <= _ROUNDED:  # NaN is neither
+        return numbers
+    said = f"P[i, j] + P[j, i] is 1 up to rounding, off by {off:.2g}; made 1 by adding half the difference to both"
+    print(f"nashflow: {path}: {said}", file=sys.stderr)
+    return np.asarray((numbers + 1 - numbers.T) / 2)
 
 
 def read_log_policy(path: Path) -> Array:

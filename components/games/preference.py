@@ -16,6 +16,9 @@ from ..core.errors import UserError
 
 Array = NDArray[np.float64]
 
+EXACT = 1e-9
+"""How far P + Pᵀ may be from 1."""
+
 
 @dataclass(frozen=True, eq=False)
 class Game:
@@ -55,7 +58,7 @@ def check_matrix(matrix: Array) -> None:
     if matrix.min() < 0 or matrix.max() > 1:
         raise UserError(f"preference matrix: entries must be probabilities, found {matrix.min():g} to {matrix.max():g}")
     excess = np.abs(matrix + np.swapaxes(matrix, -1, -2) - 1)
-    if excess.max() > 1e-9:
+    if excess.max() > EXACT:
         *_, i, j = np.unravel_index(excess.argmax(), excess.shape)
         raise UserError(
             f"preference matrix: P[{i}, {j}] + P[{j}, {i}] must be 1 (and P[i, i] 0.5), off by {excess.max():g}"

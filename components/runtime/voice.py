@@ -101,7 +101,7 @@ def _shown(work: list[Progress]) -> dict[str, Any]:
 def _write(path: str, status: Mapping[str, Any]) -> None:
     """Replace the file as a whole: its reader may come at any moment."""
     with contextlib.suppress(OSError):  # of a full disk the step itself will speak
-        with open(f"{path}.new", "w") as file:
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
             json.dump(status, file)
         os.replace(f"{path}.new", path)
 

@@ -54,13 +54,12 @@ def submit(
 ) -> None:
     """Start a run of a recipe on Kubeflow Pipelines. Exit code with --wait: 0 succeeded, 1 did not, 75 server
     unreachable."""
-    from ..image_versions import warnings
+    from ..image_versions import warn_of_images
     from ..recipe import load_for_runs
     from .submission.submission import submit as start
 
     loaded, settings = load_for_runs(recipe, overrides or [])
-    for warning in warnings(loaded):
-        print(f"nashflow: warning: {warning}", file=sys.stderr)
+    warn_of_images(loaded)
     connection = _connect(access)
     run = start(
         connection, loaded, run_root, experiment, service_account, package, first_iteration, name, settings, takes_over

@@ -127,7 +127,7 @@ def _configuration(context: str) -> tuple[Any, str]:
         except config.ConfigException as error:
             advice = "set automountServiceAccountToken, or name a context with --kube-context"
             raise NotTried(f"this pod has no service account: {one_line(error)}", advice) from None
-        return configuration, _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else ""
+        return configuration, _POD_NAMESPACE.read_text(encoding="utf-8").strip() if _POD_NAMESPACE.exists() else ""
     try:
         contexts, current = config.list_kube_config_contexts()
         config.load_kube_config(context=context or None, client_configuration=configuration)

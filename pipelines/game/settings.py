@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from nashflow.components.core.errors import UserError
+from nashflow.components.core.yaml_files import load_yaml
 from nashflow.components.games.solvers import make_solver
 from nashflow.components.games.solvers.base import Solver
 
@@ -24,9 +23,9 @@ def read_sets(sets: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise UserError(f"--set {item}: give key=value, such as eta=0.5")
         try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"--set {item}: {text!r} is not a YAML value") from None
+            values[key.strip()] = load_yaml(text)
+        except ValueError as error:
+            raise UserError(f"--set {item}: {text!r} is not a YAML value: {error}") from None
     return values
 
 

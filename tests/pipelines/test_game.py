@@ -221,7 +221,10 @@ SOLVE, COMPARE = ("solve", "MATRIX"), ("compare", "--family", "uniform", "--game
             "nash_mp: eta: unknown key; known here: name, proximal_weight",
         ),
         ((*SOLVE, "--method", "inpo", "--set", "eta"), "--set eta: give key=value, such as eta=0.5"),
-        ((*SOLVE, "--method", "inpo", "--set", "eta=["), "--set eta=[: '[' is not a YAML value"),
+        (
+            (*SOLVE, "--method", "inpo", "--set", "eta=["),
+            "--set eta=[: '[' is not a YAML value: line 1: expected the node content, but found '<stream end>'",
+        ),
         (
             (*SOLVE, "--method", "inpo", "--set", "eta=hot"),
             "inpo: eta: 'hot' is neither a number above 0 nor 'decreasing'",

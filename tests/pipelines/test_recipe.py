@@ -75,6 +75,12 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     assert refusal(str(tmp_path)).startswith(f"{tmp_path}: cannot be read: ")
 
 
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("extends: quickstart\nrun:\n  seed: 1\n  name: a\n  seed: 2\n")
+    said = "not YAML: line 5: the key 'seed' stands in line 3 already; keep one of them"
+    assert refusal(str(tmp_path / "recipe.yaml")) == f"{tmp_path}/recipe.yaml: {said}"
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_reads_its_part_of_a_recipe_and_nothing_else(step: str) -> None:
     part = importlib.import_module(f"nashflow.components.{step}.step").SETTINGS
@@ -136,7 +142,15 @@ def test_an_override_without_section_key_and_value_is_refused(override: str) -> 
 
 
 def test_an_override_that_is_no_yaml_is_refused() -> None:
-    assert refusal("quickstart", "run.name=[x") == "--set run.name=[x: '[x' is not a YAML value"
+    line = refusal("quickstart", "run.name=[x")
+    assert line.startswith("--set run.name=[x: '[x' is not a YAML value: line 1: expected ',' or ']'")
+
+
+@pytest.mark.parametrize("value", ['{"kind": "sandbox", "kind": "rules"}', "{kind: sandbox, kind: rules}"])
+def test_a_key_that_stands_twice_is_refused_in_an_override_too(value: str) -> None:
+    assert refusal("quickstart", f"oracle={value}").endswith(
+        "the key 'kind' stands in line 1 already; keep one of them"
+    )
 
 
 def test_an_override_below_a_value_is_refused() -> None:

@@ -7,12 +7,13 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import kfp_server_api
-import yaml
 from pydantic import AfterValidator, Field
 
-from nashflow.components.core.errors import UserError, one_line
+from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings
+from nashflow.components.core.yaml_files import read_yaml
 
+from ...image_versions import warn_of_images
 from ...recipe import load_for_runs
 from ..api.connection import Connection, NotFound
 from ..submission.package import Package, compile_package, firing_root_of
@@ -78,9 +79,9 @@ def read_schedules(path: Path) -> ScheduleFile:
         UserError: it cannot be read, an unknown key or a wrong value, a name declared twice.
     """
     try:
-        declared = ScheduleFile.parse(yaml.safe_load(path.read_text()), str(path))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"--file {path}: cannot be read: {one_line(error)}") from None
+        declared = ScheduleFile.parse(read_yaml(path, f"--file {path}"), str(path))
+    except FileNotFoundError:
+        raise UserError(f"--file {path}: there is no such file") from None
     names = [schedule.name for schedule in declared.schedules]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"--file {path}: declared twice: {', '.join(twice)}")
@@ -104,6 +105,7 @@ def reconcile(
         wanted = []
         for number, schedule in enumerate(schedules):
             recipe, settings = load_for_runs(schedule.recipe, schedule.set)
+            warn_of_images(recipe, f"{schedule.name}: ")
             package = compile_package(recipe, Path(folder, f"{number}.yaml"))
             wanted.append((schedule, package, _parameters(schedule, package, settings)))
         done = {

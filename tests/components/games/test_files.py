@@ -44,6 +44,29 @@ def test_a_matrix_is_the_same_in_every_format(name: str, content: str | bytes, t
     np.testing.assert_array_equal(matrix, ROCK_PAPER_SCISSORS)
 
 
+@pytest.mark.parametrize("digits", [4, 5, 6, 7, "float32"])
+def test_rounded_numbers_are_taken_and_that_is_said(
+    digits: int | str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = np.random.default_rng(0).normal(size=12)
+    exact = 1 / (1 + np.exp(scores[None] - scores[:, None]))
+    rounded = exact.astype(np.float32) if digits == "float32" else np.round(exact, int(digits))
+    if digits == 4:
+        rounded[0, 1] += 9e-5  # as two roundings of the same number may differ
+    path = written(tmp_path, "m.npy", saved(rounded))
+    matrix = read_matrix(path)
+    np.testing.assert_allclose(matrix, exact, atol=1e-4 if digits == "float32" else 10.0 ** -int(digits))
+    np.testing.assert_allclose(matrix + matrix.T, 1, atol=1e-15)
+    said = capsys.readouterr().err
+    off = np.abs(rounded.astype(float) + rounded.T - 1).max()
+    assert said.startswith(f"nashflow: {path}: P[i, j] + P[j, i] is 1 up to rounding, off by") == (off > 1e-9)
+
+
+def test_exact_numbers_stay_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.testing.assert_array_equal(read_matrix(written(tmp_path, "m.csv", CSV)), ROCK_PAPER_SCISSORS)
+    assert capsys.readouterr().err == ""
+
+
 def test_numbers_of_other_types_are_numbers_too(tmp_path: Path) -> None:
     sharp = np.array([[0.5, 1], [0, 0.5]], dtype=np.float32)
     np.testing.assert_array_equal(read_matrix(written(tmp_path, "m.npy", saved(sharp))), sharp)

@@ -305,9 +305,27 @@ def test_a_wrong_file_is_refused_before_anything_is_made(
 
 def test_a_file_that_is_none(call: Call, kfp: KfpServer, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("a: [")
-    for path in (tmp_path / "absent.yaml", tmp_path / "text"):
+    for path, words in ((tmp_path / "absent.yaml", "there is no such file"), (tmp_path / "text", "not YAML: line 1: ")):
         answer = call("schedule", "apply", "--file", path, "--host", kfp.url)
-        assert (answer.code, f"--file {path}: cannot be read" in answer.line) == (2, True)
+        assert (answer.code, f"--file {path}: {words}" in answer.line) == (2, True)
+
+
+def test_a_second_list_of_schedules_is_refused_instead_of_deleting_those_of_the_first(
+    declare: Call, call: Call, kfp: KfpServer, tmp_path: Path
+) -> None:
+    declare(entry("one"), entry("two"))
+    listed = "".join(f"schedules:\n- {entry(name)}\n" for name in ("one", "two"))
+    (tmp_path / "twice.yaml").write_text(f"owner: team\n{listed}", encoding="utf-8")
+    answer = call("schedule", "apply", "--file", tmp_path / "twice.yaml", "--host", kfp.url)
+    said = "not YAML: line 4: the key 'schedules' stands in line 2 already; keep one of them"
+    assert (answer.code, answer.line) == (2, f"nashflow: --file {tmp_path}/twice.yaml: {said}")
+    assert {job.display_name for job in kfp.recurring.values()} == {"one", "two"}
+
+
+def test_images_of_another_version_are_said_with_the_schedules_name(schedule: Call, kfp: KfpServer) -> None:
+    answer = schedule("--set", "cluster.images.steps=nashflow-steps:0.0.9")
+    assert answer.err.startswith("nashflow: warning: weekly: cluster.images.steps is nashflow-steps:0.0.9, and this is")
+    assert (answer.code, only(kfp).display_name) == (0, "weekly")
 
 
 # --- the rest --------------------------------------------------------------------------------------------------------
