@@ -98,7 +98,8 @@ MISTAKES = {
     "eta=0.1": "--set eta=0.1: give section.key=value, such as training.learning_rate=1e-6",
     "method.eta": "--set method.eta: give section.key=value, such as training.learning_rate=1e-6",
     "method.eta.x=1": "--set method.eta.x=1: eta is a value, not a section",
-    "training.epochs=@": "--set training.epochs=@: '@' is not a YAML value: line 1: found character '@' that cannot start any token",
+    "training.epochs=@": "--set training.epochs=@: '@' is not a YAML value: line 1: found character '@' that "
+    "cannot start any token",
     "prompts.path=x": "set: oracle.kind is sandbox, which judges its own prompts only, but prompts.path is 'x'",
 }
 
