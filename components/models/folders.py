@@ -1,15 +1,14 @@
-"""Model folders: check them, load them, save them, name their weights. Safetensors only, never remote code."""
+"""Model folders: check them, load them, save them. Safetensors only, never remote code."""
 
-import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import UserError
-from ..storage.units import read_once_while_asking
+from .weights import shards
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,7 +32,6 @@ INHERITED = (
     "additional_chat_templates/*.jinja",
     "generation_config.json",
 )
-BLOCK = 1 << 22  # bytes hashed at a time
 
 
 def check_model_folder(folder: Path) -> None:
@@ -47,8 +45,8 @@ def check_model_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise UserError(f"model folder {folder} has no config.json: it is not a Hugging Face model folder")
     pickles = sorted({path.name for pattern in PICKLES for path in folder.glob(pattern)})
-    shards = _shards(folder)
-    if not shards:
+    weights = shards(folder)
+    if not weights:
         found = f" (has {pickles[0]}: convert it)" if pickles else ""
         raise UserError(f"model folder {folder} has no *.safetensors weights{found}: save it with save_pretrained")
     if pickles:
@@ -57,7 +55,7 @@ def check_model_folder(folder: Path) -> None:
         if "auto_map" in _read_json(folder / name):
             raise UserError(f"model folder {folder} needs custom code (auto_map in {name}): it is never run")
     listed = _read_json(folder / "model.safetensors.index.json").get("weight_map", {}).values()
-    if missing := sorted(set(listed) - {shard.name for shard in shards}):
+    if missing := sorted(set(listed) - {shard.name for shard in weights}):
         raise UserError(f"model folder {folder} lacks {missing[0]}, which model.safetensors.index.json names")
 
 
@@ -168,37 +166,6 @@ def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dty
         shutil.copyfile(path, target)
 
 
-@read_once_while_asking
-def weights_digest(folder: Path) -> str:
-    """Sha256 (hex) over every tensor's name, dtype, shape and bytes, in order of name.
-
-    Independent of how the tensors are spread over files and of the files' metadata. Reads 4 MiB at a time.
-
-    Raises:
-        UserError: no *.safetensors, a file that is cut short, or a tensor that two files hold.
-    """
-    shards = _shards(folder)
-    if not shards:
-        raise UserError(f"model folder {folder} has no *.safetensors weights")
-    tensors: dict[str, tuple[Path, int, dict[str, Any]]] = {}
-    for shard in shards:
-        start, header = _safetensors_header(shard)
-        for name, entry in header.items():
-            if name in tensors:
-                raise UserError(f"model folder {folder} holds the tensor {name} twice: {tensors[name][0]} and {shard}")
-            tensors[name] = (shard, start, entry)
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        shard, start, entry = tensors[name]
-        digest.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
-        first, last = entry["data_offsets"]
-        with shard.open("rb") as file:
-            file.seek(start + first)
-            for block in _blocks(file, last - first):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def _load(auto: Any, folder: Path, dtype: Dtype, kind: str) -> "PreTrainedModel":
     import torch
 
@@ -227,10 +194,6 @@ def _quieten() -> None:
     transformers_logging.set_verbosity(logging.ERROR)
 
 
-def _shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     """The file's object, {} if there is no such file."""
     if not path.is_file():
@@ -242,26 +205,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path} holds no JSON object")
     return value
-
-
-def _safetensors_header(shard: Path) -> tuple[int, dict[str, Any]]:
-    """Where the data begins, and each tensor's dtype, shape and data_offsets."""
-    with shard.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        text = file.read(length) if length <= shard.stat().st_size else b""
-    try:
-        header = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{shard} is not a safetensors file, or is cut short") from error
-    header.pop("__metadata__", None)
-    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if shard.stat().st_size != 8 + length + end:
-        raise UserError(f"{shard} is cut short: {shard.stat().st_size} bytes, its header says {8 + length + end}")
-    return 8 + length, header
-
-
-def _blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    while size > 0:
-        block = file.read(min(BLOCK, size))
-        size -= len(block)
-        yield block

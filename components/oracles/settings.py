@@ -22,9 +22,9 @@ from ..models.folders import (
     check_model_folder,
     load_tokenizer,
     require_chat_template,
-    weights_digest,
 )
 from ..models.size import parameters_of
+from ..models.weights import weights_digest
 from .base import Oracle
 from .matrix import MatrixOracle
 from .pair_preference import PairPreferenceOracle, answer_tokens

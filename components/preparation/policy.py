@@ -16,10 +16,11 @@ from ..core.settings import Variant
 from ..core.variants import Variants
 from ..games.sandbox.reference import make_reference
 from ..games.sandbox.settings import WorldSettings
-from ..models.folders import check_loadable, check_model_folder, require_chat_template, weights_digest
+from ..models.folders import check_loadable, check_model_folder, require_chat_template
 from ..models.named import find, place_of
 from ..models.policies import open_policy
 from ..models.size import parameters_of
+from ..models.weights import weights_digest
 from ..storage import layout
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit, require_manifest

@@ -9,8 +9,9 @@ from ..core.settings import named_by
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
-from ..models.folders import save_policy, weights_digest
+from ..models.folders import save_policy
 from ..models.policies import LocalPolicy, open_policy
+from ..models.weights import weights_digest
 from ..runtime.artifacts import Artifact, policy_artifact, shards_artifact
 from ..runtime.protocol import Call, Result
 from ..storage import layout

@@ -3,10 +3,9 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.models.chat import prompt_ids
@@ -19,8 +18,8 @@ from nashflow.components.models.folders import (
     require_chat_template,
     save_policy,
     stop_token_ids,
-    weights_digest,
 )
+from nashflow.components.models.weights import weights_digest
 from tests.fixtures import models
 
 WORDS = ("a", "b", "c", "d")
@@ -250,81 +249,3 @@ def test_a_saved_policy_inherits_the_tokenizer_and_generation_settings_byte_by_b
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
     assert not (tmp_path / "out" / "README.md").exists()
     assert stop_token_ids(tmp_path / "out", load_tokenizer(tmp_path / "out")) == [1, 9]
-
-
-def test_the_digest_does_not_depend_on_how_tensors_are_spread_over_files(folder, tmp_path):
-    tensors = load_file(folder / "model.safetensors")
-    names = list(tensors)
-    split = tmp_path / "split"
-    split.mkdir()
-    save_file({name: tensors[name] for name in names[1::2]}, split / "model-00001-of-00002.safetensors")
-    save_file(
-        {name: tensors[name] for name in names[::2]}, split / "model-00002-of-00002.safetensors", {"format": "pt"}
-    )
-    assert weights_digest(split) == weights_digest(folder)
-
-
-def test_the_digest_changes_with_one_bit_a_name_a_shape_and_a_dtype(folder):
-    file = folder / "model.safetensors"
-    tensors = load_file(file)
-    digests = {weights_digest(folder)}
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    digests.add(weights_digest(folder))
-    name, tensor = next((name, tensor) for name, tensor in tensors.items() if tensor.dim() == 2)
-    for changed in (
-        {**tensors, name: tensor.reshape(-1, 2)},
-        {**tensors, name: tensor.view(torch.int32)},
-        {**{key: value for key, value in tensors.items() if key != name}, "renamed": tensor},
-    ):
-        save_file(changed, file)
-        digests.add(weights_digest(folder))
-    assert len(digests) == 5
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.bool])
-def test_the_digest_equals_one_over_the_loaded_tensors(tmp_path, dtype):
-    import hashlib
-
-    tensors = {
-        "b": torch.arange(6).reshape(2, 3).to(dtype),
-        "a": torch.ones(0, 4).to(dtype),
-        "ä": torch.tensor(1).to(dtype),
-    }
-    save_file(tensors, tmp_path / "x.safetensors")
-    names = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float64: "F64", torch.int64: "I64", torch.bool: "BOOL"}
-    expected = hashlib.sha256()
-    for name in ("a", "b", "ä"):
-        expected.update(json.dumps([name, names[dtype], list(tensors[name].shape)]).encode())
-        expected.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
-    assert weights_digest(tmp_path) == expected.hexdigest()
-
-
-def test_the_digest_reads_tensors_larger_than_a_block(tmp_path):
-    numbers = np.arange(3_000_000, dtype=np.float32)
-    save_file({"x": torch.from_numpy(numbers)}, tmp_path / "x.safetensors")
-    first = weights_digest(tmp_path)
-    numbers[1_500_000] += 1
-    save_file({"x": torch.from_numpy(numbers)}, tmp_path / "x.safetensors")
-    assert weights_digest(tmp_path) != first
-
-
-def test_the_digest_refuses_files_that_are_cut_short_doubled_or_absent(folder):
-    file = folder / "model.safetensors"
-    whole = file.read_bytes()
-    shutil.copy(file, folder / "copy.safetensors")
-    with pytest.raises(UserError, match=r"holds the tensor .* twice"):
-        weights_digest(folder)
-    (folder / "copy.safetensors").unlink()
-    for size, reason in (
-        (len(whole) - 1, "is cut short"),
-        (100, "not a safetensors file"),
-        (3, "not a safetensors file"),
-    ):
-        file.write_bytes(whole[:size])
-        with pytest.raises(UserError, match=reason):
-            weights_digest(folder)
-    file.unlink()
-    with pytest.raises(UserError, match="has no"):
-        weights_digest(folder)

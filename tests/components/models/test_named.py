@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.models.folders import load_causal_lm, weights_digest
+from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.models.named import copy_to, find, made, place_of
 from nashflow.components.models.policies import open_policy
+from nashflow.components.models.weights import weights_digest
 from tests.fixtures.runs import SandboxRun
 
 

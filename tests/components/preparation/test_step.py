@@ -12,8 +12,8 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import log_normalise
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
-from nashflow.components.models.folders import weights_digest
 from nashflow.components.models.policies import open_policy
+from nashflow.components.models.weights import weights_digest
 from nashflow.components.runtime import lock
 from nashflow.components.storage import recipes
 from nashflow.components.storage.store import open_store

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.models.folders import weights_digest
+from nashflow.components.models.weights import weights_digest
 from nashflow.components.storage import records
 from nashflow.components.storage.units import Manifest, Unit
 from nashflow.components.training.loop import Trainer

@@ -13,7 +13,8 @@ from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import prompt_messages, response_index
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.models.chat import prompt_ids
-from nashflow.components.models.folders import load_causal_lm, load_tokenizer, stop_token_ids, weights_digest
+from nashflow.components.models.folders import load_causal_lm, load_tokenizer, stop_token_ids
+from nashflow.components.models.weights import weights_digest
 
 
 def test_the_reference_fits_the_target_and_nothing_else(made: tuple[Path, ReferenceFit]) -> None:
