@@ -17,7 +17,7 @@ from .preparation.settings import PromptSettings, RunSettings, check_given, chec
 from .runtime.protocol import StepCluster, StepSettings
 from .sampling.settings import GenerationSettings
 from .scoring.settings import ScoringSettings
-from .training.settings import TrainingSettings
+from .training.settings import TrainingSettings, check_precision
 
 
 class Recipe(StepSettings):
@@ -43,6 +43,7 @@ class Recipe(StepSettings):
         check_one_world(self.policy, self.prompts, self.oracle, self.evaluation.benchmarks)
         check_given(self.method, self.prompts)
         check_sampling(self.method, self.rollout.engine)
+        check_precision(self.logprobs, self.training.engine)
         return self
 
     @property

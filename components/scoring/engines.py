@@ -28,6 +28,8 @@ class ScoringEngine(Variant, ABC):
 
     runtime: ClassVar[Runtime] = "steps"
     """The runtime (image) that it needs."""
+    as_training: ClassVar[bool] = False
+    """Whether it computes by `sequence_logprobs`, as training does."""
 
     @abstractmethod
     def check(self) -> None:
@@ -42,6 +44,7 @@ class Transformers(ScoringEngine):
     """One forward pass of transformers, on CPU or one GPU."""
 
     kind: Literal["transformers"] = "transformers"
+    as_training: ClassVar[bool] = True
 
     def check(self) -> None:
         """Nothing to refuse: transformers comes with the steps."""

@@ -11,10 +11,11 @@ class ScoringSettings(Settings):
     """The recipe's `logprobs` section: how responses are scored."""
 
     engine: AnyScoringEngine = Transformers()
-    """The engine that computes log-probabilities. Values from different engines or precisions differ by up to a nat and
-    are never mixed."""
+    """The engine that computes log-probabilities. Values from different engines or precisions differ by up to 1.3 nats
+    a response and are never mixed."""
     dtype: Dtype = "float32"
-    """Precision of the forward pass; sums are stored in float32. In float64 the stored values do not depend on the
-    batch, so they are reproducible bit by bit, whatever is already cached."""
+    """Precision of the forward pass, which has to be that of the training engine: float32 with torch, bfloat16 with
+    deepspeed. float64 is taken for float32, from which it differs by rounding alone: its stored values do not depend on
+    the batch, so they are reproducible bit by bit, whatever is already cached. Sums are stored in float32."""
     batch_tokens: int = Field(4096, ge=1)
     """Tokens per micro-batch, including padding."""

@@ -9,7 +9,7 @@ from ..core.runtimes import Runtime
 from ..core.settings import Variant
 from ..core.variants import Variants
 from ..methods.phases import Phase
-from ..models.folders import load_causal_lm
+from ..models.folders import Dtype, load_causal_lm
 from .data import PairData
 from .loop import Trainer
 
@@ -24,6 +24,8 @@ class TrainingEngine(Variant, ABC):
     """Whose image it needs."""
     several_nodes: ClassVar[bool] = False
     """Whether it trains on several nodes at once, through Kubeflow Trainer, where the cluster's profile says so."""
+    dtype: ClassVar[Dtype] = "float32"
+    """Precision of its forward passes; the weights that the optimiser moves are float32 with every engine."""
 
     @abstractmethod
     def check(self) -> None:
@@ -57,10 +59,13 @@ class DeepSpeed(TrainingEngine):
     kind: Literal["deepspeed"] = "deepspeed"
     runtime: ClassVar[Runtime] = "training"
     several_nodes: ClassVar[bool] = True
+    dtype: ClassVar[Dtype] = "bfloat16"
 
     def check(self) -> NoReturn:
         """Refuse it: this version has no training by DeepSpeed."""
-        raise UserError("training.engine: deepspeed is not available here; set it to torch")
+        raise UserError(
+            "training.engine: deepspeed is not available here; set it to torch, and logprobs.dtype to float32"
+        )
 
     def open(
         self, start: Path, phase: Phase, data: PairData, settings: "TrainingSettings", seed: tuple[int | str, ...]

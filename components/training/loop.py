@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +68,8 @@ class Trainer:
         with warnings.catch_warnings(action="ignore"):  # torch misses the optimizer's steps, which were made before
             for _ in range(done):
                 self.scheduler.step()
-        plan = batches(len(self.data), self.settings.batch_size, self.updates, *self.seed)
         with Progress("updates", self.updates, done) as progress:
-            for update, batch in enumerate(plan, start=1):
+            for update, batch in enumerate(self.plan(), start=1):
                 if update <= done:
                     continue
                 figures = self.update(batch)
@@ -81,13 +81,21 @@ class Trainer:
         checkpoints.wait()
         return curves
 
+    def plan(self) -> Iterator[list[int]]:
+        """The pairs of each update, by their indices."""
+        return batches(len(self.data), self.settings.batch_size, self.updates, *self.seed)
+
+    def parts(self, batch: list[int]) -> Iterator[list[int]]:
+        """The micro-batches of a batch."""
+        size = self.settings.micro_batch_size
+        return (batch[at : at + size] for at in range(0, len(batch), size))
+
     def update(self, batch: list[int]) -> dict[str, float]:
         """One optimiser update on the pairs with these indices; the batch's figures."""
         import torch
 
         figures = {"loss": 0.0, "h": 0.0, "accuracy": 0.0}
-        for at in range(0, len(batch), self.settings.micro_batch_size):
-            part = batch[at : at + self.settings.micro_batch_size]
+        for part in self.parts(batch):
             losses, h = self.forward(part)
             # Every pair weighs the same, also in a last micro-batch that is smaller.
             (losses.sum() / len(batch)).backward()
@@ -112,21 +120,6 @@ class Trainer:
         """log π of both sides of the pairs with these indices, (pairs, 2), in nats."""
         sides = [self.data.chosen[index] for index in indices] + [self.data.rejected[index] for index in indices]
         return sequence_logprobs(self.model, sides, self.phase.reduction).view(2, len(indices)).T
-
-    def mismatch(self) -> float:
-        """Largest difference, in nats, between the start policy's cached log-probs and live ones, on a first batch.
-
-        0 up to rounding where cache and training agree; nan where the policy that training starts from is no anchor.
-        """
-        import torch
-
-        cached = self.data.anchors.get(str(self.phase.start_from))
-        if cached is None:
-            return math.nan
-        indices = list(range(min(len(self.data), self.settings.micro_batch_size)))
-        with torch.no_grad():
-            live = self.logprobs(indices).double().cpu().numpy()
-        return float(np.abs(live - cached[indices]).max())
 
 
 def summary(phase: Phase, data: PairData, curves: dict[str, Any]) -> dict[str, float]:

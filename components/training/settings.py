@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from ..core.settings import SHAPES_GRAPH, Settings
 from ..methods import AnyMethod
 from ..runtime.protocol import StepPrompts, StepSettings
-from .engines import AnyTrainingEngine, Torch
+from ..scoring.settings import ScoringSettings
+from .engines import AnyTrainingEngine, Torch, TrainingEngine
 
 
 class TrainingSettings(Settings):
@@ -43,6 +44,29 @@ class TrainingSettings(Settings):
                 f"micro_batch_size is {self.micro_batch_size}, above batch_size: set it to at most {self.batch_size}"
             )
         return self
+
+
+def check_precision(scoring: ScoringSettings, engine: TrainingEngine) -> None:
+    """The cached log-probabilities have the precision in which they are trained on.
+
+    Their reduction, a sum or a mean over a response's tokens, is the method's setting, for both.
+
+    Raises:
+        ValueError: says what differs, by how much, and what to set.
+    """
+    if engine.dtype == "bfloat16" and not scoring.engine.as_training:
+        raise ValueError(
+            f"training.engine {engine.kind} computes in bfloat16, in which log-probabilities of {scoring.engine.kind} "
+            f"differ from it by {_APART}: set logprobs.engine to transformers and logprobs.dtype to bfloat16"
+        )
+    if ("bfloat16" in (scoring.dtype, engine.dtype)) and scoring.dtype != engine.dtype:
+        raise ValueError(
+            f"logprobs.dtype is {scoring.dtype}, but training.engine {engine.kind} computes in {engine.dtype}, and "
+            f"log-probabilities of the two differ by {_APART}: set logprobs.dtype to {engine.dtype}"
+        )
+
+
+_APART = "0.1 to 1.3 nats a response (measured at 16 to 500 tokens)"
 
 
 class TrainingStep(StepSettings):

@@ -1,6 +1,5 @@
 """Minimise the phase's objective on its pairs, and publish the next policy."""
 
-import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..runtime.protocol import Call, Result
 from ..storage import layout
 from ..storage.records import COMPARISONS, PAIRS, ROLLOUTS, Record
 from ..storage.units import Manifest, Unit, require_manifest
+from .agreement import check_agreement
 from .checkpoint import Checkpoints
 from .data import load
 from .loop import summary
@@ -62,15 +62,19 @@ def _train(
     data = load(call.store, phase, *shards)
     seed = (call.settings.run.seed, call.iteration, call.phase)
     trainer = settings.engine.open(start.folder, phase, data, settings, seed)
-    mismatch = trainer.mismatch()
+    agreement = check_agreement(trainer, _cached_in(call, start))
     curves = trainer.train(checkpoints)
-    metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves)}
-    if not math.isnan(mismatch):
-        metrics["cache_mismatch"] = mismatch
+    metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves), **agreement}
     with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
         folder = Path(scratch) / "policy"
         save_policy(trainer.model, start.folder, folder, settings.save_dtype)
         return work.publish_policy(folder, metrics, weights_digest=weights_digest(folder), curves=curves)
+
+
+def _cached_in(call: Call[TrainingStep], policy: LocalPolicy) -> str:
+    """Where the phase's log-probabilities of a policy are kept, for people."""
+    phase = call.store.location(layout.shard(call.iteration, call.phase, "logprobs", 0).rpartition("/")[0])
+    return f"{phase} and {call.store.at('..').location(f'{layout.LOGPROB_CACHE}/{policy.weights_digest}')}"
 
 
 def _manifests(call: Call[TrainingStep], phase: str, kind: str) -> list[Manifest]:

@@ -13,7 +13,8 @@ from nashflow.pipelines.recipe import load_recipe
 
 WARNINGS = [
     "nashflow: warning: rollout.engine: vllm is not available here; set it to transformers",
-    "nashflow: warning: training.engine: deepspeed is not available here; set it to torch",
+    "nashflow: warning: training.engine: deepspeed is not available here; set it to torch, and logprobs.dtype "
+    "to float32",
 ]
 NAMED, THERE = "inpo-llama3-8b", "quickstart"
 
@@ -39,5 +40,9 @@ def test_the_doctor_says_so() -> None:
     assert found(THERE) == [("ok", "all there", "")]
     assert found(NAMED) == [
         ("failed", "rollout.engine: vllm is not available here", "set it to transformers"),
-        ("failed", "training.engine: deepspeed is not available here", "set it to torch"),
+        (
+            "failed",
+            "training.engine: deepspeed is not available here",
+            "set it to torch, and logprobs.dtype to float32",
+        ),
     ]

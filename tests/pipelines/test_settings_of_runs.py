@@ -79,7 +79,7 @@ def test_no_other_field_changes_the_compiled_graph(name: str, tmp_path: Path) ->
 SHAPING = ["run.seed=1", "run.name=x", "prompts.shards=2", "rollout.engine=vllm"]
 
 
-@pytest.mark.parametrize("setting", [*SHAPING, "training.engine=deepspeed", "cluster.profile=one-node"])
+@pytest.mark.parametrize("setting", [*SHAPING, "cluster.profile=one-node"])
 def test_those_that_shape_it_are_the_graphs(setting: str) -> None:
     base, given_to_run = load_for_runs("sandbox-egpo", [setting])
     assert shapes_graph(setting)

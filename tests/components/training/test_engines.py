@@ -29,7 +29,7 @@ def test_torch_trains_the_policy_it_starts_from_in_float32(tmp_path: Path) -> No
 def test_deepspeed_is_refused_with_what_to_set_instead() -> None:
     (phase,) = IterativeDPO().phases(1)
     settings = TrainingSettings.parse({"engine": "deepspeed"}, "x")
-    line = r"^training\.engine: deepspeed is not available here; set it to torch$"
+    line = r"^training\.engine: deepspeed is not available here; set it to torch, and logprobs\.dtype to float32$"
     with pytest.raises(UserError, match=line):
         settings.engine.check()
     with pytest.raises(UserError, match=line):
@@ -38,5 +38,7 @@ def test_deepspeed_is_refused_with_what_to_set_instead() -> None:
 
 def test_what_the_engines_can() -> None:
     assert dict(TRAINING_ENGINES.members) == {"torch": Torch, "deepspeed": DeepSpeed}
-    abilities = {kind: (engine.runtime, engine.several_nodes) for kind, engine in TRAINING_ENGINES.members.items()}
-    assert abilities == {"torch": ("steps", False), "deepspeed": ("training", True)}
+    abilities = {
+        kind: (engine.runtime, engine.several_nodes, engine.dtype) for kind, engine in TRAINING_ENGINES.members.items()
+    }
+    assert abilities == {"torch": ("steps", False, "float32"), "deepspeed": ("training", True, "bfloat16")}

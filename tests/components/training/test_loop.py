@@ -291,16 +291,6 @@ def test_a_phase_can_ask_for_its_number_of_updates(finished_root: SandboxRun, tm
     assert [len(values) for values in curves.values()] == [5] * 5
 
 
-def test_the_mismatch_of_cache_and_training_is_measured(finished_root: SandboxRun) -> None:
-    phase = finished_root.phase(2)
-    data = fixed_batch(finished_root, phase)
-    assert trainer(finished_root, phase, data).mismatch() < 1e-4
-    data.anchors["001/main"][3, 1] += 0.25
-    assert trainer(finished_root, phase, data).mismatch() == pytest.approx(0.25, abs=1e-4)
-    (fixed,) = IterativeDPO(reference="fixed").phases(2)
-    assert math.isnan(trainer(finished_root, fixed, fixed_batch(finished_root, fixed)).mismatch())
-
-
 def test_the_summary_is_of_the_last_tenth(finished_root: SandboxRun) -> None:
     phase = finished_root.phase(2)
     data = fixed_batch(finished_root, phase)
