@@ -1,6 +1,8 @@
 """The command line. Heavy imports are inside the commands, so that `--help` is fast."""
 
 import errno
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +17,7 @@ from .commands import app as upkeep_app
 from .game.commands import app as game_app
 from .options import FirstIteration, Overrides, RecipeArgument
 from .reference.commands import app as reference_app
+from .terminal import print_anything
 
 app = typer.Typer(
     name="nashflow",
@@ -142,11 +145,18 @@ def main() -> None:
 
     Exit code 2: the user's input is wrong. 75: the disk is full or a server does not answer: try again. 1: all else.
     """
+    print_anything()
     try:
-        app()
+        app([_at_home(argument) for argument in sys.argv[1:]])
     except (UserError, OSError) as error:
         print(f"nashflow: {_line(error)}", file=sys.stderr)
         sys.exit(_exit_code(error))
+
+
+def _at_home(argument: str) -> str:
+    """An argument with the home folder for `~`, which shells replace in `--output ~/x` but not in `--output=~/x`."""
+    option, path = re.fullmatch(r"(--[\w-]+=|-\w(?=~))?(.*)", argument, re.DOTALL).groups("")  # type: ignore[union-attr]
+    return option + os.path.expanduser(path)
 
 
 def _line(error: UserError | OSError) -> str:

@@ -21,6 +21,7 @@ from .cluster.settings import ClusterSettings
 SHIPPED = Path(__file__).parent / "recipes"
 WHOLES = {"method", "policy", "oracle"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_HOME = re.compile(r"~[\w.-]*(?=/)")
 
 
 class Recipe(BaseRecipe):
@@ -34,8 +35,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     A recipe that says `extends: other` takes from the other one what it does not say itself: key by key, but `method`,
     `policy` and `oracle` as wholes. The other one is a file beside it, or shipped. `${NAME}` in a text becomes the
-    environment variable's value. An override that replaces a section by another variant, such as `method=egpo`, is told
-    on stderr, with what was dropped and what are defaults now.
+    environment variable's value, and `~/` at its beginning the home folder. An override that replaces
+    a section by another variant, such as `method=egpo`, is told on stderr, with what was dropped and what are defaults
+    now.
 
     Raises:
         UserError: no such file, not YAML, an unknown key (names the nearest), a wrong value, an unset variable.
@@ -83,7 +85,7 @@ def _setting(key: str, recipe: Recipe) -> str:
 
 def _read(name: str, beside: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     """A recipe's YAML with what it extends; `heirs` are the recipes that extend it."""
-    path = beside / name
+    path = beside / os.path.expanduser(name)
     if not path.exists() and (SHIPPED / f"{name}.yaml").exists():
         path = SHIPPED / f"{name}.yaml"
     if path.resolve() in heirs:
@@ -115,7 +117,8 @@ def _expanded(value: Any, where: str) -> Any:
     if isinstance(value, list):
         return [_expanded(inner, where) for inner in value]
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda match: _variable(match.group(1), where), value)
+        value = _VARIABLE.sub(lambda match: _variable(match.group(1), where), value)
+        return os.path.expanduser(value) if _HOME.match(value) else value
     return value
 
 

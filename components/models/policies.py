@@ -44,8 +44,8 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
 
 def _fetched(store: Store, manifest: Manifest) -> Path:
     """The policy's files in this machine's cache, named by the content's digest."""
-    cache = Path(os.environ.get("NASHFLOW_CACHE", Path(tempfile.gettempdir()) / f"nashflow-{os.getuid()}")) / "policies"
-    folder = cache / manifest.digest
+    cache = Path(os.environ.get("NASHFLOW_CACHE", Path(tempfile.gettempdir()) / f"nashflow-{os.getuid()}"))
+    folder = cache.expanduser() / "policies" / manifest.digest
     if folder.exists():
         if all(_sha256(folder / name) == file.sha256 for name, file in manifest.files.items()):
             return folder

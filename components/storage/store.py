@@ -77,14 +77,21 @@ class Store(Protocol):
 def open_store(uri: str) -> Store:
     """Open the store of a local folder (which need not exist yet) or of `s3://bucket/prefix`, without connecting to it.
 
+    `~` at the beginning of a folder's path is the home folder.
+
     S3 is reached as boto3 does it: credentials, region and `AWS_ENDPOINT_URL_S3` from the environment or a profile.
 
     Raises:
-        UserError: the URI names no bucket, is of another kind, or is a file.
+        UserError: the URI names no bucket, is of another kind, is a file, or is below the home folder of nobody.
     """
     scheme, separator, _ = uri.partition("://")
     if not separator and uri:
-        return LocalStore(Path(os.path.abspath(uri)))
+        path = os.path.expanduser(uri)
+        if path.startswith("~"):
+            raise UserError(
+                f"{uri}: nobody's home folder is {path.partition('/')[0]}: write the whole path, or ./{uri}"
+            )
+        return LocalStore(Path(os.path.abspath(path)))
     if scheme != "s3":
         raise UserError(f"not a place for artifacts: {uri!r}: give a local folder or s3://bucket/prefix")
     return S3Store.open(uri)

@@ -41,6 +41,23 @@ def test_the_shell_completes_commands_and_shipped_recipes() -> None:
     assert completed("nashflow run quickstart-") == ["quickstart-iterative-dpo", "quickstart-tournament"]
 
 
+def test_a_tilde_is_the_home_folder_where_the_shell_leaves_it(tmp_path: Path) -> None:
+    matrix, home = tmp_path / "home/m.csv", {"HOME": str(tmp_path / "home")}
+    matrix.parent.mkdir()
+    matrix.write_text("0.5,0.9\n0.1,0.5\n")
+    matrix.with_name("r.csv").write_text("0.25,0.75\n")
+    done = subprocess.run(
+        cli.command("game", "solve", "~/m.csv", "--method=inpo", "--reference=~/r.csv"),
+        env=cli.environment(**home),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, "0.250000" in done.stdout) == (0, True), done.stderr
+    done = cli.call("compile", "quickstart", "-o~/p.yaml", **home)
+    assert (done.stdout, matrix.with_name("p.yaml").exists()) == (f"{tmp_path}/home/p.yaml\n", True)
+
+
 HELP = """
 import sys
 from nashflow.pipelines import cli

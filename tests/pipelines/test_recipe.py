@@ -141,6 +141,17 @@ def test_an_override_without_section_key_and_value_is_refused(override: str) -> 
     assert refusal("quickstart", override).startswith(f"--set {override}: give section.key=value")
 
 
+def test_a_tilde_is_the_home_folder_wherever_a_path_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/base.yaml").write_text("extends: inpo-llama3-8b\nprompts: {path: ~/prompts.jsonl}\n")
+    (tmp_path / "recipe.yaml").write_text("extends: ~/base.yaml\n")
+    for named in (f"{tmp_path}/recipe.yaml", "~/base.yaml"):
+        recipe = load_recipe(named, ["policy.model=~/models/policy"])
+        assert recipe.prompts.path == f"{tmp_path}/home/prompts.jsonl"
+        assert recipe.policy.model_dump()["model"] == f"{tmp_path}/home/models/policy"
+
+
 def test_an_override_that_is_no_yaml_is_refused() -> None:
     line = refusal("quickstart", "run.name=[x")
     assert line.startswith("--set run.name=[x: '[x' is not a YAML value: line 1: expected ',' or ']'")

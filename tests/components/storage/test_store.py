@@ -339,6 +339,18 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in str(caught.value)
 
 
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert open_store("~/runs/a").uri == f"{tmp_path}/home/runs/a"
+    assert open_store("~").uri == f"{tmp_path}/home"
+    assert open_store("./~/runs").uri == f"{tmp_path}/~/runs"
+    with pytest.raises(
+        UserError, match=r"^~nobody-here/a: nobody's home folder is ~nobody-here: .* \./~nobody-here/a$"
+    ):
+        open_store("~nobody-here/a")
+
+
 def test_a_relative_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = open_store("runs/../runs/first/")
