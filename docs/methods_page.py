@@ -65,14 +65,14 @@ def _document(method: type[Method], recipes: Mapping[str, Recipe]) -> _Documente
 
 
 def _theory(documented: Iterable[_Documented]) -> str:
-    """A row a method: what it solves, what it promises, what proves it."""
+    """A row a method: what it solves, what it promises, which tests illustrate it."""
     rows = []
     for method in documented:
         entries = method.description.entries
         link = f"[`{method.name}`](#{_anchor(method.description.name)})"
         paper, game, guarantee = map(_text, (method.description.source, entries["Game"], entries["Guarantee"]))
         rows.append([link, paper, game, guarantee, ", ".join(_tests(method))])
-    return _table(["method", "paper", "game solved", "guarantee", "proved by"], rows)
+    return _table(["method", "paper", "game solved", "guarantee", "illustrated by"], rows)
 
 
 def _tests(method: _Documented) -> list[str]:

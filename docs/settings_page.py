@@ -27,8 +27,8 @@ step size and the KL weight are kept under the new method's names, so `--set met
 same step size as the recipe of INPO.
 
 The column *paper* gives the value and its source in the recipes that follow papers: `inpo-llama3-8b` and
-`inpo-llama3-8b-rm` (arXiv 2407.00617; "Dong et al." is RLHF Workflow, arXiv 2405.07863), `iterative-dpo-llama3-8b` and
-`sppo-llama3-8b`.
+`inpo-llama3-8b-rm` (arXiv 2407.00617; "Dong et al." is RLHF Workflow, arXiv 2405.07863), and the same of
+iterative DPO, SPPO, ONPO, EGPO, MNPO and DNO.
 
 `nashflow init` writes a recipe with every setting, and beside it a JSON schema, with which editors complete and check
 every recipe that begins with the line `# yaml-language-server: $schema=nashflow.schema.json`. `nashflow schema` prints

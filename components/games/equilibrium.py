@@ -1,4 +1,4 @@
-"""The Nash policy of a regularised preference game, to machine precision."""
+"""The Nash policy of a regularised preference game, to machine precision, and how the game turns around it."""
 
 from itertools import islice
 
@@ -33,3 +33,23 @@ def fixed_point_residual(game: Game, log_policy: Array) -> Array:
     """
     excess = game.tau * (log_policy - game.log_reference) - win_rates(game.matrix, log_policy)
     return np.asarray(np.ptp(excess, axis=-1))
+
+
+def rotation(game: Game, log_nash: Array) -> Array:
+    """ω (...): how fast policies near the Nash policy turn around it, in radians per unit of step; 0 if transitive.
+
+    The largest eigenvalue, in absolute value, of (P − 1/2) Cov(π*): all are imaginary, because P − 1/2 is antisymmetric
+    and the covariance Cov(π*) = diag(π*) − π* π*ᵀ is not negative.
+    """
+    nash = np.exp(log_nash)
+    covariance = nash[..., None] * np.eye(nash.shape[-1]) - nash[..., None] * nash[..., None, :]
+    return np.asarray(np.abs(np.linalg.eigvals((game.matrix - 0.5) @ covariance)).max(axis=-1))
+
+
+def least_eta(game: Game, turning: Array) -> Array:
+    """The η (...) above which the Nash policy attracts INPO's iterates, for a game of rotation ω = `turning`.
+
+    Near it, an iteration multiplies the distance by |1 − τ/η ± iω/η| at most, which is below 1 where
+    η > (τ² + ω²) / (2τ). INPO has no η below τ.
+    """
+    return np.asarray(np.maximum(game.tau, (game.tau**2 + turning**2) / (2 * game.tau)))

@@ -5,7 +5,9 @@ Update      π_{t+1}(y) ∝ exp(P(y ≻ π_t) / η) π_ref(y)^{τ/η} π_t(y)^{1
 Loss        E (h_t − 1/(2η))²,  h_t = D − (τ/η) D_ref − (1 − τ/η) D_t
 Assumes     the pairs' responses are drawn iid from π_t (Proposition 6); a bracket's best and worst are not.
 Guarantee   KL(π*‖π_T) ≤ 32 C² / (τ² (T + 1)) with η_t = τ(t + 2)/2, C = max(Bτ, 1), |log π_t/π_ref| ≤ B (Theorem 4);
-            with τ = 0 the average iterate's gap falls as T^−1/2, and the last iterate may cycle.
+            with a fixed η the equilibrium attracts the last iterate where η > (τ² + ω²) / (2τ), ω the rotation of the
+            game around it, which `nashflow game solve` prints; with τ = 0 the average iterate's gap falls as T^−1/2,
+            and the last iterate may cycle.
 η           the *inverse* learning rate of mirror descent; τ the KL weight of the game.
 """
 
@@ -23,8 +25,9 @@ class INPO(PairedMethod):
 
     name: Literal["inpo"] = "inpo"
     eta: Annotated[Schedule, INVERSE_STEP]
-    """η, the inverse learning rate of mirror descent (the paper's recipe: 0.005; about 1 is needed to converge);
-    decreasing: steps 1/η_t with η_t = τ(t + 2)/2."""
+    """η, the inverse learning rate of mirror descent (the paper's recipe: 0.005); to converge, it must be above
+    (τ² + ω²)/(2τ), where ω is the rotation of the game: 0.31 in the sandbox world at τ = 0.1; decreasing: steps 1/η_t
+    with η_t = τ(t + 2)/2."""
     tau: Annotated[float, KL_WEIGHT] = Field(ge=0.0)
     """τ, the KL weight of the game (the paper's recipe: η/3)."""
 

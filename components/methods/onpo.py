@@ -4,8 +4,8 @@ Game        J(π, π') = P(π ≻ π'), without a KL term: staying near π'_1 = 
 Update      π'_{t+1} ∝ π'_t exp(η P(y ≻ π_t)), then π_{t+1} ∝ π'_{t+1} exp(η P(y ≻ π_t))   (optimistic mirror descent)
 Loss        E (D − D'_t − η/2)² on pairs of π_t, then E (D − D'_{t+1} − η/2)² on the same pairs
 Assumes     the pairs' responses are drawn iid from π_t.
-Guarantee   the gap of the average iterate is at most 2 (D/η + η) / T, D = max KL(π‖π_ref); with a unique equilibrium
-            and η ≤ 1/8 the last iterate converges too, at a rate that may be slow.
+Guarantee   for η ≤ 1/2 the gap of the average iterate is at most 2 (D/η + η) / T, D = max KL(π‖π_ref); with a unique
+            equilibrium and η ≤ 1/8 the last iterate converges too, at a rate that may be slow.
 η           the learning rate of mirror descent.
 """
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def context_text(messages: Sequence[Message]) -> str:
     """The dialogue in the plain form that the model was trained on.
 
-    Character by character what transformers makes of the published template: rendering swallows the newlines that
-    follow a block, and one at the end.
+    Of users' and assistants' turns in alternation it is what transformers makes of the published template, where
+    rendering swallows the newlines that follow a block, and one at the end. That template calls turns user and
+    assistant by their position; here each has the name of its role, a system message among them.
     """
     return "\n" + "".join(f"\n<turn> {message['role']}\n {message['content']}" for message in messages) + "\n"
 

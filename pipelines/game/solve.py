@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.games.equilibrium import least_eta, nash_policy, rotation
 from nashflow.components.games.files import read_log_policy, read_matrix
 from nashflow.components.games.preference import Array, Game, kl_divergence, win_rates
 from nashflow.components.games.progress import Solution, solve
@@ -15,6 +16,9 @@ from nashflow.components.games.solvers import make_solver
 from ..terminal import terminal
 from .settings import choose_tau, read_sets, usual_tau
 from .table import print_table
+
+_SEARCH = 20_000
+"""Iterations in which the equilibrium is found, or else nothing is said of the game's rotation."""
 
 
 def solve_matrix(
@@ -28,7 +32,8 @@ def solve_matrix(
     average: bool,
     as_json: bool,
 ) -> None:
-    """Play a method and print the policy that it reaches, with its duality gap and its KL to the reference in nats.
+    """Play a method and print the policy that it reaches, with its duality gap and its KL to the reference in nats, and
+    from which η on INPO's iterates approach the game's equilibrium.
 
     Raises:
         UserError: a file, the method, one of its constants or the game's τ is wrong.
@@ -61,12 +66,15 @@ def read_game(matrix: Path, reference: Path | None, tau: float) -> Game:
 
 
 def _record(method: str, game: Game, solution: Solution) -> dict[str, object]:
+    turning = _rotation(game)
     return {
         "method": method,
         "policy": np.exp(solution.log_policy).tolist(),
         "duality_gap": float(solution.gap),
         "kl": _kl(game, solution),
         "iterations": solution.iterations,
+        "rotation": turning,
+        "least_eta": None if turning is None else float(least_eta(game, np.array(turning))),
     }
 
 
@@ -82,7 +90,24 @@ def _show(title: str, game: Game, solution: Solution, tolerance: float) -> None:
     reached = "" if solution.gap <= tolerance else f", above the tolerance of {tolerance:g}"
     console.print(f"\nduality gap {float(solution.gap):.3g} after {solution.iterations} iterations{reached}")
     console.print(f"KL to the reference {_kl(game, solution):.6g} nats")
+    if (turning := _rotation(game)) is not None:
+        least = float(least_eta(game, np.array(turning)))
+        console.print(
+            f"rotation {turning:.3g} around the equilibrium, which inpo's last iterate approaches if eta > {least:.3g}, "
+            "the larger of tau and (tau^2 + rotation^2) / (2 tau)",
+            soft_wrap=True,
+        )
 
 
 def _kl(game: Game, solution: Solution) -> float:
     return float(kl_divergence(solution.log_policy, game.log_reference))
+
+
+def _rotation(game: Game) -> float | None:
+    """The game's rotation ω; None without a KL term, or where the equilibrium takes too many iterations to find."""
+    if game.tau == 0:
+        return None
+    try:
+        return float(rotation(game, nash_policy(game, limit=_SEARCH)))
+    except RuntimeError:
+        return None

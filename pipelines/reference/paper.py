@@ -11,7 +11,10 @@ from nashflow.components.core.settings import variants_of
 
 from ..recipe import SHIPPED, Recipe
 
-PAPERS = ("inpo-llama3-8b", "inpo-llama3-8b-rm", "iterative-dpo-llama3-8b", "sppo-llama3-8b")
+PAPERS = (
+    *("inpo-llama3-8b", "inpo-llama3-8b-rm", "iterative-dpo-llama3-8b", "sppo-llama3-8b"),
+    *("onpo-llama3-8b", "egpo-llama3-8b", "mnpo-llama3-8b", "dno-llama3-8b"),
+)
 """The recipes that follow a paper; the first one that has a setting speaks for it."""
 _OURS = "ours"
 """Beginning of comments on values that are not from a paper."""

@@ -141,9 +141,9 @@ def test_every_link_leads_somewhere() -> None:
             assert (PAGE.parent / target).is_file(), target
 
 
-def test_every_method_is_proved_by_a_test_that_names_it() -> None:
+def test_every_method_is_illustrated_by_a_test_that_names_it() -> None:
     for name, row in rows(0).items():
-        links = re.findall(r"\[(\w+)[^\]]*\]\(([^)]+)\)", row["proved by"])
+        links = re.findall(r"\[(\w+)[^\]]*\]\(([^)]+)\)", row["illustrated by"])
         assert [kind for kind, _ in links][:2] == ["minimiser", "solver"], name
         for _, target in links:
             words = re.sub(r"\W|_", "", (PAGE.parent / target).read_text().lower())

@@ -64,8 +64,9 @@ def test_nash_md_keeps_its_bound_and_comes_closer() -> None:
     assert gaps("nash-md")[-1] <= 0.5 * gaps("nash-md")[0]
 
 
-def test_onpos_average_keeps_its_bound_and_comes_closer() -> None:
-    """The unregularised gap of the mean of π_1 … π_T is at most 2 (D/η + η) / T, T = 11 with the reference."""
+def test_onpos_average_stays_below_its_bound_and_comes_closer() -> None:
+    """The unregularised gap of the mean of π_1 … π_T is at most 2 (D/η + η) / T, T = 11 with the reference: a theorem
+    for η ≤ 1/2, an observation at the recipe's η = 2."""
     eta = load_recipe("sandbox-onpo").method.model_dump()["eta"]
     average = gaps("onpo", "duality_gap_average")
     bound = 2 * (-policy("onpo", 0).min(axis=1) / eta + eta) / 11

@@ -62,7 +62,7 @@ def test_the_command_prints_one_json_object_and_nothing_else(files: tuple[str, s
     matrix, reference = files
     done = cli.call("game", "solve", matrix, "--method", "inpo", "--reference", reference, "--tau", "0.1", "--json")
     record = json.loads(done.stdout)
-    assert list(record) == ["method", "policy", "duality_gap", "kl", "iterations"]
+    assert list(record) == ["method", "policy", "duality_gap", "kl", "iterations", "rotation", "least_eta"]
     assert record["method"] == "inpo"
     assert record["policy"] == pytest.approx([0.446578, 0.187854, 0.365568], abs=2e-6)
     assert 0 <= record["duality_gap"] <= 1e-12
@@ -72,6 +72,7 @@ def test_the_command_prints_one_json_object_and_nothing_else(files: tuple[str, s
     )
     assert record["kl"] == pytest.approx(kl_divergence(policy, SKEWED), abs=1e-12)
     assert 100 < record["iterations"] < 300
+    assert record["least_eta"] == pytest.approx((0.1**2 + record["rotation"] ** 2) / 0.2)
     assert done.stderr == ""
 
 
@@ -124,6 +125,8 @@ def test_without_a_reference_it_is_uniform_and_constants_are_set(files: tuple[st
         "duality_gap": pytest.approx(0, abs=1e-12),
         "kl": pytest.approx(0, abs=1e-12),
         "iterations": 0,
+        "rotation": pytest.approx(0.4 / 3**0.5, abs=1e-9),
+        "least_eta": pytest.approx((0.1**2 + 0.16 / 3) / 0.2, abs=1e-9),
     }
 
 

@@ -4,7 +4,8 @@ Game        J(π, π′) = P(π ≻ π′) − τ KL(π‖π_ref) + τ KL(π′�
 Update      π_{t+1} ∝ exp(P(y ≻ π_t) / η) π_ref^{τ/η} π_t^{1−τ/η}: a mirror step against oneself
 η           the inverse learning rate, η ≥ τ; decreasing: η_t = τ (t + 2) / 2 at t = 1, 2, …, steps that shrink
 Guarantee   decreasing: KL(π*‖π_{T+1}) ≤ 32 C² / (τ² (T + 1)), C = max(τ max |log π_t / π_ref|, 1) (theorem 4); fixed η:
-            the uniform average's gap is O(1/√T) (theorem 3). With τ = 0 the last iterate may cycle.
+            the uniform average's gap is O(1/√T) (theorem 3), and the Nash policy attracts the last iterate where
+            η > (τ² + ω²) / (2τ), ω the game's rotation. With τ = 0 the last iterate may cycle.
 """
 
 from collections.abc import Iterator

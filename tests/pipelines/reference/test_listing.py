@@ -1,5 +1,6 @@
 """`nashflow recipes` and `nashflow methods`: a line each, which the other commands take."""
 
+from nashflow.components.methods.phases import REFERENCE
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
 from nashflow.pipelines.reference.listing import methods, recipes
 from tests.fixtures import cli
@@ -22,6 +23,15 @@ def test_every_method_is_listed_with_its_paper() -> None:
     for name in listed:
         assert load_recipe(f"sandbox-{name.replace('_', '-')}").method.name == name
     assert all("arXiv" in text for text in listed.values())
+
+
+def test_every_method_has_a_recipe_for_a_language_model() -> None:
+    models = [load_recipe(path.stem) for path in SHIPPED.glob("*llama3-8b*.yaml")]
+    assert {recipe.method.name for recipe in models} == methods().keys()
+    for recipe in models:
+        if recipe.method.name == "iterative_dpo":
+            (phase,) = recipe.method.phases(3)
+            assert (dict(phase.anchors), phase.label_smoothing) == ({REFERENCE: 1.0}, 0.0)
 
 
 def test_the_commands_print_a_line_each() -> None:

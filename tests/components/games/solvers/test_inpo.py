@@ -4,10 +4,11 @@ from itertools import count, pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.games.equilibrium import nash_policy
-from nashflow.components.games.preference import Array, Game, duality_gap, kl_divergence
+from nashflow.components.games.equilibrium import least_eta, nash_policy, rotation
+from nashflow.components.games.preference import Game, duality_gap, kl_divergence
 from nashflow.components.games.progress import solve
 from nashflow.components.games.solvers import make_solver
 from tests.fixtures.games import (
@@ -17,6 +18,8 @@ from tests.fixtures.games import (
     family_names,
     fifty_games,
     play,
+    random_game,
+    seeds,
     weighted_least_squares,
 )
 
@@ -56,24 +59,24 @@ def test_theorem_4_bounds_the_last_iterate_in_every_game(family: str) -> None:
     assert divergence.max() < 1e-8
 
 
-def spectral_radius(game: Game, eta: float) -> Array:
-    """Of the derivative of INPO's map at the Nash policy: below one, what is near enough is drawn in."""
-    nash = np.exp(nash_policy(game))
-    covariance = nash[..., None] * np.eye(nash.shape[-1]) - nash[..., None] * nash[..., None, :]
-    derivative = (1 - game.tau / eta) * np.eye(nash.shape[-1]) + game.matrix @ covariance / eta
-    # a common constant of the logits is no change of the policy
-    centred = derivative - derivative.mean(axis=-2, keepdims=True)
-    return np.asarray(np.abs(np.linalg.eigvals(centred)).max(axis=-1))
-
-
 @pytest.mark.parametrize("family", family_names)
 @pytest.mark.parametrize(("tau", "eta"), [(0.1, 1.0), (0.02, 2.0)])
-def test_a_fixed_eta_converges_exactly_where_the_nash_policy_attracts(family: str, tau: float, eta: float) -> None:
+def test_a_fixed_eta_converges_exactly_above_the_least_one(family: str, tau: float, eta: float) -> None:
     """Everywhere at tau = 0.1, eta = 1. At tau = 0.02, eta = 2 a strong cycle turns faster than the KL term pulls."""
     game = family_games(family, tau)
     converged = solve(make_solver("inpo", {"eta": eta}), game, 20_000, 1e-6).gap < 1e-6
-    np.testing.assert_array_equal(converged, spectral_radius(game, eta) < 1)
+    np.testing.assert_array_equal(converged, eta > least_eta(game, rotation(game, nash_policy(game))))
     assert converged.sum() == 18 if (family, tau) == ("cyclic", 0.02) else converged.all()
+
+
+@given(seeds)
+@settings(max_examples=40)
+def test_a_quarter_above_the_least_eta_it_converges_and_a_fifth_below_it_turns_away(seed: int) -> None:
+    game = random_game(np.random.default_rng(seed), tau=0.1)
+    least = float(least_eta(game, rotation(game, nash_policy(game))))
+    assert solve(make_solver("inpo", {"eta": 1.25 * least}), game, 2000, 1e-9).gap <= 1e-9
+    if 0.8 * least > game.tau:
+        assert solve(make_solver("inpo", {"eta": 0.8 * least}), game, 2000, 1e-9).gap > 1e-6
 
 
 def test_constants_of_the_papers_recipe_never_settle() -> None:
