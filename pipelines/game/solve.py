@@ -93,7 +93,7 @@ def _show(title: str, game: Game, solution: Solution, tolerance: float) -> None:
     if (turning := _rotation(game)) is not None:
         least = float(least_eta(game, np.array(turning)))
         console.print(
-            f"rotation {turning:.3g} around the equilibrium, which inpo's last iterate approaches if eta > {least:.3g}, "
+            f"rotation {turning:.3g} around the equilibrium, which inpo's iterates approach where eta > {least:.3g}, "
             "the larger of tau and (tau^2 + rotation^2) / (2 tau)",
             soft_wrap=True,
         )

@@ -4,8 +4,8 @@ Game        none: Bradley-Terry rewards are fitted to the policy's own pairs
 Update      π_{t+1} = argmin E_{y,y′~π_t} [−(1−ε) log σ(βh) − ε log σ(−βh)], h relative to π_t or to π_ref
 β           the KL weight of DPO; there is no η
 Guarantee   where preferences are Bradley-Terry, P(y ≻ y′) = σ(R(y) − R(y′)), π_{t+1} ∝ anchor exp(R / β) at once. Under
-            general preferences it depends on who generated the pairs; moving, it may cycle outwards; fixed, with a large β,
-            it settles near the Nash policy of τ = β / 4.
+            general preferences it depends on who generated the pairs; moving, it may cycle outwards; fixed, where β is
+            large, it settles near the Nash policy of τ = β / 4.
 """
 
 from collections.abc import Iterator
