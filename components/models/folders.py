@@ -3,7 +3,8 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ from ..core.errors import UserError
 from .weights import shards
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["float32", "bfloat16", "float64"]
 Load = Callable[[Path, Dtype], "PreTrainedModel"]
@@ -42,6 +43,8 @@ def check_model_folder(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise UserError(f"model folder {folder} does not exist or is not a folder")
+    if adapters := sorted(folder.glob("adapter_*")):
+        raise UserError(_adapter(folder, adapters[0].name))
     if not (folder / "config.json").is_file():
         raise UserError(f"model folder {folder} has no config.json: it is not a Hugging Face model folder")
     pickles = sorted({path.name for pattern in PICKLES for path in folder.glob(pattern)})
@@ -59,23 +62,35 @@ def check_model_folder(folder: Path) -> None:
         raise UserError(f"model folder {folder} lacks {missing[0]}, which model.safetensors.index.json names")
 
 
-def check_loadable(folder: Path) -> None:
-    """Raise if transformers cannot open the folder's configuration or tokenizer; weights are not read.
+def read_config(folder: Path) -> "PreTrainedConfig":
+    """The folder's configuration, as transformers reads it.
 
     Raises:
-        UserError: one line that names the folder and what transformers says.
+        UserError: transformers cannot read it; one line that names the folder and what transformers says.
     """
-    from transformers import AutoConfig
+    from transformers import AutoConfig, PreTrainedConfig
 
-    _quieten()
-    try:
-        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        load_tokenizer(folder)
-    except UserError:
-        raise
-    except Exception as error:  # transformers and tokenizers raise whatever they like, bare Exceptions among it
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"model folder {folder} cannot be opened by transformers: {reason}") from error
+    with _one_line(folder):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return config
+
+
+def check_causal_lm(folder: Path) -> None:
+    """Raise if `load_causal_lm` or `load_tokenizer` would, or if the two do not fit; no weights are read.
+
+    Raises:
+        UserError: one line that names the folder, what is wrong with it and what to do.
+    """
+    from transformers import AutoModelForCausalLM
+
+    _check(AutoModelForCausalLM, folder, "language model")
+
+
+def check_classifier(folder: Path) -> None:
+    """As `check_causal_lm`, for `load_classifier`."""
+    from transformers import AutoModelForSequenceClassification
+
+    _check(AutoModelForSequenceClassification, folder, "sequence classifier")
 
 
 def require_chat_template(folder: Path) -> None:
@@ -169,21 +184,62 @@ def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dty
 def _load(auto: Any, folder: Path, dtype: Dtype, kind: str) -> "PreTrainedModel":
     import torch
 
+    loaded = _opened(auto, folder, dtype, kind, None)
+    moved: PreTrainedModel = loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return moved
+
+
+def _check(auto: Any, folder: Path, kind: str) -> None:
+    with _one_line(folder):
+        rows = _opened(auto, folder, "float32", kind, "meta").get_input_embeddings().weight.shape[0]
+        token, last = max(load_tokenizer(folder).get_vocab().items(), key=lambda entry: entry[1])
+    if last >= rows:
+        raise UserError(
+            f"model folder {folder}: its tokenizer's last token is {token!r}, number {last}, but the model has "
+            f"embeddings for 0 to {rows - 1} alone: call resize_token_embeddings({last + 1}) on the model and save it "
+            "again, or put back the tokenizer that it was trained with"
+        )
+
+
+def _opened(auto: Any, folder: Path, dtype: Dtype, kind: str, device: Literal["meta"] | None) -> "PreTrainedModel":
+    """The folder's model; on the device `meta` its shapes alone, for which no weights are read."""
+    import torch
+
     check_model_folder(folder)
     _quieten()
     model, info = auto.from_pretrained(
         folder,
         dtype=getattr(torch, dtype),
+        device_map=device,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        ignore_mismatched_sizes=True,  # they are refused below, in one line
         output_loading_info=True,
     )
     # transformers only warns, and goes on with random weights.
     if missing := sorted(info["missing_keys"]):
         raise UserError(f"model folder {folder} is not a {kind}: its weights lack {missing[0]}")
-    loaded: PreTrainedModel = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return loaded
+    for name, there, expected in sorted(info["mismatched_keys"]):
+        raise UserError(
+            f"model folder {folder}: {name} is {list(there)} in its weights and {list(expected)} by its config.json: "
+            "put back the config.json that the weights were saved with"
+        )
+    opened: PreTrainedModel = model
+    return opened
+
+
+@contextmanager
+def _one_line(folder: Path) -> Iterator[None]:
+    """What transformers says of a folder that it cannot open, as one line."""
+    _quieten()
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # transformers and tokenizers raise whatever they like, bare Exceptions among it
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"model folder {folder} cannot be opened by transformers: {reason}") from error
 
 
 def _quieten() -> None:
@@ -192,6 +248,19 @@ def _quieten() -> None:
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity(logging.ERROR)
+
+
+def _adapter(folder: Path, file: str) -> str:
+    """What to do with the folder of an adapter."""
+    config = _read_json(folder / "adapter_config.json")
+    base = config.get("base_model_name_or_path") or "another model"
+    classifies = config.get("task_type") == "SEQ_CLS"
+    peft = f"AutoPeftModelFor{'SequenceClassification' if classifies else 'CausalLM'}"
+    return (
+        f"model folder {folder} is an adapter of {base} (it has {file}), not a whole model: merge the two by peft's "
+        f"{peft}.from_pretrained({str(folder)!r}).merge_and_unload().save_pretrained(NEW), save the tokenizer in the "
+        "folder NEW too, and name that folder"
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..core.errors import UserError
+from ..models.positions import longest_input
 from ..runtime.progress import over
 from ..storage.records import Message
 
@@ -30,8 +31,7 @@ def conversation_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[M
 
 def context_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
     """The most tokens that a model reads at once, by its own configuration and its tokenizer's."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
+    return min(tokenizer.model_max_length, longest_input(model.config) or tokenizer.model_max_length)
 
 
 def batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:

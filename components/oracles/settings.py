@@ -1,10 +1,9 @@
 """Settings of the oracles: `AnyOracle` is the recipe's `oracle` section, told apart by its `kind`."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,9 +17,11 @@ from ..games.sandbox.world import make_world
 from ..models.folders import (
     INHERITED,
     Dtype,
-    check_loadable,
+    check_causal_lm,
+    check_classifier,
     check_model_folder,
     load_tokenizer,
+    read_config,
     require_chat_template,
 )
 from ..models.size import parameters_of
@@ -29,6 +30,9 @@ from .base import Oracle
 from .matrix import MatrixOracle
 from .pair_preference import PairPreferenceOracle, answer_tokens
 from .reward_model import RewardModelOracle
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 Round = Collection[tuple[int, int]]
 """The matches of one round: two of a prompt's responses each."""
@@ -120,13 +124,11 @@ class ModelOracle(OracleSettings):
         """The number according to the folder's configuration."""
         return parameters_of(self.folder)
 
-    def _check_folder(self) -> dict[str, Any]:
+    def _check_folder(self) -> "PreTrainedConfig":
         """The model's configuration, after the checks that hold for any model."""
         check_model_folder(self.folder)
         require_chat_template(self.folder)
-        check_loadable(self.folder)
-        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        return config
+        return read_config(self.folder)
 
 
 class RewardModel(ModelOracle):
@@ -140,9 +142,9 @@ class RewardModel(ModelOracle):
         config = self._check_folder()
         if not _is_classifier(config):
             raise UserError(f"oracle.model {self.model} is no reward model: config.json names no sequence classifier")
-        outputs = len(config.get("id2label", {0: "", 1: ""}))
-        if outputs != 1:
-            raise UserError(f"oracle.model {self.model} is no reward model: it has {outputs} outputs, not 1")
+        if config.num_labels != 1:
+            raise UserError(f"oracle.model {self.model} is no reward model: it has {config.num_labels} outputs, not 1")
+        check_classifier(self.folder)
 
     def load(self) -> Oracle:
         """The reward model."""
@@ -163,6 +165,7 @@ class PairPreference(ModelOracle):
         """Raise if the folder holds no language model, or its tokenizer lacks the tokens "A" and "B"."""
         if _is_classifier(self._check_folder()):
             raise UserError(f"oracle.model {self.model} is a sequence classifier: set oracle.kind to reward_model")
+        check_causal_lm(self.folder)
         answer_tokens(load_tokenizer(self.folder))
 
     def load(self) -> Oracle:
@@ -189,5 +192,5 @@ def _first_meetings(rounds: Sequence[Round]) -> list[set[frozenset[int]]]:
     return news
 
 
-def _is_classifier(config: dict[str, Any]) -> bool:
-    return any("ForSequenceClassification" in name for name in config.get("architectures") or [])
+def _is_classifier(config: "PreTrainedConfig") -> bool:
+    return any("ForSequenceClassification" in name for name in config.architectures or [])

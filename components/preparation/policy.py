@@ -1,6 +1,5 @@
 """The reference policy, π_ref = policy 000/main: `AnyPolicy` is the recipe's `policy`, told apart by its `kind`."""
 
-import json
 import math
 import re
 import tempfile
@@ -16,9 +15,17 @@ from ..core.settings import Variant
 from ..core.variants import Variants
 from ..games.sandbox.reference import make_reference
 from ..games.sandbox.settings import WorldSettings
-from ..models.folders import check_loadable, check_model_folder, require_chat_template
+from ..models.folders import (
+    check_causal_lm,
+    check_model_folder,
+    load_tokenizer,
+    read_config,
+    require_chat_template,
+    stop_token_ids,
+)
 from ..models.named import find, place_of
 from ..models.policies import open_policy
+from ..models.positions import longest_input
 from ..models.size import parameters_of
 from ..models.weights import weights_digest
 from ..storage import layout
@@ -166,10 +173,11 @@ class FolderPolicy(PolicySettings):
         return self.copy_files
 
     def check(self) -> None:
-        """Refuse a folder that cannot be opened, or has no chat template."""
+        """Refuse a folder that cannot be opened, or has no chat template or no token that ends a response."""
         check_model_folder(self.folder)
         require_chat_template(self.folder)
-        check_loadable(self.folder)
+        check_causal_lm(self.folder)
+        stop_token_ids(self.folder, load_tokenizer(self.folder))
 
     def digest(self) -> str:
         """Digest of the weights."""
@@ -193,8 +201,7 @@ class FolderPolicy(PolicySettings):
 
     def positions(self) -> float:
         """As its configuration has it."""
-        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        return float(config.get("max_position_embeddings", math.inf))
+        return longest_input(read_config(self.folder)) or math.inf
 
 
 POLICIES = Variants("nashflow.policies", PolicySettings, SandboxPolicy, FolderPolicy)

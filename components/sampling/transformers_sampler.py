@@ -7,6 +7,7 @@ from typing import Any, cast
 from ..core.errors import UserError
 from ..models.folders import Dtype, Load, load_causal_lm, load_tokenizer, stop_token_ids
 from ..models.padding import padded
+from ..models.positions import longest_input
 from .mixture import GeometricMixture
 from .processors import processors
 from .sampler import Sampled
@@ -55,7 +56,7 @@ class TransformersSampler:
         """Nothing to release: Python frees the models with their last reference."""
 
     def _require_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
-        positions = getattr(self.model.config, "max_position_embeddings", None)
+        positions = longest_input(self.model.config)
         longest = max(map(len, prompts), default=0)
         if positions is not None and longest + max_new_tokens > positions:
             raise UserError(

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from nashflow.components.core.errors import UserError
 from nashflow.components.models.chat import prompt_ids
 from nashflow.components.models.folders import (
-    check_loadable,
+    check_causal_lm,
+    check_classifier,
     check_model_folder,
     load_causal_lm,
     load_classifier,
@@ -167,23 +168,80 @@ def damage_tokenizer(folder):
     (folder / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "Clairvoyant"}}')
 
 
+def rename_weights(folder):
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+
+
+def add_token(folder):
+    tokenizer = load_tokenizer(folder)
+    tokenizer.add_tokens(["<|turn|>"], special_tokens=True)
+    tokenizer.save_pretrained(folder)
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
         (set_key("config.json", "model_type", "llama-of-tomorrow"), "llama-of-tomorrow"),
-        (damage_tokenizer, "cannot be opened by transformers: "),
-        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer"),
+        (damage_tokenizer, " cannot be opened by transformers: "),
+        (rename_weights, " cannot be opened by transformers: Error no file named model.safetensors found"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), " has no tokenizer"),
+        (
+            set_key("config.json", "num_hidden_layers", 3),
+            " is not a language model: its weights lack model.layers.2.input_layernorm.weight",
+        ),
+        (
+            set_key("config.json", "vocab_size", 12),
+            ": lm_head.weight is [11, 64] in its weights and [12, 64] by its config.json: put back the config.json "
+            "that the weights were saved with",
+        ),
+        (
+            add_token,
+            ": its tokenizer's last token is '<|turn|>', number 11, but the model has embeddings for 0 to 10 alone: "
+            "call resize_token_embeddings(12) on the model and save it again, or put back the tokenizer that it was "
+            "trained with",
+        ),
     ],
 )
-def test_what_transformers_cannot_open_is_refused_in_one_line(folder, spoil, reason):
-    check_loadable(folder)
+def test_what_would_not_open_is_refused_in_one_line_before_weights_are_read(folder, spoil, reason):
+    check_causal_lm(folder)
     spoil(folder)
     check_model_folder(folder)
     with pytest.raises(UserError) as caught:
-        check_loadable(folder)
-    assert str(caught.value).startswith(f"model folder {folder} ")
+        check_causal_lm(folder)
+    assert str(caught.value).startswith(f"model folder {folder}")
     assert reason in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_embeddings_that_were_resized_as_advised_fit_the_tokenizer(folder):
+    add_token(folder)
+    model = load_causal_lm(folder)
+    model.resize_token_embeddings(12)
+    model.save_pretrained(folder)
+    check_causal_lm(folder)
+
+
+def test_a_classifier_is_no_language_model_and_the_other_way_round(folder, tmp_path):
+    reward = models.classifier(tmp_path / "reward", WORDS)
+    check_classifier(reward)
+    with pytest.raises(UserError, match=r"is not a sequence classifier: its weights lack score\.weight"):
+        check_classifier(folder)
+    with pytest.raises(UserError, match=r"is not a language model: its weights lack lm_head\.weight"):
+        check_causal_lm(reward)
+
+
+@pytest.mark.parametrize(("task", "name"), [("CAUSAL_LM", "CausalLM"), ("SEQ_CLS", "SequenceClassification")])
+def test_an_adapter_is_told_from_a_model_whatever_lies_beside_it(folder, task, name):
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "task_type": task, "base_model_name_or_path": "someone/base"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError) as caught:
+        check_model_folder(folder)
+    assert str(caught.value) == (
+        f"model folder {folder} is an adapter of someone/base (it has adapter_config.json), not a whole model: merge "
+        f"the two by peft's AutoPeftModelFor{name}.from_pretrained('{folder}').merge_and_unload().save_pretrained(NEW),"
+        " save the tokenizer in the folder NEW too, and name that folder"
+    )
 
 
 def test_a_chat_template_is_found_in_its_own_file_or_in_the_tokenizers_settings(folder):

@@ -134,16 +134,29 @@ def test_a_language_model_is_no_reward_model_and_the_other_way_round(judge: Path
         PairPreference(model=str(reward)).check()
 
 
-@pytest.mark.parametrize(("labels", "outputs"), [({"0": "bad", "1": "good", "2": "best"}, 3), (None, 2)])
+@pytest.mark.parametrize(
+    ("counted", "outputs"),
+    [({"id2label": {"0": "bad", "1": "good", "2": "best"}}, 3), ({}, 2), ({"num_labels": 2}, 2)],
+)
 def test_a_classifier_with_several_outputs_is_no_reward_model(
-    labels: dict[str, str] | None, outputs: int, reward: Path, tmp_path: Path
+    counted: dict[str, Any], outputs: int, reward: Path, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(reward, tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text())
-    config.pop("id2label")
-    (folder / "config.json").write_text(json.dumps(config | ({"id2label": labels} if labels else {})))
+    folder = labelled(shutil.copytree(reward, tmp_path / "model"), counted)
     with pytest.raises(UserError, match=f"{outputs} outputs, not 1"):
         RewardModel(model=str(folder)).check()
+
+
+@pytest.mark.parametrize("counted", [{"num_labels": 1}, {"id2label": {"0": "reward"}}])
+def test_outputs_are_counted_as_transformers_counts_them(counted: dict[str, Any], reward: Path, tmp_path: Path) -> None:
+    RewardModel(model=str(labelled(shutil.copytree(reward, tmp_path / "model"), counted))).check()
+
+
+def labelled(folder: Path, counted: dict[str, Any]) -> Path:
+    """The folder with labels as its configuration's only account of the number of outputs."""
+    config = json.loads((folder / "config.json").read_text())
+    kept = {key: value for key, value in config.items() if key not in ("id2label", "label2id", "num_labels")}
+    (folder / "config.json").write_text(json.dumps(kept | counted))
+    return folder
 
 
 def test_a_judge_without_the_two_letters_is_refused(tmp_path: Path) -> None:

@@ -19,22 +19,10 @@ from nashflow.components.storage import recipes
 from nashflow.components.storage.store import open_store
 from tests.fixtures import models
 from tests.fixtures.folders import over
-from tests.fixtures.runs import SandboxRun, log_policy, snapshot
+from tests.fixtures.runs import SandboxRun, log_policy, refusal, snapshot
 
 New = Callable[..., SandboxRun]
 PREPARATIONS_OWN = ("run.json", "lock/", "preparation.manifest.json", "preparation/")
-
-
-def refusal(run: SandboxRun, **flags: str) -> str:
-    """The line that preparation refuses a run with; it has written nothing."""
-    parent = Path(run.root).parent
-    before = snapshot(parent)
-    with pytest.raises(UserError) as caught:
-        run.step("preparation", **flags)
-    line = str(caught.value)
-    assert line.splitlines() == [line]
-    assert snapshot(parent) == before
-    return line
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
