@@ -12,6 +12,7 @@ from ..core.errors import UserError
 from .weights import shards
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["float32", "bfloat16", "float64"]
@@ -191,9 +192,9 @@ def _load(auto: Any, folder: Path, dtype: Dtype, kind: str) -> "PreTrainedModel"
 
 def _check(auto: Any, folder: Path, kind: str) -> None:
     with _one_line(folder):
-        rows = _opened(auto, folder, "float32", kind, "meta").get_input_embeddings().weight.shape[0]
+        embeddings: torch.Tensor = _opened(auto, folder, "float32", kind, "meta").get_input_embeddings().weight
         token, last = max(load_tokenizer(folder).get_vocab().items(), key=lambda entry: entry[1])
-    if last >= rows:
+    if last >= (rows := len(embeddings)):
         raise UserError(
             f"model folder {folder}: its tokenizer's last token is {token!r}, number {last}, but the model has "
             f"embeddings for 0 to {rows - 1} alone: call resize_token_embeddings({last + 1}) on the model and save it "
