@@ -12,7 +12,6 @@ from ..core.errors import UserError
 from .weights import shards
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["float32", "bfloat16", "float64"]
@@ -185,16 +184,16 @@ def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dty
 def _load(auto: Any, folder: Path, dtype: Dtype, kind: str) -> "PreTrainedModel":
     import torch
 
-    loaded = _opened(auto, folder, dtype, kind, None)
-    moved: PreTrainedModel = loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return moved
+    model = _opened(auto, folder, dtype, kind, None)
+    loaded: PreTrainedModel = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return loaded
 
 
 def _check(auto: Any, folder: Path, kind: str) -> None:
     with _one_line(folder):
-        embeddings: torch.Tensor = _opened(auto, folder, "float32", kind, "meta").get_input_embeddings().weight
+        rows = len(_opened(auto, folder, "float32", kind, "meta").get_input_embeddings().weight)
         token, last = max(load_tokenizer(folder).get_vocab().items(), key=lambda entry: entry[1])
-    if last >= (rows := len(embeddings)):
+    if last >= rows:
         raise UserError(
             f"model folder {folder}: its tokenizer's last token is {token!r}, number {last}, but the model has "
             f"embeddings for 0 to {rows - 1} alone: call resize_token_embeddings({last + 1}) on the model and save it "
@@ -202,7 +201,7 @@ def _check(auto: Any, folder: Path, kind: str) -> None:
         )
 
 
-def _opened(auto: Any, folder: Path, dtype: Dtype, kind: str, device: Literal["meta"] | None) -> "PreTrainedModel":
+def _opened(auto: Any, folder: Path, dtype: Dtype, kind: str, device: Literal["meta"] | None) -> Any:
     """The folder's model; on the device `meta` its shapes alone, for which no weights are read."""
     import torch
 
@@ -226,8 +225,7 @@ def _opened(auto: Any, folder: Path, dtype: Dtype, kind: str, device: Literal["m
             f"model folder {folder}: {name} is {list(there)} in its weights and {list(expected)} by its config.json: "
             "put back the config.json that the weights were saved with"
         )
-    opened: PreTrainedModel = model
-    return opened
+    return model
 
 
 @contextmanager
