@@ -78,7 +78,7 @@ def _setting(key: str, recipe: Recipe) -> str:
     """A setting by its value in a recipe, as a text that nothing is replaced in on its way to a pod."""
     value: Any = recipe.model_dump(mode="json")
     for part in key.split("."):
-        value = value[part]
+        value = value.get(part)
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./:-]*", value) and load_yaml(value) == value
     return f"{key}={value if plain else carried(value)}"
 

@@ -9,7 +9,7 @@ from ..storage import layout
 from ..storage.run import require_run
 from ..storage.store import Store, open_store
 from ..storage.units import require_manifest
-from .policies import fetch_whole
+from .policies import fetch_whole, not_kept
 
 _MANIFEST = re.compile(rf"{layout.POLICIES}/(\d+)/([^/]+)\.manifest\.json")
 
@@ -60,4 +60,7 @@ def copy_to(store: Store, reference: str, folder: Path) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already: name a new folder")
-    fetch_whole(store, require_manifest(store, f"{layout.POLICIES}/{reference}"), folder)
+    manifest = require_manifest(store, f"{layout.POLICIES}/{reference}")
+    if missing := not_kept(store, manifest):
+        raise UserError(missing)
+    fetch_whole(store, manifest, folder)

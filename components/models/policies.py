@@ -9,18 +9,35 @@ from pathlib import Path
 from ..core.digests import sha256_file
 from ..core.errors import UserError
 from ..storage import layout
+from ..storage.dropped import dropped
 from ..storage.store import Store, open_store
-from ..storage.units import Manifest, read_once_while_asking, require_manifest
+from ..storage.units import Manifest, read_manifest, read_once_while_asking, require_manifest
 
 _sha256 = read_once_while_asking(sha256_file)
 
 
 @dataclass(frozen=True)
 class LocalPolicy:
-    """A policy's folder on this machine, and the digest of its weights, which names it."""
+    """A policy on this machine, and the digest of its weights, which names it."""
 
-    folder: Path
+    found: Path | None
+    """Its folder; None if its files are not kept."""
     weights_digest: str
+    master: str = ""
+    """The digest of its weights in float32, if those are kept too; see `open_master`."""
+    missing: str = ""
+    """In words, why there is no folder."""
+
+    @property
+    def folder(self) -> Path:
+        """Its folder.
+
+        Raises:
+            UserError: its files are not kept.
+        """
+        if self.found is None:
+            raise UserError(self.missing)
+        return self.found
 
 
 def open_policy(store: Store, reference: str) -> LocalPolicy:
@@ -29,17 +46,50 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
     Raises:
         UserError: the policy is not there yet, or a file does not have its digest.
     """
-    iteration, name = reference.split("/")
-    manifest = require_manifest(store, layout.policy(int(iteration), name))
+    manifest = require_manifest(store, f"{layout.POLICIES}/{reference}")
+    if missing := not_kept(store, manifest):
+        return LocalPolicy(None, manifest.weights_digest, manifest.master, missing)
+    return LocalPolicy(_checked(store, manifest), manifest.weights_digest, manifest.master)
+
+
+def open_master(store: Store, reference: str, digest: str) -> Path:
+    """The folder of a policy's weights in float32, whose digest is given; checked and fetched as a policy is.
+
+    Raises:
+        UserError: they are not kept any more, are others, or a file does not have its digest.
+    """
+    manifest = read_manifest(store, f"{layout.MASTERS}/{reference}")
+    if manifest is None or manifest.weights_digest != digest:
+        raise UserError(
+            f"policy {reference} of {store.uri}: its float32 weights, from which training starts, are not kept; "
+            + _made_again(store, f"{layout.POLICIES}/{reference}")
+        )
+    return _checked(store, manifest)
+
+
+def not_kept(store: Store, manifest: Manifest) -> str:
+    """Why a policy's files cannot be read, in a line, if they have been deleted on purpose."""
+    reason = dropped(store, manifest.unit)
+    if not reason or all(store.exists(file.key) for file in manifest.files.values()):
+        return ""
+    reference = manifest.unit.removeprefix(f"{layout.POLICIES}/")
+    return f"policy {reference} of {store.uri}: not kept, by {reason}; " + _made_again(store, manifest.unit)
+
+
+def _made_again(store: Store, unit: str) -> str:
+    place = store.location(f"{unit}{layout.MANIFEST}")
+    return f"to train it again, delete {place} and run the recipe with run.keep=all"
+
+
+def _checked(store: Store, manifest: Manifest) -> Path:
     origin = open_store(manifest.source) if manifest.source else store
     if "://" in origin.uri:
-        return LocalPolicy(_fetched(store, manifest), manifest.weights_digest)
+        return _fetched(store, manifest)
     for file in manifest.files.values():
         path = Path(origin.location(file.key))
         if not path.is_file() or _sha256(path) != file.sha256:
             raise UserError(f"{path}: changed since it was recorded; restore it or delete the run")
-    folder = os.path.commonpath([Path(origin.location(file.key)).parent for file in manifest.files.values()])
-    return LocalPolicy(Path(folder), manifest.weights_digest)
+    return Path(os.path.commonpath([Path(origin.location(file.key)).parent for file in manifest.files.values()]))
 
 
 def _fetched(store: Store, manifest: Manifest) -> Path:

@@ -10,7 +10,9 @@ KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts"
 """Folders of an iteration, or of a phase in it."""
 LOGPROB_CACHE = "cache/logprobs"
 """Beside the run roots: cached log-probabilities, by the weights that gave them."""
-POLICIES = "policies"
+POLICIES, MASTERS = "policies", "masters"
+MANIFEST = ".manifest.json"
+"""Ends the name of a unit's manifest."""
 
 
 def prompts(iteration: int, shard: int) -> str:
@@ -36,6 +38,11 @@ def training(iteration: int, phase: str) -> str:
 def policy(iteration: int, name: str) -> str:
     """The unit of a policy: a Hugging Face folder named by the iteration that made it and the method's name for it."""
     return f"{POLICIES}/{iteration:03d}/{name}"
+
+
+def master(iteration: int, name: str) -> str:
+    """The unit of a policy's master: its weights in float32, before they were rounded to be saved."""
+    return f"{MASTERS}/{iteration:03d}/{name}"
 
 
 def evaluation(iteration: int, part: str) -> str:

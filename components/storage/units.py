@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from ..core.digests import digest_json, sha256_bytes, sha256_file
 from ..core.errors import UserError
-from . import records
+from . import layout, records
+from .dropped import dropped
 from .records import Record, RowT
 from .store import Store, open_store
 
@@ -55,6 +56,8 @@ class Manifest:
     """Milliseconds since the epoch."""
     weights_digest: str = ""
     """Of a policy's weights."""
+    master: str = ""
+    """Of a policy's weights in float32, from which the next training starts; empty if it starts from these."""
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Of a training: one figure an update, by name."""
     package: str = field(default_factory=lambda: package_version("nashflow"))
@@ -206,7 +209,8 @@ class Unit:
         if manifest is None or manifest.fingerprint != self.fingerprint:
             return None
         origin = open_store(manifest.source) if manifest.source else self.store
-        return manifest if all(origin.exists(file.key) for file in manifest.files.values()) else None
+        there = all(origin.exists(file.key) for file in manifest.files.values())
+        return manifest if there or dropped(self.store, self.key) else None
 
     def publish_records(
         self,
@@ -316,4 +320,4 @@ def _parsed(data: bytes | None) -> Manifest | None:
 
 
 def _manifest_key(key: str) -> str:
-    return f"{key}.manifest.json"
+    return f"{key}{layout.MANIFEST}"

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..core.errors import UserError
 from ..methods import objective
 from ..methods.phases import Phase
+from ..models.folders import Dtype, load_causal_lm
 from ..runtime.progress import Progress
 from ..scoring.logprobs import sequence_logprobs
 from .checkpoint import Checkpoints
@@ -115,6 +117,27 @@ class Trainer:
         """Losses and margins h, (pairs,), of the pairs with these indices."""
         ratios = objective.log_ratios(self.logprobs(indices), self.base[indices])
         return objective.losses(self.phase, ratios, self.labels[indices]), objective.margin(ratios)
+
+    def measure(self, indices: list[int]) -> dict[str, float]:
+        """Mean loss, h and accuracy of the pairs with these indices under the present weights."""
+        import torch
+
+        with torch.no_grad():
+            losses, h = (torch.cat(parts) for parts in zip(*map(self.forward, self.parts(indices)), strict=True))
+        return {"loss": float(losses.mean()), "h": float(h.mean()), "accuracy": float((h > 0).float().mean())}
+
+    def start_from(self, folder: Path) -> None:
+        """Take over the weights in a folder before the first update."""
+        self.model.load_state_dict(load_causal_lm(folder, "float32").state_dict())
+
+    def round_weights(self, dtype: Dtype) -> None:
+        """Round every weight to a precision, in place, as saving it does."""
+        import torch
+
+        with torch.no_grad():
+            for tensor in self.model.state_dict().values():
+                if tensor.is_floating_point():
+                    tensor.copy_(tensor.to(getattr(torch, dtype)))
 
     def logprobs(self, indices: list[int]) -> "torch.Tensor":
         """log π of both sides of the pairs with these indices, (pairs, 2), in nats."""

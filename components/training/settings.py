@@ -33,9 +33,20 @@ class TrainingSettings(Settings):
     max_gradient_norm: float = Field(1.0, gt=0.0)
     """Gradients are clipped to this norm."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the saved policy; training itself uses float32."""
+    """Precision of the saved policy, which everything else reads; training's own weights are float32. bfloat16 keeps
+    three digits of each, so small steps are lost to it: `h_saved` among training's figures is the margin that is left,
+    and a warning says so where a third of it is gone."""
+    masters: bool | None = Field(None, exclude_if=lambda masters: masters is None)
+    """Keep the weights in float32 beside a policy that is saved rounded, and start the next training from them, so that
+    steps too small for one iteration add up over several; left out: where save_dtype is not float32. The policy that is
+    sampled, measured and anchored is the rounded one. A master goes when no training to come starts from it."""
     checkpoint_updates: int = Field(100, ge=1)
     """Updates between two checkpoints; a restarted training resumes exactly from the last one."""
+
+    @property
+    def keeps_masters(self) -> bool:
+        """Whether a policy's weights are kept in float32, too."""
+        return self.save_dtype != "float32" and self.masters is not False
 
     @model_validator(mode="after")
     def _batches_fit(self) -> "TrainingSettings":

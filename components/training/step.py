@@ -1,6 +1,7 @@
 """Minimise the phase's objective on its pairs, and publish the next policy."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
 from ..models.folders import save_policy
-from ..models.policies import LocalPolicy, open_policy
+from ..models.policies import LocalPolicy, open_master, open_policy
 from ..models.weights import weights_digest
 from ..runtime.artifacts import Artifact, policy_artifact, shards_artifact
 from ..runtime.protocol import Call, Result
@@ -19,7 +20,8 @@ from ..storage.units import Manifest, Unit, require_manifest
 from .agreement import check_agreement
 from .checkpoint import Checkpoints
 from .data import load
-from .loop import summary
+from .loop import Trainer, summary
+from .saved import round_and_measure
 from .settings import TrainingStep
 
 SETTINGS = TrainingStep
@@ -39,7 +41,12 @@ def run(call: Call[TrainingStep]) -> Result:
         layout.policy(phase.result.iteration, phase.result.name),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {**inputs, "start": start.weights_digest, **named_by(engine=call.settings.training.engine)},
+        {
+            **inputs,
+            "start": start.weights_digest,
+            **({"master": start.master} if start.master else {}),
+            **named_by(engine=call.settings.training.engine),
+        },
     )
     checkpoints = Checkpoints(call.store, layout.training(call.iteration, call.phase), unit.fingerprint[:16])
     manifest, found = AtWork(call, f"{call.phase}/training").carry_out(
@@ -63,12 +70,24 @@ def _train(
     seed = (call.settings.run.seed, call.iteration, call.phase)
     trainer = settings.engine.open(start.folder, phase, data, settings, seed)
     agreement = check_agreement(trainer, _cached_in(call, start))
+    if start.master:
+        trainer.start_from(open_master(call.store, str(phase.start_from), start.master))
     curves = trainer.train(checkpoints)
     metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves), **agreement}
     with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
-        folder = Path(scratch) / "policy"
-        save_policy(trainer.model, start.folder, folder, settings.save_dtype)
-        return work.publish_policy(folder, metrics, weights_digest=weights_digest(folder), curves=curves)
+        policy, master = Path(scratch, "policy"), ""
+        if settings.keeps_masters:
+            master = _publish_master(work, phase, trainer, start.folder, Path(scratch, "master"))
+        metrics |= round_and_measure(trainer, f"iteration {call.iteration}, {phase.name}")
+        save_policy(trainer.model, start.folder, policy, settings.save_dtype)
+        return work.publish_policy(policy, metrics, weights_digest=weights_digest(policy), curves=curves, master=master)
+
+
+def _publish_master(work: Work, phase: Phase, trainer: Trainer, start: Path, folder: Path) -> str:
+    """Publish the weights in float32, and return their digest."""
+    save_policy(trainer.model, start, folder, "float32")
+    unit = replace(work.unit, key=layout.master(phase.result.iteration, phase.result.name))
+    return unit.publish_folder(folder, {}, work.started, weights_digest=weights_digest(folder)).weights_digest
 
 
 def _cached_in(call: Call[TrainingStep], policy: LocalPolicy) -> str:

@@ -12,9 +12,9 @@ from nashflow.components.storage.run import Run, read_run
 from nashflow.components.storage.store import Store
 from nashflow.components.storage.store_keys import Entry
 
-MANIFEST = ".manifest.json"
+MANIFEST = layout.MANIFEST
 _LOCK = f"{layout.LOCK}/"
-_FOLDERS = ("iterations/", "policies/", "recipes/", "report/", "tracking/", f"{layout.PREPARATION}/", _LOCK)
+_FOLDERS = ("iterations/", "masters/", "policies/", "recipes/", "report/", "tracking/", f"{layout.PREPARATION}/", _LOCK)
 _FILES = (layout.RUN, layout.PREPARATION + MANIFEST)
 _SHARED = ("cache", "ledgers")
 

@@ -1,0 +1,36 @@
+"""Units whose files are deleted on purpose: they stay finished, and their manifests stay, but nothing can be read.
+
+The reason is written before the first file goes, so a deletion that is interrupted is finished by repeating it.
+"""
+
+from . import layout
+from .store import Store
+
+
+def drop(store: Store, key: str, reason: str) -> None:
+    """Delete the files of the unit `key`; `reason` says why, for people."""
+    store.create(_key(key), reason.encode())
+    _delete_files(store, key)
+
+
+def dropped(store: Store, key: str) -> str:
+    """Why the unit's files have been deleted; empty if they have not."""
+    try:
+        return store.read(_key(key)).decode()
+    except FileNotFoundError:
+        return ""
+
+
+def undo(store: Store, key: str) -> None:
+    """Delete a unit as a whole: it is not done any more."""
+    store.delete(f"{key}{layout.MANIFEST}")
+    _delete_files(store, key)
+
+
+def _delete_files(store: Store, key: str) -> None:
+    for file in store.list(key):
+        store.delete(file)
+
+
+def _key(key: str) -> str:
+    return f"{key}.dropped.txt"
