@@ -54,6 +54,10 @@ class Figure:
     """Whether it stands in the line of an evaluation that has ended."""
     interval: tuple[str, str] | None = None
     """The figures that are the ends of its 95 % interval."""
+    error: str = ""
+    """The figure that is its standard error."""
+    unlike: str = ""
+    """The figure that it is shown beside, only where the two differ."""
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,18 @@
 """The head-to-head benchmark: how often the oracle prefers a policy's responses to the reference's."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from ..oracles.base import Oracle, Query
 from ..storage.records import COMPARISONS, Comparison, Message, Rollout
 from .base import Bench, Benchmark, Figure, Measured, Responses
-
-_Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+from .intervals import mean_interval
 
 
 class HeadToHead(Benchmark):
     """Win rate against the reference under the oracle, on the held-out prompts."""
 
+    version: ClassVar[int] = 2
     kind: Literal["head_to_head"] = "head_to_head"
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure(
@@ -47,16 +46,6 @@ class HeadToHead(Benchmark):
         return Measured({"mean_length": mean_length, **figures}, {COMPARISONS: rows})
 
 
-def wilson_interval(mean: float, count: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a mean of `count` independent values in [0, 1] (exact variance: conservative).
-
-    A mean of probabilities varies less than one of coin tosses, so the interval covers at least as often.
-    """
-    centre = (mean + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-    half = _Z / (1 + _Z**2 / count) * math.sqrt(mean * (1 - mean) / count + _Z**2 / (4 * count**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def compare(
     oracle: Oracle, prompts: Mapping[int, Sequence[Message]], ours: Sequence[Rollout], theirs: Sequence[Rollout]
 ) -> tuple[dict[str, float], list[Comparison]]:
@@ -86,12 +75,12 @@ def compare(
     by_prompt: dict[int, list[float]] = {}
     for row in rows:
         by_prompt.setdefault(row["row_id"], []).append(row["probability"])
-    win_rate = sum(sum(values) / len(values) for values in by_prompt.values()) / len(by_prompt)
-    low, high = wilson_interval(win_rate, len(by_prompt))
+    means = [sum(values) / len(values) for values in by_prompt.values()]
+    low, high = mean_interval(means)
     figures = {
-        "win_rate": win_rate,
-        "win_rate_low": low,
-        "win_rate_high": high,
+        "win_rate": sum(means) / len(means),
+        "win_rate_low": float(low),
+        "win_rate_high": float(high),
         "evaluated_prompts": len(by_prompt),
         "abstentions": sum(verdict.abstained for verdict in verdicts),
         "truncated": sum(verdict.truncated for verdict in verdicts),

@@ -24,6 +24,12 @@ class Method(Settings, ABC):
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """The phases of iteration t = 1, 2, …, in their order; the last one makes the iteration's `main` policy."""
 
+    @property
+    def game_tau(self) -> float | None:
+        """The KL weight of the game whose equilibrium the method looks for; None where it plays no game."""
+        fields = type(self).model_fields.items()
+        return next((getattr(self, name) for name, field in fields if KL_WEIGHT in field.metadata), None)
+
 
 class Data(TypedDict):
     """A phase's data, as keyword arguments of `Phase`."""

@@ -31,6 +31,11 @@ class DNO(ClassifyingMethod):
     """Label of a pair, from the oracle's probability p. binary: the response with p > 1/2 wins; sampled: the winner is
     drawn with p."""
 
+    @property
+    def game_tau(self) -> float:
+        """Its game has no KL term."""
+        return 0.0
+
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: sample π_t, ask the teacher, classify against the anchor π_t."""
         current = PolicyRef(iteration - 1)

@@ -25,6 +25,11 @@ class IPO(Method):
     reduction: Reduction = "sum"
     """A response's log-probability is the sum of its tokens' (the theory) or their mean (some published code)."""
 
+    @property
+    def game_tau(self) -> None:
+        """It plays no game: the opponent, who the pairs come from, never moves."""
+        return None
+
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: regress on anchor π_ref, on pairs that come with the prompts."""
         return (

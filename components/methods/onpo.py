@@ -24,6 +24,11 @@ class ONPO(PairedMethod):
     eta: Annotated[float, STEP] = Field(gt=0.0)
     """η, the learning rate of mirror descent (the paper's recipe: 100; the theory requires at most 1/2)."""
 
+    @property
+    def game_tau(self) -> float:
+        """Its game has no KL term."""
+        return 0.0
+
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """Two phases on the same pairs: the auxiliary policy, which the next iteration needs too, then the main
         policy."""

@@ -33,6 +33,11 @@ class SPPO(SelfPlayMethod):
     """Label of a comparison, from the oracle's probability p. soft: p itself; binary: the response with p > 1/2 wins;
     sampled: the winner is drawn with p."""
 
+    @property
+    def game_tau(self) -> float:
+        """Its game has no KL term."""
+        return 0.0
+
     def phases(self, iteration: int) -> tuple[Phase, ...]:
         """One phase: sample π_t, regress log π/π_t of each response on its label."""
         current = PolicyRef(iteration - 1)

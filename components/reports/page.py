@@ -14,7 +14,7 @@ from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
 from .answers import sample_answers
-from .table import caption, figure_columns, second_columns, show, show_interval, shown_figures
+from .table import caption, figure_columns, second_columns, show, show_accuracy, shown_figures
 from .template import PAGE
 
 
@@ -52,7 +52,7 @@ def _tiles(summary: Mapping[str, Any]) -> Iterator[_Tile]:
     rows = summary["iterations"]
     first, last = rows[0], rows[-1]
     for figure in shown_figures(rows):
-        note = f"95 %: {show_interval(figure, last)}" if figure.interval else ""
+        note = f"95 %: {show_accuracy(figure, last)}" if figure.interval else show_accuracy(figure, last)
         before = f"reference {show(first[figure.name], figure.digits)}"
         yield _Tile(figure.title, show(last[figure.name], figure.digits), f"{figure.unit} ({note or before})".lstrip())
     pairs, comparisons, calls = (

@@ -24,24 +24,36 @@ def show(value: float | None, digits: int = 0) -> str:
 
 
 def show_figure(figure: Figure, row: Mapping[str, Any]) -> str:
-    """A benchmark's figure of one iteration, with its 95 % interval where it has one."""
+    """A benchmark's figure of one iteration, with its 95 % interval or its standard error where it has one."""
     value = show(row[figure.name], figure.digits)
-    return f"{value} {show_interval(figure, row)}" if figure.interval and row[figure.name] is not None else value
+    return f"{value} {show_accuracy(figure, row)}".rstrip() if row[figure.name] is not None else value
 
 
-def show_interval(figure: Figure, row: Mapping[str, Any]) -> str:
-    """The 95 % interval of a figure that has one."""
-    low, high = figure.interval or (figure.name, figure.name)
-    return f"[{show(row[low], figure.digits)}, {show(row[high], figure.digits)}]"
+def show_accuracy(figure: Figure, row: Mapping[str, Any]) -> str:
+    """The 95 % interval of a figure, or its standard error; empty where it has neither."""
+    if figure.interval:
+        low, high = figure.interval
+        return f"[{show(row[low], figure.digits)}, {show(row[high], figure.digits)}]"
+    error = row.get(figure.error)
+    return "" if error is None else f"± {show(error, figure.digits)}"
 
 
 def shown_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """The figures to show in tables: those that at least one of the iterations has."""
+    """The figures to show in tables: those that at least one of the iterations has, and that do not repeat another."""
     return [
         figure
         for figure in every_figure().values()
-        if figure.title and any(row.get(figure.name) is not None for row in rows)
+        if figure.title
+        and any(row.get(figure.name) is not None for row in rows)
+        and (not figure.unlike or any(row.get(figure.name) != row.get(figure.unlike) for row in rows))
     ]
+
+
+def heading(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A figure's title, with what stands beside its value."""
+    if figure.interval:
+        return f"{figure.title} [95 %]"
+    return f"{figure.title} ± s.e." if any(row.get(figure.error) is not None for row in rows) else figure.title
 
 
 def caption(summary: Mapping[str, Any]) -> str:
@@ -59,7 +71,10 @@ def comparison_caption(summaries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _meanings(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{figure.title}: {figure.meaning}" for figure in shown_figures(rows) if figure.meaning)
+    shown = shown_figures(rows)
+    said = [f"{figure.title}: {figure.meaning}" for figure in shown if figure.meaning]
+    errors = any(row.get(figure.error) is not None for figure in shown for row in rows)
+    return "; ".join(said + ["s.e.: standard error"] * errors)
 
 
 def figure_columns(summary: Mapping[str, Any]) -> list[Column]:
@@ -106,12 +121,7 @@ def comparison_columns(summaries: Sequence[Mapping[str, Any]]) -> list[list[Colu
 
 
 def _measured(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    return [
-        Column(
-            f"{figure.title} [95 %]" if figure.interval else figure.title, [show_figure(figure, row) for row in rows]
-        )
-        for figure in shown_figures(rows)
-    ]
+    return [Column(heading(figure, rows), [show_figure(figure, row) for row in rows]) for figure in shown_figures(rows)]
 
 
 def run_labels(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

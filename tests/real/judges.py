@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nashflow.components.benchmarks.head_to_head import wilson_interval
+from nashflow.components.benchmarks.intervals import mean_interval
 from nashflow.components.core.digests import digest_json, sha256_file
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer, save_policy
 from nashflow.components.models.padding import padded
@@ -172,10 +172,9 @@ def _start(judge: str, folder: Path) -> tuple["PreTrainedModel", Callable[[list[
 
 
 def accuracy(hits: Sequence[float]) -> dict[str, float]:
-    """The mean of right (1), undecided (½) and wrong (0) answers, with its 95 % Wilson interval."""
-    mean = sum(hits) / len(hits)
-    low, high = wilson_interval(mean, len(hits))
-    return {"accuracy": mean, "low": low, "high": high, "n": len(hits)}
+    """The mean of right (1), undecided (½) and wrong (0) answers, with its 95 % interval."""
+    low, high = mean_interval(hits)
+    return {"accuracy": sum(hits) / len(hits), "low": float(low), "high": float(high), "n": len(hits)}
 
 
 def of_judge(oracle: ModelOracle, held_out: Sequence[Comparison]) -> dict[str, float]:

@@ -5,14 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nashflow.components.benchmarks.game import exact_iterate, measure
-from nashflow.components.games.preference import Game, log_normalise
+from nashflow.components.benchmarks.game import exact_iterate, measure, own_game
+from nashflow.components.games.preference import Game, duality_gap, log_normalise
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.games.updates import mirror_step
 from nashflow.components.methods import AnyMethod
+from nashflow.components.methods.dno import DNO
+from nashflow.components.methods.egpo import EGPO
 from nashflow.components.methods.inpo import INPO
+from nashflow.components.methods.ipo import IPO
 from nashflow.components.methods.iterative_dpo import IterativeDPO
+from nashflow.components.methods.onpo import ONPO
+from nashflow.components.methods.sppo import SPPO
 from nashflow.components.models.policies import open_policy
 from tests.fixtures.runs import SandboxRun, log_policy
 
@@ -83,6 +88,39 @@ def test_the_exact_gap_is_that_of_the_exact_iterate(finished_root: SandboxRun) -
         policy = mirror_step(game, policy, policy, 1 / 0.5)
     names = ("000/main", "001/main", "002/main")
     assert [measured(finished_root, name)["duality_gap_exact"] for name in names] == pytest.approx(gaps, abs=1e-6)
+
+
+def test_the_own_gap_is_that_of_the_methods_own_game(finished_root: SandboxRun) -> None:
+    """The small recipe's τ is 0.1."""
+    figures = measured(finished_root, "002/main", 0.5)
+    assert figures["duality_gap_own"] == measured(finished_root, "002/main", 0.1)["duality_gap"]
+    assert figures["duality_gap_own"] != figures["duality_gap"]
+
+
+CONVERGING: dict[str, AnyMethod] = {
+    "inpo": INPO(eta=2.0, tau=0.4),
+    "inpo, binary": INPO(eta=4.0, tau=0.8, labels="binary"),
+    "egpo": EGPO(eta=0.5, beta=0.4),
+}
+
+
+@pytest.mark.parametrize("case", CONVERGING)
+def test_a_converged_policy_has_no_gap_in_its_own_game_alone(case: str) -> None:
+    method = CONVERGING[case]
+    policy, own = exact_iterate(method, 120, MATRIX, REFERENCE, GIVEN), own_game(method, MATRIX, REFERENCE)
+    assert policy is not None
+    assert own is not None
+    assert duality_gap(own, policy).max() < 1e-6
+    assert duality_gap(Game(MATRIX, REFERENCE, 0.1), policy).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("method", "tau"),
+    [(ONPO(eta=0.5), 0.0), (SPPO(eta=0.5), 0.0), (DNO(), 0.0), (IPO(tau=0.1), None), (IterativeDPO(beta=0.5), None)],
+)
+def test_a_method_without_a_kl_term_or_without_a_game_says_so(method: AnyMethod, tau: float | None) -> None:
+    own = own_game(method, MATRIX, REFERENCE)
+    assert (own and own.tau) == tau
 
 
 # --- the exact iterates ----------------------------------------------------------------------------------------------

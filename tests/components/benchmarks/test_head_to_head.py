@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
-from nashflow.components.benchmarks.head_to_head import compare, wilson_interval
+from nashflow.components.benchmarks.head_to_head import compare
+from nashflow.components.benchmarks.intervals import mean_interval
 from nashflow.components.oracles.base import Oracle, Query, Verdict
 
 PROMPTS = {-1 - index: [{"role": "user", "content": f"question {index}"}] for index in range(40)}
@@ -32,22 +32,6 @@ def rollouts(texts: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
     ]
 
 
-@given(st.integers(1, 3000).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
-def test_the_interval_is_wilsons(wins: tuple[int, int]) -> None:
-    won, count = wins
-    expected = binomtest(won, count).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(won / count, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-@given(st.floats(0, 1), st.integers(1, 10_000))
-def test_the_interval_holds_the_mean_and_stays_within_bounds(mean: float, count: int) -> None:
-    low, high = wilson_interval(mean, count)
-    assert 0 <= low <= mean + 1e-12
-    assert mean - 1e-12 <= high <= 1
-    more_low, more_high = wilson_interval(mean, 4 * count)
-    assert more_high - more_low < high - low
-
-
 def test_the_win_rate_is_the_mean_of_the_prompts_means() -> None:
     ours, theirs = rollouts([["aaaa", "a"], ["aa", "aa"]]), rollouts([["a", "a"], ["aaa", "aa"]])
     figures, rows = compare(Longer(), PROMPTS, ours, theirs)
@@ -55,7 +39,9 @@ def test_the_win_rate_is_the_mean_of_the_prompts_means() -> None:
     np.testing.assert_allclose([row["probability"] for row in rows], chances)
     assert figures["win_rate"] == pytest.approx(np.mean(chances))
     assert figures["evaluated_prompts"] == 2
-    assert (figures["win_rate_low"], figures["win_rate_high"]) == wilson_interval(figures["win_rate"], 2)
+    assert (figures["win_rate_low"], figures["win_rate_high"]) == mean_interval(
+        [np.mean(chances[:2]), np.mean(chances[2:])]
+    )
 
 
 def test_every_comparison_is_kept() -> None:
@@ -85,14 +71,3 @@ def test_a_policy_against_its_own_texts_is_even() -> None:
 def test_responses_to_other_prompts_are_refused() -> None:
     with pytest.raises(ValueError, match="argument 2"):
         compare(Longer(), PROMPTS, rollouts([["a"], ["a"]]), rollouts([["a"]]))
-
-
-@pytest.mark.parametrize("truth", [0.5, 0.9])
-def test_the_interval_covers_coins_and_probabilities(truth: float) -> None:
-    """Coins about 95 times in 100; their probabilities, which vary less, at least as often."""
-    random = np.random.default_rng(0)
-    coins = random.binomial(100, truth, 2000) / 100
-    chances = random.beta(6 * truth, 6 * (1 - truth), (2000, 100)).mean(1)
-    for means, least, most in ((coins, 0.92, 0.97), (chances, 0.97, 1.0)):
-        intervals = np.array([wilson_interval(mean, 100) for mean in means])
-        assert least <= ((intervals[:, 0] <= truth) & (truth <= intervals[:, 1])).mean() <= most

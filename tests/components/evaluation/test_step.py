@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nashflow.components.benchmarks.base import Measured
-from nashflow.components.benchmarks.head_to_head import HeadToHead, wilson_interval
+from nashflow.components.benchmarks.head_to_head import HeadToHead
+from nashflow.components.benchmarks.intervals import mean_interval, standard_error
 from nashflow.components.benchmarks.kl import MonteCarloKL
 from nashflow.components.core.errors import UserError
 from nashflow.components.evaluation import step
@@ -22,6 +23,7 @@ from tests.fixtures.runs import SandboxRun, log_policy, logprobs, remove, snapsh
 from tests.fixtures.statistics import SIGMAS
 
 RESPONSES, OPPONENTS = layout.evaluation(2, "responses"), layout.evaluation(0, "opponents")
+KL_FIGURES = [figure.name for figure in MonteCarloKL.figures]
 GAME, HEAD_TO_HEAD = layout.evaluation(2, "game"), layout.evaluation(2, "head_to_head")
 
 
@@ -42,6 +44,7 @@ def test_all_figures_are_there(finished_root: SandboxRun) -> None:
         "abstentions",
         "duality_gap",
         "duality_gap_exact",
+        "duality_gap_own",
         "duality_gap_unregularised",
         "evaluated_prompts",
         "kl",
@@ -93,7 +96,7 @@ def test_every_policy_meets_the_same_responses_of_the_reference(finished_root: S
 
 
 def test_the_estimate_of_the_win_rate_is_exact_but_for_sampling(finished: SandboxRun) -> None:
-    """With every seed; its interval is one of 32 coins, and wider than what two pairs of responses each leave open."""
+    """With every seed; its interval is that of 32 prompts, each with the mean of its two responses."""
     exact = figures(finished, 2)["win_rate_exact"]
     error = SIGMAS * spread(finished, "002/main") / np.sqrt(2 * 32)
     assert abs(exact - 0.5) > 1e-3
@@ -103,7 +106,9 @@ def test_the_estimate_of_the_win_rate_is_exact_but_for_sampling(finished: Sandbo
         for iteration in (0, 2):
             measured = evaluated(run, iteration, benchmarks=["head_to_head"], samples=2)
         estimates.append(measured["win_rate"])
-        assert (measured["win_rate_low"], measured["win_rate_high"]) == wilson_interval(measured["win_rate"], 32)
+        chances = [row["probability"] for row in run.rows(HEAD_TO_HEAD, "comparisons")]
+        ends = mean_interval(np.reshape(chances, (32, 2)).mean(axis=1))
+        assert (measured["win_rate_low"], measured["win_rate_high"]) == pytest.approx(ends)
     assert np.abs(np.array(estimates) - exact).max() < error
     assert len(set(estimates)) == 6
     assert abs(np.mean(estimates) - exact) < error / np.sqrt(6)
@@ -123,11 +128,16 @@ def test_the_estimate_of_the_divergence_is_exact_but_for_sampling(finished: Sand
     assert len(rows) == 32 * 16
     pairs = [(row["prompt_ids"], row["response_ids"]) for row in rows]
     ratios = logprobs(finished.folder("002/main"), pairs) - logprobs(finished.folder("000/main"), pairs)
-    assert measured == {"kl": pytest.approx(ratios.mean(), abs=1e-6)}
+    terms = {"kl": ratios, "kl_k3": np.exp(-ratios) - 1 + ratios}
+    by_prompt = {name: np.reshape(values, (32, 16)).mean(axis=1) for name, values in terms.items()}
+    expected = {name: means.mean() for name, means in by_prompt.items()}
+    expected |= {f"{name}_error": standard_error(means) for name, means in by_prompt.items()}
+    assert measured == pytest.approx(expected, abs=1e-6)
     ours, theirs = log_policy(finished.folder("002/main")), log_policy(finished.folder("000/main"))
     exact = (np.exp(ours) * (ours - theirs)).sum(1).mean()
     assert exact > 1e-3
     assert abs(measured["kl"] - exact) < SIGMAS * ratios.std(ddof=1) / np.sqrt(len(ratios))
+    assert abs(measured["kl_k3"] - exact) < SIGMAS * terms["kl_k3"].std(ddof=1) / np.sqrt(len(ratios))
 
 
 @pytest.mark.parametrize("changed", [{"evaluation__temperature": 0.7}, {"rollout__top_p": 0.9}])
@@ -140,7 +150,7 @@ def test_responses_that_are_no_samples_of_the_policy_tell_no_divergence(
 
 
 def test_the_reference_is_no_distance_from_itself(finished: SandboxRun) -> None:
-    assert evaluated(finished, 0, benchmarks=["kl"]) == {"kl": 0.0}
+    assert evaluated(finished, 0, benchmarks=["kl"]) == dict.fromkeys(KL_FIGURES, 0.0)
 
 
 def test_benchmarks_can_be_chosen(finished: SandboxRun) -> None:
@@ -150,7 +160,7 @@ def test_benchmarks_can_be_chosen(finished: SandboxRun) -> None:
     assert {"win_rate", "kl", "mean_length"} <= head_to_head.keys()
     assert not {"duality_gap", "win_rate_exact"} & head_to_head.keys()
     assert "win_rate" not in game
-    assert both == {**head_to_head, **game}
+    assert both == {name: value for name, value in {**head_to_head, **game}.items() if name not in KL_FIGURES[1:]}
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nashflow.components.reports.table import comparison_columns, figure_columns, run_labels, second_columns, show
+from nashflow.components.benchmarks import every_figure
+from nashflow.components.reports.table import (
+    caption,
+    comparison_columns,
+    figure_columns,
+    run_labels,
+    second_columns,
+    show,
+)
 
-FIGURES = ("win_rate", "win_rate_low", "win_rate_high", "duality_gap", "duality_gap_exact", "kl", "mean_length")
+FIGURES = tuple(every_figure())
 COUNTS = ("pairs", "comparisons", "oracle_calls")
 
 
@@ -113,6 +121,41 @@ def test_the_comparison_of_two_runs_is_exactly_this() -> None:
         "oracle calls": ["4,081", "–"],
         "seconds": ["1,205", "3"],
     }
+
+
+def columns(summary: dict[str, Any]) -> dict[str, list[str]]:
+    return {column.title: column.cells for column in figure_columns(summary)}
+
+
+def test_the_gap_in_the_methods_own_game_stands_beside_the_common_one_where_they_differ() -> None:
+    one_game = [row(t, {}, duality_gap=0.2 / (t + 1), duality_gap_own=0.2 / (t + 1)) for t in range(2)]
+    own = [row(0, {}, duality_gap=0.2, duality_gap_own=0.1), row(1, {}, duality_gap=0.3, duality_gap_own=1e-9)]
+    none = [row(0, {}, duality_gap=0.2, duality_gap_own=None)]
+    assert [list(columns(run(*rows))) for rows in (one_game, own, none)] == [
+        ["t", "gap", "pairs", "compared"],
+        ["t", "gap", "own gap", "pairs", "compared"],
+        ["t", "gap", "pairs", "compared"],
+    ]
+    assert columns(run(*own))["own gap"] == ["0.1000", "0.0000"]
+    assert compared(run(*own))["own gap"] == ["0.0000"]
+    assert "own gap: that in the method's own game" in caption(run(*own))
+    assert "own gap" not in caption(run(*one_game))
+
+
+def test_the_mass_that_exact_figures_leave_out_stands_beside_them() -> None:
+    assert columns(run(row(0, {}, duality_gap=0.2, mass_outside=0.0573)))["outside"] == ["0.0573"]
+
+
+def test_a_standard_error_stands_beside_its_figure() -> None:
+    sampled = run(row(0, {}, kl=0.0, kl_error=None), row(1, {}, kl=0.0519, kl_error=0.0071, kl_k3=0.05))
+    assert columns(sampled) == {
+        "t": ["0", "1"],
+        "KL ± s.e.": ["0.000", "0.052 ± 0.007"],
+        "KL k3": ["–", "0.050"],
+        "pairs": ["–", "–"],
+        "compared": ["–", "–"],
+    }
+    assert "never negative; KL by the mean of −log r" in caption(sampled)
 
 
 def test_words_alone_start_on_the_left() -> None:

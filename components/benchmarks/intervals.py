@@ -1,0 +1,61 @@
+"""How well samples tell a mean: the 95 % interval of a win rate, and the standard error of any mean.
+
+Values are those of independent prompts: of several responses to one prompt, the mean counts as one value.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+_QUANTILE = 0.975
+_ROUNDING = 1e-12
+"""Values this near each other are equal."""
+_LEAST_DOUBT, _MOST_DOUBT = 1e-4, 3.0
+"""In coins; chosen by simulation, over means from 0.4 to 0.99, spreads of all sizes, and 8 to 512 values."""
+
+
+def mean_interval(values: ArrayLike) -> tuple[Array, Array]:
+    """The ends of the 95 % interval of the mean of independent values in [0, 1], shape (..., n): two arrays (...).
+
+    It is Wilson's score interval at the effective number of coins n/d, where d is the variance as a share of that of
+    coins with the same mean (the design effect of surveys: Korn and Graubard 1998, Dean and Pagano 2015). Values of 0
+    and 1 have d = 1, so theirs is Wilson's interval itself. Below that, d is an estimate, which two things account for:
+    Student's quantile with (n − 1)/(1 − d) degrees of freedom, and a doubt of up to three coins, added to both
+    variances. It grows with the skewness: where one value makes up nearly all of the spread, as happens near 0 and 1,
+    the sample says little of the rare values that it lacks.
+    """
+    from scipy.special import stdtrit
+
+    sample = np.asarray(values, dtype=np.float64)
+    count, mean = sample.shape[-1], np.clip(sample.mean(axis=-1), 0.0, 1.0)
+    variance = sample.var(axis=-1, ddof=1) if count > 1 else np.zeros_like(mean)
+    doubt = _MOST_DOUBT * _one_values_share(sample) ** 3 + _LEAST_DOUBT
+    share = (count * variance + doubt) / (count * mean * (1 - mean) + variance + doubt)
+    share = np.minimum(share, 1.0) if count > 1 else np.ones_like(mean)
+    with np.errstate(divide="ignore"):
+        quantile = stdtrit(np.where(share < 1, max(count - 1, 1) / (1 - share), np.inf), _QUANTILE)
+    return _wilson(mean, count / share, quantile)
+
+
+def standard_error(values: ArrayLike) -> float | None:
+    """The standard error of the mean of independent values, shape (n,); None for a single one."""
+    sample = np.asarray(values, dtype=np.float64)
+    return float(sample.std(ddof=1) / np.sqrt(len(sample))) if len(sample) > 1 else None
+
+
+def _wilson(mean: Array, count: Array, quantile: Array) -> tuple[Array, Array]:
+    """The means that lie within `quantile` of their own standard errors of the one observed."""
+    square = quantile**2 / count
+    centre = (mean + square / 2) / (1 + square)
+    half = np.sqrt(square * (mean * (1 - mean) + square / 4)) / (1 + square)
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+
+
+def _one_values_share(sample: Array) -> Array:
+    """Squared skewness over n, shape (...): near 1 if a single value of many makes up the whole spread, else near 0."""
+    deviations = sample - sample.mean(axis=-1, keepdims=True)
+    largest = np.abs(deviations).max(axis=-1, keepdims=True)
+    scaled = deviations / np.where(largest > _ROUNDING, largest, np.inf)
+    third, second = (scaled**3).mean(axis=-1), (scaled**2).mean(axis=-1)
+    return np.asarray(third**2 / (sample.shape[-1] * np.where(second > 0, second, 1.0) ** 3))
