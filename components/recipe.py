@@ -13,7 +13,14 @@ from .judging.settings import JudgingSettings
 from .methods import AnyMethod
 from .oracles.settings import AnyOracle
 from .preparation.policy import AnyPolicy
-from .preparation.settings import PromptSettings, RunSettings, check_given, check_one_world, check_sampling
+from .preparation.settings import (
+    PromptSettings,
+    RunSettings,
+    check_given,
+    check_one_world,
+    check_sampling,
+    check_sets,
+)
 from .runtime.protocol import StepCluster, StepSettings
 from .sampling.settings import GenerationSettings
 from .scoring.settings import ScoringSettings
@@ -42,6 +49,7 @@ class Recipe(StepSettings):
     def _one_world(self) -> Self:
         check_one_world(self.policy, self.prompts, self.oracle, self.evaluation.benchmarks)
         check_given(self.method, self.prompts)
+        check_sets(self.run.iterations, self.prompts, self.evaluation.prompts)
         check_sampling(self.method, self.rollout.engine)
         check_precision(self.logprobs, self.training.engine)
         return self

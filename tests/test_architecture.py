@@ -16,7 +16,7 @@ STEPS = ("preparation", "rollout", "judging", "logprobs", "training", "evaluatio
 FLOORS = [
     ("core",),
     ("storage",),
-    ("runtime", "models", "tracking"),
+    ("runtime", "models", "tracking", "prompts"),
     ("methods", "games"),
     ("oracles", "sampling", "scoring"),
     ("benchmarks",),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +31,12 @@ def canonical_json(value: Any) -> str:
 def digest_json(value: Any) -> str:
     """SHA-256 of a JSON value's canonical text."""
     return sha256_bytes(canonical_json(value).encode())
+
+
+def digest_json_list(values: Iterable[Any]) -> str:
+    """`digest_json` of a list that need not be in memory."""
+    digest = hashlib.sha256(b"[")
+    for index, value in enumerate(values):
+        digest.update(f"{',' if index else ''}{canonical_json(value)}".encode())
+    digest.update(b"]")
+    return digest.hexdigest()

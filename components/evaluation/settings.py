@@ -11,6 +11,7 @@ from ..benchmarks.kl import MonteCarloKL
 from ..core.settings import SHAPES_GRAPH, WHOLE
 from ..methods import AnyMethod
 from ..oracles.settings import AnyOracle
+from ..prompts.settings import PromptSource
 from ..runtime.protocol import StepSettings
 from ..sampling.settings import GenerationSettings
 from ..scoring.settings import ScoringSettings
@@ -24,6 +25,8 @@ class EvaluationSettings(MeasuringSettings):
     benchmarks: Annotated[tuple[AnyBenchmark, ...], SHAPES_GRAPH] = (HeadToHead(), MonteCarloKL())
     """head_to_head: win rate against the reference on held-out prompts, judged by the oracle; kl: Monte Carlo estimate
     of the KL divergence from the reference; game: exact figures on the sandbox world (duality gap, KL, win rate)."""
+    prompts: PromptSource | None = None
+    """A set of prompts for evaluation alone; otherwise a part of `prompts` is held out."""
 
     @model_validator(mode="after")
     def _measured_once(self) -> Self:

@@ -9,6 +9,7 @@ from ..benchmarks.base import Benchmark
 from ..core.settings import WHOLE
 from ..methods.base import Method
 from ..oracles.settings import OracleSettings
+from ..prompts.settings import PromptSource
 from ..runtime.protocol import StepPrompts, StepRun
 from ..sampling.engines import SAMPLING_ENGINES, SamplingEngine
 from .policy import PolicySettings
@@ -25,26 +26,27 @@ class RunSettings(StepRun):
     """T, the number of self-play iterations; a larger T extends a finished run."""
 
 
-class PromptSettings(StepPrompts):
+class PromptSettings(StepPrompts, PromptSource):
     """The recipe's `prompts` section."""
 
     model_config = WHOLE
 
-    path: str = ""
-    """A JSON, JSONL or Parquet file of prompts; empty: the sandbox world's contexts, repeatedly."""
-    field: str = "prompt"
-    """The field of an entry that holds the prompt: a text (one user message) or a list of chat messages."""
     given: tuple[str, ...] = ()
     """The fields of an entry that hold given responses, for methods that need them: the response of a teacher, or the
     chosen and the rejected response of a pair. Each is a text, or a list of chat messages that ends with the response.
-    The sandbox world generates its own."""
+    Empty: as the layout has it. The sandbox world generates its own."""
     max_tokens: int = Field(1024, ge=1)
-    """Longest prompt, in tokens of the policy's tokenizer with its chat template; longer prompts are dropped."""
+    """Longest prompt, in tokens of the policy's tokenizer with its chat template; longer prompts are left out."""
     per_iteration: int = Field(ge=1)
     """Number of prompts in each iteration. Every iteration takes unused prompts until the file is used up; then it is
     shuffled again."""
     held_out: int = Field(64, ge=1)
-    """Number of prompts reserved for evaluation."""
+    """Number of prompts reserved for evaluation, or taken from evaluation.prompts where that is set."""
+
+    @property
+    def sets(self) -> int:
+        """Number of sets of prompts: 1 for all iterations, or one for each."""
+        return max(1, len(self.paths))
 
     @model_validator(mode="after")
     def _shards_hold_prompts(self) -> "PromptSettings":
@@ -94,16 +96,30 @@ def check_given(method: Method, prompts: PromptSettings) -> None:
         if named:
             uses = "the sandbox world gives its own" if needed else f"{method.name} uses none"
             raise ValueError(f"prompts.given is {named}, but {uses}: remove it")
-    elif needed == "pairs" and len(named) != 2:
+    elif needed == "pairs" and len(named) not in (0, 2):
         raise ValueError(
             f"method {method.name} learns from given pairs: set prompts.given to the two fields of an entry that hold "
             f"the chosen and the rejected response, such as [chosen, rejected]; it is {named}"
         )
-    elif not named:
+
+
+def check_sets(iterations: int, prompts: PromptSettings, evaluation: PromptSource | None) -> None:
+    """There is a set of prompts for each iteration, where there are several, and one for evaluation if it has its own.
+
+    Raises:
+        ValueError: there are too few, or a path is missing.
+    """
+    if not all(prompts.paths):
+        raise ValueError("prompts.path has an empty path: remove it")
+    if 1 < len(prompts.paths) < iterations:
         raise ValueError(
-            f"method {method.name} uses a teacher's responses: set prompts.given to the field of the prompts' entries "
-            "that holds them, such as [response], or method.teacher to false"
+            f"prompts.path has {len(prompts.paths)} sets, one for each iteration, and run.iterations is {iterations}: "
+            f"add sets, or set run.iterations to {len(prompts.paths)}"
         )
+    if evaluation and not all(evaluation.paths or [""]):
+        raise ValueError("evaluation.prompts.path: required, but missing")
+    if evaluation and not prompts.path:
+        raise ValueError("evaluation.prompts is set, but prompts.path is empty: remove the first or set the last")
 
 
 def check_sampling(method: Method, engine: SamplingEngine) -> None:

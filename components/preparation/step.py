@@ -6,15 +6,13 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from ..core.digests import digest_json
+from ..core.digests import digest_json, digest_json_list
 from ..core.errors import UserError
 from ..core.settings import Settings
-from ..models.chat import prompt_ids, response_ids
-from ..models.folders import load_tokenizer
 from ..models.named import made
+from ..prompts.pool import Pool
 from ..recipe import Recipe, with_settings
 from ..runtime import lock
 from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
@@ -28,6 +26,7 @@ from ..storage.units import Manifest, Unit
 from ..tracking.opening import Tracking, open_run
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
+from .reading import Prompts, as_rendered, prompts_of
 from .settings import given_by
 
 SETTINGS = Recipe
@@ -51,7 +50,7 @@ class NothingNew(Exception):
 class Checked:
     """A checked recipe: its prompts, their digests for the ledger, and its run."""
 
-    prompts: list[dealing.Prompt]
+    prompts: Prompts
     digests: list[str]
     run: Run
 
@@ -66,31 +65,30 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     store.at("..")
     if settings.unavailable:
         raise UserError("; ".join(settings.unavailable))
-    prompts = dealing.read_prompts(settings.prompts)
     settings.policy.check()
     settings.oracle.check()
     for benchmark in settings.evaluation.benchmarks:
         benchmark.check()
-    if settings.policy.folder and settings.prompts.path:
-        prompts = _drop_too_long(prompts, settings, settings.policy.folder)
-    known, digests = read_run(store), []
+    prompts = prompts_of(settings, as_rendered(settings))
+    _check_positions(settings, prompts)
+    known, digests, count = read_run(store), [], len(prompts.learning)
     if ledger:
-        marked = [(prompt, digest_json([prompt.messages, prompt.given])) for prompt in prompts]
-        free = ledger.free(digest for _, digest in marked)
-        prompts = [prompt for prompt, digest in marked if digest in free]
-        digests = [digest for _, digest in marked if digest in free]
-    all_prompts = digest_json([[prompt.messages, prompt.given] for prompt in prompts])
+        marked = [digest_json([prompt.messages, prompt.given]) for prompt in prompts.learning]
+        free = ledger.free(marked)
+        prompts = prompts.only([index for index, digest in enumerate(marked) if digest in free])
+        digests = [digest for digest in marked if digest in free]
+    all_prompts = digest_json_list([prompt.messages, prompt.given] for prompt in prompts.learning)
     if ledger:
         if known and known.inputs.get("prompts", all_prompts) != all_prompts:
             raise UserError(
                 f"{store.uri}: other runs named {settings.run.name} have taken prompts of this one since it failed, or "
-                f"{settings.prompts.path or 'the world'} has changed: it cannot go on; submit a new run"
+                f"{settings.prompts.named or 'the world'} has changed: it cannot go on; submit a new run"
             )
-        if len(prompts) <= settings.prompts.held_out:
+        if (missing := prompts.stream(settings).held_out + 1 - len(prompts.learning)) > 0:
             raise NothingNew(
-                f"{len(prompts)} of {len(marked)} prompts are new to runs named {settings.run.name}, and "
-                f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: "
-                f"{settings.prompts.held_out + 1 - len(prompts)} more are needed in {settings.prompts.path}"
+                f"{len(prompts.learning)} of {count} prompts are new to runs named {settings.run.name}, and "
+                f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: {missing} more are needed "
+                f"in {settings.prompts.named}"
             )
     named = {
         "prompts": all_prompts,
@@ -98,7 +96,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         "oracle": settings.oracle.digest(),
     }
     recipe = {**settings.model_dump(mode="json", exclude={"cluster"}), "policy": settings.policy.pinned().model_dump()}
-    run = Run(settings.run.name, recipe, named, _versions())
+    run = Run(settings.run.name, recipe, named, _versions(), prompts=prompts.said(settings))
     if known:
         check_same(store, known, run)
         _check_length(store, settings)
@@ -136,8 +134,8 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     if tracking:
         replace(checked.run, tracking=tracking.to_json()).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
-    metrics = {"prompts": len(checked.prompts), "iterations": recipe.run.iterations}
-    manifest = unit.publish({}, metrics, started)
+    counted = {"prompts": len(checked.prompts.learning), "iterations": recipe.run.iterations}
+    manifest = unit.publish({}, {**counted, **checked.prompts.figures(recipe)}, started)
     return Result(
         manifest,
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},
@@ -224,45 +222,31 @@ def _with_parameters(call: Call[Recipe]) -> Recipe:
     return Recipe.parse({**recipe.model_dump(mode="json"), **changed}, "the pipeline's parameters")
 
 
-def _drop_too_long(prompts: list[dealing.Prompt], settings: Recipe, model: Path) -> list[dealing.Prompt]:
-    """The prompts of at most `prompts.max_tokens` tokens, whose given responses have at most `max_new_tokens`.
-
-    Raises:
-        UserError: too few are left, or one of them leaves no room for a response in the model's positions.
-    """
-    tokenizer, longest = load_tokenizer(model), settings.prompts.max_tokens
+def _check_positions(settings: Recipe, prompts: Prompts) -> None:
+    """Refuse prompts that leave no room for a response in the model's positions."""
+    if not isinstance(prompts.learning, Pool):
+        return
     room = settings.rollout.max_new_tokens
-    lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
-    fitting = [
-        prompt
-        for prompt, length in zip(prompts, lengths, strict=True)
-        if length <= longest and all(len(response_ids(tokenizer, text, 0)) <= room for text in prompt.given)
-    ]
-    needed = max((length for length in lengths if length <= longest), default=0) + room
+    needed = max(int(pool.lengths.max()) for pool in (prompts.learning, prompts.evaluated or prompts.learning)) + room
     if needed > (positions := settings.policy.positions()):
         raise UserError(
-            f"a prompt and its response take up to {needed} tokens, and {model} has {positions:.0f} positions: "
-            "lower prompts.max_tokens or rollout.max_new_tokens"
+            f"a prompt and its response take up to {needed} tokens, and {settings.policy.folder} has {positions:.0f} "
+            "positions: lower prompts.max_tokens or rollout.max_new_tokens"
         )
-    if len(fitting) <= settings.prompts.held_out:
-        raise UserError(
-            f"{settings.prompts.path}: {len(fitting)} prompts have at most prompts.max_tokens = {longest} tokens (and "
-            f"given responses at most rollout.max_new_tokens = {room}), and prompts.held_out = "
-            f"{settings.prompts.held_out} of them are for evaluation: raise the first or lower the last"
-        )
-    return fitting
 
 
-def _deal(store: Store, all_prompts: list[dealing.Prompt], settings: Recipe) -> None:
+def _deal(store: Store, all_prompts: Prompts, settings: Recipe) -> None:
     """Publish the prompt shards of every iteration, and at 0 the held-out prompts."""
     prompts, seed = settings.prompts, settings.run.seed
     given, world, source = given_by(settings.method), settings.oracle.own_world, None
     if given and world:
         source = dealing.sandbox_responses(world, given, seed)
-    rows = dealing.held_out(all_prompts, prompts, seed)
+    own = all_prompts.evaluated
+    rows = dealing.held_out(all_prompts.learning if own is None else own, prompts, seed)
     _publish(store, layout.held_out(), rows)
+    stream = all_prompts.stream(settings)
     for iteration in range(1, settings.run.iterations + 1):
-        rows = dealing.deal(all_prompts, prompts, seed, iteration, source)
+        rows = stream.deal(iteration, source)
         for shard, piece in enumerate(dealing.shards(rows, prompts.shards)):
             _publish(store, layout.prompts(iteration, shard), piece)
 

@@ -25,6 +25,8 @@ class Run:
     prompts."""
     versions: Mapping[str, str]
     tracking: Mapping[str, Any] | None = None
+    prompts: Mapping[str, Any] | None = None
+    """What was read of the prompts' files, what was left out and why, and how often each is used."""
     identity: str = field(init=False, default="")
 
     def __post_init__(self) -> None:

@@ -111,7 +111,7 @@ def _sectioned(sets: tuple[str, ...], tmp_path: Path) -> str:
     [
         (None, ("no such file", "prompts.path")),
         ("[1]\n" * 9, ("line 1", "not list")),
-        ('{"prompt": "a"}\n{"text": "b"}\n', ("line 2", "no field 'prompt'", "here: text", "prompts.field")),
+        ('{"prompt": "a"}\n{"text": "b"}\n', ("line 2", "no field 'prompt'", "here: text", "prompts.on_bad")),
         ('{"prompt": "a"}\n{"prompt": " "}\n', ("line 2", "empty")),
         ('{"prompt": "a"}\nnot json\n', ("line 2", "not JSON")),
         ('{"prompt": 3}\n', ("line 1", "neither a text nor a list of messages")),

@@ -294,9 +294,7 @@ FROM_A_FILE = {"policy": {"kind": "folder", "model": "m"}, "oracle": {"kind": "r
 @pytest.mark.parametrize(
     ("method", "given", "complaint"),
     [
-        ({"name": "ipo", "tau": 0.1}, [], "method ipo learns from given pairs: set prompts.given to the two fields"),
         ({"name": "ipo", "tau": 0.1}, ["answer"], "such as [chosen, rejected]; it is ['answer']"),
-        ({"name": "dno"}, [], "method dno uses a teacher's responses: set prompts.given to the field"),
         ({"name": "dno", "teacher": False}, ["a"], "prompts.given is ['a'], but dno uses none: remove it"),
         ({"name": "inpo", "eta": 1, "tau": 0.1}, ["a"], "prompts.given is ['a'], but inpo uses none: remove it"),
     ],

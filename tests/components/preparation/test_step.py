@@ -31,12 +31,16 @@ PREPARATIONS_OWN = ("run.json", "lock/", "preparation.manifest.json", "preparati
 def test_bad_prompts_leave_nothing_behind(fresh: New, folders: Path, tmp_path: Path) -> None:
     path = tmp_path / "inputs" / "prompts.jsonl"
     run = fresh(over(folders, prompts__path=str(path)), "runs/new")
-    assert refusal(run) == f"{path}: no such file; set prompts.path to a JSON, JSONL or Parquet file of prompts"
+    assert refusal(run) == (
+        f"{path}: no such file; set prompts.path to a JSON, JSONL, CSV, Parquet or Arrow file of prompts, a folder or "
+        "a pattern"
+    )
     path.parent.mkdir()
     path.write_text('{"prompt": "one"}\n["two"]\n')
-    assert refusal(run) == f"{path}: line 2: a prompt is an object with the field 'prompt', not list"
+    line = f"{path}: line 2: a prompt is an object with the field 'prompt', not list"
+    assert refusal(run) == f"{line}; correct the entry, or set prompts.on_bad to skip"
     path.write_text('{"prompt": "one"}\n{"prompt": ""}\n')
-    assert refusal(run) == f"{path}: line 2: the prompt is empty; remove the entry"
+    assert refusal(run) == f"{path}: line 2: the prompt is empty; remove the entry, or set prompts.on_bad to skip"
     assert not (tmp_path / "runs").exists()
 
 
@@ -119,9 +123,9 @@ def test_too_few_prompts_that_fit_are_refused(fresh: New, folders: Path) -> None
     path = folders / "prompts.jsonl"
     # 11 or 12 bytes, 3 special tokens and the BOS
     assert refusal(fresh(over(folders, prompts__max_tokens=16, prompts__held_out=14))) == (
-        f"{path}: 14 prompts have at most prompts.max_tokens = 16 tokens (and given responses at most "
-        "rollout.max_new_tokens = 3), and prompts.held_out = 14 of them are for evaluation: raise the first or lower "
-        "the last"
+        f"{path}: 40 entries, 14 prompts; left out: 26 too long, of which prompts.held_out = 14 are for evaluation: "
+        "none is left to learn from; add prompts, lower prompts.held_out, or raise prompts.max_tokens or "
+        "rollout.max_new_tokens"
     )
 
 

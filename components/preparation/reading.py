@@ -1,0 +1,131 @@
+"""The prompts of a recipe, as its policy sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.errors import UserError
+from ..games.sandbox.texts import CONTEXT_NAMES, prompt_messages
+from ..models.chat import prompt_ids, response_ids
+from ..models.folders import load_tokenizer
+from ..prompts.counts import Counts
+from ..prompts.pool import Pool, Prompt
+from ..prompts.reading import Asked, Rendering, read
+from ..recipe import Recipe
+from ..storage.records import Message
+from .prompts import Stream
+from .settings import given_by
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class AsRendered:
+    """Prompts and responses in a policy's tokens."""
+
+    def __init__(self, folder: Path) -> None:
+        """The policy's folder."""
+        self._tokenizer: PreTrainedTokenizerBase = load_tokenizer(folder)
+
+    def prompt(self, messages: Sequence[Message], where: str) -> list[int]:
+        """Token ids of a prompt.
+
+        Raises:
+            UserError: the chat template refuses it; names where it stands.
+        """
+        try:
+            return prompt_ids(self._tokenizer, messages)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+
+    def response(self, text: str) -> list[int]:
+        """Token ids of a given response without its end."""
+        return response_ids(self._tokenizer, text, 0)[:-1]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a recipe's prompts are."""
+
+    learning: Sequence[Prompt]
+    """Those that iterations take, and where evaluation has no set of its own, those held out among them."""
+    evaluated: Pool | None
+    """Evaluation's own."""
+    counts: Counts | None
+    """What was read and left out; None for the sandbox world."""
+    evaluated_counts: Counts | None
+
+    def stream(self, recipe: Recipe) -> Stream:
+        """As iterations take them."""
+        held_out = 0 if self.evaluated is not None else recipe.prompts.held_out
+        return Stream(self.learning, recipe.prompts, recipe.run.seed, held_out)
+
+    def only(self, indices: Sequence[int]) -> "Prompts":
+        """With these of those that iterations take, by index."""
+        pool = self.learning
+        left = pool.only(np.array(indices, np.int64)) if isinstance(pool, Pool) else [pool[index] for index in indices]
+        return replace(self, learning=left)
+
+    def figures(self, recipe: Recipe) -> dict[str, float]:
+        """The counts by name, for metrics; none for the sandbox world."""
+        if self.counts is None:
+            return {}
+        most = self.stream(recipe).uses(recipe.run.iterations).most
+        return {**self.counts.figures(), **({"most_uses": most} if most > 1 else {})}
+
+    def said(self, recipe: Recipe) -> dict[str, Any] | None:
+        """What was read and left out, and how often each is used, as a JSON value; None for the sandbox world."""
+        if self.counts is None:
+            return None
+        found = {**self.counts.to_json(), **self.stream(recipe).uses(recipe.run.iterations)._asdict()}
+        return {**found, "held_out": self.evaluated_counts.to_json()} if self.evaluated_counts else found
+
+
+def prompts_of(recipe: Recipe, rendering: Rendering | None = None) -> Prompts:
+    """Read the prompts of a recipe; `rendering`: None where the policy's tokens are not known.
+
+    Raises:
+        UserError: as `read`, or too few are left.
+    """
+    prompts, own = recipe.prompts, recipe.evaluation.prompts
+    if not prompts.path:
+        contexts = [Prompt(prompt_messages(context), []) for context in range(len(CONTEXT_NAMES))]
+        return Prompts(contexts, None, None, None)
+    plain = Asked(rendering=rendering, longest=prompts.max_tokens, room=recipe.rollout.max_new_tokens)
+    evaluated, evaluated_counts = read(own, plain, "evaluation.prompts") if own else (None, None)
+    asked = replace(plain, wanted=given_by(recipe.method), given=prompts.given)
+    learning, counts = read(prompts, asked, "prompts", evaluated)
+    found = Prompts(learning, evaluated, counts, evaluated_counts)
+    _check_enough(recipe, found)
+    return found
+
+
+def as_rendered(recipe: Recipe) -> AsRendered | None:
+    """The view of the recipe's policy, if it has a folder before the run begins."""
+    return AsRendered(recipe.policy.folder) if recipe.policy.folder and recipe.prompts.path else None
+
+
+def _check_enough(recipe: Recipe, found: Prompts) -> None:
+    settings, held_out = recipe.prompts, recipe.prompts.held_out
+    if found.evaluated is not None and len(found.evaluated) < held_out:
+        raise UserError(
+            f"{recipe.evaluation.prompts.named}: {found.evaluated_counts}, fewer than prompts.held_out = {held_out}: "  # type: ignore[union-attr]
+            "lower that, or add prompts"
+        )
+    if not found.learning or (found.evaluated is None and len(found.learning) <= held_out):
+        long = {"too_long", "given_too_long", "without_given"} & {*found.counts.left_out, *found.counts.dropped}  # type: ignore[union-attr]
+        longer = ", or raise prompts.max_tokens or rollout.max_new_tokens" if long else ""
+        kept = f", of which prompts.held_out = {held_out} are for evaluation" if found.evaluated is None else ""
+        lower = ", lower prompts.held_out" if found.evaluated is None else ""
+        raise UserError(
+            f"{settings.named}: {found.counts}{kept}: none is left to learn from; add prompts{lower}{longer}"
+        )
+    for iteration in range(1, settings.sets + 1):
+        if not len(found.stream(recipe).kept(iteration)):
+            raise UserError(
+                f"{settings.paths[iteration - 1]}: no prompt is left for iteration {iteration}: all of them stand in "
+                "an earlier set too, are held out or left out; add prompts"
+            )

@@ -1,0 +1,68 @@
+"""What was read, and what was left out and why."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+REASONS = {
+    "empty": "empty",
+    "unreadable": "unreadable",
+    "too_long": "too long",
+    "duplicate": "duplicate",
+    "without_given": "without given responses",
+    "in_evaluation": "among those of evaluation",
+}
+"""Reasons for which prompts are left out, in words."""
+NOTES = {
+    "given_too_long": "given responses or pairs too long",
+    "empty_system": "empty system messages dropped",
+}
+"""Parts of prompts that are left out."""
+
+
+@dataclass
+class Counts:
+    """Entries of a set, by what became of them."""
+
+    layout: str = ""
+    """The layouts found."""
+    read: int = 0
+    """Entries."""
+    kept: int = 0
+    """Different prompts."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Entries that are no prompts of their own, by reason."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Parts of prompts, likewise."""
+
+    def found(self, layout: str) -> None:
+        """Note the layout of a path."""
+        self.layout = ", ".join(dict.fromkeys([*filter(None, self.layout.split(", ")), layout]))
+
+    def leave_out(self, reason: str, count: int = 1) -> None:
+        """Count entries that are left out."""
+        if count:
+            self.left_out[reason] = self.left_out.get(reason, 0) + count
+
+    def drop(self, what: str, count: int = 1) -> None:
+        """Count parts of prompts that are left out."""
+        if count:
+            self.dropped[what] = self.dropped.get(what, 0) + count
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts as a JSON value."""
+        return asdict(self)
+
+    def figures(self) -> dict[str, float]:
+        """All counts by name, for metrics."""
+        return {"read": self.read, **self.left_out, **self.dropped}
+
+    def __str__(self) -> str:
+        return said(self.to_json())
+
+
+def said(counts: dict[str, Any]) -> str:
+    """The counts in words, such as `805 entries, 182 prompts; left out: 600 too long, 23 duplicate`."""
+    words = f"{counts['read']:,} entries, {counts['kept']:,} prompts"
+    reasons = [f"{count:,} {REASONS[reason]}" for reason, count in counts["left_out"].items()]
+    parts = [f"{count:,} {NOTES[what]}" for what, count in counts["dropped"].items()]
+    return "; ".join([words, *(["left out: " + ", ".join(reasons)] if reasons else []), *parts])

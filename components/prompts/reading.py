@@ -1,0 +1,184 @@
+"""Read a set of prompts: find its layout, leave out what is no prompt, count why."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+from ..core.digests import canonical_json
+from ..core.errors import UserError
+from ..storage.records import Message
+from .counts import Counts
+from .files import File, entries
+from .layouts import KNOWN, layout_of
+from .layouts.base import Answer, Bad, Empty, Layout, Messages
+from .places import files_of
+from .pool import Pool, Wanted
+from .settings import PromptSource
+
+_LOOKED_AT = 100
+"""Entries in which a layout is looked for: the first may be a bad one."""
+
+
+class Rendering(Protocol):
+    """The policy's view of prompts and responses."""
+
+    def prompt(self, messages: Sequence[Message], where: str) -> list[int]:
+        """Token ids of a prompt.
+
+        Raises:
+            UserError: the policy's chat template refuses it; names where it stands.
+        """
+
+    def response(self, text: str) -> list[int]:
+        """Token ids of a given response."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a set of prompts is read for."""
+
+    wanted: Wanted = None
+    """The given responses that are needed with each prompt."""
+    given: Sequence[str] = ()
+    """The fields that hold them; none: as the layout has it."""
+    rendering: Rendering | None = None
+    """The policy's view, by which prompts are the same or too long; None: as they are written."""
+    longest: int = 0
+    """Longest prompt in tokens."""
+    room: int = 0
+    """Longest given response in tokens."""
+
+
+def read(
+    source: PromptSource, asked: Asked, section: str = "prompts", other: Pool | None = None
+) -> tuple[Pool, Counts]:
+    """The different prompts of a source, and what was left out; those of `other` are.
+
+    One that occurs again counts once, with all that was given with it. `section`: the recipe's, for messages.
+
+    Raises:
+        UserError: a path is missing or cannot be read, an entry is refused, or the layout lacks what is wanted.
+    """
+    pool, counts = Pool(asked.wanted), Counts()
+    for part, path in enumerate(source.paths):
+        with files_of(path, source) as files:
+            layout = _layout(files, source, asked)
+            _check_given(layout, path, asked)
+            counts.found(layout.name)
+            reader = _Reader(source, asked, section, layout, pool, counts, other, part)
+            for file in files:
+                for where, entry in entries(file, reader.columns):
+                    reader.take(where, entry)
+    counts.leave_out("without_given", pool.close())
+    counts.kept = len(pool)
+    return pool, counts
+
+
+def _layout(files: Sequence[File], source: PromptSource, asked: Asked) -> Layout:
+    """The layout of the first entry that has one."""
+    refused = None
+    for file in files:
+        for where, entry in islice(entries(file, KNOWN | {source.field, *asked.given}), _LOOKED_AT):
+            if not isinstance(entry, dict):
+                refused = refused or UserError(f"{where}: {_no_object(source, entry)}")
+                continue
+            try:
+                return layout_of(entry, source, asked.given, where)
+            except UserError as line:
+                refused = refused or line
+        if refused:
+            raise refused
+    raise UserError(f"{', '.join(file.name for file in files) or source.named}: there are no entries")
+
+
+def _no_object(source: PromptSource, entry: Any) -> str:
+    return f"a prompt is an object with the field {source.field!r}, not {type(entry).__name__}"
+
+
+def _check_given(layout: Layout, path: str, asked: Asked) -> None:
+    if asked.wanted == "pairs" and layout.gives not in ("pairs", "rated"):
+        raise UserError(
+            f"{path}: the method learns from given pairs, and entries of the layout {layout.name} have none: set "
+            "prompts.given to the two fields that hold the chosen and the rejected response, such as [chosen, rejected]"
+        )
+    if asked.wanted == "responses" and not layout.gives:
+        raise UserError(
+            f"{path}: the method uses a teacher's responses, and entries of the layout {layout.name} have none: set "
+            "prompts.given to the field that holds them, such as [response]"
+        )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Takes the entries of one path into the pool."""
+
+    source: PromptSource
+    asked: Asked
+    section: str
+    layout: Layout
+    pool: Pool
+    counts: Counts
+    other: Pool | None
+    part: int
+
+    @property
+    def columns(self) -> set[str]:
+        return {*self.layout.columns, *(self.layout.answer_columns if self.asked.wanted else ())}
+
+    def take(self, where: str, entry: Any) -> None:
+        """Add the entry's prompt to the pool, or count why not."""
+        self.counts.read += 1
+        try:
+            messages, answers = self._read(entry)
+        except Bad as bad:
+            if self.source.on_bad == "refuse":
+                raise UserError(f"{where}: {bad}; {self._advice(bad)}") from None
+            self.counts.leave_out(bad.reason)
+            return
+        ids = self.asked.rendering.prompt(messages, where) if self.asked.rendering else None
+        if ids and len(ids) > self.asked.longest:
+            self.counts.leave_out("too_long")
+            return
+        key = _key(messages if ids is None else ids)
+        if self.other is not None and self.other.has(key):
+            self.counts.leave_out("in_evaluation")
+        elif not self.pool.add(key, self.part, messages, self._fitting(answers), where, len(ids or ())):
+            self.counts.leave_out("duplicate")
+
+    def _read(self, entry: Any) -> tuple[Messages, list[Answer]]:
+        if not isinstance(entry, dict):
+            raise Bad(_no_object(self.source, entry))
+        said = self.layout.messages(entry)
+        messages = [message for message in said if message["role"] != "system" or message["content"].strip()]
+        self.counts.drop("empty_system", len(said) - len(messages))
+        if not messages or not all(message["content"].strip() for message in messages):
+            raise Empty("the prompt is empty")
+        if messages[-1]["role"] == "assistant":
+            raise Bad(
+                f"the dialogue ends with the assistant's answer: set {self.section}.drop_last_answer to true to cut it"
+            )
+        answers = self.layout.answers(entry) if self.asked.wanted else []
+        if self.asked.wanted == "responses" and self.layout.gives == "pairs" and self.layout.name != "fields":
+            answers = answers[:1]
+        return messages, answers
+
+    def _fitting(self, answers: list[Answer]) -> list[Answer]:
+        """The answers without those that are too long; a pair stays or goes as a whole."""
+        rendering = self.asked.rendering
+        if not rendering:
+            return answers
+        size = 2 if self.asked.wanted == "pairs" and self.layout.gives == "pairs" else 1
+        groups = [answers[at : at + size] for at in range(0, len(answers), size)]
+        fits = [all(len(rendering.response(each.text)) <= self.asked.room for each in group) for group in groups]
+        self.counts.drop("given_too_long", fits.count(False))
+        return [each for group, fit in zip(groups, fits, strict=True) if fit for each in group]
+
+    def _advice(self, bad: Bad) -> str:
+        what = "remove the entry" if bad.reason == Empty.reason else "correct the entry"
+        return f"{what}, or set {self.section}.on_bad to skip"
+
+
+def _key(value: Any) -> bytes:
+    return hashlib.sha256(canonical_json(value).encode()).digest()[:16]
