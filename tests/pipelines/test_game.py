@@ -15,6 +15,7 @@ from nashflow.components.games.solvers import SOLVERS
 from nashflow.pipelines import cli as command_line
 from nashflow.pipelines.game.compare import Source, play, summarise
 from nashflow.pipelines.game.figure import draw_gaps
+from nashflow.pipelines.game.settings import make_contenders
 from tests.fixtures import cli
 from tests.fixtures.games import ROCK_PAPER_SCISSORS, SKEWED
 
@@ -174,15 +175,45 @@ def test_methods_are_compared_on_one_matrix(files: tuple[str, str], game: Any, t
 def test_the_table_of_a_family(game: Any, tmp_path: Path) -> None:
     arguments = ("compare", "--family", "cyclic", "--games", "7", "--method", "egpo", "--method", "inpo")
     out = game(*arguments, "--set", "egpo.eta=0.4", "--set", "tau=0.2", "--output", str(tmp_path / "gaps.png"))
-    assert "cyclic, seed 0: 7 games, tau 0.2" in out
+    assert "cyclic, seed 0: 7 games, tau 0.2, 1,000 iterations" in out
     rows = [line.split() for line in out.splitlines() if line.strip().startswith(("egpo", "inpo"))]
-    assert [(row[0], row[1], row[4]) for row in rows] == [("egpo", "1,000", "100%"), ("inpo", "1,000", "100%")]
+    assert [(row[0], row[3]) for row in rows] == [("egpo", "100%"), ("inpo", "100%")]
     assert f"figure   {tmp_path}/gaps.png" in out
+
+
+def test_anchors_on_the_quickstarts_world_as_the_readme_has_them(game: Any, tmp_path: Path) -> None:
+    """A fixed anchor with beta = 1 stays near the equilibrium of another game, that of tau = beta / 4."""
+    figure = tmp_path / "anchors.png"
+    arguments = ("compare", "--world", "0", "--method", "inpo", "--set", "inpo.eta=0.5", "--method", "iterative_dpo")
+    arguments += ("--set", "iterative_dpo.beta=1", "--grid", "iterative_dpo.reference=fixed,moving")
+    record = json.loads(game(*arguments, "--iterations", "10", "--output", str(figure), "--json"))
+    assert [method["constants"] for method in record["methods"]] == [
+        {},
+        {"reference": "fixed"},
+        {"reference": "moving"},
+    ]
+    assert [method["median_gap"] for method in record["methods"]] == pytest.approx([0.0089, 0.0327, 0.799], abs=5e-4)
+    assert figure.read_bytes().startswith(PNG)
+    own = json.loads(game(*arguments, "--tau", "0.25", "--iterations", "30", "--json"))
+    assert own["methods"][1]["median_gap"] < 0.01
+
+
+def test_over_a_grid_inpo_comes_nearer_than_iterative_dpo_with_either_anchor(game: Any) -> None:
+    """On a world twice as intransitive; every combination is a row, in the grid's order."""
+    arguments = ("compare", "--world", "0", "--intransitivity", "5", "--iterations", "30", "--method", "inpo")
+    arguments += ("--grid", "inpo.eta=0.5,2", "--method", "iterative_dpo", "--grid", "iterative_dpo.beta=1.5,8,32")
+    out = game(*arguments, "--grid", "iterative_dpo.reference=fixed,moving")
+    assert out.startswith("sandbox world 0, intransitivity 5: 1 game, tau 0.1, 30 iterations\n")
+    gaps = {" ".join(row[:-2]): float(row[-2]) for row in map(str.split, out.splitlines()) if row and row[-1] == "–"}
+    dpo = [f"iterative_dpo beta={beta} reference={anchor}" for beta in (1.5, 8, 32) for anchor in ("fixed", "moving")]
+    assert list(gaps) == ["inpo eta=0.5", "inpo eta=2", *dpo]
+    assert max(gaps["inpo eta=0.5"], gaps["inpo eta=2"]) < min(gaps[name] for name in dpo) / 4
 
 
 def test_a_figure_is_the_same_for_the_same_gaps_and_holds_gaps_of_zero() -> None:
     curve = Curve(np.array([0, 1, 10]), np.array([[0.5, 0.4], [1e-3, 1e-14], [0.0, 0.0]]))
-    one, again, other = (draw_gaps("three", {"a": curve, name: curve}) for name in ("b", "b", "c"))
+    a, b, c = make_contenders(["inpo", "egpo", "onpo"], {}, {})
+    one, again, other = (draw_gaps("three", [(a, curve), (each, curve)]) for each in (b, b, c))
     assert one == again != other
     assert one.startswith(PNG)
 
@@ -250,7 +281,34 @@ SOLVE, COMPARE = ("solve", "MATRIX"), ("compare", "--family", "uniform", "--game
         ((*SOLVE, "--method", "ipo", "--tau", "0"), "tau: 0 gives no unique policy with full support; set tau > 0"),
         ((*SOLVE, "--method", "inpo", "--iterations", "0"), "--iterations 0: set at least 1"),
         ((*SOLVE, "--method", "inpo", "--tolerance", "nan"), "--tolerance nan: set 0 or more"),
-        (("compare", "--method", "inpo"), "give a preference matrix, or --family for random games"),
+        (
+            ("compare", "--method", "inpo"),
+            "give a preference matrix, --family for random games, or --world for a sandbox world",
+        ),
+        (
+            ("compare", "--world", "0", "--seed", "1", "--method", "inpo"),
+            "--seed: a sandbox world is given already; leave one of the two out",
+        ),
+        (
+            (*COMPARE, "--intransitivity", "5", "--method", "inpo"),
+            "--intransitivity: a setting of the sandbox world; give --world with it",
+        ),
+        (
+            (*COMPARE, "--method", "inpo", "--grid", "inpo.eta"),
+            "--grid inpo.eta: give method.key=values, such as inpo.eta=0.5,1,2",
+        ),
+        (
+            (*COMPARE, "--method", "inpo", "--grid", "eta=1,2"),
+            "--grid eta: give method.key with one of inpo",
+        ),
+        (
+            (*COMPARE, "--method", "inpo", "--grid", "inpo.eta=1,2", "--set", "inpo.eta=1"),
+            "--grid inpo.eta: given by --set too; leave one of the two out",
+        ),
+        (
+            (*COMPARE, "--method", "inpo", "--grid", "inpo.eta=1,0.01"),
+            "inpo eta=0.01: eta: 0.01, an inverse learning rate, is below tau; set eta to at least 0.1",
+        ),
         (
             ("compare", "MATRIX", "--seed", "0", "--method", "inpo"),
             "--seed: a matrix is given already; leave one of the two out",
@@ -322,8 +380,8 @@ def simulate(beta: float) -> dict[str, dict[str, Any]]:
     ]
     methods = ["inpo", "online_ipo", "nash_md", "nash_md_pg", "egpo"]
     source = Source(family="uniform", responses=10, games=100, seed=42)
-    _, curves = play(source, methods, beta, sets, updates)
-    return {method: summarise(curve) for method, curve in curves.items()}
+    _, played = play(source, methods, beta, sets, [], updates)
+    return {contender.method: summarise(curve) for contender, curve in played}
 
 
 def check(simulations: dict[float, dict[str, dict[str, Any]]]) -> None:

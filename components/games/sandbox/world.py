@@ -1,7 +1,7 @@
 """The sandbox world: a preference game that a real language model plays and that can be solved exactly.
 
-Eight contexts; a response is two symbols out of five, so there are 25; preferences in every context are general: mostly
-cyclic, a little transitive.
+Eight contexts; a response is two symbols out of five, so there are 25; preferences in every context are general: unless
+one sets it otherwise, mostly cyclic and a little transitive.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,6 @@ RESPONSES = tuple(product(SYMBOLS, repeat=SYMBOLS_PER_RESPONSE))
 """Response i is the i-th pair of symbols, the last symbol changing fastest."""
 
 _FACTORS = 4
-_CYCLIC_STRENGTH = 2.5
 _TRANSITIVE_STRENGTH = 0.5
 
 
@@ -38,9 +37,10 @@ class World:
 
 
 def make_world(settings: WorldSettings) -> World:
-    """The world of `settings.seed`: standard normals U, W, q, z in this order, context by context, by default_rng.
+    """The world of these settings: standard normals U, W, q, z in this order, context by context, by the seed.
 
-    U, W: 25 × 4; q, z: 25. Z = (U Wᵀ − W Uᵀ) / 2, P[i, j] = σ(2.5 Z[i, j] + 0.5 (q_i − q_j)), the target is softmax(z).
+    U, W: 25 × 4; q, z: 25. Z = (U Wᵀ − W Uᵀ) / 2, P[i, j] = σ(intransitivity Z[i, j] + 0.5 (q_i − q_j)), the target is
+    softmax(z).
     """
     random = np.random.default_rng(settings.seed)
     matrices, targets = [], []
@@ -48,7 +48,7 @@ def make_world(settings: WorldSettings) -> World:
         u, w = random.standard_normal((2, len(RESPONSES), _FACTORS))
         quality, logits = random.standard_normal((2, len(RESPONSES)))
         cyclic = (u @ w.T - w @ u.T) / 2
-        margin = _CYCLIC_STRENGTH * cyclic + _TRANSITIVE_STRENGTH * (quality[:, None] - quality[None, :])
+        margin = settings.intransitivity * cyclic + _TRANSITIVE_STRENGTH * (quality[:, None] - quality[None, :])
         matrices.append(1 / (1 + np.exp(-margin)))
         targets.append(log_normalise(logits))
     return World(np.stack(matrices), np.stack(targets))

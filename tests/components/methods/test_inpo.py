@@ -1,10 +1,12 @@
-"""INPO's phase against the paper's equations."""
+"""INPO's phase against the paper's equations, and its loss against the form that public implementations have."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nashflow.components.methods.inpo import INPO
+from nashflow.components.methods.objective import pair_losses
 from nashflow.components.methods.phases import REFERENCE, PolicyRef, Sampling
 
 constants = st.floats(1e-3, 1e2).flatmap(lambda eta: st.tuples(st.just(eta), st.floats(0.0, eta)))
@@ -79,3 +81,27 @@ def test_h_before_the_first_step(pair: tuple[float, float], logs: list[float], t
     margin = {str(PolicyRef(t - 1)): d_t, str(REFERENCE): d_ref}
     h = d_t - sum(weight * margin[policy] for policy, weight in phase.weights.items())
     assert h == pytest.approx((tau / eta) * (d_t - d_ref), abs=1e-9)
+
+
+@given(constants, st.integers(0, 2**32 - 1), st.integers(2, 9))
+def test_the_loss_is_that_of_sums_of_log_probabilities_with_the_ratio_of_tau_and_eta(
+    pair: tuple[float, float], seed: int, t: int
+) -> None:
+    """(u_w − u_l − 1/(2η))², u = log π − r log π_ref − (1 − r) log π_t of a response, r = τ/η: each the sum over its
+    tokens, EOS included; and so are the gradients."""
+    eta, tau = pair
+    random = torch.Generator().manual_seed(seed)
+    tokens = -10 * torch.rand(3, 2, 5, 12, generator=random, dtype=torch.float64)  # policies, sides, pairs, tokens
+    lengths = torch.randint(1, 13, (2, 5, 1), generator=random)
+    sums = torch.where(torch.arange(12) < lengths, tokens, 0.0).sum(-1)
+    live = sums[0].clone().requires_grad_()
+    r = tau / eta
+    u_won, u_lost = live - r * sums[1] - (1 - r) * sums[2]
+    wanted = (u_won - u_lost - 1 / 2 / eta) ** 2
+    (phase,) = INPO(eta=eta, tau=tau).phases(t)
+    policies = {REFERENCE: sums[1], PolicyRef(t - 1): sums[2]}
+    anchors = {policy: (both[0], both[1]) for policy, both in policies.items()}
+    losses = pair_losses(phase, live[0], live[1], anchors)
+    torch.testing.assert_close(losses, wanted, rtol=1e-10, atol=1e-10)
+    (expected,), (found,) = (torch.autograd.grad(each.sum(), [live]) for each in (wanted, losses))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.games.equilibrium import least_eta, nash_policy, rotation
 from nashflow.components.games.preference import Game, check_matrix, duality_gap, kl_divergence, log_normalise, payoff
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES, World, make_world
@@ -24,6 +25,18 @@ def test_preferences_are_mostly_cyclic() -> None:
     triples = 25 * 24 * 23 / 6
     # a coin for each pair gives 1/4 of all triples, a reward model none
     assert (cycles / triples > 0.15).all()
+
+
+def test_an_intransitivity_of_0_is_a_reward_and_the_usual_one_is_no_news() -> None:
+    transitive = make_world(WorldSettings(intransitivity=0)).matrix
+    margins = np.log(transitive / (1 - transitive))
+    np.testing.assert_allclose(margins, margins[..., :1] + margins[:, :1], atol=1e-9)
+    assert WorldSettings(intransitivity=2.5).model_dump() == {"seed": 0}
+    assert WorldSettings(intransitivity=5).model_dump() == {"seed": 0, "intransitivity": 5}
+    # The largest of the contexts' is what the documentation says of eta.
+    usual = make_world(WorldSettings())
+    game = Game(usual.matrix, usual.log_target, TAU)
+    assert least_eta(game, rotation(game, nash_policy(game))).max() == pytest.approx(0.31, abs=0.005)
 
 
 def test_a_world_is_drawn_as_it_says() -> None:
