@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..models.padding import positions_of
+from .processors import FiniteLogits
 
 if TYPE_CHECKING:
     import torch
@@ -16,10 +17,16 @@ class GeometricMixture:
     temperature and top-p. The other models keep a KV cache of their own.
     """
 
-    def __init__(self, weight: float, others: Sequence[tuple[Any, float]], mask: "torch.Tensor"):
+    def __init__(
+        self,
+        weight: float,
+        others: Sequence[tuple[Any, float]],
+        prompts: Sequence[Sequence[int]],
+        mask: "torch.Tensor",
+    ):
         """`weight` is the generating model's; `mask` (rows, length) is the attention mask of the padded prompts."""
         self._weight = weight
-        self._others = [(_Companion(model), other) for model, other in others]
+        self._others = [(_Companion(model), FiniteLogits(model, prompts), other) for model, other in others]
         self._mask = mask
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
@@ -29,8 +36,9 @@ class GeometricMixture:
         grown = input_ids.shape[1] - self._mask.shape[1]
         mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), grown)], dim=1)
         mixed = self._weight * scores.double().log_softmax(-1)
-        for companion, weight in self._others:
-            mixed = mixed + weight * companion.logits(input_ids, mask).double().log_softmax(-1)
+        for companion, finite, weight in self._others:
+            logits = finite(input_ids, companion.logits(input_ids, mask))
+            mixed = mixed + weight * logits.double().log_softmax(-1)
         return mixed.to(scores.dtype)
 
 

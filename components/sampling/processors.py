@@ -6,9 +6,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.finite import TRAINED, require_finite
+
 if TYPE_CHECKING:
     import torch
-    from transformers import LogitsProcessorList
+    from transformers import LogitsProcessorList, PreTrainedModel
+
+_REMEDY = f"{TRAINED}; else set rollout.dtype to float32"
+
+
+class FiniteLogits:
+    """A logits processor that refuses scores of a model which give no distribution; first in the list."""
+
+    def __init__(self, model: "PreTrainedModel", prompts: Sequence[Sequence[int]]):
+        """`prompts` are the rows' token ids, without padding."""
+        self.model = model
+        self.prompts = prompts
+
+    def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """The scores (rows, vocabulary). A model may forbid tokens by -inf, but not all of them.
+
+        Raises:
+            UserError: a row has NaN or +inf, or nothing but -inf.
+        """
+        # One pass: the largest of a row is finite in no such case.
+        require_finite(scores.amax(-1), self.model, self.prompts, _REMEDY)
+        return scores
 
 
 class SeededSampler:

@@ -9,7 +9,7 @@ from ..models.folders import Dtype, Load, load_causal_lm, load_tokenizer, stop_t
 from ..models.padding import padded
 from ..models.positions import longest_input
 from .mixture import GeometricMixture
-from .processors import processors
+from .processors import FiniteLogits, processors
 from .sampler import Sampled
 
 
@@ -71,7 +71,8 @@ class TransformersSampler:
         width = ids.shape[1]
         chain = processors(seeds, width, temperature=temperature, top_p=top_p, max_new_tokens=max_tokens)
         if self._others:
-            chain.insert(0, GeometricMixture(self._weight, self._others, mask))
+            chain.insert(0, GeometricMixture(self._weight, self._others, prompts, mask))
+        chain.insert(0, FiniteLogits(self.model, prompts))
         output = self.model.generate(
             input_ids=ids,
             attention_mask=mask,

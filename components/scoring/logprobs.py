@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..methods.phases import Reduction
+from ..models.finite import TRAINED, require_finite
 from ..models.padding import padded, positions_of
 from ..runtime.progress import over
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 Pair = tuple[Sequence[int], Sequence[int]]
 """Token ids of a prompt and of a response, neither empty."""
 
+_REMEDY = f"{TRAINED}; else set logprobs.dtype to float32"
 CHUNK = 1 << 24  # logits reduced at a time: 64 MiB in float32
 
 
@@ -68,14 +70,19 @@ class TransformersScorer:
         self._model = model
 
     def score(self, pairs: Sequence[Pair], max_tokens: int) -> list[float]:
-        """`sequence_logprobs` without gradients, in the micro-batches of `bucket`, in the order of `pairs`."""
+        """`sequence_logprobs` without gradients, in the micro-batches of `bucket`, in the order of `pairs`.
+
+        Raises:
+            UserError: one is no finite number.
+        """
         import torch
 
         scores = [0.0] * len(pairs)
         for batch in over(bucket(pairs, max_tokens), "sequences", len(pairs)):
             with torch.inference_mode():
-                values = sequence_logprobs(self._model, [pairs[index] for index in batch]).tolist()
-            for index, value in zip(batch, values, strict=True):
+                values = sequence_logprobs(self._model, [pairs[index] for index in batch])
+            require_finite(values, self._model, [pairs[index][0] for index in batch], _REMEDY)
+            for index, value in zip(batch, values.tolist(), strict=True):
                 scores[index] = value
         return scores
 

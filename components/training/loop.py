@@ -13,6 +13,7 @@ from ..core.errors import UserError
 from ..methods import objective
 from ..methods.phases import Phase
 from ..models.folders import Dtype, load_causal_lm
+from ..models.finite import TRAINED, require_finite
 from ..runtime.progress import Progress
 from ..scoring.logprobs import sequence_logprobs
 from .checkpoint import Checkpoints
@@ -140,9 +141,17 @@ class Trainer:
                     tensor.copy_(tensor.to(getattr(torch, dtype)))
 
     def logprobs(self, indices: list[int]) -> "torch.Tensor":
-        """log π of both sides of the pairs with these indices, (pairs, 2), in nats."""
+        """log π of both sides of the pairs with these indices, (pairs, 2), in nats.
+
+        Raises:
+            UserError: one is no finite number.
+        """
         sides = [self.data.chosen[index] for index in indices] + [self.data.rejected[index] for index in indices]
-        return sequence_logprobs(self.model, sides, self.phase.reduction).view(2, len(indices)).T
+        values = sequence_logprobs(self.model, sides, self.phase.reduction)
+        done = self.scheduler.last_epoch
+        remedy = f"that is after {done} updates: lower training.learning_rate" if done else TRAINED
+        require_finite(values.detach(), self.model, [prompt for prompt, _ in sides], remedy)
+        return values.view(2, len(indices)).T
 
 
 def summary(phase: Phase, data: PairData, curves: dict[str, Any]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ...models.chat import prompt_ids, response_ids
+from ...models.finite import TRAINED, require_finite
 from ..preference import Array, log_normalise
 from .texts import prompt_messages, response_text
 from .world import CONTEXTS, RESPONSES, SYMBOLS_PER_RESPONSE
@@ -30,12 +31,17 @@ def enumerate_policy(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBa
     """Score every response in every context, final EOS included, with a float64 copy of the model.
 
     Log-probabilities are good to about 1e-6: transformers computes normalisation and rotary angles in float32 always.
+
+    Raises:
+        UserError: one of them is no finite number.
     """
     import torch
 
     exact, sequences = deepcopy(model).double().eval(), all_sequences(tokenizer).to(model.device)
     with torch.no_grad():
         scores = response_log_probs(next_token_log_probs(exact, sequences), sequences)
+    prompts = sequences[:, :-RESPONSE_TOKENS].tolist()
+    require_finite(scores, model, prompts, TRAINED)
     by_context = scores.reshape(CONTEXTS, len(RESPONSES)).cpu().numpy()
     return Enumeration(log_normalise(by_context), 1 - np.exp(by_context).sum(axis=-1))
 

@@ -41,7 +41,7 @@ def test_every_prefix_has_the_normalised_product(folders):
     """Fed token by token, the companion's cache and the padding change nothing."""
     first, second = (load_causal_lm(folder, "float64") for folder in folders)
     ids, mask = padded(PROMPTS, "left", "cpu")
-    mixture = GeometricMixture(WEIGHTS[0], [(second, WEIGHTS[1])], mask)
+    mixture = GeometricMixture(WEIGHTS[0], [(second, WEIGHTS[1])], PROMPTS, mask)
     for token in ([A, B, C], [B, B, B], [D, A, EOS]):
         with torch.inference_mode():
             rows = [prompt + tokens for prompt, tokens in zip(PROMPTS, ids[:, mask.shape[1] :].tolist(), strict=True)]

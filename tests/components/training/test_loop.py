@@ -267,10 +267,14 @@ def test_weight_decay_is_decoupled(finished_root: SandboxRun) -> None:
 
 def test_a_training_that_diverges_says_so(finished_root: SandboxRun) -> None:
     phase = finished_root.phase(2)
-    made = trainer(finished_root, phase, fixed_batch(finished_root, phase))
-    with torch.no_grad():
-        made.model.get_parameter("lm_head.weight").fill_(math.inf)
-    with pytest.raises(UserError, match=r"training diverged at loss .*: lower training\.learning_rate"):
+    data = fixed_batch(finished_root, phase)
+    made = trainer(finished_root, phase, data)
+    made.base[0, 0] = 1e20
+    with pytest.raises(UserError, match=r"training diverged at loss inf: lower training\.learning_rate"):
+        made.update([0, 1])
+    made = trainer(finished_root, phase, data, learning_rate=1e36, warmup_ratio=0.0)
+    made.update([0, 1])
+    with pytest.raises(UserError, match=r"infinite or NaN, .*: that is after 1 updates: lower training\.learning_rate"):
         made.update([0, 1])
 
 

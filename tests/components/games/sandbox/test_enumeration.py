@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.games.sandbox.enumeration import all_sequences, enumerate_policy
-from nashflow.components.games.sandbox.texts import prompt_messages, response_text
+from nashflow.components.games.sandbox.texts import CONTEXT_NAMES, prompt_messages, response_text
 from nashflow.components.models.chat import prompt_ids, response_ids
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer
+from tests.fixtures import models
 from tests.fixtures.statistics import BY_CHANCE, chance
 
 
@@ -69,3 +71,13 @@ def test_sequences_come_context_by_context(reference: Path) -> None:
     sequences = all_sequences(tokenizer)
     assert sequences.shape == (200, 7)
     assert tokenizer.decode(sequences[25 * 6 + 9]) == f"<s> <user> x6 <assistant> {response_text(9)} </s>"
+
+
+def test_a_policy_with_outputs_that_are_no_finite_numbers_is_refused(reference: Path, tmp_path: Path) -> None:
+    tokenizer, name = load_tokenizer(reference), CONTEXT_NAMES[5]
+    (token,) = tokenizer.encode(name, add_special_tokens=False)
+    damaged = models.damage(reference, token, tmp_path / "policy")
+    with pytest.raises(
+        UserError, match=f"the policy in {damaged} answers with numbers .* to '<user> {name} <assistant>': "
+    ):
+        enumerate_policy(load_causal_lm(damaged), tokenizer)
