@@ -34,7 +34,7 @@ def require_finite(
     finite = outputs.isfinite().reshape(len(inputs), -1).all(-1)
     if finite.all():
         return
-    folder, row = Path(model.name_or_path), int(finite.logical_not().nonzero()[0])
+    folder, row = Path(str(model.name_or_path)), int(finite.logical_not().nonzero()[0])
     text = " ".join(str(load_tokenizer(folder).decode(list(inputs[row]), skip_special_tokens=True)).split())
     shown = text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]} … {text[-_SHOWN:]}"
     raise UserError(

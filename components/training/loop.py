@@ -12,8 +12,8 @@ import numpy as np
 from ..core.errors import UserError
 from ..methods import objective
 from ..methods.phases import Phase
-from ..models.folders import Dtype, load_causal_lm
 from ..models.finite import TRAINED, require_finite
+from ..models.folders import Dtype, load_causal_lm
 from ..runtime.progress import Progress
 from ..scoring.logprobs import sequence_logprobs
 from .checkpoint import Checkpoints
