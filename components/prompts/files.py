@@ -36,7 +36,7 @@ class File(NamedTuple):
     @property
     def kind(self) -> str:
         """The suffix before those of compression, such as .csv."""
-        suffixes = [suffix.lower() for suffix in PurePosixPath(self.name.partition("::")[0]).suffixes]
+        suffixes = [suffix.lower() for suffix in PurePosixPath(self.name).suffixes]
         return next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSED), "")
 
 

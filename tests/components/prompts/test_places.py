@@ -1,0 +1,155 @@
+"""Where prompts may lie: files of every kind, compressed or not, folders, patterns, S3, and the hub."""
+
+import bz2
+import csv
+import gzip
+import json
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from nashflow.components.core.errors import UserError
+from nashflow.components.prompts.reading import Asked, read
+from nashflow.components.prompts.settings import PromptSource
+from nashflow.components.storage.store import open_store
+
+TEXTS = ["2024-01-01", "null", "42", 'a "quoted",\ntext', "Grüße\u2028!"]
+"""What readers that guess at types change."""
+TABLE = pa.table({"prompt": TEXTS, "id": range(5)})
+
+
+def arrow(path: Path, new: Callable[..., Any]) -> None:
+    with pa.OSFile(str(path), "wb") as sink, new(sink, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+
+
+def write_csv(path: Path) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "prompt"), *enumerate(TEXTS)])
+
+
+KINDS: dict[str, Callable[[Path], Any]] = {
+    "x.jsonl": lambda path: path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in TEXTS)),
+    "x.json": lambda path: path.write_text(json.dumps([{"prompt": text} for text in TEXTS], indent=1)),
+    "x.csv": write_csv,
+    "x.parquet": lambda path: pq.write_table(TABLE, path, row_group_size=2),
+    "x.arrow": lambda path: arrow(path, pa.ipc.new_stream),
+    "y.arrow": lambda path: arrow(path, pa.ipc.new_file),
+}
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+}
+
+
+def texts(path: Path | str, **changes: Any) -> list[str]:
+    pool, _ = read(PromptSource.parse({"path": str(path), **changes}, "prompts"), Asked())
+    return [prompt.messages[0]["content"] for prompt in pool]
+
+
+def refusal(path: Path | str, **changes: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        texts(path, **changes)
+    line = str(caught.value)
+    assert line.splitlines() == [line]
+    return line.removeprefix(f"{path}: ")
+
+
+def lines(path: Path, *prompts: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    return path
+
+
+@pytest.mark.parametrize("packing", PACKED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_file_is_read_as_it_is_written(kind: str, packing: str, tmp_path: Path) -> None:
+    KINDS[kind](tmp_path / kind)
+    packed = tmp_path / f"{kind}{packing}"
+    packed.write_bytes(PACKED[packing]((tmp_path / kind).read_bytes()))
+    assert texts(packed) == TEXTS
+
+
+DATES = {
+    "a timestamp": pa.array([2**62], pa.timestamp("us")),
+    "a day": pa.array([9_999_999], pa.date32()),
+    "a time zone": pa.array([1], pa.timestamp("ns", "America/Nowhere")),
+}
+
+
+@pytest.mark.parametrize("name", DATES)
+def test_a_column_that_python_cannot_hold_harms_nobody(name: str, tmp_path: Path) -> None:
+    table = pa.table({"prompt": ["one"], "at": DATES[name]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert texts(tmp_path / "x.parquet") == texts(tmp_path / "x.arrow") == ["one"]
+
+
+def test_a_table_with_a_ragged_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("prompt,id\none,1\ntwo\n")
+    assert refusal(path) == "line 3: it does not have as many cells as the first line, 2"
+
+
+def test_a_folder_of_shards_is_one_set_in_the_order_of_names(tmp_path: Path) -> None:
+    for shard in (2, 0, 1):
+        lines(tmp_path / f"part-{shard}.jsonl", f"prompt {shard}")
+    assert texts(tmp_path) == ["prompt 0", "prompt 1", "prompt 2"]
+    assert texts(tmp_path / "part-[12].jsonl") == ["prompt 1", "prompt 2"]
+    assert texts(tmp_path / "*") == ["prompt 0", "prompt 1", "prompt 2"]
+
+
+def test_a_folder_with_splits_is_read_by_split(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        lines(tmp_path / "both" / "data" / f"{split}-00000-of-00001.jsonl", split)
+        lines(tmp_path / "other" / f"{split}_prefs.jsonl", split)
+    assert texts(tmp_path / "both") == ["train"]
+    assert texts(tmp_path / "both", split="test") == ["test"]
+    assert refusal(tmp_path / "both", split="gen") == ("no split 'gen'; set prompts.split to one of test, train")
+
+
+def test_a_data_set_that_datasets_saved_is_read(tmp_path: Path) -> None:
+    import datasets
+
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict({"prompt": ["one"]})}).save_to_disk(tmp_path / "saved")
+    assert texts(tmp_path / "saved") == ["one"]
+
+
+def test_a_name_with_special_letters_is_a_name(tmp_path: Path) -> None:
+    for name in ("a [1].jsonl", "b#?.jsonl", "c%20.jsonl"):
+        assert texts(lines(tmp_path / name, "one")) == ["one"]
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "*.parquet") == "no file fits this pattern; correct prompts.path"
+    (tmp_path / "empty").mkdir()
+    assert refusal(tmp_path / "empty").startswith("no files of prompts in this folder: ")
+
+
+def test_objects_in_s3_are_read(s3_bucket: str, tmp_path: Path) -> None:
+    store = open_store(s3_bucket)
+    for shard in (0, 1):
+        store.write(f"sets/part-{shard}.jsonl", json.dumps({"prompt": f"prompt {shard}"}).encode())
+    assert texts(f"{s3_bucket}/sets/part-1.jsonl") == ["prompt 1"]
+    assert texts(f"{s3_bucket}/sets") == texts(f"{s3_bucket}/sets/part-*.jsonl") == ["prompt 0", "prompt 1"]
+    assert refusal(f"{s3_bucket}/nothing") == "no such object, and none below it; correct prompts.path"
+    store.write("sets/part-1.jsonl", b'{"prompt": ""}')
+    assert refusal(f"{s3_bucket}/sets").startswith(f"{s3_bucket}/sets/part-1.jsonl: line 1: the prompt is empty")
+
+
+def test_a_data_set_of_the_hub_that_cannot_be_reached_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert refusal("hf://somebody/something", split="train", revision="main").startswith(
+        "this data set of the Hugging Face hub cannot be reached from here; check name, prompts.subset and "
+        "prompts.revision, or download it and set prompts.path to the folder: "
+    )
