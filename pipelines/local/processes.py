@@ -12,6 +12,7 @@ import os
 import runpy
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ GRACE_SECONDS = 20.0
 _POLL_SECONDS = 0.5
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
+_LONGEST_SOCKET = 107  # bytes; sun_path of unix(7), without its last one
+_SOCKET_BYTES = len("/pymp-12345678/listener-12345678")
 
 
 class StepProcesses:
@@ -45,7 +48,7 @@ class StepProcesses:
         self._context.set_forkserver_preload([__name__, *preload])
         resource_tracker.ensure_running()  # before the block: its start unblocks the signals
         own = {"PYTHONSAFEPATH": "1"}  # a torch.py in the current folder is not torch
-        with _blocked_signals(), mock.patch.dict(os.environ, {**environment, **own}):
+        with _blocked_signals(), mock.patch.dict(os.environ, {**environment, **own}), _room_for_sockets():
             forkserver.ensure_running()
 
     def run(
@@ -116,6 +119,12 @@ def _kill_group(process: ForkServerProcess) -> None:
     assert process.pid is not None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _room_for_sockets() -> contextlib.AbstractContextManager[object]:
+    """Let multiprocessing make its folder of sockets in /tmp where the paths of sockets below TMPDIR are too long."""
+    fits = len(os.fsencode(tempfile.gettempdir())) + _SOCKET_BYTES <= _LONGEST_SOCKET
+    return contextlib.nullcontext() if fits else mock.patch.object(tempfile, "tempdir", "/tmp")
 
 
 @contextlib.contextmanager

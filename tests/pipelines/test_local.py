@@ -492,7 +492,10 @@ def test_a_second_run_adds_to_the_logs_and_reads_only_its_own(run: Run, events: 
     assert len(events[-1].log.read_text().splitlines()) == 2
 
 
-def test_modules_are_preloaded_but_not_from_the_current_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("temporary", [".", "long" * 50])
+def test_modules_are_preloaded_but_not_from_the_current_folder(tmp_path: Path, temporary: str) -> None:
+    """With a temporary folder too whose path is longer than a socket's may be."""
+    (tmp_path / temporary).mkdir(exist_ok=True)
     for module in ("fractions.py", "runpy.py"):
         (tmp_path / module).write_text("raise SystemExit('from the current folder')")
     script = """
@@ -507,8 +510,8 @@ if StepProcesses(["fractions"], {}).run("peek", [], dict(os.environ), Path("out"
 print(Path("out").read_text(), end="")  # an unguarded script: the child must not run it again
 """
     (tmp_path / "packages" / "script.py").write_text(script)
-    command = [sys.executable, "packages/script.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command, there = [sys.executable, "packages/script.py"], {**os.environ, "TMPDIR": str(tmp_path / temporary)}
+    done = subprocess.run(command, cwd=tmp_path, env=there, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
 
 
