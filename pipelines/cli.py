@@ -151,6 +151,10 @@ def main() -> None:
     except (UserError, OSError) as error:
         print(f"nashflow: {_line(error)}", file=sys.stderr)
         sys.exit(_exit_code(error))
+    except UnicodeEncodeError as error:
+        mend = "set PYTHONUTF8=1" if error.encoding == "ascii" else "rename it"
+        print(f"nashflow: {error.object}: cannot be written in {error.encoding}: {mend}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _at_home(argument: str) -> str:

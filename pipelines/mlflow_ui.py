@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from nashflow.components.core.redaction import redact
-from nashflow.components.tracking.mlflow_store import sqlite_file
+from nashflow.components.tracking.mlflow_store import sqlite_file, sqlite_uri
 
 
 def how_to_look(tracking: str) -> str:
     """A server's URL, or the command that shows the store at `tracking`, with paths from the current folder."""
     if file := sqlite_file(tracking):
-        uri = shlex.quote(f"sqlite:///{_from_here(Path(file))}")
+        uri = shlex.quote(sqlite_uri(Path(_from_here(Path(file)))))
     elif tracking.startswith(("http://", "https://")):
         return redact(tracking)
     else:  # a database's URI may hold a password

@@ -18,6 +18,8 @@ from nashflow.components.runtime.protocol import USER_ERROR
 from nashflow.components.runtime.voice import FORMAT
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store, open_store
+from nashflow.components.tracking.mlflow_store import sqlite_uri
+from nashflow.components.tracking.opening import check_tracking
 from nashflow.components.tracking.tracker import Tracker
 
 from .finished import finished_tasks
@@ -57,7 +59,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
     """Run a recipe to its end, resuming what is there, and show its report. Exits with the code of a failed step.
 
     Raises:
-        UserError: the recipe, or what it names, cannot be used.
+        UserError: the recipe, what it names, or MLflow cannot be used.
     """
     recipe = load_recipe(name, overrides)
     store = open_store(run_root or f"runs/{recipe.run.name}")
@@ -69,6 +71,8 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
                 console.print(f"iteration {iteration}, {phase.name}: {phase.note}")
     # For the steps, and for this process, which tells how a run ended that was stopped.
     tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
+    if not store.exists(layout.SUMMARY):  # a finished run is shown without MLflow
+        check_tracking()
     with _locked(store) as owner:
         if (lines := finished_tasks(recipe, store, checked)) is None:
             _work(recipe, store, owner, console, shown)
@@ -102,7 +106,7 @@ def _work(recipe: Recipe, store: Store, owner: str, console: Console, shown: Sho
 def _beside(store: Store) -> str:
     """The SQLite store that all runs of one folder share."""
     folder = Path("runs").absolute() if "://" in store.uri else Path(store.uri).parent
-    return f"sqlite:///{folder / 'mlflow.db'}"
+    return sqlite_uri(folder / "mlflow.db")
 
 
 @contextmanager

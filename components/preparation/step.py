@@ -23,7 +23,7 @@ from ..storage.records import PROMPTS, Prompt
 from ..storage.run import Run, check_same, flatten, read_run
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit
-from ..tracking.opening import Tracking, open_run
+from ..tracking.opening import Tracking, check_tracking, open_run
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
 from .reading import Prompts, as_rendered, prompts_of
@@ -127,6 +127,7 @@ def run(call: Call[Recipe]) -> Result:
 
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
+    check_tracking()
     replace(checked.run, tracking=known.tracking if known else None).write(store)
     policy = bring_in(store, recipe, checked)
     tracking = _tracked(store, recipe, known)

@@ -1,6 +1,7 @@
 """The artifact store: where a run keeps its data, in a local folder or in S3, behind one interface."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -82,7 +83,8 @@ def open_store(uri: str) -> Store:
     S3 is reached as boto3 does it: credentials, region and `AWS_ENDPOINT_URL_S3` from the environment or a profile.
 
     Raises:
-        UserError: the URI names no bucket, is of another kind, is a file, or is below the home folder of nobody.
+        UserError: the URI names no bucket, is of another kind, is a file, is below the home folder of nobody, or has
+            bytes that are no text in Python's encoding of file names.
     """
     scheme, separator, _ = uri.partition("://")
     if not separator and uri:
@@ -91,6 +93,9 @@ def open_store(uri: str) -> Store:
             raise UserError(
                 f"{uri}: nobody's home folder is {path.partition('/')[0]}: write the whole path, or ./{uri}"
             )
+        if not path.isascii() and any("\udc80" <= character <= "\udcff" for character in path):
+            mend = "rename the folder" if sys.getfilesystemencoding() == "utf-8" else "set PYTHONUTF8=1"
+            raise UserError(f"{uri}: has a byte that is no {sys.getfilesystemencoding()}: {mend}")
         return LocalStore(Path(os.path.abspath(path)))
     if scheme != "s3":
         raise UserError(f"not a place for artifacts: {uri!r}: give a local folder or s3://bucket/prefix")

@@ -6,12 +6,13 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from ..core.atomic_file import HIDDEN
-from ..core.errors import one_line
 from ..core.redaction import redact
 
 if TYPE_CHECKING:
@@ -27,15 +28,18 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_HURRIED = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_HURRIED = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
 _PER_BATCH = 100
+_SQLITE = "sqlite:///"
+_LONGEST_MESSAGE = 300
 
 
 def environment() -> tuple[str, str]:
     """Where MLflow is, an SQLite store whatever the current folder, and the run that KFP made for this task."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if database := sqlite_file(uri):
-        uri = f"sqlite:///{Path(database).absolute()}"
+        _, mark, options = uri.partition("?")
+        uri = sqlite_uri(Path(database).absolute()) + mark + options
     return uri, os.environ.get("MLFLOW_RUN_ID", "")
 
 
@@ -71,7 +75,7 @@ def _create(database: Path) -> None:
         draft, whole = Path(folder, "draft.db"), Path(folder, "whole.db")
         event.listen(Engine, "connect", hasten)
         try:
-            MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+            MlflowClient(sqlite_uri(draft)).search_experiments(max_results=1)
         finally:
             event.remove(Engine, "connect", hasten)
         shutil.copyfile(draft, whole)
@@ -81,7 +85,17 @@ def _create(database: Path) -> None:
 
 def sqlite_file(uri: str) -> str:
     """The file of an SQLite store; empty for another store."""
-    return uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else ""
+    return unquote(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else ""
+
+
+def sqlite_uri(file: Path) -> str:
+    """The URI of an SQLite store.
+
+    Where a path has to be quoted, its slashes are quoted as well: MLflow makes the folder that a URI names before it
+    is decoded, and would leave that beside the store's.
+    """
+    path = str(file)
+    return _SQLITE + (quote(path, safe="") if set("%?") & set(path) else path)
 
 
 def send_texts(client: "MlflowClient", run_id: str, parameters: Texts, tags: Texts) -> None:
@@ -113,7 +127,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def hurried() -> Iterator[None]:
-    """Within this block, inside of `quiet`, MLflow is asked once and for five seconds, unless the user says else.
+    """Within this block, inside of `quiet`, MLflow is asked once and for four seconds, unless the user says else.
 
     For what can be told later as well, so that the work hardly waits for a server that is away.
     """
@@ -138,11 +152,11 @@ def failures() -> tuple[type[Exception], ...]:
 def failure_line(error: BaseException) -> str:
     """The message of an exception, or of the lost connection or similar cause behind it.
 
-    One line of at most 300 characters, without secrets.
+    One line, cut to 300 characters, without secrets.
     """
     from urllib3.exceptions import HTTPError
 
     causes: tuple[type[BaseException], ...] = (HTTPError, *failures())
     while (cause := error.__cause__ or error.__context__) and isinstance(cause, causes):
         error = cause
-    return redact(one_line(error))[:300]
+    return textwrap.shorten(redact(str(error)), _LONGEST_MESSAGE, placeholder=" …")

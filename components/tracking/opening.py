@@ -19,14 +19,24 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.digests import digest_json
 from ..core.errors import UserError
 from ..core.redaction import redact
 from ..storage.store import Store
-from .mlflow_store import Texts, connect, environment, failure_line, failures, quiet, send_texts, sqlite_file
+from .experiment import find_experiment, make_experiment
+from .mlflow_store import (
+    Texts,
+    connect,
+    environment,
+    failure_line,
+    failures,
+    hurried,
+    quiet,
+    send_texts,
+    sqlite_file,
+)
 from .nested_runs import NestedRuns
 
 if TYPE_CHECKING:
@@ -110,10 +120,32 @@ def open_run(
                     client.delete_tag(parent.info.run_id, tag)
             return Tracking(redact(uri), parent.info.experiment_id, parent.info.run_id)
     except failures() as error:
-        raise UserError(
-            f"MLflow at {redact(uri)}: {failure_line(error)}; set MLFLOW_TRACKING_URI to a server that answers or to "
-            "sqlite:///FILE, or unset it to run without MLflow"
-        ) from None
+        raise _refusal(uri, error) from None
+
+
+def check_tracking() -> None:
+    """See whether `open_run` will find MLflow and its experiment. The server is asked once, for a few seconds.
+
+    Raises:
+        UserError: MLflow does not answer, or refuses.
+    """
+    uri, run_id = environment()
+    if not uri or ((file := sqlite_file(uri)) and not os.path.exists(file)):
+        return
+    try:
+        with quiet(), hurried():
+            client = connect(uri)
+            client.get_run(run_id) if run_id else find_experiment(client)
+    except failures() as error:
+        raise _refusal(uri, error) from None
+
+
+def _refusal(uri: str, error: Exception) -> UserError:
+    """The way out goes first: what MLflow says may be long."""
+    return UserError(
+        "set MLFLOW_TRACKING_URI to a server that answers or to sqlite:///FILE, or unset it to do without: MLflow at "
+        f"{redact(uri)}: {failure_line(error)}"
+    )
 
 
 @contextlib.contextmanager
@@ -133,7 +165,7 @@ def _open_parent(client: "MlflowClient", store: Store, name: str, parameters: Te
         return found
     # A folder's path says little without its machine.
     key = digest_json([store.uri, "" if "://" in store.uri else socket.gethostname()])
-    experiment = _experiment(client)
+    experiment = make_experiment(client)
     left_behind = client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'", max_results=1)
     if left_behind and _is_blank(client, store, left_behind[0], parameters):
         return left_behind[0]
@@ -149,26 +181,6 @@ def _found(client: "MlflowClient", known: Tracking) -> "Run | None":
 def is_ours(parent: "Run") -> bool:
     """Whether `open_run` made a run; others end without our doing."""
     return _KEY in parent.data.tags
-
-
-def _experiment(client: "MlflowClient") -> str:
-    """Id of the experiment that MLflow's own variables name, or of `nashflow`."""
-    from mlflow.exceptions import MlflowException
-
-    if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return chosen
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "nashflow")
-    if found := client.get_experiment_by_name(name):
-        return found.experiment_id
-    # A store without a server would put artifacts into the current folder.
-    file = sqlite_file(client.tracking_uri)
-    try:
-        return client.create_experiment(name, str(Path(file).parent / "mlartifacts") if file else None)
-    except MlflowException:
-        # Another run has made it meanwhile.
-        if found := client.get_experiment_by_name(name):
-            return found.experiment_id
-        raise
 
 
 def _is_blank(client: "MlflowClient", store: Store, parent: "Run", parameters: Texts) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.core.redaction import redact
+from nashflow.components.tracking.experiment import find_experiment
 from nashflow.components.tracking.mlflow_store import connect, environment, failure_line, failures, quiet
 
 from .case import Case
@@ -46,15 +48,14 @@ def mlflow_server(case: Case) -> Iterator[Finding]:
 def _tried(client: "MlflowClient", where: str) -> Iterator[Finding]:
     client.search_experiments(max_results=1)
     yield Finding(_NAME, "ok", f"experiments of {where}", "answers")
-    named = os.environ.get("MLFLOW_EXPERIMENT_ID", "")
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "nashflow")
-    found = client.get_experiment(named) if named else client.get_experiment_by_name(name)
-    tried = f"the experiment {named or name}"
-    if found and found.lifecycle_stage == "deleted":
-        advice = f"mlflow experiments restore --experiment-id {found.experiment_id}, or set MLFLOW_EXPERIMENT_NAME"
-        yield Finding(_NAME, "failed", tried, "it is deleted, so no run can be made in it", advice)
+    tried = "the experiment"
+    try:
+        found = find_experiment(client)
+    except UserError as error:
+        advice, _, said = str(error).rpartition(": ")
+        yield Finding(_NAME, "failed", tried, said, advice)
         return
-    with _experiment(client, found.experiment_id if found else "") as experiment:
+    with _experiment(client, found) as experiment:
         yield Finding(_NAME, "ok", tried, "is there" if found else "is not there yet, and can be made")
         yield from _run(client, experiment)
 

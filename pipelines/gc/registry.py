@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.redaction import redact
 from nashflow.components.storage.store import Store
-from nashflow.components.tracking.mlflow_store import connect, environment, failure_line, failures, quiet
+from nashflow.components.tracking.mlflow_store import connect, environment, failure_line, failures, quiet, sqlite_uri
 from nashflow.components.tracking.nested_runs import PARENT
 
 from .inventory import RunRoot
@@ -59,7 +59,7 @@ def registered(runs: Sequence[RunRoot], prefix: Store) -> dict[str, str]:
 def _beside(prefix: Store) -> str:
     """The SQLite store that `nashflow run` makes beside the run roots of a folder."""
     file = Path(prefix.uri) / "mlflow.db"
-    return f"sqlite:///{file}" if "://" not in prefix.uri and file.exists() else ""
+    return sqlite_uri(file) if "://" not in prefix.uri and file.exists() else ""
 
 
 def _check_known(client: "MlflowClient", run: RunRoot) -> None:

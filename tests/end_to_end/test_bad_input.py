@@ -13,10 +13,10 @@ from nashflow.components.storage.store import open_store
 from tests.fixtures import cli, models
 
 
-def _refused(tmp_path: Path, *sets: str, recipe: str = "quickstart", line: tuple[str, ...]) -> None:
+def _refused(tmp_path: Path, *sets: str, recipe: str = "quickstart", line: tuple[str, ...], **extra: str) -> None:
     """`run` refuses: one line with these words, and no run root."""
     root = tmp_path / "runs/refused"
-    done = cli.call("run", recipe, "--run-root", str(root), sets=sets, check=False)
+    done = cli.call("run", recipe, "--run-root", str(root), sets=sets, check=False, **extra)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -46,6 +46,11 @@ def _refused(tmp_path: Path, *sets: str, recipe: str = "quickstart", line: tuple
 )
 def test_a_recipe_that_cannot_be(tmp_path: Path, sets: tuple[str, ...], line: tuple[str, ...]) -> None:
     _refused(tmp_path, *sets, line=line)
+
+
+def test_mlflow_is_tried_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "mlruns/0").mkdir(parents=True)
+    _refused(tmp_path, line=("set MLFLOW_TRACKING_URI to",), MLFLOW_TRACKING_URI=str(tmp_path / "mlruns"))
 
 
 @pytest.mark.parametrize(

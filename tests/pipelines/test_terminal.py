@@ -81,8 +81,21 @@ def _texts(path: Path) -> Iterator[str]:
 
 
 def test_a_byte_that_is_no_utf8_is_printed_on_any_terminal() -> None:
-    done = subprocess.run([*cli.COMMAND, "path", b"/caf\xe9/run"], env=cli.environment(), capture_output=True)
-    assert (done.returncode, done.stderr.startswith(b"nashflow: /caf\\xe9/run: ")) == (2, True), done.stderr
+    done = subprocess.run([*cli.COMMAND, "lint", b"/caf\xe9/x.yaml"], env=cli.environment(), capture_output=True)
+    assert (done.returncode, b"/caf\\xe9/x.yaml" in done.stderr) == (2, True), done.stderr
+
+
+def test_names_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("extends: caf\u00e9.yaml\n", encoding="utf-8")
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    for arguments, words, where in (
+        (("path", b"/caf\xe9"), "/caf\\xe9: has a byte that is no utf-8: rename the folder", {}),
+        (("path", b"/caf\xc3\xa9"), "/caf\\xc3\\xa9: has a byte that is no ascii: set PYTHONUTF8=1", ascii_only),
+        (("plan", str(recipe)), "cannot be written in ascii: set PYTHONUTF8=1", ascii_only),
+    ):
+        done = subprocess.run([*cli.COMMAND, *arguments], env=cli.environment(**where), capture_output=True, text=True)
+        assert (done.returncode, done.stderr.count("\n"), words in done.stderr) == (2, 1, True), done.stderr
 
 
 def test_there_is_no_other_terminal() -> None:

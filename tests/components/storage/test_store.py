@@ -339,6 +339,13 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in str(caught.value)
 
 
+def test_a_folder_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has a byte that is no utf-8") as refused:
+        open_store(os.fsdecode(b"/caf\xe9/run"))
+    assert str(refused.value).endswith("rename the folder")
+    assert open_store("/caf\u00e9/run").uri == "/caf\u00e9/run"
+
+
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import socketserver
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from nashflow.components.tracking.curves import Curves
 from nashflow.components.tracking.opening import Tracking
 from nashflow.components.tracking.tracker import Tracker
 from nashflow.components.training.checkpoint import Checkpoints
+from tests.components.tracking.silence import Silent
 from tests.fixtures import cli
 from tests.fixtures.runs import SandboxRun
 from tests.fixtures.tracking import free_port, nested, opened, points
@@ -153,32 +152,6 @@ def test_rollout_and_judging_report_rates_each_shard_by_itself(store: Any, prepa
             assert all(rate > 0 for _, rate in rates)
             assert rates[-1][0] == total
             assert [at for at, _ in drawn(store, run, f"{other}_per_second/{shard}", step)] == [at for at, _ in rates]
-
-
-class Silent(socketserver.ThreadingTCPServer):
-    """A server that takes connections and never answers."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
-        self.asked, self.over = threading.Event(), threading.Event()
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        self.asked.set()
-        self.over.wait()
-        self.shutdown_request(request)
-
-
-@pytest.fixture
-def silent() -> Iterator[Silent]:
-    with Silent() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.over.set()
-        server.shutdown()
-        thread.join()
 
 
 def test_work_does_not_wait_for_a_server_that_never_answers(

@@ -1,11 +1,12 @@
 import json
+import re
 import shutil
 import socket
 
 import pytest
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.tracking.opening import Tracking, open_run
+from nashflow.components.tracking.opening import Tracking, check_tracking, open_run
 from nashflow.components.tracking.tracker import Tracker
 from tests.fixtures.tracking import RECIPE, NamedStore, every_run, opened, statuses
 
@@ -91,6 +92,35 @@ def test_the_experiment_is_what_mlflows_variables_say(client, surroundings, loca
     chosen = client.create_experiment("by id")
     surroundings.setenv("MLFLOW_EXPERIMENT_ID", chosen)
     assert opened(local_store).experiment == chosen
+
+
+def test_a_deleted_experiment_is_refused_with_two_ways_out_that_work(client, surroundings, local_store):
+    from click.testing import CliRunner
+    from mlflow.experiments import commands
+
+    first = opened(local_store)
+    client.delete_experiment(first.experiment)
+    for ask in (check_tracking, lambda: open_run(local_store, "a run", RECIPE, first)):
+        with pytest.raises(UserError, match="the experiment nashflow of MLflow is deleted") as refused:
+            ask()
+    said = str(refused.value)
+    assert said.startswith("set MLFLOW_EXPERIMENT_NAME to another name, or restore it (MLFLOW_TRACKING_URI=sqlite:///")
+    with surroundings.context() as elsewhere:
+        elsewhere.setenv("MLFLOW_EXPERIMENT_NAME", "another")
+        assert client.get_experiment(opened(local_store, known=first).experiment).name == "another"
+    command = re.search(r"\((.*?)\)", said)[1].split()
+    assert command[:2] == [f"MLFLOW_TRACKING_URI={client.tracking_uri}", "mlflow"]
+    assert CliRunner().invoke(commands, command[3:]).exit_code == 0
+    check_tracking()
+    assert opened(local_store).experiment == first.experiment
+
+
+def test_an_experiment_by_id_that_is_not_there_is_refused(client, surroundings, local_store):
+    surroundings.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    with pytest.raises(
+        UserError, match=r"^set MLFLOW_EXPERIMENT_ID to an experiment of .*, or unset it: there is no 77$"
+    ):
+        open_run(local_store, "a run", RECIPE)
 
 
 @pytest.mark.parametrize(
