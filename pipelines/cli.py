@@ -106,17 +106,18 @@ def lint(package: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A com
 def report(
     run_root: Annotated[str, typer.Argument(metavar="RUN_ROOT", help="A run's folder or s3:// prefix.")],
     others: Annotated[
-        list[str] | None, typer.Option("--with", metavar="RUN_ROOT", help="Another run of the same world.")
+        list[str] | None, typer.Option("--with", metavar="RUN_ROOT", help="Another run, measured alike.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="PNG file for the figure of several runs.")] = None,
+    anyway: Annotated[bool, typer.Option(help="Show runs that are measured differently too, and say how.")] = False,
 ) -> None:
-    """Report on a run again, or on several runs of one world in one figure.
+    """Report on a run again, or on several runs that are measured alike in one figure.
 
     MLflow is sent what it lacks of one run, where MLFLOW_TRACKING_URI names the server that it is in.
     """
     from .report import report_runs
 
-    report_runs([run_root, *(others or [])], output)
+    report_runs([run_root, *(others or [])], output, anyway)
 
 
 @app.command()

@@ -36,7 +36,7 @@ class ExactGame(Benchmark):
             "gap",
             better="lower",
             digits=4,
-            meaning="duality gap in the common game, of evaluation.tau; 0 at its Nash equilibrium",
+            meaning="duality gap in the common game (evaluation.tau), 0 at its Nash equilibrium",
             headline=True,
         ),
         Figure(
@@ -44,7 +44,7 @@ class ExactGame(Benchmark):
             "own gap",
             better="lower",
             digits=4,
-            meaning="that in the method's own game, of its own KL weight and labels",
+            meaning="that in the method's own game (its KL weight, its labels)",
             unlike="duality_gap",
         ),
         Figure("duality_gap_unregularised", better="lower", digits=4),

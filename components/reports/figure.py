@@ -1,6 +1,7 @@
 """The figure of one run or of several: duality gap and win rate over the iterations."""
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +34,7 @@ _STYLE: dict[Any, Any] = {
 }
 _EXACT = "exact iterate of the same method"
 _PANEL_INCHES, _HEIGHT_INCHES, _DPI = 4.6, 3.9, 144
+_LETTERS_PER_INCH, _WARNING_LINE_INCHES = 15, 0.14
 _LOGARITHMIC_FROM = 20.0
 _FEW = 3
 """Largest number of runs for which win rate intervals are drawn and the legend is below the panels."""
@@ -49,10 +51,10 @@ class _Line(NamedTuple):
     """In iterations: keeps the intervals of several runs apart."""
 
 
-def draw(summaries: Sequence[Summary]) -> bytes:
+def draw(summaries: Sequence[Summary], warning: str = "") -> bytes:
     """A PNG with a panel for each figure that a run has: its duality gap, its win rate or else its KL to the reference.
 
-    Equal summaries give equal bytes.
+    `warning` stands above the panels. Equal summaries give equal bytes.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -73,6 +75,8 @@ def draw(summaries: Sequence[Summary]) -> bytes:
             panel(axes, summaries, lines)
             _label_iterations(axes, summaries)
         _add_legend(figure, beside=_are_many(lines))
+        if warning:
+            _add_warning(figure, warning)
         sink = io.BytesIO()
         # Without the library's version in it.
         figure.savefig(sink, format="png", dpi=_DPI, metadata={"Software": None})
@@ -159,6 +163,18 @@ def _add_legend(figure: "Figure", *, beside: bool) -> None:
     else:
         columns = min(3, len(entries))
         figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, borderaxespad=0.0)
+
+
+def _add_warning(figure: "Figure", warning: str) -> None:
+    """The warning's lines above the panels, which lose no room to them."""
+    width, height = figure.get_size_inches()
+    said = [
+        part
+        for line in warning.splitlines()
+        for part in textwrap.wrap(line, int(_LETTERS_PER_INCH * width), break_on_hyphens=False)
+    ]
+    figure.set_size_inches(width, height + _WARNING_LINE_INCHES * len(said))
+    figure.suptitle("\n".join(said), fontsize=8, color="#b35900", parse_math=False)
 
 
 def _lines(summaries: Sequence[Summary]) -> list[_Line]:

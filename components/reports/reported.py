@@ -1,14 +1,24 @@
-"""A run with its summary, as reports are made from it, and whether several are of one world, so that they compare."""
+"""A run with its summary, as reports are made from it, and in what several differ, so that they do not compare."""
 
+import json
+from collections import Counter
+from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
-from ..core.errors import UserError
+from ..models.folders import INHERITED
+from ..storage import layout
+from ..storage.records import PROMPTS
 from ..storage.run import Run, flatten, require_run
 from ..storage.store import Store, open_store
+from ..storage.units import require_manifest
 from .summary import summarise
 
-_MEASURED_WITH = ("evaluation.tau", "evaluation.temperature")
-"""The settings that figures are measured with; figures measured with different settings are not comparable."""
+_MEASURED_WITH = ("evaluation.tau", "evaluation.temperature", "rollout.*", "oracle.*", "policy.template*")
+"""The settings that decide what figures say of a policy."""
+_HOW = ("rollout.engine*", "*.dtype", "*.batch_size", "oracle.model")
+"""Those among them that decide only how they are computed; a model is told by its digest."""
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+"""What a setting is by default that an older version does not have."""
 
 
 class Reported(NamedTuple):
@@ -30,25 +40,45 @@ def read_reported(run_root: str) -> Reported:
     return Reported(store, run, summarise(store, run, run.recipe["run"]["iterations"]))
 
 
-def check_one_world(one: Reported, other: Reported) -> None:
-    """Raise if runs are of different worlds. Files are compared by digest, not by path.
-
-    Raises:
-        UserError: says what differs.
-    """
-    here, there = (flatten(report.run.recipe) for report in (one, other))
+def differences(one: Reported, other: Reported) -> list[str]:
+    """What keeps the figures of two runs from being comparable, one line each; files are compared by content."""
     changed = {
-        key: f"{key} is {here.get(key)!r} and {there.get(key)!r}"
-        for key in sorted(here | there)
-        if here.get(key) != there.get(key)
+        key: f"{key} is {here!r} and {there!r}"
+        for key, (here, there) in _settings(one, other).items()
+        if here != there and not (here in _NOTHING and there in _NOTHING)
     }
-    differing = [changed[key] for key in _MEASURED_WITH if key in changed]
-    for named, digest in one.run.inputs.items():
-        if other.run.inputs[named] != digest:
-            section = ", ".join(text for key, text in changed.items() if key.startswith(f"{named}."))
-            differing.append(f"other {named} ({section or 'under the same settings'})")
-    if differing:
-        raise UserError(
-            f"{one.store.uri} and {other.store.uri} are not of the same world, so their figures are not comparable: "
-            f"{'; '.join(differing)}"
-        )
+    found = []
+    for named in ("policy", "oracle"):
+        if one.run.inputs.get(named) != other.run.inputs.get(named):
+            section = [changed.pop(key) for key in list(changed) if key.startswith(f"{named}.")]
+            found.append(f"other {named} ({', '.join(section) or 'under the same settings'})")
+    found += [text for key, text in changed.items() if _matches(key, _MEASURED_WITH) and not _matches(key, _HOW)]
+    files, other_files = _reading(one), _reading(other)
+    if unequal := sorted(name for name in files | other_files if files.get(name) != other_files.get(name)):
+        found.append(f"the reference's {', '.join(unequal)}")
+    prompts, other_prompts = _held_out(one), _held_out(other)
+    if prompts != other_prompts:
+        why = [changed[key] for key in ("run.seed", "prompts.held_out", "prompts.path") if key in changed]
+        same = f"{prompts.total()} and {other_prompts.total()}, {(prompts & other_prompts).total()} of them the same"
+        found.append(f"other held-out prompts: {'; '.join([same, *why])}")
+    return found
+
+
+def _settings(one: Reported, other: Reported) -> dict[str, tuple[Any, Any]]:
+    here, there = (flatten(reported.run.recipe) for reported in (one, other))
+    return {key: (here.get(key), there.get(key)) for key in sorted(here | there)}
+
+
+def _matches(key: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(key, pattern) for pattern in patterns)
+
+
+def _reading(reported: Reported) -> dict[str, str]:
+    """Digests of the files of the reference policy by which prompts become tokens and responses end."""
+    files = require_manifest(reported.store, layout.policy(0, "main")).files
+    return {name: file.sha256 for name, file in files.items() if _matches(name, ("config.json", *INHERITED))}
+
+
+def _held_out(reported: Reported) -> Counter[str]:
+    rows = require_manifest(reported.store, layout.held_out()).rows(reported.store, PROMPTS)
+    return Counter(json.dumps(row["messages"], sort_keys=True) for row in rows)

@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.core.digests import sha256_bytes
 from nashflow.components.core.errors import UserError
+from nashflow.components.reports.figure import draw
+from nashflow.components.reports.reported import read_reported
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.units import File, Unit, require_manifest
 from nashflow.pipelines.report import print_table, report_runs
 from nashflow.pipelines.terminal import terminal
 from tests.components.reports.toy_runs import GAME, WON, evaluations, forget_evaluation, toy_run
 
+PROMPTS = {"path": "", "per_iteration": 4, "held_out": 4, "shards": 1}
 PNG = b"\x89PNG"
 
 
@@ -214,24 +219,61 @@ def test_the_figure_of_several_runs_goes_where_it_is_wanted(tmp_path: Path) -> N
             {"inputs": {"oracle": "other"}, "oracle": {"kind": "reward_model"}},
             "other oracle (oracle.kind is 'sandbox' and 'reward_model', oracle.world.seed is 0 and None)",
         ),
-        ({"inputs": {"prompts": "other"}}, "other prompts (under the same settings)"),
+        ({"oracle": {"kind": "sandbox", "world": {"seed": 0}, "limit": 5}}, "oracle.limit is None and 5"),
+        (
+            {"prompts": PROMPTS | {"held_out": 3}, "questions": ("x0", "x1", "x5")},
+            "other held-out prompts: 4 and 3, 2 of them the same; prompts.held_out is 4 and 3",
+        ),
         ({"evaluation": {"tau": 0.2, "temperature": 1.0}}, "evaluation.tau is 0.1 and 0.2"),
         ({"evaluation": {"tau": 0.1, "temperature": 0.0}}, "evaluation.temperature is 1.0 and 0.0"),
+        (
+            {"rollout": {"top_p": 0.9, "max_new_tokens": 16, "batch_size": 8}},
+            "rollout.max_new_tokens is 8 and 16; rollout.top_p is 1.0 and 0.9",
+        ),
+        (
+            {"policy": {"kind": "sandbox", "world": {"seed": 0}, "template_arguments": {"x": 1}}},
+            "policy.template_arguments.x is None and 1",
+        ),
     ],
 )
-def test_runs_of_different_worlds_are_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
-    one, other = one_run(tmp_path, "one"), one_run(tmp_path, "two", **options)
+def test_runs_that_are_not_measured_alike_are_refused_unless_they_are_wanted_anyway(
+    tmp_path: Path, options: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rollout = {"top_p": 1.0, "max_new_tokens": 8, "batch_size": 64}
+    one, other = (
+        one_run(tmp_path, name, **{"rollout": rollout, **more}) for name, more in (("one", {}), ("two", options))
+    )
+    difference = f"{one.uri} and {other.uri} are not measured alike: {said}"
     with pytest.raises(UserError) as refusal:
         report_runs([one.uri, other.uri], None)
-    assert str(refusal.value).startswith(f"{one.uri} and {other.uri} are not of the same world")
-    assert str(refusal.value).endswith(f": {said}")
+    assert str(refusal.value).startswith(f"{difference}. Their figures do not compare: give both the same settings")
+    assert "--anyway" in str(refusal.value)
     assert one.list("report") == []
+    report_runs([one.uri, other.uri], None, anyway=True)
+    assert difference in " ".join(capsys.readouterr().out.split())
+    warned = one.read("report/figure-with-two.png")
+    summaries = [read_reported(store.uri).summary for store in (one, other)]
+    assert warned == draw(summaries, difference) != draw(summaries)
 
 
-def test_other_paths_pairs_and_seeds_are_one_world(tmp_path: Path) -> None:
-    one = one_run(tmp_path, "one")
-    prompts = {"path": "/elsewhere/prompts.jsonl", "per_iteration": 8, "held_out": 4, "shards": 1}
-    other = one_run(tmp_path, "two", prompts=prompts, run={"name": "two", "seed": 8, "iterations": 2})
+def test_runs_whose_references_render_otherwise_are_not_measured_alike(tmp_path: Path) -> None:
+    stores = [one_run(tmp_path, name) for name in ("one", "two", "three")]
+    for store, template in zip(stores, (b"a", b"b", b"a"), strict=True):
+        made = require_manifest(store, layout.policy(0, "main"))
+        files = {"README.md": File("x", sha256_bytes(store.uri.encode()), 1)}
+        files["chat_template.jinja"] = File("y", sha256_bytes(template), 1)
+        store.delete(f"{made.unit}.manifest.json")
+        Unit(store, made.unit, 1, None, {}).publish(files, {}, 0.0, weights_digest=made.weights_digest)
+    with pytest.raises(UserError, match=r"not measured alike: the reference's chat_template\.jinja\. Their"):
+        report_runs([store.uri for store in stores], None)
+    report_runs([stores[0].uri, stores[2].uri], None)
+
+
+def test_other_paths_training_prompts_and_seeds_are_measured_alike(tmp_path: Path) -> None:
+    one = one_run(tmp_path, "one", prompts=PROMPTS)
+    prompts = PROMPTS | {"path": "/elsewhere/prompts.jsonl", "per_iteration": 8}
+    run = {"name": "two", "seed": 8, "iterations": 2}
+    other = one_run(tmp_path, "two", prompts=prompts, run=run, inputs={"prompts": "other"})
     report_runs([one.uri, other.uri], None)
     assert one.exists("report/figure-with-two.png")
 

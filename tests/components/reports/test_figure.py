@@ -145,6 +145,14 @@ def test_a_win_rate_at_the_end_of_its_range_can_be_drawn(rate: float, count: int
     assert len(of_colour(pixels(draw([{**summary(), "iterations": rows}])), BLUE)[0]) > 20
 
 
+def test_a_warning_stands_above_the_panels_and_takes_nothing_from_them() -> None:
+    plain, warned = (pixels(draw([summary(FALLING)], said)) for said in ("", "not measured alike: " + "why " * 100))
+    assert plain.shape[1] == warned.shape[1]
+    rows = of_colour(plain, BLUE)[0], of_colour(warned, BLUE)[0]
+    assert rows[1].min() > rows[0].min() + 50
+    assert np.ptp(rows[1]) > 0.9 * np.ptp(rows[0])
+
+
 def test_equal_data_give_equal_bytes_and_other_data_others() -> None:
     assert draw([summary(FALLING)]) == draw([summary(FALLING)])
     assert len({draw([made]) for made in (summary(FALLING), summary(RISING), summary(FALLING, run="other"))}) == 3

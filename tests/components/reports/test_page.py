@@ -169,7 +169,7 @@ def test_an_unfinished_run_says_how_far_it_is(tmp_path: Path) -> None:
 
 def test_an_answer_that_looks_like_html_is_text(tmp_path: Path) -> None:
     script = "</td></table><script>alert('x')</script>{{ 7 * 7 }}<img src=http://a.b/c> "
-    store = toy_run(tmp_path, evaluations(2, WON), prompts=["<b>bold</b> & more"], answers={1: script})
+    store = toy_run(tmp_path, evaluations(2, WON), questions=["<b>bold</b> & more"], answers={1: script})
     html = html_of(store, 1)
     assert "<script" not in html
     shown = Page(html)

@@ -68,7 +68,7 @@ def recipe(
         "oracle": {"kind": "sandbox", "world": {"seed": 0}},
         "evaluation": {"benchmarks": list(measured), "tau": 0.1, "temperature": 1.0, **sections.pop("evaluation", {})},
     }
-    return {section: sections.get(section, values) for section, values in made.items()}
+    return {**made, **sections}
 
 
 @mock.patch("time.time", _now)
@@ -80,7 +80,7 @@ def toy_run(
     shards: int = 1,
     phases: Sequence[str] = ("main",),
     inputs: Mapping[str, str] | None = None,
-    prompts: Sequence[str] = QUESTIONS,
+    questions: Sequence[str] = QUESTIONS,
     answers: Mapping[int, str] | None = None,
     **sections: Mapping[str, Any],
 ) -> Store:
@@ -95,14 +95,14 @@ def toy_run(
     Run(name, made, named, {"nashflow": "0.1.0"}).write(store)
     rows = [
         {"row_id": -1 - i, "messages": [{"role": "user", "content": text}], "given": []}
-        for i, text in enumerate(prompts)
+        for i, text in enumerate(questions)
     ]
     _unit(store, layout.held_out()).publish_records({PROMPTS: rows}, {}, NOW)
     for iteration, measured in enumerate(metrics):
         for phase in phases if iteration else ():
             data(store, iteration, phase, shards)
         policy(store, iteration)
-        evaluation(store, iteration, measured, len(prompts), (answers or {}).get(iteration, f"t{iteration} "))
+        evaluation(store, iteration, measured, len(questions), (answers or {}).get(iteration, f"t{iteration} "))
     return store
 
 
