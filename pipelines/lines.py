@@ -10,8 +10,9 @@ from .steps import STEPS
 def finished_line(record: Mapping[str, Any], shards: int = 1) -> str:
     """The line of a task that is done: `record` is what its step printed, or the same of all its shards together."""
     step = STEPS.get(record["step"])
-    shown = ((key, record["metrics"].get(key)) for key in (step.shown if step else ()))
-    figures = [f"{key} {_number(value)}" for key, value in shown if value is not None]
+    metrics, (shown, faults) = record["metrics"], (step.shown, step.faults) if step else ((), ())
+    said = [key for key in shown if metrics.get(key) is not None] + [key for key in faults if metrics.get(key)]
+    figures = [f"{key} {_number(metrics[key])}" for key in said]
     state = "finished before" if record["skipped"] else _duration(record["seconds"])
     many = [f"{shards} shards"] if shards > 1 else []
     return task_line(record["step"], record["iteration"], record["phase"], state, ", ".join(many + figures))

@@ -67,6 +67,8 @@ class Step:
     """Of a step that runs once: the unit of work that is finished when the step is."""
     shown: tuple[str, ...] = ()
     """Figures in the line of a finished task."""
+    faults: tuple[str, ...] = ()
+    """Counts of what should not happen, which stand there where they are not 0."""
     hours: Callable[["Estimate"], float] | None = None
     """GPU hours of all its tasks in one iteration; None: it needs no GPU."""
     home: str = "nashflow.components"
@@ -132,6 +134,7 @@ STEPS: dict[str, Step] = {
             resources=ONE_ACCELERATOR,
             new_data=True,
             shown=("pairs", "comparisons"),
+            faults=("abstentions", "truncated"),
             hours=lambda estimate: estimate.computing(estimate.readings * estimate.reading),
         ),
         Step(
@@ -164,6 +167,7 @@ STEPS: dict[str, Step] = {
             runtime=lambda recipe: recipe.rollout.engine.runtime,
             groups=lambda recipe: groups_of(recipe.evaluation.benchmarks, recipe.rollout.engine.runtime),
             shown=tuple(figure.name for figure in every_figure().values() if figure.headline),
+            faults=tuple(figure.name for figure in every_figure().values() if figure.fault),
             hours=lambda estimate: estimate.generating(estimate.answered) + estimate.computing(estimate.measured),
         ),
         Step(

@@ -58,6 +58,8 @@ class Figure:
     """The figure that is its standard error."""
     unlike: str = ""
     """The figure that it is shown beside, only where the two differ."""
+    fault: bool = False
+    """Whether it counts what should not happen: it is shown only where that has."""
 
 
 @dataclass(frozen=True)

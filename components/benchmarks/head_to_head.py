@@ -27,8 +27,22 @@ class HeadToHead(Benchmark):
         Figure("win_rate_high"),
         Figure("mean_length", "length", unit="tokens", digits=1, meaning="mean, in tokens"),
         Figure("evaluated_prompts", digits=0),
-        Figure("abstentions", better="lower", digits=0),
-        Figure("truncated", better="lower", digits=0),
+        Figure(
+            "abstentions",
+            "no verdict",
+            better="lower",
+            digits=0,
+            meaning="comparisons with the reference that the oracle could not judge, and that no win rate counts",
+            fault=True,
+        ),
+        Figure(
+            "truncated",
+            "cut",
+            better="lower",
+            digits=0,
+            meaning="comparisons with the reference that it judged by a part of a text",
+            fault=True,
+        ),
     )
     reads: ClassVar[tuple[Responses, ...]] = ("responses", "opponents")
     asks_oracle: ClassVar[bool] = True
@@ -48,10 +62,11 @@ class HeadToHead(Benchmark):
 
 def compare(
     oracle: Oracle, prompts: Mapping[int, Sequence[Message]], ours: Sequence[Rollout], theirs: Sequence[Rollout]
-) -> tuple[dict[str, float], list[Comparison]]:
+) -> tuple[dict[str, float | None], list[Comparison]]:
     """Win rate of `ours` over `theirs`, rollouts with equal rows and samples; the figures and every comparison.
 
-    Prompts are the independent units: the responses to one prompt count as one value, their mean.
+    Prompts are the independent units: the responses to one prompt count as one value, their mean. Comparisons on which
+    the oracle abstained say nothing and are left out; the win rate is None where it abstained on all.
     """
     queries = [
         Query(prompts[our["row_id"]], our["text"], their["text"]) for our, their in zip(ours, theirs, strict=True)
@@ -74,13 +89,14 @@ def compare(
     ]
     by_prompt: dict[int, list[float]] = {}
     for row in rows:
-        by_prompt.setdefault(row["row_id"], []).append(row["probability"])
+        if not row["abstained"]:
+            by_prompt.setdefault(row["row_id"], []).append(row["probability"])
     means = [sum(values) / len(values) for values in by_prompt.values()]
-    low, high = mean_interval(means)
+    low, high = mean_interval(means) if means else (None, None)
     figures = {
-        "win_rate": sum(means) / len(means),
-        "win_rate_low": float(low),
-        "win_rate_high": float(high),
+        "win_rate": sum(means) / len(means) if means else None,
+        "win_rate_low": None if low is None else float(low),
+        "win_rate_high": None if high is None else float(high),
         "evaluated_prompts": len(by_prompt),
         "abstentions": sum(verdict.abstained for verdict in verdicts),
         "truncated": sum(verdict.truncated for verdict in verdicts),

@@ -12,7 +12,7 @@ from ..core.seeds import derive_uniform
 from ..methods.phases import Comparisons, Labels
 from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
 from ..storage.records import Comparison, Message, Pair
-from .base import EVEN, Oracle, Query, Verdict
+from .base import ABSTENTION, EVEN, Oracle, Query, Verdict
 
 COUNTS = (
     "comparisons",
@@ -209,17 +209,20 @@ class _Table:
         }
 
     def _candidate_verdict(self, candidate: Candidate) -> Verdict:
-        """The verdict on a candidate; measured against others, 1/2 and half the difference of the two win rates."""
+        """The verdict on a candidate; measured against others, 1/2 and half the difference of the two win rates.
+
+        An abstention where the oracle has judged a side against none of the others.
+        """
         if candidate.given:
             return _GIVEN_PREFERENCE
         if not candidate.against:
             return self._verdict(self._query((candidate.chosen, candidate.rejected)))
-        chosen, rejected = (
-            sum(self._verdict(self._query((side, other))).probability for other in candidate.against)
-            / len(candidate.against)
-            for side in (candidate.chosen, candidate.rejected)
-        )
-        probability = (1 + chosen - rejected) / 2
+        rates = []
+        for side in (candidate.chosen, candidate.rejected):
+            if not (judged := self._judged(side, candidate.against)):
+                return ABSTENTION
+            rates.append(sum(verdict.probability for _, verdict in judged) / len(judged))
+        probability = (1 + rates[0] - rates[1]) / 2
         return Verdict.of(probability, probability)
 
     def _labels(self, candidate: Candidate, verdict: Verdict) -> tuple[float, float]:
@@ -228,14 +231,18 @@ class _Table:
             label = 2 * verdict.probability - 1 if self._rules.labels == "soft" else 1.0
             return label, -label
         chosen, rejected = (
-            sum(self._label(side, other) for other in candidate.against) / len(candidate.against)
-            for side in (candidate.chosen, candidate.rejected)
+            sum(self._rules.label(self._prompt.row_id, *asked) for asked in judged) / len(judged)
+            for judged in (self._judged(side, candidate.against) for side in (candidate.chosen, candidate.rejected))
         )
         return chosen, rejected
 
-    def _label(self, sample: int, other: int) -> float:
-        query = self._query((sample, other))
-        return self._rules.label(self._prompt.row_id, query, self._verdict(query))
+    def _judged(self, side: int, against: Sequence[int]) -> list[tuple[Query, Verdict]]:
+        """A sample's comparisons with others, without abstentions; none if all but those with its own text are."""
+        queries = [self._query((side, other)) for other in against]
+        asked = [(query, self._verdict(query)) for query in queries]
+        judged = [(query, verdict) for query, verdict in asked if not verdict.abstained]
+        told = len(judged) == len(asked) or not all(query.identical for query, _ in judged)
+        return judged if told else []
 
     def _query(self, match: Match) -> Query:
         first, second = (self._prompt.samples[sample].text for sample in match)

@@ -19,7 +19,7 @@ class Answer(NamedTuple):
     reference: str
     policy: str
     probability: float | None
-    """The oracle's P(policy ≻ reference); None where the benchmark is not run."""
+    """The oracle's P(policy ≻ reference); None where it abstained, and where the benchmark is not run."""
 
 
 def sample_answers(store: Store, shape: Shape, iteration: int) -> list[Answer]:
@@ -35,7 +35,8 @@ def sample_answers(store: Store, shape: Shape, iteration: int) -> list[Answer]:
     reference, policy = _texts(store, 0, "opponents"), _texts(store, iteration, "responses")
     parts = (require_manifest(store, unit) for unit in shape.evaluations(iteration))
     compared = [row for part in parts if COMPARISONS.name in part.files for row in part.rows(store, COMPARISONS)]
-    probability = {row["row_id"]: row["probability"] for row in compared if (row["first"], row["second"]) == (0, 0)}
+    judged = [row for row in compared if (row["first"], row["second"]) == (0, 0) and not row["abstained"]]
+    probability = {row["row_id"]: row["probability"] for row in judged}
     return [
         Answer(row["messages"], reference[row["row_id"]], policy[row["row_id"]], probability.get(row["row_id"]))
         for row in chosen

@@ -13,7 +13,14 @@ from ..storage.store import Store
 from ..storage.units import Manifest, read_manifest, require_manifest
 from .average import average_gaps
 
-_COUNTED = ("pairs", "comparisons", "oracle_calls")
+_COUNTED = {
+    "pairs": "pairs",
+    "comparisons": "comparisons",
+    "oracle_calls": "oracle_calls",
+    "judging_abstentions": "abstentions",
+    "judging_truncated": "truncated",
+}
+"""Counts of the judging of training pairs, by their names in the summary. A benchmark's own are without `judging_`."""
 
 Manifests = dict[str, list[Manifest]]
 """The manifests of an iteration's units by `<phase>/<step>`, and `evaluation`."""
@@ -75,7 +82,7 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
     return {
         "iteration": iteration,
         **{name: _finite(figures.get(name)) for name in every_figure()},
-        **{name: sum(metrics[name] for metrics in judged) if judged else None for name in _COUNTED},
+        **{name: sum(metrics[counted] for metrics in judged) if judged else None for name, counted in _COUNTED.items()},
         "seconds": seconds,
     }
 

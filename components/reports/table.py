@@ -39,12 +39,15 @@ def show_accuracy(figure: Figure, row: Mapping[str, Any]) -> str:
 
 
 def shown_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """The figures to show in tables: those that at least one of the iterations has, and that do not repeat another."""
+    """The figures to show in tables: those that at least one of the iterations has, and that do not repeat another.
+
+    Counts of faults are shown where one is not 0.
+    """
     return [
         figure
         for figure in every_figure().values()
         if figure.title
-        and any(row.get(figure.name) is not None for row in rows)
+        and any(row.get(figure.name) is not None and (row[figure.name] or not figure.fault) for row in rows)
         and (not figure.unlike or any(row.get(figure.name) != row.get(figure.unlike) for row in rows))
     ]
 
@@ -58,7 +61,9 @@ def heading(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def caption(summary: Mapping[str, Any]) -> str:
     """What the columns of a run's table are."""
-    return f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made"
+    faults = "; no verdict: of those the oracle could not judge, which make no pair; cut: judged by a part of a text"
+    said = faults if faults_of_judging(summary["iterations"]) else ""
+    return f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made{said}"
 
 
 def comparison_caption(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -81,12 +86,18 @@ def figure_columns(summary: Mapping[str, Any]) -> list[Column]:
     """Columns with the figures of each iteration's policy, and the number of pairs and comparisons that it was trained
     on."""
     rows = summary["iterations"]
-    counts = {"pairs": "pairs", "compared": "comparisons"}
+    counts = {"pairs": "pairs", "compared": "comparisons", **faults_of_judging(rows)}
     return [
         Column("t", [str(row["iteration"]) for row in rows]),
         *_measured(rows),
         *(Column(title, [show(row[name]) for row in rows]) for title, name in counts.items()),
     ]
+
+
+def faults_of_judging(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Titles and names of the counts of faults in judging the training pairs, those that are not 0."""
+    counts = {"compared: no verdict": "judging_abstentions", "compared: cut": "judging_truncated"}
+    return {title: name for title, name in counts.items() if any(row.get(name) for row in rows)}
 
 
 def second_columns(summary: Mapping[str, Any]) -> list[Column]:

@@ -37,6 +37,25 @@ class PairData:
         return sum((weight * self.anchors[name] for name, weight in phase.weights.items()), np.zeros((len(self), 2)))
 
 
+_MORE = "sample more responses (method.samples), at a higher method.temperature"
+_REMEDIES = {
+    "dropped_identical": f"one text twice: {_MORE}, or set judging.drop_identical to false",
+    "dropped_abstained": "without a verdict, because the oracle's context is too short for them, or it reads both "
+    "answers as one: lower prompts.max_tokens or rollout.max_new_tokens, or set oracle.model to another folder",
+    "dropped_tie": f"a tie: {_MORE}",
+    "dropped_lost": f"of a best that lost to the worst: {_MORE}",
+    "dropped_margin": "more even than method.margin: lower it",
+}
+"""What pairs were that the referee dropped, and what to do about it, by its counts."""
+
+
+def _why_none(pairs: list[Manifest]) -> str:
+    """The most frequent reason why the shards have no pairs, and what to do."""
+    counts = {reason: sum(int(shard.metrics[reason]) for shard in pairs) for reason in _REMEDIES}
+    reason = max(counts, key=counts.__getitem__)
+    return f"{counts[reason]} of {sum(counts.values())} were {_REMEDIES[reason]}"
+
+
 def load(store: Store, phase: Phase, pairs: list[Manifest], logprobs: list[Manifest]) -> PairData:
     """The shards' pairs, in the order of their prompts.
 
@@ -46,10 +65,7 @@ def load(store: Store, phase: Phase, pairs: list[Manifest], logprobs: list[Manif
     """
     rows = [row for shard in pairs for row in shard.rows(store, records.PAIRS)]
     if not rows:
-        raise UserError(
-            f"phase {phase.name}: not one pair is left after filtering: sample more responses (method.samples), at a "
-            "higher method.temperature, or set judging.drop_identical to false"
-        )
+        raise UserError(f"phase {phase.name}: not one pair is left: {_why_none(pairs)}")
     scored = [row for shard in logprobs for row in shard.rows(store, records.LOGPROBS)]
     values = {(row["policy"], row["row_id"], row["pair"]): (row["chosen"], row["rejected"]) for row in scored}
     keys = [(row["row_id"], row["pair"]) for row in rows]

@@ -104,3 +104,11 @@ def test_a_section_that_it_misses_in_the_recipe_is_said_before_anything_runs(
     monkeypatch.setitem(STEPS, OWN.name, replace(OWN, settings=_Settings))
     with pytest.raises(UserError, match=r"^the step audit: audit: required, but missing$"):
         compiled(tmp_path)
+
+
+def test_a_judged_shards_line_counts_abstentions_where_there_are_any() -> None:
+    record = {"step": "judging", "iteration": 2, "phase": "main", "skipped": False, "seconds": 1.5}
+    metrics = {"pairs": 4, "comparisons": 8, "abstentions": 0, "truncated": 0}
+    assert finished_line({**record, "metrics": metrics}).endswith("1.5 s  pairs 4, comparisons 8")
+    some = {**metrics, "abstentions": 3}
+    assert finished_line({**record, "metrics": some}).endswith("1.5 s  pairs 4, comparisons 8, abstentions 3")

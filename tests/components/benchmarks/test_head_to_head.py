@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nashflow.components.benchmarks.head_to_head import compare
 from nashflow.components.benchmarks.intervals import mean_interval
-from nashflow.components.oracles.base import Oracle, Query, Verdict
+from nashflow.components.oracles.base import ABSTENTION, Oracle, Query, Verdict
 
 PROMPTS = {-1 - index: [{"role": "user", "content": f"question {index}"}] for index in range(40)}
 
@@ -71,3 +71,27 @@ def test_a_policy_against_its_own_texts_is_even() -> None:
 def test_responses_to_other_prompts_are_refused() -> None:
     with pytest.raises(ValueError, match="argument 2"):
         compare(Longer(), PROMPTS, rollouts([["a"], ["a"]]), rollouts([["a"]]))
+
+
+class Choosy(Longer):
+    """Abstains on texts of more than four letters."""
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        judged = zip(queries, super().judge(queries), strict=True)
+        return [ABSTENTION if max(len(query.first), len(query.second)) > 4 else verdict for query, verdict in judged]
+
+
+def test_abstentions_say_nothing_of_the_win_rate() -> None:
+    ours, theirs = rollouts([["aaa", "aaaaaa"], ["aaaaa", "a"], ["aaaaaa", "aaaaa"]]), rollouts([["a", "a"]] * 3)
+    figures, rows = compare(Choosy(), PROMPTS, ours, theirs)
+    assert [row["abstained"] for row in rows] == [False, True, True, False, True, True]
+    assert figures["abstentions"] == 4
+    assert figures["evaluated_prompts"] == 2
+    assert figures["win_rate"] == pytest.approx(np.mean([1 / (1 + np.exp(-0.5)), 0.5]))
+
+
+def test_there_is_no_win_rate_of_abstentions_alone() -> None:
+    ours, theirs = rollouts([["aaaaa"], ["aaaaaa"]]), rollouts([["a"], ["a"]])
+    figures, _ = compare(Choosy(), PROMPTS, ours, theirs)
+    assert (figures["win_rate"], figures["win_rate_low"], figures["win_rate_high"]) == (None, None, None)
+    assert (figures["evaluated_prompts"], figures["abstentions"]) == (0, 2)

@@ -49,6 +49,17 @@ class Case(NamedTuple):
         samples = self.prompts[row["row_id"]].samples
         return samples[row["chosen"]].text, samples[row["rejected"]].text
 
+    def same(self, row_id: int, sample: int, other: int) -> bool:
+        """Whether the texts of two samples are one."""
+        samples = self.prompts[row_id].samples
+        return samples[sample].text == samples[other].text
+
+    def abstains(self, row_id: int, sample: int, other: int) -> bool:
+        """Whether the oracle abstains on two samples."""
+        samples = self.prompts[row_id].samples
+        texts = sorted((samples[sample].text, samples[other].text))
+        return not self.same(row_id, sample, other) and self.preference(*texts) is None
+
     def judged(self, prompts: Sequence[PromptSamples] | None = None) -> Judged:
         chosen = self.prompts if prompts is None else prompts
         return judge(chosen, self.comparisons, self.rules, TableOracle(self.preference))
@@ -196,7 +207,7 @@ def test_a_pair_judged_by_itself_has_one_verdict_and_opposite_labels(case: Case)
 @properties
 @given(cases(APART))
 def test_sides_measured_against_others_have_their_mean_label_and_win_rate(case: Case) -> None:
-    """The win rate against oneself is 1/2, and the label 0; so it is where the oracle abstained."""
+    """The win rate against oneself is 1/2, and the label 0. Comparisons on which the oracle abstained do not count."""
     result = case.judged()
     winners = {(row["row_id"], frozenset((row["first"], row["second"]))): row["winner"] for row in result.comparisons}
 
@@ -207,15 +218,19 @@ def test_sides_measured_against_others_have_their_mean_label_and_win_rate(case: 
             return 2 * probability - 1
         if case.rules.labels == "binary":
             return float(np.sign(probability - 0.5))
-        if texts[0] == texts[1] or case.preference(*sorted(texts)) is None:
+        if texts[0] == texts[1]:
             return 0.0
         return 1.0 if winners[row_id, frozenset((side, other))] == side else -1.0
 
     for row in result.pairs:
         row_id, count = row["row_id"], len(case.prompts[0].samples)
-        others = range(count) if case.comparisons in ("win_rates", "extremes") else [count - 1]
-        rates = []
+        everybody = range(count) if case.comparisons in ("win_rates", "extremes") else [count - 1]
+        rates, whole = [], True
         for side in ("chosen", "rejected"):
+            others = [other for other in everybody if not case.abstains(row_id, row[side], other)]
+            whole = whole and len(others) == len(everybody)
+            different = [other for other in others if not case.same(row_id, row[side], other)]
+            assert different or len(others) == len(everybody), "no label comes of abstentions alone"
             assert row[f"{side}_label"] == pytest.approx(
                 np.mean([label(row_id, row[side], other) for other in others]), abs=1e-12
             )
@@ -224,7 +239,7 @@ def test_sides_measured_against_others_have_their_mean_label_and_win_rate(case: 
             ]
             rates.append(np.mean([case.probability(*pair) for pair in texts]))
         assert row["probability"] == pytest.approx(0.5 + (rates[0] - rates[1]) / 2, abs=1e-12)
-        assert row["chosen_label"] >= row["rejected_label"] - 1e-12
+        assert row["chosen_label"] >= row["rejected_label"] - 1e-12 or not whole
         assert abs(2 * row["probability"] - 1) >= case.rules.margin
 
 
@@ -279,9 +294,10 @@ def test_both_sights_of_a_comparison_are_recorded_as_its_order_has_it() -> None:
         ("binary", "max_min", True, 0.5, "abcd", 0, "dropped_tie"),
         ("binary", "max_min", True, 0.5, "aaaa", 0, "dropped_identical"),
         ("soft", "win_rates", True, 0.5, "aa", 1, None),
-        ("soft", "win_rates", True, None, "ab", 1, None),
+        ("soft", "win_rates", True, None, "ab", 0, "dropped_abstained"),
         ("soft", "versus_opponent", True, 0.5, "aab", 1, None),
-        ("soft", "versus_opponent", True, None, "abc", 1, None),
+        ("soft", "win_rates", True, None, "aa", 1, None),
+        ("soft", "versus_opponent", True, None, "abc", 0, "dropped_abstained"),
     ],
 )
 def test_what_becomes_of_a_pair_without_a_winner(

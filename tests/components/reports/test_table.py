@@ -15,7 +15,7 @@ from nashflow.components.reports.table import (
 )
 
 FIGURES = tuple(every_figure())
-COUNTS = ("pairs", "comparisons", "oracle_calls")
+COUNTS = ("pairs", "comparisons", "oracle_calls", "judging_abstentions", "judging_truncated")
 
 
 def row(iteration: int, seconds: dict[str, float], **figures: float | None) -> dict[str, Any]:
@@ -197,3 +197,21 @@ def test_work_is_summed_over_the_iterations(work: list[tuple[float, int]]) -> No
     assert float(cells["seconds"][0].replace(",", "")) == pytest.approx(
         len(work) + sum(seconds for seconds, _ in work), abs=0.51
     )
+
+
+def test_abstentions_and_truncations_have_columns_where_there_are_any() -> None:
+    made = {"pairs": 3, "comparisons": 8, "win_rate": 0.5, "win_rate_low": 0.4, "win_rate_high": 0.6}
+    none = run(row(0, {}), row(1, {}, **made, abstentions=0, truncated=0, judging_abstentions=0, judging_truncated=0))
+    titles = [column.title for column in figure_columns(none)]
+    assert not [title for title in titles if "verdict" in title or "cut" in title]
+    assert "verdict" not in caption(none)
+    some = run(row(0, {}), row(1, {}, **made, abstentions=2, truncated=1, judging_abstentions=5, judging_truncated=4))
+    cells = {column.title: column.cells for column in figure_columns(some)}
+    assert [cells[title][1] for title in ("no verdict", "cut")] == ["2", "1"]
+    assert [cells[title][1] for title in ("compared: no verdict", "compared: cut")] == ["5", "4"]
+    assert "no verdict: of those the oracle could not judge, which make no pair" in caption(some)
+
+
+def test_a_win_rate_of_abstentions_alone_is_none() -> None:
+    some = run(row(0, {}, abstentions=4), row(1, {}, abstentions=4))
+    assert [column.title for column in figure_columns(some)][:2] == ["t", "no verdict"]

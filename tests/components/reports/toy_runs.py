@@ -111,7 +111,13 @@ def data(store: Store, iteration: int, phase: str, shards: int, kinds: Iterable[
     """The shards of a phase's rollouts, pairs and log-probs."""
     for shard in range(shards):
         pairs = 10 * iteration + shard + 1
-        judged = {"pairs": pairs, "comparisons": 2 * pairs, "oracle_calls": 3 * pairs}
+        judged = {
+            "pairs": pairs,
+            "comparisons": 2 * pairs,
+            "oracle_calls": 3 * pairs,
+            "abstentions": shard,
+            "truncated": 0,
+        }
         for kind in kinds:
             unit = _unit(store, layout.shard(iteration, phase, kind, shard))
             unit.publish({}, judged if kind == "pairs" else {"pairs": -1}, NOW - SECONDS[kind])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.methods.iterative_dpo import IterativeDPO
+from nashflow.components.oracles.referee import COUNTS
 from nashflow.components.storage import records
 from nashflow.components.storage.store import open_store
 from nashflow.components.storage.units import Manifest, Unit
@@ -59,8 +60,9 @@ def test_pairs_come_with_the_values_of_their_own_responses(finished_root: Sandbo
     np.testing.assert_allclose(data.base(phase), expected, rtol=1e-12)
 
 
-def published(store: Any, shard: int, pairs: list[int], scored: list[int]) -> tuple[Manifest, Manifest]:
-    """Pairs of the prompts with these row ids, and log-probs of those."""
+def published(store: Any, shard: int, pairs: list[int], scored: list[int], **counts: int) -> tuple[Manifest, Manifest]:
+    """Pairs of the prompts with these row ids, and log-probs of those; and how many pairs were dropped, by reason."""
+    dropped = dict.fromkeys((name for name in COUNTS if name.startswith("dropped")), 0) | counts
     pair = {
         "pair": 0,
         "chosen": 0,
@@ -81,7 +83,7 @@ def published(store: Any, shard: int, pairs: list[int], scored: list[int]) -> tu
     made = []
     for record, rows in tables.items():
         unit = Unit(store, f"iterations/001/main/{record.name}/{shard:05d}", 1, None, {})
-        made.append(unit.publish_records({record: rows}, {}, time.time()))
+        made.append(unit.publish_records({record: rows}, dropped, time.time()))
     return made[0], made[1]
 
 
@@ -94,16 +96,31 @@ def test_shards_are_put_together_in_order(tmp_path: Any) -> None:
     assert data.anchors["000/main"].tolist() == [[-3, -0.5], [-5, -0.5], [-8, -0.5]]
 
 
-def test_not_one_pair_is_an_error_of_the_recipe(tmp_path: Any) -> None:
+MORE = "sample more responses (method.samples), at a higher method.temperature"
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        ("dropped_identical", f"one text twice: {MORE}, or set judging.drop_identical to false"),
+        (
+            "dropped_abstained",
+            "without a verdict, because the oracle's context is too short for them, or it reads both answers as one: "
+            "lower prompts.max_tokens or rollout.max_new_tokens, or set oracle.model to another folder",
+        ),
+        ("dropped_tie", f"a tie: {MORE}"),
+        ("dropped_lost", f"of a best that lost to the worst: {MORE}"),
+        ("dropped_margin", "more even than method.margin: lower it"),
+    ],
+)
+def test_not_one_pair_is_an_error_of_the_recipe(reason: str, line: str, tmp_path: Any) -> None:
     (phase,) = IterativeDPO().phases(1)
     store = open_store(str(tmp_path))
-    shards = [published(store, shard, [], []) for shard in range(2)]
+    other = "dropped_tie" if reason != "dropped_tie" else "dropped_lost"
+    shards = [published(store, shard, [], [], **{reason: 3, other: shard}) for shard in range(2)]
     with pytest.raises(UserError) as caught:
         load(store, phase, [pairs for pairs, _ in shards], [scored for _, scored in shards])
-    assert str(caught.value) == (
-        "phase main: not one pair is left after filtering: sample more responses (method.samples), at a higher "
-        "method.temperature, or set judging.drop_identical to false"
-    )
+    assert str(caught.value) == f"phase main: not one pair is left: 6 of 7 were {line}"
 
 
 def test_pairs_without_values_are_refused(tmp_path: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.models.weights import weights_digest
+from nashflow.components.oracles.referee import COUNTS
 from nashflow.components.storage import records
 from nashflow.components.storage.units import Manifest, Unit
 from nashflow.components.training.loop import Trainer
@@ -212,11 +213,11 @@ def test_the_policy_can_be_saved_in_bfloat16(run: SandboxRun) -> None:
 
 def test_not_one_pair_is_one_line(run: SandboxRun) -> None:
     unit = Unit(run.store, PAIRS, 1, {}, {})
-    unit.publish_records({records.PAIRS: []}, {}, time.time())
+    unit.publish_records({records.PAIRS: []}, dict.fromkeys(COUNTS, 0), time.time())
     run.step("logprobs", 2)
     with pytest.raises(UserError) as caught:
         run.step("training", 2)
-    assert str(caught.value).startswith("phase main: not one pair is left after filtering: ")
+    assert str(caught.value).startswith("phase main: not one pair is left: ")
     assert run.store.list("iterations/002/main/training") == []
     assert not run.store.exists(f"{UNIT}.manifest.json")
 
