@@ -1,4 +1,4 @@
-"""Measure an iteration's policy on the benchmarks, and tell the tracker that the iteration is done."""
+"""Measure an iteration's policy on the benchmarks; then tell the tracker and tidy up: the iteration is done."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from ..benchmarks import groups_of
 from ..benchmarks.base import Bench, Benchmark, Responses
 from ..core.errors import UserError
 from ..core.settings import named_by, nearest
+from ..iterations.retention import retain
 from ..iterations.tracked import combined, track_iteration
 from ..iterations.work import AtWork, Work
 from ..models.folders import Load, load_causal_lm
@@ -46,6 +47,7 @@ def run(call: Call[EvaluationStep]) -> Result:
             done += [evaluation.responses(which) for benchmark in others for which in benchmark.reads]
     if call.phase == list(groups)[-1]:
         track_iteration(call.store, call.iteration)
+        retain(call.store, call.iteration)
     figures = combined([manifest for manifest, _ in done])
     skipped = all(found for _, found in done)
     return Result(skipped=skipped, figures=figures, artifacts={"scores": metrics_artifact(figures)})

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from ..core.digests import digest_json
 from ..storage import layout
+from ..storage.dropped import dropped
 from ..storage.run import read_run
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit, require_manifest
@@ -58,7 +59,8 @@ def send_iteration(tracker: Tracker, store: Store, shape: Shape, iteration: int)
     model = None
     for unit in shape.policies(iteration):
         made, name = require_manifest(store, unit), unit.rpartition("/")[2]
-        model = tracker.checkpoint(iteration, name, made.weights_digest, store.location(made.unit))
+        kept = not dropped(store, unit)
+        model = tracker.checkpoint(iteration, name, made.weights_digest, store.location(made.unit), kept)
     keys = shape.evaluations(iteration)
     evaluated = [unit for units in manifests.values() for unit in units if unit.unit in keys]
     tracker.iteration(iteration, combined(evaluated), max(unit.finished for unit in evaluated), model)

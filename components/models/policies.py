@@ -69,11 +69,9 @@ def open_master(store: Store, reference: str, digest: str) -> Path:
 
 def not_kept(store: Store, manifest: Manifest) -> str:
     """Why a policy's files cannot be read, in a line, if they have been deleted on purpose."""
-    reason = dropped(store, manifest.unit)
-    if not reason or all(store.exists(file.key) for file in manifest.files.values()):
-        return ""
-    reference = manifest.unit.removeprefix(f"{layout.POLICIES}/")
-    return f"policy {reference} of {store.uri}: not kept, by {reason}; " + _made_again(store, manifest.unit)
+    reference, reason = manifest.unit.removeprefix(f"{layout.POLICIES}/"), dropped(store, manifest.unit)
+    again = _made_again(store, manifest.unit)
+    return f"policy {reference} of {store.uri}: not kept, by {reason}; {again}" if reason else ""
 
 
 def _made_again(store: Store, unit: str) -> str:

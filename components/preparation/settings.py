@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from ..benchmarks.base import Benchmark
 from ..core.settings import WHOLE
+from ..iterations.keep import ALL, KEEP
 from ..methods.base import Method
 from ..oracles.settings import OracleSettings
 from ..prompts.settings import PromptSource
@@ -24,6 +25,13 @@ class RunSettings(StepRun):
     """The run's name: lower-case letters, digits and dashes."""
     iterations: int = Field(3, ge=1)
     """T, the number of self-play iterations; a larger T extends a finished run."""
+    keep: str = Field(ALL, pattern=KEEP, exclude_if=lambda keep: keep == ALL)
+    """Which policies stay while the run goes on: `all`; `last 3`, those of the three newest iterations; or `every 5`,
+    those of iterations 5, 10, …. The reference, the newest policies, those that a later iteration needs, such as its
+    anchors, and those that a registered model points to stay in any case. Of the others the files are deleted when an
+    iteration is done; records and figures stay. A run that starts from a policy of another run needs
+    `policy.copy_files` where that one deletes policies. Checkpoints and masters go as soon as no training to come needs
+    them, whatever is set here."""
 
 
 class PromptSettings(StepPrompts, PromptSource):

@@ -10,6 +10,7 @@ import yaml
 from ..core.redaction import redact
 from ..iterations.units import Shape
 from ..storage import layout
+from ..storage.dropped import dropped
 from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
@@ -65,7 +66,8 @@ def _tiles(summary: Mapping[str, Any]) -> Iterator[_Tile]:
 def _location(store: Store, policy: Manifest) -> str:
     """The policy's folder, for people."""
     folders = [file.key.rpartition("/")[0] for file in policy.files.values()]
-    return policy.source or store.location(min(folders, key=len))
+    place = policy.source or store.location(min(folders, key=len))
+    return f"{place} (not kept)" if dropped(store, policy.unit) else place
 
 
 def _redacted(value: Any, key: str = "") -> Any:

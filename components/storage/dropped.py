@@ -21,6 +21,11 @@ def dropped(store: Store, key: str) -> str:
         return ""
 
 
+def restore(store: Store, key: str) -> None:
+    """The unit's files are written again."""
+    store.delete(_key(key))
+
+
 def undo(store: Store, key: str) -> None:
     """Delete a unit as a whole: it is not done any more."""
     store.delete(f"{key}{layout.MANIFEST}")

@@ -68,10 +68,11 @@ def require_run(store: Store) -> Run:
 
 
 def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a recipe that identifies a run: without the number of iterations and the settings that only
-    measure."""
+    """The part of a recipe that identifies a run: without the number of iterations, what is kept of them, and the
+    settings that only measure."""
     kept = {name: copy.deepcopy(section) for name, section in recipe.items() if name not in _FREE_SECTIONS}
     kept["run"].pop("iterations")
+    kept["run"].pop("keep", None)
     return kept
 
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 from ..core.digests import digest_json, sha256_bytes, sha256_file
 from ..core.errors import UserError
 from . import layout, records
-from .dropped import dropped
+from .dropped import dropped, restore
 from .records import Record, RowT
 from .store import Store, open_store
 
@@ -241,6 +241,7 @@ class Unit:
         for name, digest in digests.items():
             self.store.upload(folder / name, f"{prefix}/{name}")
             files[name] = File(f"{prefix}/{name}", digest, (folder / name).stat().st_size)
+        restore(self.store, self.key)
         return self.publish(files, metrics, started, **fields)
 
     def publish_pointer(

@@ -235,7 +235,7 @@ class Tracker:
         self._client.log_inputs(self._run(str(iteration)), datasets=described)
 
     @_guarded
-    def checkpoint(self, iteration: int, policy: str, weights_digest: str, uri: str) -> str:
+    def checkpoint(self, iteration: int, policy: str, weights_digest: str, uri: str, kept: bool = True) -> str:
         """Make a policy a logged model of MLflow's whose files stay where they are; returns the model's id.
 
         Args:
@@ -243,6 +243,7 @@ class Tracker:
             policy: the method's name for it.
             weights_digest: of its weights; with other weights it is another model.
             uri: where the files are.
+            kept: whether they are still there; a tag says where they are not.
         """
         from mlflow.entities import LoggedModelOutput
 
@@ -256,6 +257,8 @@ class Tracker:
             # As mlflow.create_external_model has it, which needs a global tracking URI and an artifact store.
             tags |= {"nashflow.iteration": str(iteration), "mlflow.model.isExternal": "true"}
             model = self._client.create_logged_model(ids.experiment, name, source, tags, {}, "policy")
+        if kept != (model.tags.get("nashflow.kept") != "false"):
+            self._client.set_logged_model_tags(model.model_id, {"nashflow.kept": str(kept).lower()})
         if model.status != "READY":
             self._client.finalize_logged_model(model.model_id, "READY")
         for run in {source, ids.parent}:

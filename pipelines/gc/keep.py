@@ -8,9 +8,10 @@ from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import flatten
 from nashflow.components.storage.units import read_manifest
+from nashflow.components.tracking.registry import lies_under
 
 from .inventory import Inventory, RunRoot
-from .registry import lies_under, registered
+from .registry import registered
 
 _DAY = 86_400.0
 _WAITING_DAYS = 7

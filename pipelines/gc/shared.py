@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import nearest
 from nashflow.components.storage import layout
+from nashflow.components.storage.dropped import dropped
 from nashflow.components.storage.store_keys import Entry
 from nashflow.components.storage.units import read_manifest
 
@@ -41,9 +42,13 @@ def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) ->
 
 
 def _weights(run: RunRoot) -> Iterator[str]:
-    """Digests of the weights of a run's policies."""
+    """Digests of the weights of a run's policies, but for those whose files are not kept: nothing scores by them."""
     for key in run.entries:
-        if key.startswith("policies/") and key.endswith(MANIFEST):
+        if (
+            key.startswith("policies/")
+            and key.endswith(MANIFEST)
+            and not dropped(run.store, key.removesuffix(MANIFEST))
+        ):
             manifest = read_manifest(run.store, key.removesuffix(MANIFEST))
             yield manifest.weights_digest if manifest else ""
 
