@@ -8,6 +8,7 @@ an hour. Counts are upper bounds: nothing is cached or dropped as identical.
 import math
 from dataclasses import dataclass, replace
 
+from nashflow.components.iterations.keep import master_stays, policy_stays
 from nashflow.components.methods.phases import Phase
 
 from .plan import rounds_of, shape_of, work_of
@@ -168,9 +169,17 @@ class Estimate:
 
     @property
     def policies(self) -> float:
-        """Bytes of the policies that the iteration makes; at iteration 0 of the reference, if it is copied."""
-        made = len(self.phases) if self.iteration else int(self.recipe.policy.copied)
-        return made * self.size * _BYTES[self.recipe.training.save_dtype] if made else 0.0
+        """Bytes of the iteration's policies that stay when the run is done, and of their float32 weights; at 0 of the
+        reference, if it is copied."""
+        recipe, last = self.recipe, self.recipe.run.iterations
+        each = _BYTES[recipe.training.save_dtype]
+        if not self.iteration:
+            return each * self.size if recipe.policy.copied else 0.0
+        made = [phase.result for phase in self.phases]
+        stay = sum(policy_stays(recipe.method, recipe.run.keep, policy, last, last) for policy in made)
+        starts = sum(master_stays(recipe.method, policy, last, last) for policy in made)
+        size = stay * each + (starts * _BYTES["float32"] if recipe.training.keeps_masters else 0)
+        return size * self.size if size else 0.0
 
     @property
     def records(self) -> float:
@@ -219,3 +228,8 @@ def _number(value: float | None) -> float:
 def checkpoint_bytes(recipe: Recipe, assumptions: Assumptions) -> float:
     """Bytes of one training checkpoint, which goes when the training is done."""
     return _MOMENTS * _number(assumptions.of(recipe).parameters)
+
+
+def master_bytes(recipe: Recipe, assumptions: Assumptions) -> float:
+    """Bytes of a policy's float32 weights, which go when the next training is done; 0 where none are kept."""
+    return _BYTES["float32"] * _number(assumptions.of(recipe).parameters) if recipe.training.keeps_masters else 0.0

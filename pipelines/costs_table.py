@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from .costs import TYPICAL_LENGTH, Assumptions, Cost, checkpoint_bytes, cost_of
+from .costs import TYPICAL_LENGTH, Assumptions, Cost, checkpoint_bytes, cost_of, master_bytes
 from .recipe import Recipe
 from .terminal import terminal
 
@@ -54,6 +54,8 @@ def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
             f"The dashes need the policy's size: {recipe.policy.folder}/config.json cannot be read here, or is not of "
             "the Llama family. For a policy of 8 billion parameters (and an oracle of as many, or --oracle-parameters):"
         ]
+    master = master_bytes(recipe, known)
+    starts = f", and the float32 weights that it starts from {amount(master)}" if master else ""
     share = "" if recipe.oracle.own_world else f"; where not given, {TYPICAL_LENGTH:.0%} of the longest"
     return [
         f"Estimates, not measurements. Parameters: {_short(known.parameters)} of the policy (--parameters), "
@@ -62,7 +64,7 @@ def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
         f"response (--response-tokens){share}.",
         f"A GPU does {_short(known.gpu_flops)} FLOP/s (--gpu-flops), of which {known.utilisation:.1%} are used "
         f"(--utilisation), in generation {known.generation_utilisation:.1%} (--generation-utilisation).",
-        f"While a policy is trained, its checkpoint takes {amount(checkpoint_bytes(recipe, known))} more.",
+        f"While a policy is trained, its checkpoint takes {amount(checkpoint_bytes(recipe, known))} more{starts}.",
     ]
 
 

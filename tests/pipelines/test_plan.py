@@ -14,7 +14,7 @@ from nashflow.components.oracles.base import Oracle, Query, Verdict
 from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
-from nashflow.pipelines.costs import Assumptions, checkpoint_bytes, cost_of
+from nashflow.pipelines.costs import Assumptions, checkpoint_bytes, cost_of, master_bytes
 from nashflow.pipelines.costs_table import amount
 from nashflow.pipelines.plan import planned_tasks, work_of
 from nashflow.pipelines.recipe import Recipe, load_recipe
@@ -125,7 +125,20 @@ def test_storage_is_policies_and_records() -> None:
     assert stored == pytest.approx(policy + rollouts + pairs, rel=2e-3)
     whole = paper("training.save_dtype=float32")
     assert cost_of(whole, 2, KNOWN).stored - stored == pytest.approx(2 * 8e9)
-    assert checkpoint_bytes(recipe, KNOWN) == 96e9
+    assert (checkpoint_bytes(recipe, KNOWN), master_bytes(recipe, KNOWN)) == (96e9, 32e9)
+    assert master_bytes(whole, KNOWN) == 0
+
+
+def test_storage_is_what_stays_when_the_run_is_done() -> None:
+    """The float32 weights of the last policy, from which the run could go on, stay with it."""
+    policy, master, lasting = 2 * 8e9, 4 * 8e9, {}
+    for keep in ("all", "last 2", "every 3"):
+        recipe = paper("run.iterations=5", f"run.keep={keep}")
+        first, *others = (cost_of(recipe, t, KNOWN).stored for t in range(1, 6))
+        lasting[keep] = [round((stored - first) / policy) for stored in others]
+        plain = paper("run.iterations=5", f"run.keep={keep}", "training.masters=false")
+        assert cost_of(recipe, 5, KNOWN).stored - cost_of(plain, 5, KNOWN).stored == master
+    assert lasting == {"all": [0, 0, 0, 2], "last 2": [0, 0, 1, 3], "every 3": [0, 1, 0, 3]}
 
 
 def test_a_mixture_runs_each_of_its_policies() -> None:
@@ -263,7 +276,7 @@ def test_the_papers_costs_add_up(plan: Call) -> None:
         assert sum(column) == pytest.approx(value, abs=0.21)
     assert float(total[6]) == pytest.approx(sum(map(float, total[1:6])), abs=0.31)
     assert total[7] == "1,322,048"
-    assert total[8:] == ["50.8", "GB"]
+    assert total[8:] == ["82.8", "GB"], "32 of them are the last policy's float32 weights"
     text = " ".join(" ".join(lines).split())
     assert "Estimates, not measurements. Parameters: 8e9 of the policy (--parameters), 8e9 of the oracle" in text
     assert "250 of a prompt (--prompt-tokens), 512 of a response (--response-tokens); where not given, 25%" in text

@@ -9,6 +9,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs.cache import LogprobCache
 from nashflow.components.runtime.ledger import Ledger
 from nashflow.components.storage import layout
+from nashflow.components.storage.dropped import drop
 from nashflow.components.storage.store import open_store
 from nashflow.pipelines.gc import collect
 from nashflow.pipelines.gc.inventory import RunRoot
@@ -37,6 +38,19 @@ def test_of_the_cache_only_what_no_kept_run_has_goes(prefix: Path) -> None:
         "cache/references/shared-reference/0123",
     }
     assert not (prefix / "cache/references/other-reference").exists()
+
+
+def test_of_policies_that_are_not_kept_no_values_are_kept_and_masters_go_with_their_run(prefix: Path) -> None:
+    top, kept, gone = open_store(str(prefix)), a_run(prefix, "kept"), a_run(prefix, "gone")
+    for weights in ("1main", "2main"):
+        LogprobCache(kept, weights, "transformers", "float32").add("group", "0", {"key": -1.0})
+    gone.write("masters/002/main/0123/model.safetensors", b"")
+    gone.write("masters/002/main.manifest.json", b"{}")
+    aged(prefix, OLD)
+    drop(kept, "policies/001/main", "run.keep = last 1")
+    clean(prefix)
+    assert {key.split("/")[2] for key in top.list("cache")} == {"2main"}
+    assert gone.list() == []
 
 
 def test_what_a_run_starts_from_stays_while_one_does_not_say(prefix: Path) -> None:
