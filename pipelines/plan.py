@@ -161,5 +161,5 @@ def print_plan(recipe: Recipe) -> None:
     if size.total > BUDGET:
         console.print(f"too large for a cluster: {WAY_OUT}")
     console.print(
-        f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.path or 'the sandbox world'}", soft_wrap=True
+        f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.named or 'the sandbox world'}", soft_wrap=True
     )

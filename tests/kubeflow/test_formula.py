@@ -21,7 +21,7 @@ from .measure import measure
         ("sandbox-nash-md", 3, 2),
         ("sandbox-mnpo", 2, 16),
         ("inpo-llama3-8b", 3, 8),
-        ("inpo-llama3-8b", 10, 8),
+        ("dno-llama3-8b", 10, 8),
     ],
 )
 def test_the_formula_agrees_with_the_model(recipe: str, iterations: int, shards: int, tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def given_to_preparation(package: Path) -> str:
 
 # --- the recipe ------------------------------------------------------------------------------------------------------
 
-FREE = {"prompts.path", "prompts.field", "prompts.given", "policy.model", "oracle.model"}
+_OF_PROMPTS = {f"prompts.{name}" for name in ("path", "field", "given", "subset", "split", "revision")}
+FREE = {*_OF_PROMPTS, "policy.model", "oracle.model"}
 """Fields that take any text, in one recipe or the other."""
 
 

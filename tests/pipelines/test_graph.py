@@ -379,6 +379,6 @@ def test_recipes_of_language_models_fit_at_eight_shards(name: str, tmp_path: Pat
     compile_graph(recipe, tmp_path / "p.yaml")  # which holds the lint's rules against it, the size budget among them
 
 
-def test_the_papers_recipe_fits_at_ten_iterations(tmp_path: Path) -> None:
-    compile_graph(load_recipe("inpo-llama3-8b", ["run.iterations=10"]), tmp_path / "p.yaml")
+def test_a_recipe_of_a_language_model_fits_at_ten_iterations(tmp_path: Path) -> None:
+    compile_graph(load_recipe("dno-llama3-8b", ["run.iterations=10"]), tmp_path / "p.yaml")
     assert len(unrolled(tmp_path / "p.yaml")) == 4 + 10 * (3 * 8 + 2)

@@ -35,18 +35,18 @@ def test_every_shard_counts_in_the_status_and_a_loop_once_in_the_specification(
         assert doubled.specification == pytest.approx(found.specification, rel=0.01)
 
 
-def test_ten_iterations_of_the_papers_recipe_in_eight_shards_fit(tmp_path: Path) -> None:
-    assert size(tmp_path, "inpo-llama3-8b", 10, 8).total <= BUDGET
+def test_ten_iterations_in_eight_shards_fit(tmp_path: Path) -> None:
+    assert size(tmp_path, "dno-llama3-8b", 10, 8).total <= BUDGET
     assert size(tmp_path, "quickstart", 10, 8).total <= BUDGET
 
 
 def test_what_does_not_fit_is_refused_with_what_to_change_and_the_change_helps(tmp_path: Path) -> None:
     package = tmp_path / "p.yaml"
     with pytest.raises(UserError, match=r"lower prompts.shards.*lower run.iterations, and .*--first-iteration"):
-        compile_graph(load_recipe("inpo-llama3-8b", ["run.iterations=20"]), package)
+        compile_graph(load_recipe("dno-llama3-8b", ["run.iterations=20"]), package)
     assert not package.exists()
     for change, first in (("prompts.shards=2", 1), ("run.iterations=10", 1), ("run.iterations=20", 11)):
-        compile_graph(load_recipe("inpo-llama3-8b", ["run.iterations=20", change]), package, first)
+        compile_graph(load_recipe("dno-llama3-8b", ["run.iterations=20", change]), package, first)
 
 
 def test_a_graph_that_contains_itself_has_a_size_too(tmp_path: Path) -> None:
