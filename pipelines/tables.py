@@ -52,18 +52,26 @@ def _print_run(summary: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_tables(title: str, groups: Sequence[list[Column]], console: Console) -> None:
-    """The groups of columns side by side, in as few tables as fit on the terminal; each has the first column."""
-    first, *rest = groups
-    tables = [first]
-    for group in rest:
-        wider = [*tables[-1], *group]
-        if _width(_table(title, wider), console) <= console.width:
-            tables[-1] = wider
-        else:
-            tables.append([first[0], *group])
+    """The groups of columns side by side, in as few tables as fit on the terminal; each has the first column.
+
+    A group that fits on no line of its own is taken column by column.
+    """
+    first, *others = groups[0]
+    tables = [[first]]
+    for group in (others, *groups[1:]):
+        whole = _fits([first, *group], console)
+        for piece in [group] if whole else [[column] for column in group]:
+            if _fits([*tables[-1], *piece], console):
+                tables[-1] += piece
+            else:
+                tables.append([first, *piece])
     for number, columns in enumerate(tables):
         console.print(_table(None if number else title, columns))
         console.print()
+
+
+def _fits(columns: Sequence[Column], console: Console) -> bool:
+    return _width(_table(None, columns), console) <= console.width
 
 
 def _width(table: Table, console: Console) -> int:

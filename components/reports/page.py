@@ -15,7 +15,17 @@ from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
 from .answers import sample_answers
-from .table import caption, figure_columns, second_columns, show, show_accuracy, shown_figures
+from .table import (
+    Column,
+    caption,
+    figure_columns,
+    heading,
+    second_columns,
+    show,
+    show_accuracy,
+    show_figure,
+    shown_figures,
+)
 from .template import PAGE
 
 
@@ -39,13 +49,32 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         iterations=run.recipe["run"]["iterations"],
         tiles=list(_tiles(summary)),
         figure=base64.b64encode(figure).decode(),
-        columns=figure_columns(summary) + second_columns(summary),
+        described=_described(summary),
+        tables=_tables(summary),
         caption=caption(summary),
         answers=sample_answers(store, Shape.of(run), last["iteration"]),
         locations=[_location(store, policy) for policy in policies],
         recipe=_yaml(_redacted(run.recipe)),
         provenance=_yaml({"digests": dict(run.inputs), "versions": dict(run.versions)}),
     )
+
+
+def _described(summary: Mapping[str, Any]) -> str:
+    """The picture in words, for those who cannot see it."""
+    rows = summary["iterations"]
+    shown = {figure.name: figure for figure in shown_figures(rows)}
+    drawn = [shown[name] for name in ("duality_gap", "duality_gap_exact", "win_rate") if name in shown]
+    said = [
+        f"{heading(figure, rows)}: {', '.join(show_figure(figure, row) for row in rows)}"
+        for figure in drawn or shown.values()
+    ]
+    return f"Figure, by iteration, {rows[0]['iteration']} to {rows[-1]['iteration']}: {'; '.join(said)}"
+
+
+def _tables(summary: Mapping[str, Any]) -> list[list[Column]]:
+    """The figures by iteration, then the seconds: side by side they would be too wide for a screen."""
+    figures = figure_columns(summary)
+    return [figures, [figures[0], *second_columns(summary)]]
 
 
 def _tiles(summary: Mapping[str, Any]) -> Iterator[_Tile]:

@@ -9,18 +9,28 @@ PAGE = """\
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{{ summary.run }} · NashFlow</title>
 <style>
-  body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-  h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; border-bottom: 1px solid #d0d7de }
+  body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 78rem; margin: 2rem auto; padding: 0 1rem }
+  h1 { margin-bottom: 0; overflow-wrap: anywhere }
+  h2 { margin-top: 2.5rem; border-bottom: 1px solid #d0d7de }
   .quiet { color: #59636e } .wide { overflow-x: auto } img { max-width: 100% }
   .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 }
   .tile { flex: 1 1 11rem; border: 1px solid #d0d7de; border-radius: .4rem; padding: .6rem .9rem }
   .tile strong { display: block; font-size: 1.5rem }
-  table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-  th, td { padding: .25rem .7rem; border-bottom: 1px solid #d0d7de; text-align: right; white-space: nowrap }
-  .text th, .text td { text-align: left; vertical-align: top }
+  table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin-bottom: 1rem }
+  th, td { padding: .25rem .7rem; border-bottom: 1px solid #d0d7de; text-align: right; vertical-align: bottom }
+  td { white-space: nowrap }
+  .text th, .text td { text-align: left; vertical-align: top; white-space: normal }
   .answers { table-layout: fixed; width: 100% }
-  .answers td { white-space: pre-wrap; overflow-wrap: anywhere }
-  pre { background: #f6f8fa; padding: .8rem; border-radius: .4rem; overflow-x: auto } code { font-size: .85em }
+  .answers .said { white-space: pre-wrap; overflow-wrap: break-word }
+  code { font-size: .85em; overflow-wrap: anywhere }
+  pre { background: #f6f8fa; padding: .8rem; border-radius: .4rem; white-space: pre-wrap }
+  @media (max-width: 48rem) {
+    .text, .text tbody, .text tr, .text td { display: block; width: auto }
+    .text thead { display: none }
+    .text td { border: 0; padding: .25rem 0 }
+    .text td::before { content: attr(data-label); display: block; color: #59636e }
+    .text tr { border-bottom: 1px solid #d0d7de; padding: .5rem 0 }
+  }
 </style>
 </head>
 <body>
@@ -31,8 +41,9 @@ PAGE = """\
   <div class="tile">{{ tile.title }}<strong>{{ tile.value }}</strong><span class="quiet">{{ tile.note }}</span></div>
 {% endfor %}
 </div>
-<img alt="Duality gap and win rate by iteration" src="data:image/png;base64,{{ figure }}">
+<img alt="{{ described }}" src="data:image/png;base64,{{ figure }}">
 <h2>Iterations</h2>
+{% for columns in tables %}
 <div class="wide">
 <table>
 <thead><tr>{% for column in columns %}<th>{{ column.title }}</th>{% endfor %}</tr></thead>
@@ -43,6 +54,7 @@ PAGE = """\
 </tbody>
 </table>
 </div>
+{% endfor %}
 <p class="quiet">t: iteration, 0 is the reference; {{ caption }}; s: seconds.</p>
 {% if answers %}
 <h2>Sample answers</h2>
@@ -54,34 +66,32 @@ better than the reference's.</p>
 <tbody>
 {% for answer in answers %}
 <tr>
-<td>
+<td class="said" data-label="prompt">
 {%- for message in answer.messages %}
 <div>{% if not loop.first or not loop.last %}<b>{{ message.role }}: </b>{% endif %}{{ message.content }}</div>
 {%- endfor %}
 </td>
-<td>{{ answer.reference }}</td>
-<td>{{ answer.policy }}</td>
-<td>{{ answer.probability | show(2) }}</td>
+<td class="said" data-label="reference">{{ answer.reference }}</td>
+<td class="said" data-label="iteration {{ last.iteration }}">{{ answer.policy }}</td>
+<td data-label="P">{{ answer.probability | show(2) }}</td>
 </tr>
 {% endfor %}
 </tbody>
 </table>
 {% endif %}
 <h2>Policies</h2>
-<div class="wide">
 <table class="text">
 <thead><tr><th>t</th><th>digest of the weights</th><th>location</th></tr></thead>
 <tbody>
 {% for policy in summary.policies %}
 <tr>
-<td>{{ policy.index }}</td>
-<td><code>{{ policy.digest }}</code></td>
-<td><code>{{ locations[loop.index0] }}</code></td>
+<td data-label="t">{{ policy.index }}</td>
+<td data-label="digest of the weights"><code>{{ policy.digest }}</code></td>
+<td data-label="location"><code>{{ locations[loop.index0] }}</code></td>
 </tr>
 {% endfor %}
 </tbody>
 </table>
-</div>
 <h2>Recipe</h2>
 <pre><code>{{ recipe }}</code></pre>
 <p class="quiet">What the recipe names, by digest, and the versions it ran with:</p>

@@ -70,6 +70,18 @@ def test_a_terminal_of_eighty_columns_gets_two_tables_that_fit(
     assert "win rate [95 %]" in table
 
 
+def test_figures_that_do_not_fit_on_one_line_go_on_below_with_their_iterations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = [row | {"mass_outside": 0.01, "duality_gap_own": 0.3} for row in evaluations(3, WON, GAME)]
+    out = printed(toy_run(tmp_path, figures), 80, capsys)
+    table = out.partition("win rate: ")[0]
+    assert max(len(line) for line in table.splitlines()) <= 80
+    assert "…" not in table
+    assert [row[0] for row in rows(out)] == ["0", "1", "2"] * 2
+    assert rows(out)[5] == ["2", "21", "42", "1.5", "0.2", "0.5", "4.0", "2.0"]
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_places_of_the_report_can_be_copied(tmp_path: Path, width: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Not broken at the terminal's edge, and `[…]` in a folder's name is no markup."""
