@@ -59,7 +59,7 @@ class Figure:
     unlike: str = ""
     """The figure that it is shown beside, only where the two differ."""
     fault: bool = False
-    """Whether it counts what should not happen: it is shown only where that has."""
+    """Whether it measures what should not happen: it is shown only where, rounded, it is not 0."""
 
 
 @dataclass(frozen=True)

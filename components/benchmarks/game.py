@@ -56,6 +56,7 @@ class ExactGame(Benchmark):
             "outside",
             better="lower",
             digits=4,
+            fault=True,
             meaning="probability of anything but the world's responses, in the worst context; gaps and KL leave it out",
         ),
     )

@@ -39,17 +39,16 @@ def show_accuracy(figure: Figure, row: Mapping[str, Any]) -> str:
 
 
 def shown_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """The figures to show in tables: those that at least one of the iterations has, and that do not repeat another.
+    """The figures to show in tables: those that at least one of the iterations has, and that say something there."""
+    return [figure for figure in every_figure().values() if figure.title and any(_tells(figure, row) for row in rows)]
 
-    Counts of faults are shown where one is not 0.
-    """
-    return [
-        figure
-        for figure in every_figure().values()
-        if figure.title
-        and any(row.get(figure.name) is not None and (row[figure.name] or not figure.fault) for row in rows)
-        and (not figure.unlike or any(row.get(figure.name) != row.get(figure.unlike) for row in rows))
-    ]
+
+def _tells(figure: Figure, row: Mapping[str, Any]) -> bool:
+    """Whether a row has a figure that is neither a fault that has not happened nor the same as another figure."""
+    value = row.get(figure.name)
+    if value is None or (figure.fault and not round(value, figure.digits)):
+        return False
+    return not figure.unlike or value != row.get(figure.unlike)
 
 
 def heading(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> str:

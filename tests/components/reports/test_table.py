@@ -143,7 +143,10 @@ def test_the_gap_in_the_methods_own_game_stands_beside_the_common_one_where_they
 
 
 def test_the_mass_that_exact_figures_leave_out_stands_beside_them() -> None:
-    assert columns(run(row(0, {}, duality_gap=0.2, mass_outside=0.0573)))["outside"] == ["0.0573"]
+    rows = [row(0, {}, duality_gap=0.2, mass_outside=2e-8), row(1, {}, duality_gap=0.2, mass_outside=0.0573)]
+    assert columns(run(*rows))["outside"] == ["0.0000", "0.0573"]
+    assert "outside: probability of anything but the world's responses" in caption(run(*rows))
+    assert "outside" not in columns(run(rows[0]))
 
 
 def test_a_standard_error_stands_beside_its_figure() -> None:
