@@ -1,6 +1,7 @@
 """Oracles and tournaments without a run."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, NamedTuple, TypedDict
 
 import pyarrow as pa
@@ -33,15 +34,17 @@ class _Asked(Settings):
     oracle: AnyOracle
 
 
-def open_oracle(settings: Mapping[str, Any]) -> Oracle:
+def open_oracle(settings: Mapping[str, Any], day: str = "") -> Oracle:
     """The oracle that a recipe's section `oracle` describes, such as `{"kind": "reward_model", "model": folder}`.
+
+    `day` is the ISO date that its chat template writes, if it does; empty: today's.
 
     Raises:
         UserError: there is no such oracle, or the folder holds none.
     """
     oracle = _Asked.parse({"oracle": settings}, "open_oracle").oracle
     oracle.check()
-    return oracle.load()
+    return oracle.dated(day or date.today().isoformat()).load()
 
 
 class Played(NamedTuple):

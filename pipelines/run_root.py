@@ -88,7 +88,7 @@ class RunRoot:
 
     def oracle(self) -> Oracle:
         """The run's oracle, loaded."""
-        return open_oracle(self.recipe["oracle"])
+        return open_oracle(self.recipe["oracle"], self.run.date)
 
     @property
     def _numbers(self) -> range:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from ..oracles.base import Oracle, Query
+from ..sampling.rollouts import answer_lengths
 from ..storage.records import COMPARISONS, Comparison, Message, Rollout
 from .base import Bench, Benchmark, Figure, Measured, Responses
 from .intervals import mean_interval
@@ -56,8 +57,8 @@ class HeadToHead(Benchmark):
         ours, theirs = bench.responses["responses"], bench.responses["opponents"]
         messages = {prompt["row_id"]: prompt["messages"] for prompt in bench.prompts}
         figures, rows = compare(bench.judge(), messages, ours, theirs)
-        mean_length = sum(len(row["response_ids"]) for row in ours) / len(ours)
-        return Measured({"mean_length": mean_length, **figures}, {COMPARISONS: rows})
+        lengths = answer_lengths(bench.policy.folder, ours, bench.rollout.thinking)
+        return Measured({"mean_length": sum(lengths) / len(ours), **figures}, {COMPARISONS: rows})
 
 
 def compare(

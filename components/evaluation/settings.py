@@ -10,6 +10,7 @@ from ..benchmarks.head_to_head import HeadToHead
 from ..benchmarks.kl import MonteCarloKL
 from ..core.settings import SHAPES_GRAPH, WHOLE
 from ..methods import AnyMethod
+from ..models.dialogues import PolicyTemplate
 from ..oracles.settings import AnyOracle
 from ..prompts.settings import PromptSource
 from ..runtime.protocol import StepSettings
@@ -48,6 +49,7 @@ class EvaluationStep(StepSettings):
     """Everything the evaluation step reads."""
 
     method: AnyMethod
+    policy: PolicyTemplate = PolicyTemplate()
     oracle: AnyOracle
     rollout: GenerationSettings
     logprobs: ScoringSettings

@@ -20,6 +20,7 @@ from ..runtime.protocol import Call, Result
 from ..sampling.rollouts import Role, Samplers
 from ..storage import layout
 from ..storage.records import PROMPTS, ROLLOUTS
+from ..storage.run import date_of
 from ..storage.units import Manifest, Unit, require_manifest
 from .settings import EvaluationStep
 
@@ -39,7 +40,7 @@ def run(call: Call[EvaluationStep]) -> Result:
     groups = groups_of(recipe.evaluation.benchmarks, recipe.rollout.engine.runtime)
     if call.phase not in groups:
         raise UserError(f"--phase: no benchmark runs in {call.phase!r}{nearest(call.phase, groups)}")
-    with Samplers(recipe.rollout, load) as samplers:
+    with Samplers(recipe.rollout, load, recipe.policy, date_of(call.store)) as samplers:
         evaluation = _Evaluation(call, samplers, load, AtWork(call, f"{call.phase}/evaluation".lstrip("/")))
         done = [evaluation.benchmark(benchmark) for benchmark in groups[call.phase]]
         if not call.phase:
@@ -64,7 +65,7 @@ class _Evaluation:
 
     @cached_property
     def judge(self) -> Callable[[], Oracle]:
-        return cache(self.call.settings.oracle.load)
+        return cache(self.call.settings.oracle.dated(self.samplers.day).load)
 
     @cached_property
     def prompts(self) -> Manifest:
@@ -82,7 +83,7 @@ class _Evaluation:
         """The manifest of a benchmark, and whether it was found finished."""
         read = {which: self.responses(which)[0] for which in benchmark.reads}
         policies = {"policy": self.policy.weights_digest, "reference": self.reference.weights_digest}
-        inputs = {"prompts": self.prompts.digest, **policies}
+        inputs = {"prompts": self.prompts.digest, "date": self.samplers.day, **policies}
         inputs.update((which, manifest.digest) for which, manifest in read.items())
         inputs |= named_by(benchmark=benchmark)
         bench = self._bench(read)
@@ -106,10 +107,11 @@ class _Evaluation:
         settings = {
             "run": recipe.run.model_dump(mode="json"),
             "rollout": recipe.rollout.model_dump(mode="json"),
+            "template": recipe.policy.model_dump(mode="json"),
             "samples": recipe.evaluation.samples,
             "temperature": recipe.evaluation.temperature,
         }
-        inputs = {"prompts": self.prompts.digest, "policy": self.policy.weights_digest}
+        inputs = {"prompts": self.prompts.digest, "policy": self.policy.weights_digest, "date": self.samplers.day}
         inputs |= named_by(sampler=recipe.rollout.engine)
         unit = Unit(self.call.store, key, VERSION, settings, inputs)
         return self.at_work.carry_out(unit, lambda work: self._sample(work, which))

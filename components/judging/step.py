@@ -12,6 +12,7 @@ from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
 from ..storage import layout
 from ..storage.records import COMPARISONS, PAIRS, PROMPTS, ROLLOUTS
+from ..storage.run import date_of
 from ..storage.units import Manifest, Unit, require_manifest
 from .settings import JudgingStep
 
@@ -29,7 +30,12 @@ def run(call: Call[JudgingStep]) -> Result:
         layout.shard(call.iteration, call.phase, "pairs", call.shard),
         VERSION,
         call.settings.model_dump(mode="json"),
-        {"prompts": prompts.digest, "rollouts": rollouts.digest, "oracle": call.settings.oracle.digest()},
+        {
+            "prompts": prompts.digest,
+            "rollouts": rollouts.digest,
+            "oracle": call.settings.oracle.digest(),
+            "date": date_of(call.store),
+        },
     )
     manifest, found = AtWork(call, f"{call.phase}/judging").carry_out(
         unit, lambda work: _judge(call, work, list(_prompt_samples(call, prompts, rollouts)))
@@ -64,7 +70,7 @@ def _judged(call: Call[JudgingStep], work: list[PromptSamples], done: int) -> It
     if not work[done * size :]:
         return
     rules = Rules(phase.labels, settings.run.seed, settings.judging.drop_identical, phase.margin)
-    oracle = settings.oracle.load() if phase.samples else None
+    oracle = settings.oracle.dated(date_of(call.store)).load() if phase.samples else None
     with Progress("prompts", len(work), done * size) as progress:
         for at in range(done * size, len(work), size):
             batch = work[at : at + size]

@@ -55,9 +55,9 @@ def check_model_folder(folder: Path) -> None:
     if pickles:
         raise UserError(f"model folder {folder} holds pickle files, which can run code when read: remove {pickles}")
     for name in ("config.json", "tokenizer_config.json"):
-        if "auto_map" in _read_json(folder / name):
+        if "auto_map" in read_json(folder / name):
             raise UserError(f"model folder {folder} needs custom code (auto_map in {name}): it is never run")
-    listed = _read_json(folder / "model.safetensors.index.json").get("weight_map", {}).values()
+    listed = read_json(folder / "model.safetensors.index.json").get("weight_map", {}).values()
     if missing := sorted(set(listed) - {shard.name for shard in weights}):
         raise UserError(f"model folder {folder} lacks {missing[0]}, which model.safetensors.index.json names")
 
@@ -100,7 +100,7 @@ def require_chat_template(folder: Path) -> None:
         UserError: there is neither a chat_template.jinja nor an entry in tokenizer_config.json.
     """
     template = folder / "chat_template.jinja"
-    if not template.is_file() and not _read_json(folder / "tokenizer_config.json").get("chat_template"):
+    if not template.is_file() and not read_json(folder / "tokenizer_config.json").get("chat_template"):
         raise UserError(f"the tokenizer in {folder} has no chat template: add a chat_template.jinja to the folder")
 
 
@@ -148,19 +148,6 @@ def load_classifier(folder: Path, dtype: Dtype = "float32") -> "PreTrainedModel"
     return _load(AutoModelForSequenceClassification, folder, dtype, "sequence classifier")
 
 
-def stop_token_ids(folder: Path, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """The tokens that end a response, ascending: the folder's generation settings, else the tokenizer's EOS.
-
-    Raises:
-        UserError: neither names one.
-    """
-    ids = _read_json(folder / "generation_config.json").get("eos_token_id")
-    ids = tokenizer.eos_token_id if ids is None else ids
-    if ids is None:
-        raise UserError(f"the model in {folder} has no end-of-sequence token: set eos_token in tokenizer_config.json")
-    return sorted(set(ids)) if isinstance(ids, list) else [ids]
-
-
 def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dtype: Dtype) -> None:
     """Write `out`: the weights as safetensors in `dtype`, the tokenizer files of `tokenizer_folder` unchanged."""
     import torch
@@ -173,7 +160,7 @@ def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dty
         # Tied weights stay one tensor, so that transformers writes them once.
         state[name] = cast.setdefault((tensor.data_ptr(), tensor.shape), converted)
     model.save_pretrained(out, state_dict=state)
-    config = _read_json(out / "config.json") | {"dtype": dtype}
+    config = read_json(out / "config.json") | {"dtype": dtype}
     (out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     for path in sorted({path for pattern in INHERITED for path in tokenizer_folder.glob(pattern)}):
         target = out / path.relative_to(tokenizer_folder)
@@ -251,7 +238,7 @@ def _quieten() -> None:
 
 def _adapter(folder: Path, file: str) -> str:
     """What to do with the folder of an adapter."""
-    config = _read_json(folder / "adapter_config.json")
+    config = read_json(folder / "adapter_config.json")
     base = config.get("base_model_name_or_path") or "another model"
     classifies = config.get("task_type") == "SEQ_CLS"
     peft = f"AutoPeftModelFor{'SequenceClassification' if classifies else 'CausalLM'}"
@@ -262,8 +249,12 @@ def _adapter(folder: Path, file: str) -> str:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The file's object, {} if there is no such file."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, {} if there is no such file.
+
+    Raises:
+        UserError: the file holds no JSON object.
+    """
     if not path.is_file():
         return {}
     try:

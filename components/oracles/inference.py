@@ -1,32 +1,16 @@
-"""Shared by the oracles that are language models: rendering, context lengths, batches."""
+"""Shared by the oracles that are language models: context lengths, batches."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
 from ..models.positions import longest_input
 from ..runtime.progress import over
-from ..storage.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-def conversation_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
-    """The messages through the tokenizer's chat template, no generation prompt, without any BOS.
-
-    Raises:
-        UserError: the template refuses the messages.
-    """
-    from jinja2 import TemplateError
-
-    try:
-        text = tokenizer.apply_chat_template(cast(list[dict[str, str]], list(messages)), tokenize=False)
-    except TemplateError as error:
-        raise UserError(f"the chat template in {tokenizer.name_or_path} refuses a dialogue: {error}") from None
-    return str(text).replace(tokenizer.bos_token, "") if tokenizer.bos_token else str(text)
 
 
 def context_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
+from ..models.dialogues import Dialogues
 from ..models.folders import Dtype, load_causal_lm, load_tokenizer
 from ..models.padding import padded, positions_of
 from ..storage.records import Message
 from .base import ABSTENTION, Oracle, Query, Verdict
-from .inference import batches, context_length, conversation_text, require_finite
+from .inference import batches, context_length, require_finite
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,14 +36,20 @@ def render(messages: Sequence[Message], first: str, second: str) -> str:
     return f"[CONTEXT] {context_text(messages)} [RESPONSE A] {first} [RESPONSE B] {second} \n"
 
 
-def encode(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], first: str, second: str) -> list[int]:
+def shown(messages: Sequence[Message], first: str, second: str) -> Message:
+    """The message of `render`."""
+    return Message(role="user", content=render(messages, first, second))
+
+
+def encode(dialogues: Dialogues, messages: Sequence[Message], first: str, second: str) -> list[int]:
     """Token ids after which the model answers "A" (first) or "B" (second).
 
-    The message through the model's own chat template, without generation prompt and, as published, without BOS.
+    The message through the model's own chat template, without generation prompt. As published, without the BOS that
+    opens a dialogue; where a BOS opens every turn, as SmolLM's does, it is part of the turn and stays.
     """
-    message = Message(role="user", content=render(messages, first, second))
-    ids: list[int] = tokenizer.encode(conversation_text(tokenizer, [message]), add_special_tokens=False)
-    return ids
+    ids = dialogues.whole([shown(messages, first, second)])
+    opened = ids[:1] == [dialogues.tokenizer.bos_token_id] and not dialogues.opens_turns
+    return ids[1:] if opened else ids
 
 
 def answer_tokens(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
@@ -65,12 +72,13 @@ def answer_tokens(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
 class PairPreferenceOracle(Oracle):
     """Preferences of the model in `folder`, which abstains from pairs that are longer than its context."""
 
-    def __init__(self, folder: Path, dtype: Dtype, batch_size: int) -> None:
+    def __init__(self, folder: Path, dtype: Dtype, batch_size: int, dialogues: Dialogues | None = None) -> None:
         self._folder = folder
-        self._tokenizer = load_tokenizer(folder)
-        self._answers = answer_tokens(self._tokenizer)
+        self._dialogues = dialogues or Dialogues(load_tokenizer(folder))
+        tokenizer = self._dialogues.tokenizer
+        self._answers = answer_tokens(tokenizer)
         self._model = load_causal_lm(folder, dtype)
-        self._longest = context_length(self._model, self._tokenizer)
+        self._longest = context_length(self._model, tokenizer)
         self._batch_size = batch_size
 
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
@@ -80,7 +88,7 @@ class PairPreferenceOracle(Oracle):
             UserError: a logit is not finite, or the chat template refuses the message.
         """
         orders = [
-            [encode(self._tokenizer, asked.messages, asked.first, asked.second) for asked in (query, query.swapped())]
+            [encode(self._dialogues, asked.messages, asked.first, asked.second) for asked in (query, query.swapped())]
             for query in queries
         ]
         fitting = [index for index, pair in enumerate(orders) if max(map(len, pair)) <= self._longest]

@@ -1,8 +1,9 @@
 """The Bradley-Terry oracle: a reward model scores each response by itself.
 
 P(y ≻ y' | x) = σ(r(x, y) − r(x, y')), with r the raw logit of a sequence classifier with one output. As published code
-does (RLHF Workflow, arXiv 2405.07863, FsfairX-LLaMA3-RM): dialogue and answer go through the model's chat template, get
-one BOS, and are cut at the tokenizer's truncation side where they are longer than the model's context.
+does (RLHF Workflow, arXiv 2405.07863, FsfairX-LLaMA3-RM): dialogue and answer go through the model's chat template, a
+BOS stands at their beginning once at most, and they are cut at the tokenizer's truncation side where they are longer
+than the model's context.
 """
 
 import math
@@ -10,19 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.digests import canonical_json
+from ..models.dialogues import Dialogues
 from ..models.folders import Dtype, load_classifier, load_tokenizer
 from ..models.padding import padded
 from ..storage.records import Message
 from .base import Oracle, Query, Verdict
-from .inference import batches, context_length, conversation_text, require_finite
+from .inference import batches, context_length, require_finite
 
 
 class RewardModelOracle(Oracle):
-    """Preferences from the rewards of the model in `folder`."""
+    """Preferences from the rewards of the model in `folder`, which reads dialogues as `dialogues` renders them."""
 
-    def __init__(self, folder: Path, dtype: Dtype, batch_size: int) -> None:
+    def __init__(self, folder: Path, dtype: Dtype, batch_size: int, dialogues: Dialogues | None = None) -> None:
         self._folder = folder
-        self._tokenizer = load_tokenizer(folder)
+        self._dialogues = dialogues or Dialogues(load_tokenizer(folder))
+        self._tokenizer = self._dialogues.tokenizer
         self._model = load_classifier(folder, dtype)
         self._longest = context_length(self._model, self._tokenizer)
         self._pad = self._model.config.get_text_config().pad_token_id
@@ -64,14 +67,15 @@ class RewardModelOracle(Oracle):
         return [(reward, cut) for reward, (_, cut) in zip(rewards, encoded, strict=True)]
 
     def _encode(self, dialogue: Sequence[Message]) -> tuple[list[int], bool]:
-        """Token ids with one BOS, at most as long as the model's context, and whether some were cut."""
-        bos = self._tokenizer.bos_token_id
-        start = [] if bos is None else [bos]
-        ids = self._tokenizer.encode(conversation_text(self._tokenizer, dialogue), add_special_tokens=False)
-        surplus = len(start) + len(ids) - self._longest
+        """Token ids, at most as long as the model's context, and whether some were cut; a BOS at the start stays."""
+        ids = self._dialogues.whole(dialogue)
+        surplus = len(ids) - self._longest
         if surplus <= 0:
-            return start + ids, False
-        return start + (ids[surplus:] if self._tokenizer.truncation_side == "left" else ids[:-surplus]), True
+            return ids, False
+        if self._tokenizer.truncation_side == "right":
+            return ids[:-surplus], True
+        start = ids[:1] if ids[0] == self._tokenizer.bos_token_id else []
+        return start + ids[surplus + len(start) :], True
 
 
 def _bradley_terry(first: tuple[float, bool], second: tuple[float, bool]) -> Verdict:

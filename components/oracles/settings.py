@@ -1,12 +1,12 @@
 """Settings of the oracles: `AnyOracle` is the recipe's `oracle` section, told apart by its `kind`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ..core.digests import digest_json, sha256_bytes, sha256_file
 from ..core.errors import UserError
@@ -14,6 +14,7 @@ from ..core.settings import Variant
 from ..core.variants import Variants
 from ..games.sandbox.settings import WorldSettings
 from ..games.sandbox.world import make_world
+from ..models.dialogues import Dialogues, TemplateSettings
 from ..models.folders import (
     INHERITED,
     Dtype,
@@ -26,9 +27,10 @@ from ..models.folders import (
 )
 from ..models.size import parameters_of
 from ..models.weights import weights_digest
+from ..storage.records import Message
 from .base import Oracle
 from .matrix import MatrixOracle
-from .pair_preference import PairPreferenceOracle, answer_tokens
+from .pair_preference import PairPreferenceOracle, answer_tokens, shown
 from .reward_model import RewardModelOracle
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 Round = Collection[tuple[int, int]]
 """The matches of one round: two of a prompt's responses each."""
+
+
+Reader = Callable[[Sequence[Message]], None]
+"""Raises a UserError for a prompt that a model cannot read whole."""
 
 
 class OracleSettings(Variant, ABC):
@@ -61,6 +67,14 @@ class OracleSettings(Variant, ABC):
     @abstractmethod
     def digest(self) -> str:
         """Digest that identifies the oracle: equal digests mean equal oracles."""
+
+    def reader(self) -> Reader | None:
+        """A function that raises a UserError if its model cannot read all of a prompt; None if it has no model."""
+        return None
+
+    def dated(self, day: str) -> Self:
+        """The oracle on a day, an ISO date, which a judge's chat template may write."""
+        return self
 
     @abstractmethod
     def load(self) -> Oracle:
@@ -99,8 +113,10 @@ class SandboxOracle(OracleSettings):
         return MatrixOracle(make_world(self.world))
 
 
-class ModelOracle(OracleSettings):
+class ModelOracle(OracleSettings, TemplateSettings):
     """Settings that oracles in model folders share."""
+
+    _day: str = PrivateAttr("")
 
     model: str
     """Hugging Face folder of the model: safetensors, a tokenizer with a chat template."""
@@ -114,11 +130,22 @@ class ModelOracle(OracleSettings):
         """`model` as a path."""
         return Path(self.model)
 
+    def dated(self, day: str) -> Self:
+        """The oracle on a day."""
+        oracle = self.model_copy()
+        oracle._day = day
+        return oracle
+
+    def dialogues(self) -> Dialogues:
+        """How its model reads dialogues."""
+        return Dialogues(load_tokenizer(self.folder), self, self._day, "oracle")
+
     def digest(self) -> str:
-        """Digest of weights, configuration and everything that the tokenizer consists of."""
+        """Digest of weights, configuration, everything that the tokenizer consists of, and the template's settings."""
         paths = {path for pattern in ("config.json", *INHERITED) for path in self.folder.glob(pattern)}
         files = {str(path.relative_to(self.folder)): sha256_file(path) for path in paths}
-        return digest_json({"weights": weights_digest(self.folder), "files": files})
+        template = self.model_dump(include={*TemplateSettings.model_fields}, exclude_defaults=True)
+        return digest_json({"weights": weights_digest(self.folder), "files": files, **template})
 
     def parameters(self) -> float | None:
         """The number according to the folder's configuration."""
@@ -146,9 +173,14 @@ class RewardModel(ModelOracle):
             raise UserError(f"oracle.model {self.model} is no reward model: it has {config.num_labels} outputs, not 1")
         check_classifier(self.folder)
 
+    def reader(self) -> Reader:
+        """Its template has to keep the prompt and an answer."""
+        dialogues, answer = self.dialogues(), Message(role="assistant", content="An answer.")
+        return lambda messages: dialogues.require_whole([*messages, answer])
+
     def load(self) -> Oracle:
         """The reward model."""
-        return RewardModelOracle(self.folder, self.dtype, self.batch_size)
+        return RewardModelOracle(self.folder, self.dtype, self.batch_size, self.dialogues())
 
     def sequences(self, rounds: Sequence[Round]) -> int:
         """Every response of a round, once."""
@@ -168,9 +200,14 @@ class PairPreference(ModelOracle):
         check_causal_lm(self.folder)
         answer_tokens(load_tokenizer(self.folder))
 
+    def reader(self) -> Reader:
+        """Its template has to keep the message that shows the prompt and two answers."""
+        dialogues = self.dialogues()
+        return lambda messages: dialogues.require_whole([shown(messages, "An answer.", "Another one.")])
+
     def load(self) -> Oracle:
         """The pair preference model."""
-        return PairPreferenceOracle(self.folder, self.dtype, self.batch_size)
+        return PairPreferenceOracle(self.folder, self.dtype, self.batch_size, self.dialogues())
 
     def sequences(self, rounds: Sequence[Round]) -> int:
         """Every new pair, in both orders."""

@@ -15,14 +15,8 @@ from ..core.settings import Variant
 from ..core.variants import Variants
 from ..games.sandbox.reference import make_reference
 from ..games.sandbox.settings import WorldSettings
-from ..models.folders import (
-    check_causal_lm,
-    check_model_folder,
-    load_tokenizer,
-    read_config,
-    require_chat_template,
-    stop_token_ids,
-)
+from ..models.dialogues import Dialogues, PolicyTemplate, TemplateSettings
+from ..models.folders import check_causal_lm, check_model_folder, load_tokenizer, read_config, require_chat_template
 from ..models.named import find, place_of
 from ..models.policies import open_policy
 from ..models.positions import longest_input
@@ -69,6 +63,15 @@ class PolicySettings(Variant, ABC):
     def positions(self) -> float:
         """Longest input of the model in tokens; infinite if that is not known."""
         return math.inf
+
+    def dialogues(self, day: str) -> Dialogues | None:
+        """How it reads dialogues on a day, an ISO date, as every step has it; None if it has no model folder yet.
+
+        Raises:
+            UserError: the folder has no such chat template.
+        """
+        template = PolicyTemplate.model_validate(self.model_dump(mode="json"))
+        return Dialogues(load_tokenizer(self.folder), template, day) if self.folder else None
 
     @abstractmethod
     def check(self) -> None:
@@ -128,7 +131,7 @@ class SandboxPolicy(PolicySettings):
             return unit.publish_folder(Path(scratch), figures, started, weights_digest=digest)
 
 
-class FolderPolicy(PolicySettings):
+class FolderPolicy(PolicySettings, TemplateSettings):
     """A Hugging Face model folder with safetensors and a chat template, or the policy of another run."""
 
     kind: Literal["folder"] = "folder"
@@ -177,7 +180,7 @@ class FolderPolicy(PolicySettings):
         check_model_folder(self.folder)
         require_chat_template(self.folder)
         check_causal_lm(self.folder)
-        stop_token_ids(self.folder, load_tokenizer(self.folder))
+        _ = Dialogues(load_tokenizer(self.folder), self).stop_ids
 
     def digest(self) -> str:
         """Digest of the weights."""

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..core.errors import UserError
 from ..games.sandbox.texts import CONTEXT_NAMES, prompt_messages
-from ..models.chat import prompt_ids, response_ids
-from ..models.folders import load_tokenizer
+from ..models.dialogues import Dialogues
+from ..oracles.settings import Reader
 from ..prompts.counts import Counts
+from ..prompts.layouts.base import Bad
 from ..prompts.pool import Pool, Prompt
 from ..prompts.reading import Asked, Rendering, read
 from ..recipe import Recipe
@@ -19,31 +19,37 @@ from ..storage.records import Message
 from .prompts import Stream
 from .settings import given_by
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+
+class Unrendered(Bad):
+    """A prompt that a chat template refuses, or loses something of."""
+
+    reason = "unrendered"
 
 
 class AsRendered:
-    """Prompts and responses in a policy's tokens."""
+    """Prompts and responses in a policy's tokens, and before the judge's template."""
 
-    def __init__(self, folder: Path) -> None:
-        """The policy's folder."""
-        self._tokenizer: PreTrainedTokenizerBase = load_tokenizer(folder)
+    def __init__(self, policy: Dialogues, judge: Reader | None = None) -> None:
+        """`judge` reads every prompt, too."""
+        self._policy, self._judge = policy, judge
 
-    def prompt(self, messages: Sequence[Message], where: str) -> list[int]:
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a prompt.
 
         Raises:
-            UserError: the chat template refuses it; names where it stands.
+            Unrendered: a chat template refuses it, or loses something of it.
         """
         try:
-            return prompt_ids(self._tokenizer, messages)
+            self._policy.require_whole(messages)
+            if self._judge:
+                self._judge(messages)
+            return self._policy.prompt(messages)
         except UserError as error:
-            raise UserError(f"{where}: {error}") from None
+            raise Unrendered(str(error)) from None
 
-    def response(self, text: str) -> list[int]:
-        """Token ids of a given response without its end."""
-        return response_ids(self._tokenizer, text, 0)[:-1]
+    def response(self, messages: Sequence[Message], text: str) -> list[int]:
+        """Token ids of a given response, with its end."""
+        return self._policy.answer(messages, text)
 
 
 @dataclass(frozen=True)
@@ -103,9 +109,10 @@ def prompts_of(recipe: Recipe, rendering: Rendering | None = None) -> Prompts:
     return found
 
 
-def as_rendered(recipe: Recipe) -> AsRendered | None:
-    """The view of the recipe's policy, if it has a folder before the run begins."""
-    return AsRendered(recipe.policy.folder) if recipe.policy.folder and recipe.prompts.path else None
+def as_rendered(recipe: Recipe, day: str) -> AsRendered | None:
+    """The view of the recipe's policy, if it has a folder before the run begins, on a day, an ISO date."""
+    policy = recipe.policy.dialogues(day) if recipe.prompts.path else None
+    return AsRendered(policy, recipe.oracle.dated(day).reader()) if policy else None
 
 
 def _check_enough(recipe: Recipe, found: Prompts) -> None:

@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass, replace
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -69,9 +70,11 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     settings.oracle.check()
     for benchmark in settings.evaluation.benchmarks:
         benchmark.check()
-    prompts = prompts_of(settings, as_rendered(settings))
+    known = read_run(store)
+    day = (known and known.date) or date.today().isoformat()
+    prompts = prompts_of(settings, as_rendered(settings, day))
     _check_positions(settings, prompts)
-    known, digests, count = read_run(store), [], len(prompts.learning)
+    digests, count = list[str](), len(prompts.learning)
     if ledger:
         marked = [digest_json([prompt.messages, prompt.given]) for prompt in prompts.learning]
         free = ledger.free(marked)
@@ -96,7 +99,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         "oracle": settings.oracle.digest(),
     }
     recipe = {**settings.model_dump(mode="json", exclude={"cluster"}), "policy": settings.policy.pinned().model_dump()}
-    run = Run(settings.run.name, recipe, named, _versions(), prompts=prompts.said(settings))
+    run = Run(settings.run.name, recipe, named, _versions(), prompts=prompts.said(settings), date=day)
     if known:
         check_same(store, known, run)
         _check_length(store, settings)

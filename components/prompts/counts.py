@@ -6,6 +6,7 @@ from typing import Any
 REASONS = {
     "empty": "empty",
     "unreadable": "unreadable",
+    "unrendered": "not kept whole by a chat template",
     "too_long": "too long",
     "duplicate": "duplicate",
     "without_given": "without given responses",

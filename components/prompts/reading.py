@@ -24,15 +24,15 @@ _LOOKED_AT = 100
 class Rendering(Protocol):
     """The policy's view of prompts and responses."""
 
-    def prompt(self, messages: Sequence[Message], where: str) -> list[int]:
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a prompt.
 
         Raises:
-            UserError: the policy's chat template refuses it; names where it stands.
+            Bad: a chat template refuses it, or loses something of it.
         """
 
-    def response(self, text: str) -> list[int]:
-        """Token ids of a given response."""
+    def response(self, messages: Sequence[Message], text: str) -> list[int]:
+        """Token ids of a given response, with its end."""
 
 
 @dataclass(frozen=True)
@@ -132,19 +132,19 @@ class _Reader:
         self.counts.read += 1
         try:
             messages, answers = self._read(entry)
+            ids = self.asked.rendering.prompt(messages) if self.asked.rendering else None
         except Bad as bad:
             if self.source.on_bad == "refuse":
                 raise UserError(f"{where}: {bad}; {self._advice(bad)}") from None
             self.counts.leave_out(bad.reason)
             return
-        ids = self.asked.rendering.prompt(messages, where) if self.asked.rendering else None
         if ids and len(ids) > self.asked.longest:
             self.counts.leave_out("too_long")
             return
         key = _key(messages if ids is None else ids)
         if self.other is not None and self.other.has(key):
             self.counts.leave_out("in_evaluation")
-        elif not self.pool.add(key, self.part, messages, self._fitting(answers), where, len(ids or ())):
+        elif not self.pool.add(key, self.part, messages, self._fitting(messages, answers), where, len(ids or ())):
             self.counts.leave_out("duplicate")
 
     def _read(self, entry: Any) -> tuple[Messages, list[Answer]]:
@@ -164,14 +164,16 @@ class _Reader:
             answers = answers[:1]
         return messages, answers
 
-    def _fitting(self, answers: list[Answer]) -> list[Answer]:
+    def _fitting(self, messages: Messages, answers: list[Answer]) -> list[Answer]:
         """The answers without those that are too long; a pair stays or goes as a whole."""
         rendering = self.asked.rendering
         if not rendering:
             return answers
         size = 2 if self.asked.wanted == "pairs" and self.layout.gives == "pairs" else 1
         groups = [answers[at : at + size] for at in range(0, len(answers), size)]
-        fits = [all(len(rendering.response(each.text)) <= self.asked.room for each in group) for group in groups]
+        fits = [
+            all(len(rendering.response(messages, each.text)) <= self.asked.room for each in group) for group in groups
+        ]
         self.counts.drop("given_too_long", fits.count(False))
         return [each for group, fit in zip(groups, fits, strict=True) if fit for each in group]
 

@@ -1,6 +1,7 @@
 """Settings of the rollout step."""
 
 from ..methods import AnyMethod
+from ..models.dialogues import PolicyTemplate
 from ..runtime.protocol import StepSettings
 from ..sampling.settings import GenerationSettings
 
@@ -9,4 +10,5 @@ class RolloutStep(StepSettings):
     """Everything the rollout step reads."""
 
     method: AnyMethod
+    policy: PolicyTemplate = PolicyTemplate()
     rollout: GenerationSettings

@@ -11,9 +11,10 @@ from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import Samplers, given_rows
+from ..sampling.rollouts import Samplers, answer_lengths, given_rows
 from ..storage import layout
 from ..storage.records import PROMPTS, ROLLOUTS, Prompt, Rollout
+from ..storage.run import date_of
 from ..storage.units import Manifest, Unit, require_manifest
 from .settings import RolloutStep
 
@@ -36,6 +37,7 @@ def run(call: Call[RolloutStep]) -> Result:
         call.settings.model_dump(mode="json"),
         {
             "prompts": prompts.digest,
+            "date": date_of(call.store),
             **{name: policy.weights_digest for name, policy in policies.items()},
             **named_by(sampler=call.settings.rollout.engine),
         },
@@ -50,7 +52,8 @@ def _sample(
     call: Call[RolloutStep], work: Work, phase: Phase, policies: dict[str, LocalPolicy], prompts: Manifest
 ) -> Manifest:
     table, journal = prompts.rows(call.store, PROMPTS), work.journal
-    with Samplers(call.settings.rollout) as samplers:
+    rollout, template, day = call.settings.rollout, call.settings.policy, date_of(call.store)
+    with Samplers(rollout, template=template, day=day) as samplers:
         batches = _batches(call, phase, samplers, policies, table, len(journal.entries))
         total = len(table) * sum(sampling.count for sampling in phase.samples)
         for batch in over(batches, "responses", total, sum(map(len, journal.entries)), _tokens):
@@ -58,9 +61,10 @@ def _sample(
     rows: list[Rollout] = [row for batch in journal.entries for row in batch]
     if phase.given:
         count = sum(sampling.count for sampling in phase.samples)
-        rows += given_rows(policies[str(phase.start_from)].folder, table, count)
+        rows += given_rows(policies[str(phase.start_from)].folder, table, count, rollout.thinking, template, day)
     rows.sort(key=lambda row: (row["row_id"], row["sample"]))
-    return work.publish({ROLLOUTS: rows}, _metrics(rows))
+    lengths = answer_lengths(next(iter(policies.values())).folder, rows, rollout.thinking)
+    return work.publish({ROLLOUTS: rows}, _metrics(rows, lengths))
 
 
 def _batches(
@@ -97,12 +101,11 @@ def _tokens(rows: list[Rollout]) -> dict[str, int]:
     return {"tokens": sum(len(row["response_ids"]) for row in rows)}
 
 
-def _metrics(rows: list[Rollout]) -> dict[str, float]:
-    tokens = sum(len(row["response_ids"]) for row in rows)
+def _metrics(rows: list[Rollout], lengths: list[int]) -> dict[str, float]:
     return {
         "responses": sum(row["role"] != "given" for row in rows),
-        "tokens": tokens,
-        "mean_length": tokens / len(rows),
+        **_tokens(rows),
+        "mean_length": sum(lengths) / len(rows),
         "finished": sum(row["finish"] == "stop" for row in rows) / len(rows),
         "distinct": len({(row["row_id"], row["text"]) for row in rows}) / len(rows),
     }

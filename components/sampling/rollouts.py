@@ -1,16 +1,19 @@
 """Rollout records: responses of one policy to prompts, each with its own seed."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 from ..core.seeds import derive_seed
-from ..models.chat import prompt_ids, response_ids
-from ..models.folders import Load, load_causal_lm, load_tokenizer, stop_token_ids
+from ..models.dialogues import DEFAULT_TEMPLATE, Dialogues, TemplateSettings
+from ..models.folders import Load, load_causal_lm, load_tokenizer
 from ..storage.records import Prompt, Rollout
-from .sampler import Sampler
-from .settings import GenerationSettings
+from .sampler import Sampled, Sampler
+from .settings import GenerationSettings, Thinking
+from .stop import Stop, decoded
 
 Role = Literal["pair", "opponent"]
 
@@ -19,9 +22,15 @@ class Samplers:
     """The samplers of one task: each policy or mixture is opened once, when it is first asked for, and closed at the
     end."""
 
-    def __init__(self, settings: GenerationSettings, load: Load = load_causal_lm) -> None:
-        """`load` opens a folder's model."""
-        self.settings, self._load = settings, load
+    def __init__(
+        self,
+        settings: GenerationSettings,
+        load: Load = load_causal_lm,
+        template: TemplateSettings = DEFAULT_TEMPLATE,
+        day: str = "",
+    ) -> None:
+        """`load` opens a folder's model; `day` is the date that chat templates write."""
+        self.settings, self.day, self._load, self._template = settings, day, load, template
         self._opened: dict[tuple[tuple[Path, float], ...], Sampler] = {}
 
     def __enter__(self) -> Self:
@@ -61,7 +70,8 @@ class Samplers:
             UserError: as `open`, or a prompt that does not fit.
         """
         settings, sampler = self.settings, self.open(policies)
-        tokens = {prompt["row_id"]: prompt_ids(sampler.tokenizer, prompt["messages"]) for prompt, _ in work}
+        dialogues = Dialogues(sampler.tokenizer, self._template, self.day)
+        tokens = {prompt["row_id"]: dialogues.prompt(prompt["messages"]) for prompt, _ in work}
         batches = sampler.sample(
             [tokens[prompt["row_id"]] for prompt, _ in work],
             [derive_seed(*seed, prompt["row_id"], index) for prompt, index in work],
@@ -69,6 +79,7 @@ class Samplers:
             top_p=settings.top_p,
             max_new_tokens=settings.max_new_tokens,
             batch_size=settings.batch_size,
+            stop=Stop.of(dialogues, settings.stop),
         )
         rest = iter(work)
         for batch in batches:
@@ -83,23 +94,50 @@ class Samplers:
                     "finish": response.finish,
                 }
                 # The batch comes first: zip stops at its end without taking one too many of the rest.
-                for response, (prompt, index) in zip(batch, rest, strict=False)
+                for response, (prompt, index) in zip(_answers(batch, settings.thinking), rest, strict=False)
             ]
 
 
-def given_rows(folder: Path, prompts: Sequence[Prompt], first: int) -> list[Rollout]:
+def _answers(responses: Sequence[Sampled], thinking: Thinking | None) -> Iterator[Sampled]:
+    """The responses with their answers for texts; one whose thoughts do not end has none, and is not finished."""
+    for response in responses:
+        answer = thinking.answer(response.text) if thinking else response.text
+        yield replace(response, text=answer or "", finish="length" if answer is None else response.finish)
+
+
+def answer_lengths(folder: Path, rows: Sequence[Rollout], thinking: Thinking | None) -> list[int]:
+    """How many tokens each response has; of a policy that thinks (in `folder`), those after its thoughts."""
+    if thinking is None:
+        return [len(row["response_ids"]) for row in rows]
+    tokenizer, lengths = load_tokenizer(folder), []
+    for ids in (row["response_ids"] for row in rows):
+
+        def thought(count: int, ids: list[int] = ids) -> bool:
+            return thinking.close in decoded(tokenizer, ids[:count])
+
+        lengths.append(len(ids) - bisect_left(range(len(ids)), True, key=thought))
+    return lengths
+
+
+def given_rows(
+    folder: Path,
+    prompts: Sequence[Prompt],
+    first: int,
+    thinking: Thinking | None = None,
+    template: TemplateSettings = DEFAULT_TEMPLATE,
+    day: str = "",
+) -> list[Rollout]:
     """Rows of the rollout record for the responses that come with the prompts, as the policy in `folder` would write
-    them; sample indices from `first` on."""
-    tokenizer = load_tokenizer(folder)
-    eos = stop_token_ids(folder, tokenizer)[0]
+    them; sample indices from `first` on. One without thoughts is all answer."""
+    dialogues = Dialogues(load_tokenizer(folder), template, day)
     return [
         {
             "row_id": prompt["row_id"],
             "sample": first + index,
             "role": "given",
-            "prompt_ids": prompt_ids(tokenizer, prompt["messages"]),
-            "response_ids": response_ids(tokenizer, text, eos),
-            "text": text,
+            "prompt_ids": dialogues.prompt(prompt["messages"]),
+            "response_ids": dialogues.answer(prompt["messages"], text),
+            "text": (thinking.answer(text) if thinking else None) or text,
             "finish": "stop",
         }
         for prompt in prompts

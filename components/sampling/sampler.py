@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from .stop import Stop
+
 
 @dataclass(frozen=True)
 class Sampled:
     """One sampled response."""
 
     ids: list[int]
-    """Its tokens, including the EOS when the model ended by itself."""
+    """Its tokens, including what ended it when the model ended by itself."""
     finish: Literal["stop", "length"]
     text: str
-    """Its tokens decoded, special tokens left out."""
+    """Its tokens decoded, without what ended it."""
 
 
 class Sampler(Protocol):
@@ -36,8 +38,11 @@ class Sampler(Protocol):
         top_p: float,
         max_new_tokens: int,
         batch_size: int,
+        stop: "Stop | None" = None,
     ) -> Iterator[list[Sampled]]:
         """One response for each row, micro-batch after micro-batch in the order of the rows.
+
+        It ends at `stop`; None: at the policy's own stop tokens.
 
         `prompts` holds token ids, a prompt once for each of its samples; `seeds` holds each sample's own seed, which
         with the prompt and the settings alone decides its tokens: not the batch size, the order or a restart.

@@ -9,6 +9,20 @@ from ..models.folders import Dtype
 from .engines import AnySamplingEngine, Transformers
 
 
+class Thinking(Settings):
+    """How the thoughts of a response are told from its answer."""
+
+    close: str = Field(min_length=1)
+    """The text that ends the thoughts. The policy is trained on the whole response. Judges, lengths and reports get
+    what follows this text, without blanks at its beginning. A response that never comes to it counts as unfinished,
+    like one that is cut at max_new_tokens, and its answer is empty."""
+
+    def answer(self, text: str) -> str | None:
+        """The answer in a response's text; None if its thoughts do not end."""
+        _, found, answer = text.partition(self.close)
+        return answer.lstrip() if found else None
+
+
 class GenerationSettings(Settings):
     """The recipe's `rollout` section: how a policy is sampled."""
 
@@ -23,3 +37,8 @@ class GenerationSettings(Settings):
     """Longest response in tokens, including its EOS."""
     batch_size: int = Field(64, ge=1)
     """Sequences generated together."""
+    stop: tuple[Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0)], ...] = ()
+    """What ends a response, besides the model's own tokens for it (of its generation settings, configuration, tokenizer
+    and chat template): texts, or tokens by name or id."""
+    thinking: Thinking | None = None
+    """For policies that think before they answer: `{close: "</think>"}`."""

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..core.errors import UserError
-from ..models.folders import Dtype, Load, load_causal_lm, load_tokenizer, stop_token_ids
+from ..models.dialogues import Dialogues
+from ..models.folders import Dtype, Load, load_causal_lm, load_tokenizer
 from ..models.padding import padded
 from ..models.positions import longest_input
 from .mixture import GeometricMixture
 from .processors import FiniteLogits, processors
 from .sampler import Sampled
+from .stop import Stop
 
 
 class TransformersSampler:
@@ -20,12 +22,11 @@ class TransformersSampler:
     """
 
     def __init__(self, policies: Mapping[Path, float], dtype: Dtype = "float32", load: Load = load_causal_lm):
-        """Folders and their weights, which sum to one. Raises UserError as `check_model_folder`, or without an EOS."""
+        """Folders and their weights, which sum to one. Raises UserError as `check_model_folder`."""
         (folder, self._weight), *others = policies.items()
         self.model: Any = load(folder, dtype)
         self._others = [(load(other, dtype), weight) for other, weight in others]
         self.tokenizer = load_tokenizer(folder)
-        self.stop_ids = stop_token_ids(folder, self.tokenizer)
 
     def sample(
         self,
@@ -36,6 +37,7 @@ class TransformersSampler:
         top_p: float,
         max_new_tokens: int,
         batch_size: int,
+        stop: Stop | None = None,
     ) -> Iterator[list[Sampled]]:
         """As `Sampler.sample`; temperature 0 is greedy.
 
@@ -46,9 +48,10 @@ class TransformersSampler:
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: each row needs its own")
         self._require_room(prompts, max_new_tokens)
+        ends = stop or Stop.of(Dialogues(self.tokenizer), ())
 
         def micro_batch(rows: slice) -> list[Sampled]:
-            return self._generate(prompts[rows], seeds[rows], temperature, top_p, max_new_tokens)
+            return self._generate(prompts[rows], seeds[rows], temperature, top_p, max_new_tokens, ends)
 
         return (micro_batch(slice(start, start + batch_size)) for start in range(0, len(prompts), batch_size))
 
@@ -65,7 +68,13 @@ class TransformersSampler:
             )
 
     def _generate(
-        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], temperature: float, top_p: float, max_tokens: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        stop: Stop,
     ) -> list[Sampled]:
         ids, mask = padded(prompts, "left", self.model.device)
         width = ids.shape[1]
@@ -78,14 +87,19 @@ class TransformersSampler:
             attention_mask=mask,
             do_sample=False,
             max_new_tokens=max_tokens,
-            eos_token_id=self.stop_ids,
-            pad_token_id=self.stop_ids[0],
+            eos_token_id=list(stop.ids),
+            pad_token_id=stop.ids[0],
             logits_processor=chain,
+            stopping_criteria=self._texts_met(stop, width),
         )
-        return [self._sampled(row) for row in output[:, width:].tolist()]
+        return [stop.response(self.tokenizer, row) for row in output[:, width:].tolist()]
 
-    def _sampled(self, row: list[int]) -> Sampled:
-        end = next((index for index, token in enumerate(row) if token in self.stop_ids), None)
-        ids = row if end is None else row[: end + 1]
-        text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return Sampled(ids=ids, finish="length" if end is None else "stop", text=cast(str, text))
+    def _texts_met(self, stop: Stop, width: int) -> Any:
+        """Transformers' criterion for the rows whose response, after `width` tokens of prompt, holds a stop text."""
+        import torch
+        from transformers import StoppingCriteriaList
+
+        def met(ids: torch.Tensor, scores: object) -> torch.Tensor:
+            return torch.tensor(stop.texts_met(self.tokenizer, ids[:, width:]), device=ids.device)
+
+        return StoppingCriteriaList([met] if stop.texts else [])

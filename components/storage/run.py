@@ -27,6 +27,8 @@ class Run:
     tracking: Mapping[str, Any] | None = None
     prompts: Mapping[str, Any] | None = None
     """What was read of the prompts' files, what was left out and why, and how often each is used."""
+    date: str = ""
+    """The ISO date on which the run was prepared first, which chat templates write; empty in a run of before."""
     identity: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -65,6 +67,12 @@ def require_run(store: Store) -> Run:
     if run is None:
         raise UserError(f"{store.uri}: no run here; a run root holds {layout.RUN}, which preparation writes")
     return run
+
+
+def date_of(store: Store) -> str:
+    """The date of the run under a run root; empty where none is recorded."""
+    run = read_run(store)
+    return run.date if run else ""
 
 
 def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from nashflow.components.benchmarks.intervals import mean_interval
 from nashflow.components.core.digests import digest_json, sha256_file
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer, save_policy
 from nashflow.components.models.padding import padded
 from nashflow.components.oracles import pair_preference
 from nashflow.components.oracles.base import Query
-from nashflow.components.oracles.inference import conversation_text
 from nashflow.components.oracles.settings import ModelOracle, PairPreference, RewardModel
 from nashflow.components.storage.records import Message
 
@@ -98,15 +98,15 @@ def split(comparisons: Sequence[Comparison], seed: int = SEED) -> tuple[list[Com
 
 def encode(judge: str, tokenizer: "PreTrainedTokenizerBase", comparison: Comparison) -> Sides:
     """The two sides as the judge's oracle reads them."""
-    answers = comparison.chosen, comparison.rejected
+    answers, dialogues = (comparison.chosen, comparison.rejected), Dialogues(tokenizer)
     if judge == "pair_preference":
         first, second = (
-            pair_preference.encode(tokenizer, comparison.messages, *order) for order in (answers, answers[::-1])
+            pair_preference.encode(dialogues, comparison.messages, *order) for order in (answers, answers[::-1])
         )
         return first, second
-    dialogues = ([*comparison.messages, {"role": "assistant", "content": answer}] for answer in answers)
-    texts = (conversation_text(tokenizer, dialogue) for dialogue in dialogues)
-    chosen, rejected = ([tokenizer.bos_token_id, *tokenizer.encode(text, add_special_tokens=False)] for text in texts)
+    chosen, rejected = (
+        dialogues.whole([*comparison.messages, Message(role="assistant", content=answer)]) for answer in answers
+    )
     return chosen, rejected
 
 

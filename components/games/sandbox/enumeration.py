@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ...models.chat import prompt_ids, response_ids
+from ...models.dialogues import Dialogues
 from ...models.finite import TRAINED, require_finite
 from ..preference import Array, log_normalise
 from .texts import prompt_messages, response_text
@@ -50,10 +50,9 @@ def all_sequences(tokenizer: "PreTrainedTokenizerBase") -> "Tensor":
     """Token ids of every prompt with every response and its EOS, (200, length), context by context."""
     import torch
 
+    dialogues, prompts = Dialogues(tokenizer), [prompt_messages(context) for context in range(CONTEXTS)]
     texts = [response_text(index) for index in range(len(RESPONSES))]
-    responses = [response_ids(tokenizer, text, tokenizer.eos_token_id) for text in texts]
-    prompts = [prompt_ids(tokenizer, prompt_messages(context)) for context in range(CONTEXTS)]
-    return torch.tensor([prompt + response for prompt in prompts for response in responses])
+    return torch.tensor([dialogues.prompt(each) + dialogues.answer(each, text) for each in prompts for text in texts])
 
 
 def next_token_log_probs(model: "PreTrainedModel", sequences: "Tensor") -> "Tensor":

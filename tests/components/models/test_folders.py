@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.models.chat import prompt_ids
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import (
     check_causal_lm,
     check_classifier,
@@ -18,7 +18,6 @@ from nashflow.components.models.folders import (
     load_tokenizer,
     require_chat_template,
     save_policy,
-    stop_token_ids,
 )
 from nashflow.components.models.weights import weights_digest
 from tests.fixtures import models
@@ -251,23 +250,7 @@ def test_a_chat_template_is_found_in_its_own_file_or_in_the_tokenizers_settings(
         require_chat_template(folder)
     set_key("tokenizer_config.json", "chat_template", models.CHAT_TEMPLATE)(folder)
     require_chat_template(folder)
-    assert prompt_ids(load_tokenizer(folder), [{"role": "user", "content": "a"}])[0] == models.BOS
-
-
-@pytest.mark.parametrize(("setting", "expected"), [(1, [1]), ([9, 1, 9], [1, 9]), (0, [0]), (None, [models.EOS])])
-def test_stop_tokens_come_from_the_generation_settings_else_from_the_tokenizer(folder, setting, expected):
-    set_key("generation_config.json", "eos_token_id", setting)(folder)
-    assert stop_token_ids(folder, load_tokenizer(folder)) == expected
-    (folder / "generation_config.json").unlink()
-    assert stop_token_ids(folder, load_tokenizer(folder)) == [models.EOS]
-
-
-def test_a_model_without_a_stop_token_is_refused(folder):
-    (folder / "generation_config.json").unlink()
-    tokenizer = load_tokenizer(folder)
-    tokenizer.eos_token = None
-    with pytest.raises(UserError, match="no end-of-sequence token"):
-        stop_token_ids(folder, tokenizer)
+    assert Dialogues(load_tokenizer(folder)).prompt([{"role": "user", "content": "a"}])[0] == models.BOS
 
 
 @pytest.mark.parametrize("make", [models.llama, models.gpt2])
@@ -278,8 +261,8 @@ def test_a_saved_policy_loads_with_the_same_outputs(make, tmp_path):
     torch.testing.assert_close(logits(load_causal_lm(tmp_path / "out")), logits(model), rtol=0, atol=0)
     assert weights_digest(tmp_path / "out") == weights_digest(start)
     check_model_folder(tmp_path / "out")
-    ids = prompt_ids(load_tokenizer(tmp_path / "out"), [{"role": "user", "content": "a b"}])
-    assert ids == prompt_ids(load_tokenizer(start), [{"role": "user", "content": "a b"}])
+    ids = Dialogues(load_tokenizer(tmp_path / "out")).prompt([{"role": "user", "content": "a b"}])
+    assert ids == Dialogues(load_tokenizer(start)).prompt([{"role": "user", "content": "a b"}])
 
 
 @pytest.mark.parametrize("make", [models.llama, models.gpt2])
@@ -306,4 +289,4 @@ def test_a_saved_policy_inherits_the_tokenizer_and_generation_settings_byte_by_b
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
     assert not (tmp_path / "out" / "README.md").exists()
-    assert stop_token_ids(tmp_path / "out", load_tokenizer(tmp_path / "out")) == [1, 9]
+    assert Dialogues(load_tokenizer(tmp_path / "out")).stop_ids == [1, 9]

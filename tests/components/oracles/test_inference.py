@@ -9,25 +9,9 @@ from nashflow.components.models.folders import load_causal_lm, load_tokenizer
 from nashflow.components.oracles.inference import (
     batches,
     context_length,
-    conversation_text,
     require_finite,
 )
 from tests.fixtures import models
-
-DIALOGUE = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-
-
-@pytest.mark.parametrize("template", [models.CHAT_TEMPLATE, models.CHAT_TEMPLATE.removeprefix("{{ bos_token }}")])
-def test_a_conversation_has_no_bos_and_no_generation_prompt(tmp_path: Path, template: str) -> None:
-    models.save_tokenizer(tmp_path, chat_template=template)
-    text = conversation_text(load_tokenizer(tmp_path), DIALOGUE)
-    assert text == "<|user|>Hi<|end|><|assistant|>Hello<|end|>"
-
-
-def test_a_template_that_refuses_a_dialogue_is_the_users_to_mend(tmp_path: Path) -> None:
-    models.save_tokenizer(tmp_path, chat_template="{{ raise_exception('roles must alternate') }}")
-    with pytest.raises(UserError, match=f"{tmp_path} refuses a dialogue: roles must alternate"):
-        conversation_text(load_tokenizer(tmp_path), DIALOGUE)
 
 
 def test_the_context_is_the_shorter_of_the_models_and_the_tokenizers(tmp_path: Path) -> None:

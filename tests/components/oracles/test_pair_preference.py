@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.models.chat import Message
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_tokenizer
 from nashflow.components.oracles.base import ABSTENTION, EVEN, Query
 from nashflow.components.oracles.pair_preference import (
@@ -17,7 +17,8 @@ from nashflow.components.oracles.pair_preference import (
     encode,
     render,
 )
-from tests.fixtures import models
+from nashflow.components.storage.records import Message
+from tests.fixtures import families, models
 
 # The template that the published model was trained and is used with.
 PLAIN_TEMPLATE = (
@@ -117,9 +118,15 @@ def test_braces_in_a_text_are_text() -> None:
 def test_the_model_reads_one_user_turn_without_bos(tmp_path: Path) -> None:
     models.save_tokenizer(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
-    ids = encode(tokenizer, DIALOGUES[0], "Red.", "Blue.")
+    ids = encode(Dialogues(tokenizer), DIALOGUES[0], "Red.", "Blue.")
     assert tokenizer.decode(ids) == f"<|user|>{render(DIALOGUES[0], 'Red.', 'Blue.')}<|end|>"
     assert models.BOS not in ids
+
+
+def test_a_bos_that_opens_every_turn_opens_the_models_turn(tmp_path: Path) -> None:
+    dialogues = Dialogues(load_tokenizer(families.smollm(tmp_path)))
+    text = f"<|im_start|>user\n{render(DIALOGUES[0], 'Red.', 'Blue.')}<|im_end|>\n"
+    assert dialogues.tokenizer.decode(encode(dialogues, DIALOGUES[0], "Red.", "Blue.")) == text
 
 
 def test_the_oracle_abstains_where_a_pair_is_too_long(folder: Path) -> None:
@@ -136,7 +143,7 @@ def test_the_oracle_abstains_where_a_pair_is_too_long(folder: Path) -> None:
 def test_a_pair_that_just_fits_is_judged(tmp_path: Path) -> None:
     folder = models.llama(tmp_path)
     oracle, tokenizer = PairPreferenceOracle(folder, "float32", 4), load_tokenizer(folder)
-    room = 512 - len(encode(tokenizer, DIALOGUES[0], "a", ""))
+    room = 512 - len(encode(Dialogues(tokenizer), DIALOGUES[0], "a", ""))
     fits, does_not = oracle.compare([Query(DIALOGUES[0], "a", "b" * length) for length in (room, room + 1)])
     assert (fits.abstained, does_not.abstained) == (False, True)
 

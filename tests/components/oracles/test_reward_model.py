@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.models.chat import Message
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.reward_model import RewardModelOracle
+from nashflow.components.storage.records import Message
 from tests.fixtures import models
 
 PROMPTS: list[list[Message]] = [
@@ -91,13 +91,20 @@ def test_each_answer_is_scored_once(folder: Path) -> None:
     assert rows == [3, 3, 2], "two prompts with four answers each"
 
 
-def test_a_conversation_has_one_bos_whatever_the_template_writes(tmp_path: Path) -> None:
+def test_a_second_bos_at_the_beginning_is_not_read(tmp_path: Path) -> None:
     verdicts = []
     for name, bos in (("none", ""), ("one", "{{ bos_token }}"), ("two", "{{ bos_token }}{{ bos_token }}")):
         folder = models.classifier(tmp_path / name)
         (folder / "chat_template.jinja").write_text(bos + models.CHAT_TEMPLATE.removeprefix("{{ bos_token }}"))
         verdicts.append(RewardModelOracle(folder, "float64", 8).compare(QUERIES))
-    assert verdicts[0] == verdicts[1] == verdicts[2]
+    assert verdicts[0] != verdicts[1] == verdicts[2]
+
+
+def test_answers_that_differ_in_the_name_of_a_special_token_alone_are_told_apart(folder: Path) -> None:
+    texts = ["Price: <|bos|>10 8", "Price: 10 8", "Price: 10<|end|> 8"]
+    queries = [Query(PROMPTS[0], texts[0], other) for other in texts[1:]]
+    for verdict in RewardModelOracle(folder, "float64", 8).compare(queries):
+        assert abs(verdict.probability - 0.5) > 1e-6
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

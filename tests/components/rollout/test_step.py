@@ -10,7 +10,7 @@ import pytest
 from nashflow.components.core.errors import UserError
 from nashflow.components.games.preference import log_normalise
 from nashflow.components.methods.phases import PolicyRef, Sampling
-from nashflow.components.models.chat import prompt_ids
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_tokenizer
 from nashflow.components.rollout import step as rollout
 from nashflow.components.sampling.rollouts import Samplers
@@ -33,13 +33,13 @@ class Watch:
         self.until, self.asked, self.made = until, 0, 0
         self.opened: list[Any] = []
 
-    def __call__(self, *arguments: Any) -> Samplers:
-        return Watched(self, *arguments)
+    def __call__(self, *arguments: Any, **options: Any) -> Samplers:
+        return Watched(self, *arguments, **options)
 
 
 class Watched(Samplers):
-    def __init__(self, watch: Watch, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, watch: Watch, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.watch = watch
 
     def open(self, policies: Any) -> Any:
@@ -72,7 +72,7 @@ def test_every_prompt_has_its_samples_in_order(plain: SandboxRun) -> None:
     tokenizer = load_tokenizer(plain.folder("000/main"))
     messages = {prompt["row_id"]: prompt["messages"] for prompt in prompts}
     for row in rows:
-        assert row["prompt_ids"] == prompt_ids(tokenizer, messages[row["row_id"]])
+        assert row["prompt_ids"] == Dialogues(tokenizer).prompt(messages[row["row_id"]])
         assert row["text"] == tokenizer.decode(row["response_ids"], skip_special_tokens=True)
         assert row["role"] == "pair"
         assert (row["response_ids"][-1] == tokenizer.eos_token_id) == (row["finish"] == "stop")

@@ -9,12 +9,13 @@ from pydantic import PrivateAttr
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.seeds import derive_seed
-from nashflow.components.models.chat import prompt_ids
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.sampling.engines import Transformers
 from nashflow.components.sampling.rollouts import Samplers
 from nashflow.components.sampling.sampler import Sampled
 from nashflow.components.sampling.settings import GenerationSettings
+from nashflow.components.sampling.stop import Stop
 from nashflow.components.sampling.transformers_sampler import TransformersSampler
 from nashflow.components.storage.records import Prompt
 from tests.fixtures import models
@@ -23,6 +24,7 @@ SETTINGS = GenerationSettings(dtype="float64", max_new_tokens=4, batch_size=4)
 PROMPTS: list[Prompt] = [
     {"row_id": row, "messages": [{"role": "user", "content": "abcd"[: row + 1]}], "given": []} for row in range(3)
 ]
+STOP = Stop((models.EOS,))
 WORK = [(prompt, index) for prompt in PROMPTS for index in range(3)]
 
 
@@ -128,9 +130,9 @@ def test_rows_are_the_responses_to_their_prompts_micro_batch_by_micro_batch(
     with samplers(engine) as task:
         sampler = task.open({folders[0]: 1.0})
         made = list(task.rows({folders[0]: 1.0}, WORK, role="opponent", temperature=0.5, seed=(7, "x")))
-        tokens = [prompt_ids(sampler.tokenizer, prompt["messages"]) for prompt, _ in WORK]
+        tokens = [Dialogues(sampler.tokenizer).prompt(prompt["messages"]) for prompt, _ in WORK]
         seeds = [derive_seed(7, "x", prompt["row_id"], index) for prompt, index in WORK]
-        (drawn,) = sampler.sample(tokens, seeds, temperature=0.5, top_p=1.0, max_new_tokens=4, batch_size=9)
+        (drawn,) = sampler.sample(tokens, seeds, temperature=0.5, top_p=1.0, max_new_tokens=4, batch_size=9, stop=STOP)
     assert [len(batch) for batch in made] == [4, 4, 1]
     assert [row for batch in made for row in batch] == [
         {

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.models.chat import prompt_ids
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.sampling.processors import uniforms
+from nashflow.components.sampling.stop import Stop
 from nashflow.components.sampling.transformers_sampler import TransformersSampler
 from tests.fixtures import models
 from tests.fixtures.models import BOS, EOS
@@ -124,7 +125,7 @@ def test_a_response_ends_with_its_first_stop_token_or_at_the_limit(sampler):
         assert EOS not in one.ids[:-1]
         assert (one.ids[-1] == EOS) == (one.finish == "stop")
         assert len(one.ids) == 6 or (one.finish == "stop" and len(one.ids) < 6)
-        words = [WORDS[token - A] for token in one.ids if token >= A]
+        words = [(*models.SPECIALS, *WORDS)[token] for token in one.ids[: -1 if one.finish == "stop" else None]]
         assert one.text == " ".join(words)
 
 
@@ -135,6 +136,24 @@ def test_every_stop_token_of_the_generation_settings_ends_a_response(folder, tmp
     ends = {one.ids[-1] for one in responses if one.finish == "stop"}
     assert ends == {EOS, C}
     assert not any({EOS, C} & set(one.ids[:-1]) for one in responses)
+
+
+TEXTS = ("a b", "d d", "<|user|>")
+
+
+def test_a_stop_text_ends_a_response_where_it_is_complete(sampler):
+    free = sample(sampler, ROWS * 4, range(len(ROWS) * 4))
+    stopped = sample(sampler, ROWS * 4, range(len(ROWS) * 4), stop=Stop((EOS,), TEXTS))
+    ended = 0
+    for one, other in zip(free, stopped, strict=True):
+        cut = min((one.text.index(text) for text in TEXTS if text in one.text), default=None)
+        assert other.text == one.text[:cut]
+        assert other.ids == one.ids[: len(other.ids)]
+        if cut is not None:
+            ended += 1
+            assert other.finish == "stop"
+            assert sampler.tokenizer.decode(other.ids).endswith(TEXTS)
+    assert ended > 3
 
 
 def test_generation_ends_once_every_row_has_met_a_stop_token(folder, tmp_path):
@@ -197,7 +216,7 @@ def test_rows_without_a_seed_of_their_own_are_refused(llama_sampler):
 def test_a_real_chat_model_answers_within_its_limits():
     folder = Path(os.environ["NASHFLOW_MODELS"]) / "tiny-llama-7m-chat"
     sampler = TransformersSampler({folder: 1.0})
-    prompt = prompt_ids(sampler.tokenizer, [{"role": "user", "content": "Name three colours."}])
+    prompt = Dialogues(sampler.tokenizer).prompt([{"role": "user", "content": "Name three colours."}])
     settings = {"temperature": 0.8, "top_p": 0.95, "max_new_tokens": 24}
     responses = sample(sampler, [prompt] * 8, range(8), batch_size=8, **settings)
     assert responses == sample(sampler, [prompt] * 8, range(8), batch_size=3, **settings)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nashflow.components.models.chat import prompt_ids
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_causal_lm, save_policy
 from nashflow.components.sampling.transformers_sampler import TransformersSampler
 from nashflow.components.scoring import logprobs as scoring
@@ -195,7 +195,7 @@ def test_buckets_hold_each_sequence_once_within_the_budget_shortest_first(sizes,
 def test_a_real_chat_model_scores_its_own_answers_as_full_forwards_do():
     sampler = TransformersSampler({Path(os.environ["NASHFLOW_MODELS"]) / "tiny-llama-7m-chat": 1.0})
     prompts = [
-        prompt_ids(sampler.tokenizer, [{"role": "user", "content": text}])
+        Dialogues(sampler.tokenizer).prompt([{"role": "user", "content": text}])
         for text in ("Name three colours.", "What is rain?", "Write a poem about the sea and the people who cross it.")
     ]
     batches = sampler.sample(prompts, [1, 2, 3], temperature=1.0, top_p=1.0, max_new_tokens=24, batch_size=3)

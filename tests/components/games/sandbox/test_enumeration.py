@@ -7,7 +7,7 @@ import torch
 from nashflow.components.core.errors import UserError
 from nashflow.components.games.sandbox.enumeration import all_sequences, enumerate_policy
 from nashflow.components.games.sandbox.texts import CONTEXT_NAMES, prompt_messages, response_text
-from nashflow.components.models.chat import prompt_ids, response_ids
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer
 from tests.fixtures import models
 from tests.fixtures.statistics import BY_CHANCE, chance
@@ -19,8 +19,8 @@ def test_every_response_is_scored_as_one_by_one(reference: Path) -> None:
     enumerated = enumerate_policy(load_causal_lm(reference), tokenizer)
     scores = np.empty((8, 25))
     for context, index in [(0, 0), (0, 24), (3, 7), (7, 13)]:
-        prompt = prompt_ids(tokenizer, prompt_messages(context))
-        response = response_ids(tokenizer, response_text(index), tokenizer.eos_token_id)
+        prompt = Dialogues(tokenizer).prompt(prompt_messages(context))
+        response = Dialogues(tokenizer).answer(prompt_messages(context), response_text(index))
         total = 0.0
         for position, token in enumerate(response):
             with torch.no_grad():
@@ -48,7 +48,7 @@ def test_sampled_frequencies_approach_the_enumerated_policy(reference: Path) -> 
     tokenizer, model = load_tokenizer(reference), load_causal_lm(reference)
     expected = np.exp(enumerate_policy(model, tokenizer).log_policy[4])
     count = 4000
-    prompt = torch.tensor([prompt_ids(tokenizer, prompt_messages(4))]).repeat(count, 1)
+    prompt = torch.tensor([Dialogues(tokenizer).prompt(prompt_messages(4))]).repeat(count, 1)
     torch.manual_seed(1)
     sampled = model.generate(prompt, do_sample=True, top_k=0, max_new_tokens=3, eos_token_id=1, pad_token_id=2)
     texts = tokenizer.batch_decode(sampled[:, prompt.shape[1] :], skip_special_tokens=True)

@@ -12,8 +12,8 @@ from nashflow.components.games.sandbox.reference import ReferenceFit, make_refer
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import prompt_messages, response_index
 from nashflow.components.games.sandbox.world import make_world
-from nashflow.components.models.chat import prompt_ids
-from nashflow.components.models.folders import load_causal_lm, load_tokenizer, stop_token_ids
+from nashflow.components.models.dialogues import Dialogues
+from nashflow.components.models.folders import load_causal_lm, load_tokenizer
 from nashflow.components.models.weights import weights_digest
 
 
@@ -37,12 +37,12 @@ def test_the_folder_is_what_every_engine_opens(reference: Path) -> None:
     tokenizer = load_tokenizer(reference)
     assert settings["eos_token_id"] == tokenizer.eos_token_id
     assert settings["pad_token_id"] == tokenizer.pad_token_id
-    assert stop_token_ids(reference, tokenizer) == [tokenizer.eos_token_id]
+    assert Dialogues(tokenizer).stop_ids == [tokenizer.eos_token_id]
 
 
 def test_generated_responses_are_well_formed(reference: Path) -> None:
     tokenizer, model = load_tokenizer(reference), load_causal_lm(reference)
-    prompts = torch.tensor([prompt_ids(tokenizer, prompt_messages(context)) for context in range(8)])
+    prompts = torch.tensor([Dialogues(tokenizer).prompt(prompt_messages(context)) for context in range(8)])
     torch.manual_seed(0)
     sequences = model.generate(
         prompts.repeat(8, 1), do_sample=True, max_new_tokens=4, eos_token_id=1, pad_token_id=tokenizer.pad_token_id

@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerBase
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
 from nashflow.components.games.sandbox.tokenizer import VOCABULARY, write_tokenizer
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES
-from nashflow.components.models.chat import prompt_ids, response_ids
+from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_tokenizer, require_chat_template
 
 
@@ -33,7 +33,7 @@ def test_it_is_a_complete_tokenizer_folder(folder: Path, tokenizer: PreTrainedTo
 def test_a_prompt_has_one_bos_and_one_token_for_its_context(tokenizer: PreTrainedTokenizerBase) -> None:
     for context in range(CONTEXTS):
         messages = prompt_messages(context)
-        tokens = tokenizer.convert_ids_to_tokens(prompt_ids(tokenizer, messages))
+        tokens = tokenizer.convert_ids_to_tokens(Dialogues(tokenizer).prompt(messages))
         assert tokens == ["<s>", "<user>", f"x{context}", "<assistant>"]
         raw = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         assert raw.count(tokenizer.bos_token_id) == 1
@@ -42,13 +42,13 @@ def test_a_prompt_has_one_bos_and_one_token_for_its_context(tokenizer: PreTraine
 def test_a_conversation_goes_on_where_the_prompt_ended(tokenizer: PreTrainedTokenizerBase) -> None:
     messages = [*prompt_messages(5), {"role": "assistant", "content": response_text(8)}]
     whole = tokenizer.apply_chat_template(messages, return_dict=False)
-    prompt = prompt_ids(tokenizer, messages[:1])
-    assert whole == prompt + response_ids(tokenizer, response_text(8), tokenizer.eos_token_id)
+    prompt = Dialogues(tokenizer).prompt(messages[:1])
+    assert whole == prompt + Dialogues(tokenizer).answer(messages[:1], response_text(8))
 
 
 def test_responses_survive_the_way_to_tokens_and_back(tokenizer: PreTrainedTokenizerBase) -> None:
     for index in range(len(RESPONSES)):
-        ids = response_ids(tokenizer, response_text(index), tokenizer.eos_token_id)
+        ids = Dialogues(tokenizer).answer(prompt_messages(0), response_text(index))
         assert len(ids) == 3
         assert tokenizer.decode(ids, skip_special_tokens=True) == response_text(index)
 
