@@ -234,10 +234,10 @@ def test_a_response_that_is_none_is_named(entry: dict[str, Any], line: str, tmp_
 class Trimming:
     """A policy whose template trims, and whose tokens are letters."""
 
-    def prompt(self, messages: Sequence[Message], where: str) -> list[int]:
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
         return [ord(letter) for message in messages for letter in message["content"].strip()]
 
-    def response(self, text: str) -> list[int]:
+    def response(self, messages: Sequence[Message], text: str) -> list[int]:
         return [ord(letter) for letter in text]
 
 
