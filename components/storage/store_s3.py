@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.atomic_file import replacing
 from ..core.digests import sha256_bytes, sha256_file
@@ -24,6 +24,20 @@ _PART_BYTES = 32 << 20
 # S3's own checksums end with a transfer: the ranged requests of a parallel download have none for the whole object.
 _SHA256 = "nashflow-sha256"
 _CREATION = "nashflow-creation"
+# What stores answer to boto3's checksums, in headers or behind the body, that do not know them.
+_REFUSED_CHECKSUMS = {
+    "InvalidArgument",
+    "InvalidRequest",
+    "MissingContentLength",
+    "NotImplemented",
+    "SignatureDoesNotMatch",
+    "XAmzContentSHA256Mismatch",
+}
+Checksums = Literal["when_supported", "when_required"]
+WITHOUT_CHECKSUMS = (
+    "set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and AWS_RESPONSE_CHECKSUM_VALIDATION=when_required"
+)
+"""The way out where a store refuses S3's own checksums; NashFlow's are metadata and stay."""
 
 
 class S3Store:
@@ -38,11 +52,18 @@ class S3Store:
 
     @classmethod
     def open(
-        cls, uri: str, part_bytes: int = _PART_BYTES, *, attempts: int = _ATTEMPTS, timeout: int = _TIMEOUT_SECONDS
+        cls,
+        uri: str,
+        part_bytes: int = _PART_BYTES,
+        *,
+        attempts: int = _ATTEMPTS,
+        timeout: int = _TIMEOUT_SECONDS,
+        checksums: Checksums | None = None,
     ) -> "S3Store":
         """The store of `s3://bucket/prefix`. Files above `part_bytes` travel in parts of that size, several at a time.
 
-        A request is made `attempts` times while the server is away, each for `timeout` seconds.
+        A request is made `attempts` times while the server is away, each for `timeout` seconds. `checksums` says when
+        requests and answers have S3's own, which some stores that are like S3 refuse; None: as the environment says.
 
         Raises:
             UserError: there is no such bucket name, or the environment's endpoint, region or profile is wrong.
@@ -50,12 +71,18 @@ class S3Store:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,255}", bucket):
             raise UserError(f"no bucket in {uri!r}: write s3://bucket/prefix")
-        return cls(bucket, "", _connect(uri, attempts, timeout), part_bytes).at(prefix.strip("/"))
+        return cls(bucket, "", _connect(uri, attempts, timeout, checksums), part_bytes).at(prefix.strip("/"))
 
     @property
     def uri(self) -> str:
         """`s3://bucket/prefix`."""
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    @property
+    def checksums(self) -> bool:
+        """Whether requests have S3's own checksums wherever they may."""
+        config: Any = self._client.meta.config  # whose stubs lack it
+        return bool(config.request_checksum_calculation == "when_supported")
 
     def read(self, key: str) -> bytes:
         """Content of `key`, checked. botocore asks again where no answer comes, but not where a body breaks off."""
@@ -129,7 +156,7 @@ class S3Store:
 
     def upload(self, path: Path, key: str) -> None:
         """Send `path`, in parallel parts if it is large."""
-        extra = {"ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256: sha256_file(path)}}
+        extra = {"Metadata": {_SHA256: sha256_file(path)}}
         with self._clear_errors(key), path.open("rb") as file:
             self._client.upload_fileobj(file, self._bucket, self._name(key), ExtraArgs=extra, Config=self._parts())
 
@@ -163,14 +190,7 @@ class S3Store:
 
     def _put(self, key: str, data: bytes, metadata: dict[str, str], **condition: Any) -> None:
         metadata = {_SHA256: sha256_bytes(data), **metadata}
-        self._client.put_object(
-            Bucket=self._bucket,
-            Key=self._name(key),
-            Body=data,
-            ChecksumAlgorithm="SHA256",
-            Metadata=metadata,
-            **condition,
-        )
+        self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, Metadata=metadata, **condition)
 
     def _metadata(self, key: str) -> dict[str, str]:
         """Metadata of `key`, empty if it is gone."""
@@ -233,6 +253,11 @@ class S3Store:
                 raise UserError(
                     f"no bucket {self._bucket!r} for {where}: create it, or correct the URI or AWS_ENDPOINT_URL_S3"
                 ) from error
+            if code in _REFUSED_CHECKSUMS and self.checksums:
+                raise UserError(
+                    f"{where}: the store refuses the request ({code}): {WITHOUT_CHECKSUMS} if it refuses checksums, "
+                    "which `nashflow doctor` tries; otherwise check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                ) from error
             if error.response["ResponseMetadata"]["HTTPStatusCode"] in (401, 403):
                 raise UserError(
                     f"access to {where} is denied ({code}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or "
@@ -248,13 +273,17 @@ def credentials_known() -> bool:
     return boto3.session.Session().get_credentials() is not None
 
 
-def _connect(uri: str, attempts: int, timeout: int) -> "S3Client":
+def _connect(uri: str, attempts: int, timeout: int, checksums: Checksums | None) -> "S3Client":
     import boto3
     from botocore.config import Config
     from botocore.exceptions import ProfileNotFound
 
     waits = Config(
-        connect_timeout=timeout, read_timeout=timeout, retries={"mode": "standard", "total_max_attempts": attempts}
+        connect_timeout=timeout,
+        read_timeout=timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
     )
     try:
         return boto3.session.Session().client("s3", config=waits)

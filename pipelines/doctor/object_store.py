@@ -3,13 +3,15 @@
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from nashflow.components.core.errors import UserError, one_line
 from nashflow.components.storage.store import Store, open_store
-from nashflow.components.storage.store_s3 import S3Store, credentials_known
+from nashflow.components.storage.store_s3 import Checksums, S3Store, credentials_known
 
 from .case import Case
+from .checksums import refused_here, refused_in_pods
 from .cluster import NotTried
 from .conditional_writes import KEYS, conditional_writes
 from .finding import Finding
@@ -41,20 +43,29 @@ def object_store(case: Case) -> Iterator[Finding]:
         raise NotTried("no credentials here", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
     uri = root.replace("{job}", name) if "{job}" in root else f"{root.rstrip('/')}/{name}"
     # A server that is away shall not hold up the other checks.
-    store = S3Store.open(uri, _PART_BYTES, attempts=2, timeout=10)
+    opened = partial(_opened, uri)
+    store = opened(None)
     written, left = False, ""
     try:
         for check in (_written, _conditional, _in_parts):
             yield from check(store)
             written = True
+        yield from refused_in_pods(_NAME, store, opened, case)
     except Exception as error:  # boto3 raises what the store's own errors do not cover
-        yield Finding(_NAME, "failed", f"writing and reading below {store.uri}", one_line(error), _RIGHTS)
+        said = [] if written else list(refused_here(_NAME, opened))
+        yield from said or [
+            Finding(_NAME, "failed", f"writing and reading below {store.uri}", one_line(error), _RIGHTS)
+        ]
     finally:
         left = _clean(store)
     if left:
         yield Finding(_NAME, "failed", f"deleting below {store.uri}", left, f"{_RIGHTS}; then delete {store.uri}")
     elif written:
         yield Finding(_NAME, "ok", "deleting the probe objects", "nothing is left")
+
+
+def _opened(uri: str, checksums: Checksums | None) -> S3Store:
+    return S3Store.open(uri, _PART_BYTES, attempts=2, timeout=10, checksums=checksums)
 
 
 def _written(store: Store) -> Iterator[Finding]:

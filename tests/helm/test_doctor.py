@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from nashflow.pipelines.doctor.checksums import VARIABLES as CHECKSUMS
 from nashflow.pipelines.doctor.examination import CHECKS
 from nashflow.pipelines.recipe import load_recipe
 from tests.helm.command_line import asked
@@ -49,7 +50,7 @@ def test_without_a_recipe_it_looks_at_what_every_recipe_needs() -> None:
 
 def test_it_has_the_steps_environment_and_starts_without_the_secret() -> None:
     sources = {e["name"]: e["valueFrom"] for e in container(render(SCHEDULED))["env"] if "valueFrom" in e}
-    config = {"MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}
+    config = {"MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", *CHECKSUMS}
     assert {key: {"configMapKeyRef": {"name": "nashflow-env", "key": key}} for key in config}.items() <= sources.items()
     for key in sources.keys() - config:
         assert sources[key] == {"secretKeyRef": {"name": "nashflow-s3", "key": key, "optional": True}}

@@ -18,6 +18,7 @@ import yaml
 from helm_python.errors import HelmRenderError
 
 from nashflow.components.core.version import VERSION
+from nashflow.pipelines.doctor.checksums import VARIABLES as CHECKSUMS
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
 from tests.fixtures.tracking import free_port
 from tests.helm.rendering import JUDGE, OVERRIDE, POSTGRESQL, Object, Values, merged, of_kind, only, releases, render
@@ -339,21 +340,24 @@ def test_the_judge_cannot_have_fewer_replicas_at_most_than_at_least() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({}, ("http://nf-nashflow-mlflow.team.svc:5000", "", "us-east-1")),
+        ({}, ("http://nf-nashflow-mlflow.team.svc:5000", "", "us-east-1", "when_supported")),
         (
             {"mlflow": {"enabled": False, "trackingUri": "https://m.example.com"}},
-            ("https://m.example.com", "", "us-east-1"),
+            ("https://m.example.com", "", "us-east-1", "when_supported"),
         ),
         (
-            {"mlflow": {"enabled": False}, "s3": {"endpoint": "http://minio:9000", "region": "eu-1"}},
-            ("", "http://minio:9000", "eu-1"),
+            {
+                "mlflow": {"enabled": False},
+                "s3": {"endpoint": "http://minio:9000", "region": "eu-1", "checksums": "when_required"},
+            },
+            ("", "http://minio:9000", "eu-1", "when_required"),
         ),
     ],
 )
-def test_the_environment_always_has_all_its_keys(values: Values, expected: tuple[str, str, str]) -> None:
+def test_the_environment_always_has_all_its_keys(values: Values, expected: tuple[str, str, str, str]) -> None:
     data = only(render(values), "ConfigMap", "nashflow-env")["data"]
-    keys = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
-    assert data == dict(zip(keys, expected, strict=True))
+    keys = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", *CHECKSUMS)
+    assert data == dict(zip(keys, (*expected, expected[-1]), strict=True))
 
 
 def test_shipped_recipes_take_from_the_environment_only_what_is_there() -> None:
@@ -374,7 +378,8 @@ def test_an_empty_address_is_none_for_boto3(monkeypatch: pytest.MonkeyPatch) -> 
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "a")
-    for name, value in {"AWS_ENDPOINT_URL": "", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+    there = {"AWS_ENDPOINT_URL": "", "AWS_DEFAULT_REGION": "us-east-1", **dict.fromkeys(CHECKSUMS, "when_supported")}
+    for name, value in there.items():
         monkeypatch.setenv(name, value)
     assert boto3.session.Session().client("s3").meta.endpoint_url == "https://s3.amazonaws.com"
 

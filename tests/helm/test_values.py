@@ -438,6 +438,8 @@ def another(key: str, value: Any) -> Any:
         return {"X": {"secretName": "x", "key": "y"}}
     if key.endswith(".affinity"):
         return {"nodeAffinity": {"x": "y"}}
+    if value == "when_supported":
+        return "when_required"
     if isinstance(value, dict):
         return {"x": "y"}
     if isinstance(value, bool):

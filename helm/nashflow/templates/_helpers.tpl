@@ -136,7 +136,7 @@ priorityClassName: {{ . }}
 {{- /* Access to the object store. Argument: (list context optional): whether the pod starts without the Secret. */}}
 {{- define "nashflow.storeEnv" -}}
 {{- $context := index . 0 -}}
-{{- range list "AWS_ENDPOINT_URL" "AWS_DEFAULT_REGION" }}
+{{- range list "AWS_ENDPOINT_URL" "AWS_DEFAULT_REGION" "AWS_REQUEST_CHECKSUM_CALCULATION" "AWS_RESPONSE_CHECKSUM_VALIDATION" }}
 - name: {{ . }}
   valueFrom:
     configMapKeyRef:

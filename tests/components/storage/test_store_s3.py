@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import re
 import socket
 from pathlib import Path
 
@@ -153,6 +154,50 @@ def test_a_failing_server_is_asked_again(
     s3_server.spoil = Once("GET", instead)
     store.download("a", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == b"content" * 1000
+
+
+# --- stores that are like S3 and refuse its checksums ----------------------------------------------------------------
+
+
+def test_a_store_that_refuses_checksums_is_refused_with_the_variables_to_set(
+    s3_server: S3Server, s3_bucket: str, tmp_path: Path
+) -> None:
+    s3_server.knows_checksums = False
+    store = S3Store.open(s3_bucket, part_bytes=5 * MIB)
+    (tmp_path / "small").write_bytes(b"x")
+    (tmp_path / "large").write_bytes(bytes(6 * MIB))
+    for call in (
+        lambda: store.write("a", b"x"),
+        lambda: store.create("a", b"x"),
+        lambda: store.upload(tmp_path / "small", "a"),
+        lambda: store.upload(tmp_path / "large", "a"),
+    ):
+        with pytest.raises(UserError, match="AWS_REQUEST_CHECKSUM_CALCULATION=when_required") as caught:
+            call()
+        assert f"{s3_bucket}/a: the store refuses the request (NotImplemented): set " in one_line(caught)
+    assert store.list() == []
+
+
+def test_with_these_variables_it_does_everything(
+    s3_server: S3Server, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_server.knows_checksums = False
+    for setting in re.findall(r"AWS_\w+=\w+", store_s3.WITHOUT_CHECKSUMS):
+        monkeypatch.setenv(*setting.split("="))
+    store = S3Store.open(s3_bucket, part_bytes=5 * MIB)
+    data = os.urandom(11 * MIB)
+    (tmp_path / "source").write_bytes(data)
+    store.upload(tmp_path / "source", "large")
+    store.download("large", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+    assert [store.create("lock", b"mine"), store.create("lock", b"other's"), store.read("lock")] == [
+        True,
+        False,
+        b"mine",
+    ]
+    forge(s3_bucket, "lock", b"fake")
+    with pytest.raises(OSError, match="is corrupt"):
+        store.read("lock")
 
 
 # --- what the user can mend ------------------------------------------------------------------------------------------

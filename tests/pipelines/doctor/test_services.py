@@ -117,6 +117,24 @@ def test_what_the_store_lacks_is_found_and_nothing_is_left(
     assert open_store(s3_bucket).list() == []
 
 
+def test_a_store_that_refuses_checksums_is_found_with_what_to_set(
+    s3_bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_server.knows_checksums = False
+    (failure,) = failures(on(s3_bucket))
+    assert (failure.tried, "NotImplemented" in failure.found) == ("a write with S3's checksums", True)
+    here, _, pods = failure.advice.partition("; for pods ")
+    for setting in here.removeprefix("set ").split(" and "):
+        monkeypatch.setenv(*setting.split("="))
+    (failure,) = failures(on(s3_bucket))  # here it works now, and the recipe does not pass them on
+    assert (failure.tried, failure.advice) == ("a write with S3's checksums, as pods make it", pods)
+    names = re.findall(r"AWS_\w+", pods)
+    source = f"cluster.config_maps=[{{name: here, keys: {{{', '.join(f'{name}: {name}' for name in names)}}}}}]"
+    case = Case(load_recipe("quickstart", [source]), Access(), run_root=f"{s3_bucket}/runs")
+    assert states(list(object_store.object_store(case))) == ["ok"] * 4
+    assert open_store(s3_bucket).list() == []
+
+
 def test_what_cannot_be_deleted_is_named(s3_bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, refusal = s3_server._moto, deny("DELETE")("DELETE", ("", [], b""))
 
