@@ -405,6 +405,7 @@ ELSE: dict[str, Any] = {
     "networkPolicies.judgeFrom": PLACE,
     "networkPolicies.monitoringFrom": PLACE,
     **{f"networkPolicies.{key}To": [{"to": PLACE, "ports": [1]}] for key in ("steps", "mlflow", "judge")},
+    "s3.checksums": "when_required",
     "serviceMonitor.interval": "1s",
 }
 """Other values, where no rule makes one from the default."""
@@ -438,8 +439,6 @@ def another(key: str, value: Any) -> Any:
         return {"X": {"secretName": "x", "key": "y"}}
     if key.endswith(".affinity"):
         return {"nodeAffinity": {"x": "y"}}
-    if value == "when_supported":
-        return "when_required"
     if isinstance(value, dict):
         return {"x": "y"}
     if isinstance(value, bool):
