@@ -31,7 +31,9 @@ def schema_text() -> str:
 def recipe_schema() -> Schema:
     """The schema (draft 7) of a recipe's file: every key, its type, default and meaning, and its value in a paper."""
     schema = Recipe.model_json_schema(schema_generator=_Untitled)
-    models: dict[str, Schema] = schema["$defs"]
+    # Their own order is that in which a process has built the models.
+    models: dict[str, Schema] = dict(sorted(schema["$defs"].items()))
+    schema["$defs"] = models
     for model in (schema, *models.values()):
         _make_readable(model, models)
     for union in _unions(schema):
