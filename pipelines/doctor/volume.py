@@ -36,8 +36,10 @@ def model_cache(case: Case) -> Iterator[Finding]:
 
 
 def _folders(recipe: Recipe) -> list[str]:
-    """The model folders and files of prompts that steps read."""
-    return [str(named) for named in (recipe.policy.folder, recipe.oracle.folder, recipe.prompts.path) if named]
+    """The model folders and files of prompts that steps read; not those in a store or on the hub."""
+    sets = [each for each in (recipe.prompts, recipe.evaluation.prompts) if each]
+    paths = [path for each in sets for path in each.paths if "://" not in path]
+    return [*(str(folder) for folder in (recipe.policy.folder, recipe.oracle.folder) if folder), *paths]
 
 
 def _bound(tried: str, claim: object) -> Finding:

@@ -72,7 +72,7 @@ def test_no_other_field_changes_the_compiled_graph(name: str, tmp_path: Path) ->
     recipe = load_recipe(name, ["run.iterations=2"])
     changed, keys = all_changed(name)
     changed = changed.model_copy(update={"run": recipe.run})
-    assert len(keys) >= 0.8 * len(free(recipe)), free(recipe).keys() - keys
+    assert len(keys) >= 0.75 * len(free(recipe)), free(recipe).keys() - keys
     assert graph_of(changed, tmp_path / "p.yaml") == graph_of(recipe, tmp_path / "p.yaml")
 
 

@@ -22,7 +22,7 @@ def test_the_images_are_those_of_the_recipes_steps(case: Make) -> None:
 
     steps, vllm, training = (f"cluster.images.{name}" for name in ("steps", "vllm", "training"))
     assert sorted(used()) == [steps, training, vllm]
-    assert used("cluster.profile=cpu", "rollout.engine=transformers", "training.engine=torch") == [steps]
+    assert used("cluster.profile=cpu", "rollout.engine=transformers", "training.engine=torch", "logprobs.dtype=float32") == [steps]
 
 
 @pytest.mark.parametrize(
