@@ -7,7 +7,7 @@ import numpy as np
 
 from ..games.preference import Array, Game, duality_gap, kl_divergence, log_normalise, payoff
 from ..games.regression import NoFiniteMinimiser, logistic_minimiser, squared_minimiser, unpaired_minimiser
-from ..games.sandbox.enumeration import Enumeration, enumerate_policy
+from ..games.sandbox.enumeration import ACCURACY, Enumeration, enumerate_policy
 from ..games.sandbox.settings import WorldSettings
 from ..games.sandbox.world import make_world
 from ..methods.base import Method
@@ -113,7 +113,7 @@ def measure(
         "duality_gap_exact": None if exact is None else float(duality_gap(regularised, exact).mean()),
         "kl": float(kl_divergence(enumerated.log_policy, log_reference.log_policy).mean()),
         "win_rate_exact": float(payoff(unregularised, enumerated.log_policy, log_reference.log_policy).mean()),
-        "mass_outside": float(enumerated.mass_outside.max()),
+        "mass_outside": outside if (outside := float(enumerated.mass_outside.max())) > ACCURACY else 0.0,
     }
     rows: list[GameProbability] = [
         {"context": context, "response": response, "logprob": float(value)}

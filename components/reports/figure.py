@@ -85,7 +85,7 @@ def draw(summaries: Sequence[Summary], warning: str = "") -> bytes:
 
 def _gap(axes: "Axes", summaries: Sequence[Summary], lines: Sequence[_Line]) -> None:
     axes.set_title("Distance from the Nash equilibrium")
-    axes.set_ylabel("duality gap")
+    axes.set_ylabel("duality gap (evaluation.tau)")
     values = []
     for summary, line in zip(summaries, lines, strict=True):
         iterations, gaps = _series(summary, "duality_gap")

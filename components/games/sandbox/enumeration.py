@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 RESPONSE_TOKENS = SYMBOLS_PER_RESPONSE + 1  # and EOS
+ACCURACY = 1e-6
+"""Of log-probabilities, and of the mass outside: transformers computes normalisation and rotary angles in float32
+always."""
 
 
 @dataclass(frozen=True, eq=False)
