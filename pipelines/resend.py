@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from nashflow.components.iterations.tracked import send_iteration
 from nashflow.components.iterations.units import Shape
-from nashflow.components.storage import outcome
+from nashflow.components.prompts.counts import figures
+from nashflow.components.storage import layout, outcome
 from nashflow.components.storage.run import Run
 from nashflow.components.storage.store import Store
 from nashflow.components.storage.units import read_manifest
@@ -20,6 +21,8 @@ def send_again(store: Store, run: Run, report: Mapping[str, bytes]) -> None:
     if not tracker.uri:
         return
     shape = Shape.of(run)
+    if run.prompts and (prepared := read_manifest(store, layout.PREPARATION)):
+        tracker.prompts(figures(run.prompts), prepared.finished)
     for iteration in range(run.recipe["run"]["iterations"] + 1):
         if all(read_manifest(store, unit) for unit in shape.evaluations(iteration)):
             send_iteration(tracker, store, shape, iteration)

@@ -75,13 +75,6 @@ class Prompts:
         left = pool.only(np.array(indices, np.int64)) if isinstance(pool, Pool) else [pool[index] for index in indices]
         return replace(self, learning=left)
 
-    def figures(self, recipe: Recipe) -> dict[str, float]:
-        """The counts by name, for metrics; none for the sandbox world."""
-        if self.counts is None:
-            return {}
-        most = self.stream(recipe).uses(recipe.run.iterations).most
-        return {**self.counts.figures(), **({"most_uses": most} if most > 1 else {})}
-
     def said(self, recipe: Recipe) -> dict[str, Any] | None:
         """What was read and left out, and how often each is used, as a JSON value; None for the sandbox world."""
         if self.counts is None:

@@ -13,6 +13,7 @@ from ..core.digests import digest_json, digest_json_list
 from ..core.errors import UserError
 from ..core.settings import Settings
 from ..models.named import made
+from ..prompts.counts import figures
 from ..prompts.pool import Pool
 from ..recipe import Recipe, with_settings
 from ..runtime import lock
@@ -139,7 +140,9 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
         replace(checked.run, tracking=tracking.to_json()).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
     counted = {"prompts": len(checked.prompts.learning), "iterations": recipe.run.iterations}
-    manifest = unit.publish({}, {**counted, **checked.prompts.figures(recipe)}, started)
+    manifest = unit.publish({}, {**counted, **figures(checked.run.prompts)}, started)
+    if tracking and checked.run.prompts:
+        Tracker(tracking, store).prompts(figures(checked.run.prompts), manifest.finished)
     return Result(
         manifest,
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},

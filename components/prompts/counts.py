@@ -1,7 +1,10 @@
 """What was read, and what was left out and why."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from .uses import Uses
 
 REASONS = {
     "empty": "empty",
@@ -53,17 +56,28 @@ class Counts:
         """The counts as a JSON value."""
         return asdict(self)
 
-    def figures(self) -> dict[str, float]:
-        """All counts by name, for metrics."""
-        return {"read": self.read, **self.left_out, **self.dropped}
-
     def __str__(self) -> str:
         return said(self.to_json())
 
 
-def said(counts: dict[str, Any]) -> str:
+def said(counts: Mapping[str, Any]) -> str:
     """The counts in words, such as `805 entries, 182 prompts; left out: 600 too long, 23 duplicate`."""
     words = f"{counts['read']:,} entries, {counts['kept']:,} prompts"
     reasons = [f"{count:,} {REASONS[reason]}" for reason, count in counts["left_out"].items()]
     parts = [f"{count:,} {NOTES[what]}" for what, count in counts["dropped"].items()]
     return "; ".join([words, *(["left out: " + ", ".join(reasons)] if reasons else []), *parts])
+
+
+def whole(prompts: Mapping[str, Any]) -> str:
+    """All that `run.json` says of a run's prompts, in words."""
+    uses = Uses(*(prompts[name] for name in Uses._fields))
+    own = [f"evaluation's own: {said(prompts['held_out'])}"] if "held_out" in prompts else []
+    return "; ".join([said(prompts), str(uses), *own])
+
+
+def figures(prompts: Mapping[str, Any] | None) -> dict[str, float]:
+    """The same as numbers by name; `most_uses` only where a prompt is used again. None for the sandbox world."""
+    if prompts is None:
+        return {}
+    again = {"most_uses": prompts["most"]} if prompts["most"] > 1 else {}
+    return {"read": prompts["read"], "kept": prompts["kept"], **prompts["left_out"], **prompts["dropped"], **again}

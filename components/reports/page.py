@@ -9,6 +9,7 @@ import yaml
 
 from ..core.redaction import redact
 from ..iterations.units import Shape
+from ..prompts.counts import whole
 from ..storage import layout
 from ..storage.dropped import dropped
 from ..storage.run import Run
@@ -47,6 +48,7 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         summary=summary,
         last=last,
         iterations=run.recipe["run"]["iterations"],
+        prompts=whole(run.prompts) if run.prompts else "",
         tiles=list(_tiles(summary)),
         figure=base64.b64encode(figure).decode(),
         described=_described(summary),

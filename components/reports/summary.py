@@ -49,6 +49,7 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
         "run": run.name,
         "method": shape.method.name,
         "seed": run.recipe["run"]["seed"],
+        "prompts": run.prompts,
         "policies": [{"index": iteration, "digest": _weights_digest(store, iteration)} for iteration in finished],
         "iterations": [
             {**_row(iteration, manifests, evaluations[iteration]), "duality_gap_average": averages.get(iteration)}

@@ -36,6 +36,9 @@ PAGE = """\
 <body>
 <h1>{{ summary.run }}</h1>
 <p class="quiet">{{ summary.method }}, {{ last.iteration }} of {{ iterations }} iterations, seed {{ summary.seed }}</p>
+{% if prompts %}
+<p class="quiet">Prompts: {{ prompts }}.</p>
+{% endif %}
 <div class="tiles">
 {% for tile in tiles %}
   <div class="tile">{{ tile.title }}<strong>{{ tile.value }}</strong><span class="quiet">{{ tile.note }}</span></div>

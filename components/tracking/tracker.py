@@ -235,6 +235,17 @@ class Tracker:
         self._client.log_inputs(self._run(str(iteration)), datasets=described)
 
     @_guarded
+    def prompts(self, figures: Metrics, finished: int) -> None:
+        """Send the counts of prompts that were read and left out to the parent, as `prompts/<name>`.
+
+        Args:
+            figures: by name.
+            finished: when they were counted, in milliseconds since the epoch.
+        """
+        named = {f"prompts/{name}": value for name, value in figures.items()}
+        _log_metrics(self._client, self._ids.parent, named, 0, finished)
+
+    @_guarded
     def checkpoint(self, iteration: int, policy: str, weights_digest: str, uri: str, kept: bool = True) -> str:
         """Make a policy a logged model of MLflow's whose files stay where they are; returns the model's id.
 
