@@ -68,6 +68,29 @@ def plan(
 
 
 @app.command()
+def prompts(
+    named: Annotated[
+        str, typer.Argument(metavar="RECIPE|PATH", help="A recipe, or a file, folder or pattern of prompts.")
+    ],
+    overrides: Overrides = None,
+    field: Annotated[str, typer.Option(help="The field that holds the prompt, where a path is given.")] = "prompt",
+    split: Annotated[str, typer.Option(help="The split to read, where a path is given.")] = "",
+    show: Annotated[int, typer.Option(min=0, help="Number of prompts to print.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Show what would be read as prompts: the layout found, what is left out and why, lengths, and the first prompts.
+
+    Those of a recipe are shown as its policy will see them, with their given responses.
+    """
+    from nashflow.components.prompts.settings import PromptSource
+
+    from .prompts import show_prompts
+
+    source = PromptSource(path=named, field=field, split=split, on_bad="skip")
+    show_prompts(named, overrides or [], source, show, as_json)
+
+
+@app.command()
 def gc(
     prefix: Annotated[
         str, typer.Argument(metavar="PREFIX", help="The folder or s3://bucket/prefix that holds run roots.")

@@ -10,6 +10,7 @@ from nashflow.components.methods.phases import Phase
 from nashflow.components.methods.tournament import TOURNAMENTS, Match
 
 from .compiled import read_graph
+from .prompts import prompts_line
 from .recipe import Recipe
 from .size import BUDGET, LIMIT, WAY_OUT, Size, estimate
 from .steps import Level, steps_of, steps_of_data, task_name
@@ -160,6 +161,4 @@ def print_plan(recipe: Recipe) -> None:
     )
     if size.total > BUDGET:
         console.print(f"too large for a cluster: {WAY_OUT}")
-    console.print(
-        f"policy: {recipe.policy.kind}; prompts: {recipe.prompts.named or 'the sandbox world'}", soft_wrap=True
-    )
+    console.print(f"policy: {recipe.policy.kind}; {prompts_line(recipe)}", soft_wrap=True)

@@ -13,7 +13,7 @@ from nashflow.components.evaluation.settings import EvaluationStep
 from nashflow.components.judging.settings import JudgingStep
 from nashflow.components.logprobs.settings import LogprobsStep
 from nashflow.components.methods.phases import Phase
-from nashflow.components.prompts.counts import NOTES, REASONS
+from nashflow.components.prompts.counts import WORDS
 from nashflow.components.recipe import Recipe as BaseRecipe
 from nashflow.components.reporting.settings import ReportingStep
 from nashflow.components.rollout.settings import RolloutStep
@@ -116,7 +116,7 @@ STEPS: dict[str, Step] = {
             resources={**SMALL, "many-nodes": StepResources(memory="16Gi", timeout_seconds=3 * 3600)},
             retried=False,
             unit=layout.PREPARATION,
-            shown=("prompts", "read", *REASONS, *NOTES, "most_uses"),
+            shown=("prompts", "read", *WORDS, "most_uses"),
         ),
         Step(
             name="rollout",

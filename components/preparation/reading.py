@@ -47,6 +47,10 @@ class AsRendered:
         except UserError as error:
             raise Unrendered(str(error)) from None
 
+    def text(self, messages: Sequence[Message]) -> str:
+        """A prompt with the chat template's tokens, as the policy reads it."""
+        return str(self._policy.tokenizer.decode(self._policy.prompt(messages)))
+
     def response(self, messages: Sequence[Message], text: str) -> list[int]:
         """Token ids of a given response, with its end."""
         return self._policy.answer(messages, text)
@@ -84,10 +88,22 @@ class Prompts:
 
 
 def prompts_of(recipe: Recipe, rendering: Rendering | None = None) -> Prompts:
-    """Read the prompts of a recipe; `rendering`: None where the policy's tokens are not known.
+    """The prompts of a recipe, enough for it; `rendering`: None where the policy's tokens are not known.
 
     Raises:
         UserError: as `read`, or too few are left.
+    """
+    found = read_sets(recipe, rendering)
+    if recipe.prompts.path:
+        _check_enough(recipe, found)
+    return found
+
+
+def read_sets(recipe: Recipe, rendering: Rendering | None = None) -> Prompts:
+    """The same, however few they are.
+
+    Raises:
+        UserError: as `read`.
     """
     prompts, own = recipe.prompts, recipe.evaluation.prompts
     if not prompts.path:
@@ -97,9 +113,7 @@ def prompts_of(recipe: Recipe, rendering: Rendering | None = None) -> Prompts:
     evaluated, evaluated_counts = read(own, plain, "evaluation.prompts") if own else (None, None)
     asked = replace(plain, wanted=given_by(recipe.method), given=prompts.given)
     learning, counts = read(prompts, asked, "prompts", evaluated)
-    found = Prompts(learning, evaluated, counts, evaluated_counts)
-    _check_enough(recipe, found)
-    return found
+    return Prompts(learning, evaluated, counts, evaluated_counts)
 
 
 def as_rendered(recipe: Recipe, day: str) -> AsRendered | None:

@@ -17,10 +17,13 @@ REASONS = {
 }
 """Reasons for which prompts are left out, in words."""
 NOTES = {
+    "joined": "joined with an earlier entry of the same prompt",
     "given_too_long": "given responses or pairs too long",
     "empty_system": "empty system messages dropped",
 }
-"""Parts of prompts that are left out."""
+"""What else was done to entries."""
+
+WORDS = {**REASONS, **NOTES}
 
 
 @dataclass
@@ -36,7 +39,10 @@ class Counts:
     left_out: dict[str, int] = field(default_factory=dict)
     """Entries that are no prompts of their own, by reason."""
     dropped: dict[str, int] = field(default_factory=dict)
-    """Parts of prompts, likewise."""
+    """What else was done, likewise."""
+
+    examples: dict[str, str] = field(default_factory=dict)
+    """The first bad entry of each reason, and what is wrong with it."""
 
     def found(self, layout: str) -> None:
         """Note the layout of a path."""
@@ -48,7 +54,7 @@ class Counts:
             self.left_out[reason] = self.left_out.get(reason, 0) + count
 
     def drop(self, what: str, count: int = 1) -> None:
-        """Count parts of prompts that are left out."""
+        """Count what else was done."""
         if count:
             self.dropped[what] = self.dropped.get(what, 0) + count
 

@@ -137,6 +137,7 @@ class _Reader:
             if self.source.on_bad == "refuse":
                 raise UserError(f"{where}: {bad}; {self._advice(bad)}") from None
             self.counts.leave_out(bad.reason)
+            self.counts.examples.setdefault(bad.reason, f"{where}: {bad}")
             return
         if ids and len(ids) > self.asked.longest:
             self.counts.leave_out("too_long")
@@ -145,6 +146,13 @@ class _Reader:
         if self.other is not None and self.other.has(key):
             self.counts.leave_out("in_evaluation")
         elif not self.pool.add(key, self.part, messages, self._fitting(messages, answers), where, len(ids or ())):
+            self._count_again()
+
+    def _count_again(self) -> None:
+        """Count an entry of a prompt that is there already: what is given with it is kept."""
+        if self.asked.wanted:
+            self.counts.drop("joined")
+        else:
             self.counts.leave_out("duplicate")
 
     def _read(self, entry: Any) -> tuple[Messages, list[Answer]]:

@@ -280,7 +280,7 @@ def test_an_answer_too_long_costs_its_pair_and_not_its_prompt(tmp_path: Path) ->
     asked = replace(PAIRS, rendering=Trimming(), longest=99, room=9)
     pool, counts = reading(write(tmp_path / "x.jsonl", entries), asked)
     assert [prompt.given for prompt in pool] == [["good", "bad"] * 2] * 3
-    assert (counts.left_out, counts.dropped) == ({"duplicate": 6, "without_given": 1}, {"given_too_long": 4})
+    assert (counts.left_out, counts.dropped) == ({"without_given": 1}, {"joined": 6, "given_too_long": 4})
 
 
 def test_a_dialogue_that_ends_with_its_answer_is_cut_where_asked(tmp_path: Path) -> None:
