@@ -86,7 +86,7 @@ def prompts(
 
     from .prompts import show_prompts
 
-    source = PromptSource(path=named, field=field, split=split, on_bad="skip")
+    source = PromptSource(path=named, field=field, split=split)
     show_prompts(named, overrides or [], source, show, as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.preparation.reading import AsRendered, as_rendered, prompts_of, read_sets
-from nashflow.components.prompts.counts import whole
+from nashflow.components.prompts.counts import WORDS, whole
 from nashflow.components.prompts.pool import Pool, Prompt
 from nashflow.components.prompts.reading import Asked, read
 from nashflow.components.prompts.settings import PromptSource
@@ -30,7 +30,7 @@ def show_prompts(named: str, overrides: Sequence[str], source: PromptSource, sho
     Raises:
         UserError: the recipe, or the path, cannot be read.
     """
-    found = _of_recipe(_lenient(load_recipe(named, overrides)), shown) if _is_recipe(named) else _of_path(source, shown)
+    found = _of_recipe(load_recipe(named, overrides), shown) if _is_recipe(named) else _of_path(source, shown)
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
     else:
@@ -55,39 +55,27 @@ def _is_recipe(named: str) -> bool:
     return named.endswith((".yaml", ".yml")) or (not os.path.exists(named) and (SHIPPED / f"{named}.yaml").exists())
 
 
-def _lenient(recipe: Recipe) -> Recipe:
-    """The recipe, with entries counted that it would refuse."""
-    prompts, own = recipe.prompts, recipe.evaluation.prompts
-    changed = {"prompts": prompts.model_copy(update={"on_bad": "skip"})}
-    if own:
-        evaluated = own.model_copy(update={"on_bad": "skip"})
-        return recipe.model_copy(
-            update={**changed, "evaluation": recipe.evaluation.model_copy(update={"prompts": evaluated})}
-        )
-    return recipe.model_copy(update=changed)
-
-
 def _of_recipe(recipe: Recipe, shown: int) -> dict[str, Any]:
     if not recipe.prompts.path:
         raise UserError("prompts.path is empty: the prompts are the sandbox world's; set it to a file of prompts")
     here = recipe.policy.folder is not None and Path(recipe.policy.folder, "config.json").exists()
     rendering = as_rendered(recipe) if here else None
-    found = read_sets(recipe, rendering)
-    pool = found.learning
-    assert isinstance(pool, Pool), "prompts of a path"
+    found = read_sets(recipe, rendering, lenient=True)
+    pool, counts = found.learning, found.counts
+    assert isinstance(pool, Pool) and counts, "prompts of a path"
     lengths = sorted(pool.lengths.tolist()) if rendering else []
     tokens = {"shortest": lengths[0], "median": lengths[len(lengths) // 2], "longest": lengths[-1]} if lengths else None
     enough = bool(pool) and len(pool) > found.stream(recipe).held_out
     return {
         "path": recipe.prompts.named,
-        **(found.said(recipe) if enough and found.counts else found.counts.to_json()),  # type: ignore[union-attr]
+        **((found.said(recipe) if enough else None) or counts.to_json()),
         "tokens": tokens,
         "first": [_shown(prompt, rendering) for prompt in pool[:shown]],
     }
 
 
 def _of_path(source: PromptSource, shown: int) -> dict[str, Any]:
-    pool, counts = read(source, Asked())
+    pool, counts = read(source, Asked(lenient=True))
     first = [_shown(prompt, None) for prompt in pool[:shown]]
     return {"path": source.named, **counts.to_json(), "tokens": None, "first": first}
 

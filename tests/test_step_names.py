@@ -23,6 +23,7 @@ EXCEPTIONS = {
     "components/storage/records.py": {"logprobs"},
     "components/storage/run.py": {"evaluation", "reporting"},
     "components/training/step.py": {"training", "logprobs"},
+    "pipelines/prompts.py": {"preparation"},
     "pipelines/reference/initial.py": {"rollout", "judging", "logprobs", "training", "evaluation"},
 }
 """What names steps besides: folders, columns and sections that are called as they are; and the recipes of `init`."""

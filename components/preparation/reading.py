@@ -99,8 +99,8 @@ def prompts_of(recipe: Recipe, rendering: Rendering | None = None) -> Prompts:
     return found
 
 
-def read_sets(recipe: Recipe, rendering: Rendering | None = None) -> Prompts:
-    """The same, however few they are.
+def read_sets(recipe: Recipe, rendering: Rendering | None = None, *, lenient: bool = False) -> Prompts:
+    """The same, however few they are; `lenient`: bad entries are counted, not refused.
 
     Raises:
         UserError: as `read`.
@@ -109,7 +109,8 @@ def read_sets(recipe: Recipe, rendering: Rendering | None = None) -> Prompts:
     if not prompts.path:
         contexts = [Prompt(prompt_messages(context), []) for context in range(len(CONTEXT_NAMES))]
         return Prompts(contexts, None, None, None)
-    plain = Asked(rendering=rendering, longest=prompts.max_tokens, room=recipe.rollout.max_new_tokens)
+    room = recipe.rollout.max_new_tokens
+    plain = Asked(rendering=rendering, longest=prompts.max_tokens, room=room, lenient=lenient)
     evaluated, evaluated_counts = read(own, plain, "evaluation.prompts") if own else (None, None)
     asked = replace(plain, wanted=given_by(recipe.method), given=prompts.given)
     learning, counts = read(prompts, asked, "prompts", evaluated)

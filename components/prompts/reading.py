@@ -49,6 +49,8 @@ class Asked:
     """Longest prompt in tokens."""
     room: int = 0
     """Longest given response in tokens."""
+    lenient: bool = False
+    """Count bad entries that the source would refuse."""
 
 
 def read(
@@ -134,7 +136,7 @@ class _Reader:
             messages, answers = self._read(entry)
             ids = self.asked.rendering.prompt(messages) if self.asked.rendering else None
         except Bad as bad:
-            if self.source.on_bad == "refuse":
+            if self.source.on_bad == "refuse" and not self.asked.lenient:
                 raise UserError(f"{where}: {bad}; {self._advice(bad)}") from None
             self.counts.leave_out(bad.reason)
             self.counts.examples.setdefault(bad.reason, f"{where}: {bad}")

@@ -25,7 +25,19 @@ _CLIENT = (
     "mlflow",
     "tenacity",
 )
-_STEPS = ("jinja2", "matplotlib", "mlflow", "safetensors", "tokenizers", "torch", "transformers")
+_STEPS = (
+    "accelerate",
+    "datasets",
+    "jinja2",
+    "matplotlib",
+    "mlflow",
+    "safetensors",
+    "scipy",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "zstandard",
+)
 _ENGINES = ("vllm", "deepspeed")
 
 

@@ -43,6 +43,7 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
         "run": "toy",
         "method": "inpo",
         "seed": 7,
+        "prompts": None,
         "policies": [{"index": 0, "digest": "0main"}, {"index": 1, "digest": "1main"}],
         "iterations": [
             {
