@@ -62,7 +62,8 @@ def _of_recipe(recipe: Recipe, shown: int) -> dict[str, Any]:
     rendering = as_rendered(recipe) if here else None
     found = read_sets(recipe, rendering, lenient=True)
     pool, counts = found.learning, found.counts
-    assert isinstance(pool, Pool) and counts, "prompts of a path"
+    assert isinstance(pool, Pool)
+    assert counts
     lengths = sorted(pool.lengths.tolist()) if rendering else []
     tokens = {"shortest": lengths[0], "median": lengths[len(lengths) // 2], "longest": lengths[-1]} if lengths else None
     enough = bool(pool) and len(pool) > found.stream(recipe).held_out

@@ -133,10 +133,10 @@ def test_storage_is_what_stays_when_the_run_is_done() -> None:
     """The float32 weights of the last policy, from which the run could go on, stay with it."""
     policy, master, lasting = 2 * 8e9, 4 * 8e9, {}
     for keep in ("all", "last 2", "every 3"):
-        recipe = paper("run.iterations=5", f"run.keep={keep}")
+        recipe = paper("run.iterations=5", "prompts.path=x", f"run.keep={keep}")
         first, *others = (cost_of(recipe, t, KNOWN).stored for t in range(1, 6))
         lasting[keep] = [round((stored - first) / policy) for stored in others]
-        plain = paper("run.iterations=5", f"run.keep={keep}", "training.masters=false")
+        plain = paper("run.iterations=5", "prompts.path=x", f"run.keep={keep}", "training.masters=false")
         assert cost_of(recipe, 5, KNOWN).stored - cost_of(plain, 5, KNOWN).stored == master
     assert lasting == {"all": [0, 0, 0, 2], "last 2": [0, 0, 1, 3], "every 3": [0, 1, 0, 3]}
 
