@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def _of_recipe(recipe: Recipe, shown: int) -> dict[str, Any]:
     if not recipe.prompts.path:
         raise UserError("prompts.path is empty: the prompts are the sandbox world's; set it to a file of prompts")
     here = recipe.policy.folder is not None and Path(recipe.policy.folder, "config.json").exists()
-    rendering = as_rendered(recipe) if here else None
+    rendering = as_rendered(recipe, date.today().isoformat()) if here else None
     found = read_sets(recipe, rendering, lenient=True)
     pool, counts = found.learning, found.counts
     assert isinstance(pool, Pool)
