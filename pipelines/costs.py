@@ -73,8 +73,14 @@ class Cost:
     iteration: int
     hours: dict[str, float]
     """GPU hours by step."""
+    prompts: int
+    """Prompts that are read, the held-out ones too."""
     forwards: int
-    """Sequences that the oracle's model reads, those of the evaluation among them."""
+    """Sequences that the policies generate, score or are trained on, those of the evaluation among them."""
+    readings: int
+    """Sequences that the oracle's model reads, likewise."""
+    tokens: float
+    """Tokens of all of these sequences."""
     stored: float
     """Bytes that stay."""
 
@@ -83,7 +89,15 @@ def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
     """The cost of one iteration."""
     estimate = Estimate(recipe, assumptions.of(recipe), iteration)
     hours = {step.name: step.hours(estimate) for step in STEPS.values() if step.hours}
-    return Cost(iteration, hours, estimate.readings + estimate.evaluations, estimate.policies + estimate.records)
+    return Cost(
+        iteration,
+        hours,
+        recipe.prompts.held_out + (recipe.prompts.per_iteration if iteration else 0),
+        estimate.forwards,
+        estimate.readings + estimate.evaluations,
+        estimate.tokens,
+        estimate.policies + estimate.records,
+    )
 
 
 @dataclass(frozen=True)
@@ -115,10 +129,26 @@ class Estimate:
         return _number(self.known.response_tokens)
 
     @property
+    def read(self) -> float:
+        """Tokens of one sequence that the oracle's model reads: a prompt with two responses, or with one."""
+        return self.prompt + self.recipe.oracle.responses_read * self.response
+
+    @property
     def reading(self) -> float:
-        """Operations of the oracle's model on one sequence: a prompt with two responses, or with one."""
-        tokens = self.prompt + self.recipe.oracle.responses_read * self.response
-        return _SCORED * _number(self.known.oracle_parameters) * tokens
+        """Operations of the oracle's model on one of them."""
+        return _SCORED * _number(self.known.oracle_parameters) * self.read
+
+    @property
+    def forwards(self) -> int:
+        """Sequences that the policies generate, score or are trained on."""
+        return self._answering * self.held_out + self._samples + self._scores + self._trained
+
+    @property
+    def tokens(self) -> float:
+        """Tokens of all sequences, the oracle's too; a prompt with several responses is generated from once."""
+        generated = self.answered + self.sampled
+        whole = (self._scores + self._trained) * (self.prompt + self.response)
+        return generated + whole + (self.readings + self.evaluations) * self.read
 
     @property
     def held_out(self) -> int:
@@ -139,19 +169,17 @@ class Estimate:
 
     @property
     def answered(self) -> float:
-        """Operations of the evaluation's generation; iteration 0 makes the opponents' responses too."""
-        policies = len(shape_of(self.recipe).sampled(self.iteration))
-        return policies * self._generated(self.recipe.prompts.held_out, self.held_out)
+        """Tokens of the evaluation's generation; iteration 0 makes the opponents' responses too."""
+        return self._answering * self._generated(self.recipe.prompts.held_out, self.held_out)
 
     @property
     def measured(self) -> float:
         """Operations of the evaluation's judging, and of what benchmarks have policies score: not the reference."""
-        scored = sum(benchmark.scores for benchmark in self.recipe.evaluation.benchmarks) if self.iteration else 0
-        return self.evaluations * self.reading + self._scored(scored * self.held_out)
+        return self.evaluations * self.reading + self._scored(self._measures)
 
     @property
     def sampled(self) -> float:
-        """Operations of all rollouts; a mixture runs each of its policies."""
+        """Tokens of all rollouts; a mixture runs each of its policies."""
         prompts = self.recipe.prompts.per_iteration
         samplings = (sampling for phase in self.phases for sampling in phase.samples)
         return sum(len(each.weights) * self._generated(prompts, prompts * each.count) for each in samplings)
@@ -159,13 +187,12 @@ class Estimate:
     @property
     def cached(self) -> float:
         """Operations of the anchors' log-probabilities."""
-        return self._scored(work_of(self.recipe, self.iteration).scored if self.iteration else 0)
+        return self._scored(self._scores - self._measures)
 
     @property
     def trained(self) -> float:
         """Operations of all phases' trainings."""
-        each_pair = _TRAINED * self.size * 2 * (self.prompt + self.response)
-        return sum(each_pair * self._seen(phase) for phase in self.phases)
+        return _TRAINED * self.size * self._trained * (self.prompt + self.response)
 
     @property
     def policies(self) -> float:
@@ -193,8 +220,9 @@ class Estimate:
         pairs = sum(work.candidates.values()) * (self.prompt + 2 * self.response) * _ID
         return ids + pairs + (work.comparisons + self.held_out) * _COMPARISON + work.scored * (_LOGPROB / 2 + _CACHED)
 
-    def generating(self, flops: float) -> float:
+    def generating(self, tokens: float) -> float:
         """GPU hours of generation."""
+        flops = _SCORED * self.size * tokens
         return flops / (self.known.gpu_flops * self.known.generation_utilisation * 3600)
 
     def computing(self, flops: float) -> float:
@@ -205,14 +233,41 @@ class Estimate:
         """Operations of scoring prompts with one response each."""
         return _SCORED * self.size * sequences * (self.prompt + self.response)
 
+    @property
+    def _answering(self) -> int:
+        """Policies whose responses the evaluation samples."""
+        return len(shape_of(self.recipe).sampled(self.iteration))
+
+    @property
+    def _samples(self) -> int:
+        """Responses of all rollouts, once for each policy of a mixture."""
+        counts = (len(each.weights) * each.count for phase in self.phases for each in phase.samples)
+        return self.recipe.prompts.per_iteration * sum(counts)
+
+    @property
+    def _measures(self) -> int:
+        """Sequences that benchmarks have policies score: not the reference."""
+        scoring = sum(benchmark.scores for benchmark in self.recipe.evaluation.benchmarks) if self.iteration else 0
+        return scoring * self.held_out
+
+    @property
+    def _scores(self) -> int:
+        """Sequences whose log-probabilities are computed."""
+        return self._measures + (work_of(self.recipe, self.iteration).scored if self.iteration else 0)
+
+    @property
+    def _trained(self) -> int:
+        """Sequences that all trainings see: both sides of each pair, in all epochs."""
+        return 2 * sum(self._seen(phase) for phase in self.phases)
+
     def _seen(self, phase: Phase) -> int:
         """Pairs that one phase's training sees, all epochs."""
         training = self.recipe.training
         return training.batch_size * phase.updates if phase.updates else self._pairs(phase) * training.epochs
 
     def _generated(self, prompts: int, responses: int) -> float:
-        """Operations: each prompt is read once, however many responses it gets."""
-        return _SCORED * self.size * (prompts * self.prompt + responses * self.response)
+        """Tokens: each prompt is read once, however many responses it gets."""
+        return prompts * self.prompt + responses * self.response
 
     def _responses(self, phase: Phase) -> int:
         return self.recipe.prompts.per_iteration * sum(sampling.count for sampling in phase.samples)

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.table import Table
@@ -13,38 +13,48 @@ from .terminal import terminal
 
 
 def print_costs(recipe: Recipe, assumptions: Assumptions, command: Sequence[str]) -> None:
-    """Show GPU hours by step, the oracle's forward passes and storage, by iteration and in all.
+    """Show GPU hours by step, and prompts, sequences through models, tokens and storage, by iteration and in all.
 
     `command`: what the user typed, which is shown with what it lacks.
     """
     console, known = terminal(), assumptions.of(recipe)
-    console.print()
-    console.print(_table([cost_of(recipe, iteration, known) for iteration in range(recipe.run.iterations + 1)]))
+    costs = [cost_of(recipe, iteration, known) for iteration in range(recipe.run.iterations + 1)]
+    hours, amounts = (*costs[0].hours, "all"), ("prompts", "forwards", "oracle reads", "tokens", "storage")
+    for title, headings, cells in (
+        ("estimates: GPU hours by step", hours, _hours),
+        ("estimates: what is read, made and stored", amounts, _amounts),
+    ):
+        console.print()
+        console.print(_table(title, headings, costs, cells))
     for line in _basis(recipe, known):
         console.print(line)
     if known.parameters is None:
         console.print(shlex.join([*command, "--parameters", "8e9"]), soft_wrap=True)
 
 
-def _table(costs: Sequence[Cost]) -> Table:
-    title = "estimates: GPU hours by step, sequences that the oracle's model reads, storage"
+def _table(
+    title: str, headings: Sequence[str], costs: Sequence[Cost], cells: Callable[[Sequence[Cost]], list[str]]
+) -> Table:
+    """A row for each iteration, and one for all of them."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
-    for heading in ("t", *costs[0].hours, "all", "reads", "storage"):
+    for heading in ("t", *headings):
         table.add_column(heading, justify="right", no_wrap=True)
     for cost in costs:
-        table.add_row(str(cost.iteration), *_cells([cost]))
+        table.add_row(str(cost.iteration), *cells([cost]))
     table.add_section()
-    table.add_row("all", *_cells(costs))
+    table.add_row("all", *cells(costs))
     return table
 
 
-def _cells(costs: Sequence[Cost]) -> list[str]:
+def _hours(costs: Sequence[Cost]) -> list[str]:
     by_step = [sum(cost.hours[step] for cost in costs) for step in costs[0].hours]
-    return [
-        *("–" if math.isnan(hours) else _figure(hours) for hours in (*by_step, sum(by_step))),
-        f"{sum(cost.forwards for cost in costs):,}",
-        amount(sum(cost.stored for cost in costs)),
-    ]
+    return ["–" if math.isnan(hours) else _figure(hours) for hours in (*by_step, sum(by_step))]
+
+
+def _amounts(costs: Sequence[Cost]) -> list[str]:
+    counts = (sum(getattr(cost, name) for cost in costs) for name in ("prompts", "forwards", "readings"))
+    tokens, stored = sum(cost.tokens for cost in costs), sum(cost.stored for cost in costs)
+    return [*(f"{count:,}" for count in counts), _short(tokens), amount(stored)]
 
 
 def _basis(recipe: Recipe, known: Assumptions) -> list[str]:

@@ -125,7 +125,7 @@ STEPS: dict[str, Step] = {
             resources=ONE_ACCELERATOR,
             runtime=lambda recipe: recipe.rollout.engine.runtime,
             new_data=True,
-            shown=("responses", "mean_length"),
+            shown=("prompts", "responses", "tokens", "mean_length"),
             hours=lambda estimate: estimate.generating(estimate.sampled),
         ),
         Step(
@@ -134,7 +134,7 @@ STEPS: dict[str, Step] = {
             settings=JudgingStep,
             resources=ONE_ACCELERATOR,
             new_data=True,
-            shown=("pairs", "comparisons"),
+            shown=("pairs", "comparisons", "oracle_calls"),
             faults=("abstentions", "truncated"),
             hours=lambda estimate: estimate.computing(estimate.readings * estimate.reading),
         ),
@@ -145,7 +145,7 @@ STEPS: dict[str, Step] = {
             resources=ONE_ACCELERATOR,
             runtime=lambda recipe: recipe.logprobs.engine.runtime,
             reads={"source": ("pairs", "policy")},
-            shown=("sequences", "cache_hits"),
+            shown=("sequences", "cache_hits", "tokens"),
             hours=lambda estimate: estimate.computing(estimate.cached),
         ),
         Step(
@@ -157,7 +157,7 @@ STEPS: dict[str, Step] = {
             accelerated="training",
             reads={"scored": ("log_probabilities",), "previous": ("policy",)},
             if_sharded=("previous", "responses", "comparisons", "pairs"),
-            shown=("updates", "loss", "accuracy"),
+            shown=("updates", "tokens", "loss", "accuracy"),
             hours=lambda estimate: estimate.computing(estimate.trained),
         ),
         Step(

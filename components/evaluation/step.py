@@ -17,7 +17,7 @@ from ..oracles.base import Oracle
 from ..runtime.artifacts import metrics_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import Role, Samplers
+from ..sampling.rollouts import Role, Samplers, tokens_of
 from ..storage import layout
 from ..storage.records import PROMPTS, ROLLOUTS
 from ..storage.run import date_of
@@ -129,7 +129,7 @@ class _Evaluation:
             seed=(recipe.run.seed, "evaluation", self.call.iteration, role),
         )
         before = sum(map(len, journal.entries))
-        for batch in over(batches, "responses", len(todo), before):
+        for batch in over(batches, "responses", len(todo), before, tokens_of):
             journal.append(batch)
         rows = [row for batch in journal.entries for row in batch]
         return work.publish({ROLLOUTS: rows}, {})

@@ -15,7 +15,7 @@ from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
-from ..scoring.logprobs import Pair, bucket
+from ..scoring.logprobs import Pair, bucket, tokens_of
 from ..storage import layout, records
 from ..storage.units import Manifest, Unit, require_manifest
 from .cache import LogprobCache, key_of
@@ -61,7 +61,9 @@ def _score(
     reduce = _mean if phase.reduction == "mean" else _sum
     computed = sum(sum(entry["computed"]) for entry in journal.entries)
     scored = len(sequences) * len(policies)
-    metrics = {"sequences": scored, "cache_hits": scored - computed}
+    pairs, entries = list(sequences.values()), zip(batches * len(policies), journal.entries, strict=True)
+    tokens = sum(_read(pairs, batch, entry["computed"]) for batch, entry in entries)
+    metrics = {"sequences": scored, "cache_hits": scored - computed, "tokens": tokens}
     return work.publish({records.LOGPROBS: list(_rows(rows, found, reduce))}, metrics)
 
 
@@ -69,6 +71,11 @@ def _unique(rows: list[records.Pair]) -> dict[str, Pair]:
     """The distinct (prompt, response) of both sides by cache key, in order of first appearance."""
     sides = (side for row in rows for side in _sides(row))
     return {key_of(pair): pair for pair in sides}
+
+
+def _read(pairs: list[Pair], batch: list[int], computed: list[bool]) -> int:
+    """Tokens that a policy reads for a micro-batch: those of the sequences that are not cached."""
+    return tokens_of(pairs[index] for index, new in zip(batch, computed, strict=True) if new)
 
 
 def _sides(row: records.Pair) -> tuple[Pair, Pair]:
@@ -97,11 +104,9 @@ def _scored(
                     computed = scorer.score([pairs[index] for index in batch], settings.batch_tokens)
                     rounded = (float(np.float32(value)) for value in computed)
                     known = dict(zip(batch, rounded, strict=True)) | known
-                progress.add(len(batch))
-                yield {
-                    "values": [known[index] for index in batch],
-                    "computed": [keys[index] not in cached for index in batch],
-                }
+                new = [keys[index] not in cached for index in batch]
+                progress.add(len(batch), tokens=_read(pairs, batch, new))
+                yield {"values": [known[index] for index in batch], "computed": new}
 
 
 def _gathered(

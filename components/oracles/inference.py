@@ -21,7 +21,8 @@ def context_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase
 def batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     """Indices of the sequences, `size` at a time, the longest first: little padding; too large a size fails first."""
     order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
-    return over((order[start : start + size] for start in range(0, len(order), size)), "texts", len(order))
+    pieces = (order[start : start + size] for start in range(0, len(order), size))
+    return over(pieces, "texts", len(order), amounts=lambda piece: {"tokens": sum(len(sequences[i]) for i in piece)})
 
 
 def require_finite(numbers: Iterable[float], folder: Path) -> None:

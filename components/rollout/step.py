@@ -11,7 +11,7 @@ from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import Samplers, answer_lengths, given_rows
+from ..sampling.rollouts import Samplers, answer_lengths, given_rows, tokens_of
 from ..storage import layout
 from ..storage.records import PROMPTS, ROLLOUTS, Prompt, Rollout
 from ..storage.run import date_of
@@ -56,7 +56,7 @@ def _sample(
     with Samplers(rollout, template=template, day=day) as samplers:
         batches = _batches(call, phase, samplers, policies, table, len(journal.entries))
         total = len(table) * sum(sampling.count for sampling in phase.samples)
-        for batch in over(batches, "responses", total, sum(map(len, journal.entries)), _tokens):
+        for batch in over(batches, "responses", total, sum(map(len, journal.entries)), tokens_of):
             journal.append(batch)
     rows: list[Rollout] = [row for batch in journal.entries for row in batch]
     if phase.given:
@@ -97,14 +97,11 @@ def _batches(
         first += sampling.count
 
 
-def _tokens(rows: list[Rollout]) -> dict[str, int]:
-    return {"tokens": sum(len(row["response_ids"]) for row in rows)}
-
-
 def _metrics(rows: list[Rollout], lengths: list[int]) -> dict[str, float]:
     return {
+        "prompts": len({row["row_id"] for row in rows}),
         "responses": sum(row["role"] != "given" for row in rows),
-        **_tokens(rows),
+        **tokens_of(rows),
         "mean_length": sum(lengths) / len(rows),
         "finished": sum(row["finish"] == "stop" for row in rows) / len(rows),
         "distinct": len({(row["row_id"], row["text"]) for row in rows}) / len(rows),

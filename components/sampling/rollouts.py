@@ -1,7 +1,7 @@
 """Rollout records: responses of one policy to prompts, each with its own seed."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -117,6 +117,11 @@ def answer_lengths(folder: Path, rows: Sequence[Rollout], thinking: Thinking | N
 
         lengths.append(len(ids) - bisect_left(range(len(ids)), True, key=thought))
     return lengths
+
+
+def tokens_of(rows: Iterable[Rollout]) -> dict[str, int]:
+    """How many tokens the responses have, as an amount of progress."""
+    return {"tokens": sum(len(row["response_ids"]) for row in rows)}
 
 
 def given_rows(

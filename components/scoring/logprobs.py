@@ -1,6 +1,6 @@
 """Log-probabilities of responses: one implementation for the cached ones and for the trained ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..methods.phases import Reduction
@@ -77,14 +77,22 @@ class TransformersScorer:
         """
         import torch
 
+        def read(batch: Sequence[int]) -> dict[str, int]:
+            return {"tokens": tokens_of(pairs[index] for index in batch)}
+
         scores = [0.0] * len(pairs)
-        for batch in over(bucket(pairs, max_tokens), "sequences", len(pairs)):
+        for batch in over(bucket(pairs, max_tokens), "sequences", len(pairs), amounts=read):
             with torch.inference_mode():
                 values = sequence_logprobs(self._model, [pairs[index] for index in batch])
             require_finite(values, self._model, [pairs[index][0] for index in batch], _REMEDY)
             for index, value in zip(batch, values.tolist(), strict=True):
                 scores[index] = value
         return scores
+
+
+def tokens_of(pairs: Iterable[Pair]) -> int:
+    """How many tokens a model reads to score responses, those of the prompts among them."""
+    return sum(len(prompt) + len(response) for prompt, response in pairs)
 
 
 def _token_logprobs(logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":

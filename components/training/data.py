@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..core.errors import UserError
 from ..core.seeds import derive_seed
 from ..methods.phases import Phase
-from ..scoring.logprobs import Pair
+from ..scoring.logprobs import Pair, tokens_of
 from ..storage import records
 from ..storage.store import Store
 from ..storage.units import Manifest
@@ -29,8 +29,7 @@ class PairData:
 
     def tokens(self, indices: list[int]) -> int:
         """How many tokens the pairs with these indices have, prompts counted for both sides."""
-        sides = (side for index in indices for side in (self.chosen[index], self.rejected[index]))
-        return sum(len(prompt) + len(response) for prompt, response in sides)
+        return tokens_of(side for index in indices for side in (self.chosen[index], self.rejected[index]))
 
     def base(self, phase: Phase) -> NDArray[np.float64]:
         """`Σ_j w_j log π_j` of both sides, (N, 2), in nats."""

@@ -74,6 +74,7 @@ def _train(
         trainer.start_from(open_master(call.store, str(phase.start_from), start.master))
     curves = trainer.train(checkpoints)
     metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves), **agreement}
+    metrics["tokens"] = sum(map(data.tokens, trainer.plan()))
     with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
         policy, master = Path(scratch, "policy"), ""
         if settings.keeps_masters:

@@ -100,8 +100,8 @@ def test_the_hours_of_an_iteration_of_the_paper_by_hand() -> None:
 
 def test_the_oracle_reads_each_new_pair_twice_or_each_response_once() -> None:
     pairs, rewards = (load_recipe(name, [PROMPTS]) for name in ("inpo-llama3-8b", "inpo-llama3-8b-rm"))
-    assert [cost_of(pairs, t, KNOWN).forwards for t in (0, 1, 3)] == [512, 20_000 * 22 + 512, 20_000 * 22 + 512]
-    assert [cost_of(rewards, t, KNOWN).forwards for t in (0, 1, 3)] == [512, 20_000 * 8 + 512, 20_000 * 8 + 512]
+    assert [cost_of(pairs, t, KNOWN).readings for t in (0, 1, 3)] == [512, 20_000 * 22 + 512, 20_000 * 22 + 512]
+    assert [cost_of(rewards, t, KNOWN).readings for t in (0, 1, 3)] == [512, 20_000 * 8 + 512, 20_000 * 8 + 512]
     reading = cost_of(rewards, 1, KNOWN).hours["judging"]
     assert reading == pytest.approx(2 * 8e9 * 160_000 * 600 / HOUR)
 
@@ -129,14 +129,17 @@ def test_storage_is_policies_and_records() -> None:
     assert master_bytes(whole, KNOWN) == 0
 
 
+LONGER = ("run.iterations=5", "prompts.path=/models/prompts.jsonl")
+
+
 def test_storage_is_what_stays_when_the_run_is_done() -> None:
     """The float32 weights of the last policy, from which the run could go on, stay with it."""
     policy, master, lasting = 2 * 8e9, 4 * 8e9, {}
     for keep in ("all", "last 2", "every 3"):
-        recipe = paper("run.iterations=5", "prompts.path=x", f"run.keep={keep}")
+        recipe = paper(*LONGER, f"run.keep={keep}")
         first, *others = (cost_of(recipe, t, KNOWN).stored for t in range(1, 6))
         lasting[keep] = [round((stored - first) / policy) for stored in others]
-        plain = paper("run.iterations=5", "prompts.path=x", f"run.keep={keep}", "training.masters=false")
+        plain = paper(*LONGER, f"run.keep={keep}", "training.masters=false")
         assert cost_of(recipe, 5, KNOWN).stored - cost_of(plain, 5, KNOWN).stored == master
     assert lasting == {"all": [0, 0, 0, 2], "last 2": [0, 0, 1, 3], "every 3": [0, 1, 0, 3]}
 
@@ -213,13 +216,13 @@ def test_what_the_oracle_reads_is_what_it_is_asked(comparisons: str, samples: in
     sets = [f"method.samples={samples}", f"method.comparisons={comparisons}", "evaluation.benchmarks=[kl]"]
     for name, read in (("inpo-llama3-8b", reader.pairs), ("inpo-llama3-8b-rm", reader.responses)):
         recipe = load_recipe(name, [*sets, "prompts.per_iteration=10"])
-        assert cost_of(recipe, 1, KNOWN).forwards == 10 * read
+        assert cost_of(recipe, 1, KNOWN).readings == 10 * read
 
 
 def test_a_sandbox_oracle_reads_nothing() -> None:
     recipe = load_recipe("quickstart")
     costs = [cost_of(recipe, iteration, Assumptions()) for iteration in range(4)]
-    assert sum(cost.forwards for cost in costs) == 0
+    assert sum(cost.readings for cost in costs) == 0
     assert 0 < sum(sum(cost.hours.values()) for cost in costs) < 1e-4
 
 
@@ -262,21 +265,28 @@ def plan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def cells(lines: list[str], first: str) -> list[list[str]]:
-    """The cells of the cost table's rows that begin so."""
+    """The cells of the cost tables' rows that begin so: of the hours, and of the amounts."""
     start = next(index for index, line in enumerate(lines) if line.startswith("estimates:"))
     return [line.split() for line in lines[start:] if line.split()[:1] == [first]]
+
+
+ANSWERS, WHOLE = 3 * 160_000, 5 * 256 + 2 * 20_000 * (1 + 2 + 2) + 3 * 2 * 2 * 20_000 + 3 * 2 * 256
+"""Responses that are sampled; and responses to held-out prompts, both sides of pairs under each anchor and in two
+epochs of training, and responses that the KL is measured on."""
+TOKENS = 3 * 20_000 * 250 + ANSWERS * 512 + WHOLE * 762 + 1_322_048 * (250 + 2 * 512)
 
 
 def test_the_papers_costs_add_up(plan: Call) -> None:
     lines = plan("inpo-llama3-8b", "--set", PROMPTS, "--parameters", "8e9")
     rows = [cells(lines, str(iteration))[0] for iteration in range(4)]
-    (total,) = cells(lines, "all")
+    total, amounts = cells(lines, "all")
     columns = list(zip(*(map(float, row[1:7]) for row in rows), strict=True))
     for column, value in zip(columns, map(float, total[1:7]), strict=True):
         assert sum(column) == pytest.approx(value, abs=0.21)
     assert float(total[6]) == pytest.approx(sum(map(float, total[1:6])), abs=0.31)
-    assert total[7] == "1,322,048"
-    assert total[8:] == ["82.8", "GB"], "32 of them are the last policy's float32 weights"
+    assert amounts[1:4] == [f"{3 * 20_000 + 4 * 256:,}", f"{ANSWERS + WHOLE:,}", "1,322,048"]
+    assert float(amounts[4]) == pytest.approx(TOKENS, rel=5e-3)
+    assert amounts[5:] == ["82.8", "GB"], "32 of them are the last policy's float32 weights"
     text = " ".join(" ".join(lines).split())
     assert "Estimates, not measurements. Parameters: 8e9 of the policy (--parameters), 8e9 of the oracle" in text
     assert "250 of a prompt (--prompt-tokens), 512 of a response (--response-tokens); where not given, 25%" in text
@@ -301,20 +311,20 @@ def test_every_assumption_can_be_changed(plan: Call) -> None:
 def test_without_a_size_what_does_not_depend_on_it_is_said(plan: Call) -> None:
     typed = ["inpo-llama3-8b", "--set", PROMPTS, "--prompt-tokens", "300", "--gpu-flops", "312e12"]
     lines = plan(*typed, width=80)
-    (total,) = cells(lines, "all")
-    assert total == ["all", *["–"] * 6, "1,322,048", "–"]
+    total, amounts = cells(lines, "all")
+    assert total == ["all", *["–"] * 6]
+    assert (amounts[3], amounts[-1]) == ("1,322,048", "–")
     assert "The dashes need the policy's size: /models/RLHFlow/LLaMA3-SFT/config.json" in " ".join(lines)
     command = shlex.split(lines[-1])
     assert command == ["nashflow", "plan", *typed[:-1], "3.12e+14", "--parameters", "8e9"]
-    (total,) = cells(plan(*command[2:], width=80), "all")
-    assert "–" not in total
+    assert not any("–" in total for total in cells(plan(*command[2:], width=80), "all"))
 
 
 def test_the_sandbox_costs_nothing(plan: Call) -> None:
     lines = plan("quickstart", width=80)
-    (total,) = cells(lines, "all")
-    assert total[:8] == ["all", *["0.0"] * 6, "0"]
-    assert "MB" in total
+    total, amounts = cells(lines, "all")
+    assert total == ["all", *["0.0"] * 6]
+    assert (amounts[3], amounts[-1]) == ("0", "MB")
     assert max(map(len, lines[lines.index("") :])) <= 80
 
 

@@ -98,7 +98,7 @@ def test_the_mean_is_the_sum_by_the_number_of_tokens(run: SandboxRun) -> None:
 
 def test_equal_responses_are_scored_once(run: SandboxRun, scorer: Scorer) -> None:
     figures = run.step("logprobs", 1).manifest.metrics
-    assert figures == {"sequences": distinct(run, 1), "cache_hits": 0}
+    assert figures == {"sequences": distinct(run, 1), "cache_hits": 0, "tokens": 7 * distinct(run, 1)}
     assert sum(map(len, scorer.asked)) == distinct(run, 1) < 2 * 96
 
 
@@ -122,7 +122,8 @@ def test_a_second_run_under_the_same_prefix_computes_nothing(run: SandboxRun, sc
     remove(again, SECOND)
     del scorer.asked[:]
     second = again.step("logprobs", 2).manifest
-    assert second.metrics == {"sequences": first.metrics["sequences"], "cache_hits": first.metrics["sequences"]}
+    count = first.metrics["sequences"]
+    assert second.metrics == {"sequences": count, "cache_hits": count, "tokens": 0}
     assert scorer.asked == []
     assert second.files == first.files
 
@@ -132,7 +133,7 @@ def test_another_method_shares_the_cache(run: SandboxRun, scorer: Scorer) -> Non
     del scorer.asked[:]
     method = {"name": "iterative_dpo", "beta": 0.5, "reference": "fixed"}
     figures = run.changed(method=method).step("logprobs", 2).manifest.metrics
-    assert figures == {"sequences": distinct(run, 2), "cache_hits": distinct(run, 2)}
+    assert figures == {"sequences": distinct(run, 2), "cache_hits": distinct(run, 2), "tokens": 0}
     assert scorer.asked == []
 
 
@@ -242,7 +243,7 @@ def test_no_pairs_give_no_values(run: SandboxRun) -> None:
     """Training says what to do about it."""
     judged = Unit(run.store, "iterations/001/main/pairs/00000", 1, {}, {})
     judged.publish_records({records.PAIRS: []}, {}, time.time())
-    assert run.step("logprobs", 1).manifest.metrics == {"sequences": 0, "cache_hits": 0}
+    assert run.step("logprobs", 1).manifest.metrics == {"sequences": 0, "cache_hits": 0, "tokens": 0}
     assert run.content("logprobs", 1) == []
 
 
