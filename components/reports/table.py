@@ -20,7 +20,7 @@ class Column(NamedTuple):
 
 def show(value: float | None, digits: int = 0) -> str:
     """A figure for people, with thousands separated."""
-    return NOT_APPLICABLE if value is None else f"{value:,.{digits}f}"
+    return NOT_APPLICABLE if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"  # no "-0.00"
 
 
 def show_figure(figure: Figure, row: Mapping[str, Any]) -> str:

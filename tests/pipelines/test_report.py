@@ -248,24 +248,26 @@ def test_the_figure_of_several_runs_goes_where_it_is_wanted(tmp_path: Path) -> N
         ),
     ],
 )
-def test_runs_that_are_not_measured_alike_are_refused_unless_they_are_wanted_anyway(
-    tmp_path: Path, options: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_that_are_not_measured_alike_are_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     rollout = {"top_p": 1.0, "max_new_tokens": 8, "batch_size": 64}
-    one, other = (
-        one_run(tmp_path, name, **{"rollout": rollout, **more}) for name, more in (("one", {}), ("two", options))
-    )
-    difference = f"{one.uri} and {other.uri} are not measured alike: {said}"
+    one, other = one_run(tmp_path, "one", rollout=rollout), one_run(tmp_path, "two", **{"rollout": rollout, **options})
     with pytest.raises(UserError) as refusal:
         report_runs([one.uri, other.uri], None)
+    difference = f"{one.uri} and {other.uri} are not measured alike: {said}"
     assert str(refusal.value).startswith(f"{difference}. Their figures do not compare: give both the same settings")
     assert "--anyway" in str(refusal.value)
     assert one.list("report") == []
+
+
+def test_they_are_shown_anyway_with_what_differs_on_terminal_and_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = one_run(tmp_path, "one"), one_run(tmp_path, "two", evaluation={"tau": 0.2, "temperature": 1.0})
     report_runs([one.uri, other.uri], None, anyway=True)
+    difference = f"{one.uri} and {other.uri} are not measured alike: evaluation.tau is 0.1 and 0.2"
     assert difference in " ".join(capsys.readouterr().out.split())
-    warned = one.read("report/figure-with-two.png")
     summaries = [read_reported(store.uri).summary for store in (one, other)]
-    assert warned == draw(summaries, difference) != draw(summaries)
+    assert one.read("report/figure-with-two.png") == draw(summaries, difference) != draw(summaries)
 
 
 def test_runs_whose_references_render_otherwise_are_not_measured_alike(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_a_shown_figure_is_the_figure_rounded(value: float, digits: int) -> None
 def test_what_does_not_apply_is_a_dash() -> None:
     assert show(None, 3) == "–"
     assert show(0) == "0"
+    assert show(-1e-5, 3) == "0.000"
 
 
 def test_the_comparison_of_two_runs_is_exactly_this() -> None:
