@@ -1,4 +1,4 @@
-"""`nashflow report`: the report again, or several runs of one world in one figure."""
+"""`nashflow report`: the report again, or several runs measured alike in one figure."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
