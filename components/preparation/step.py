@@ -71,7 +71,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     settings.oracle.check()
     for benchmark in settings.evaluation.benchmarks:
         benchmark.check()
-    known = read_run(store)
+    known = _known(store)
     day = (known and known.date) or date.today().isoformat()
     prompts = prompts_of(settings, as_rendered(settings, day))
     _check_positions(settings, prompts)
@@ -99,12 +99,28 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         "policy": settings.policy.digest(),
         "oracle": settings.oracle.digest(),
     }
-    recipe = {**settings.model_dump(mode="json", exclude={"cluster"}), "policy": settings.policy.pinned().model_dump()}
+    recipe = _recorded(settings.model_copy(update={"policy": settings.policy.pinned()}))
     run = Run(settings.run.name, recipe, named, _versions(), prompts=prompts.said(settings), date=day)
     if known:
         check_same(store, known, run)
         _check_length(store, settings)
     return Checked(prompts, digests, run)
+
+
+def _known(store: Store) -> Run | None:
+    """The run under a run root, if there is one; settings that it did not have yet have their defaults."""
+    run = read_run(store)
+    if run is None:
+        return None
+    try:
+        return replace(run, recipe=_recorded(Recipe.parse(run.recipe, layout.RUN)))
+    except UserError:  # it had others, which will be named as what differs
+        return run
+
+
+def _recorded(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as `run.json` has it."""
+    return {**recipe.model_dump(mode="json", exclude={"cluster"}), "policy": recipe.policy.model_dump()}
 
 
 def _check_length(store: Store, settings: Recipe) -> None:
@@ -200,7 +216,7 @@ def _claimed(call: Call[Recipe], settings: Recipe, ledger: Ledger | None) -> Che
             raise
         lock.acquire(call.store, owner, job=job)
         # Once more: until the lock was taken, another run could make this run root its own.
-        if known := read_run(call.store):
+        if known := _known(call.store):
             check_same(call.store, known, checked.run)
         if not ledger or ledger.take(checked.digests):
             return checked

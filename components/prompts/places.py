@@ -2,6 +2,7 @@
 
 import fnmatch
 import glob
+import logging
 import os
 import re
 import tempfile
@@ -70,6 +71,7 @@ def _of_data_set(name: str, path: str, source: PromptSource, scratch: str) -> li
     """The files of one split of a folder, or of a data set of the hub, as `datasets` finds them."""
     import datasets
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of every attempt
     try:
         built = datasets.load_dataset_builder(
             path, source.subset or None, cache_dir=scratch, revision=source.revision or None

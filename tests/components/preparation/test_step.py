@@ -296,6 +296,20 @@ def test_what_only_looks_at_a_run_may_change(prepared: SandboxRun, fresh: New) -
     assert json.loads(prepared.store.read("run.json"))["recipe"]["evaluation"]["tau"] == 0.3
 
 
+def test_a_run_of_before_a_setting_came_goes_on_with_its_default(prepared: SandboxRun) -> None:
+    whole = json.loads(prepared.store.read("run.json"))
+    before = json.loads(prepared.store.read("run.json"))
+    for section, setting in (("prompts", "on_bad"), ("prompts", "layout"), ("run", "threads"), ("training", "epochs")):
+        before["recipe"][section].pop(setting)
+    prepared.store.write("run.json", json.dumps(before).encode())
+    with pytest.raises(UserError, match=r"recipe: training\.epochs is 2 there and 4 here; choose another run root$"):
+        prepared.step("preparation")
+    before["recipe"]["training"]["epochs"] = 4
+    prepared.store.write("run.json", json.dumps(before).encode())
+    prepared.step("preparation")
+    assert json.loads(prepared.store.read("run.json")) == whole
+
+
 def test_an_interrupted_preparation_is_finished_by_the_next(prepared: SandboxRun) -> None:
     whole = snapshot(prepared.root)
     for key in ("run.json", "preparation.manifest.json", "iterations/002/prompts/00000.manifest.json"):

@@ -1,5 +1,6 @@
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,18 @@ def test_whatever_is_said_stands_there_as_it_was_said(
     assert cells[1:] == [reference, ours, "0.25"]
     assert f"system: {system}" in cells[0]
     assert f"user: {prompt}" in cells[0]
+
+
+def test_the_page_says_what_was_left_out_of_the_prompts_and_how_often_each_is_used(tmp_path: Path) -> None:
+    store = toy_run(tmp_path, evaluations(2, WON, GAME))
+    run, picture = require_run(store), b""
+    counts = {"read": 805, "kept": 182, "left_out": {"too_long": 600, "duplicate": 23}, "dropped": {}}
+    counted = replace(run, prompts={**counts, "fresh": 150, "dealt": 300, "fewest": 2, "most": 2})
+    said = (
+        "Prompts: 805 entries, 182 prompts; left out: 600 too long, 23 duplicate; each of 150 prompts is used 2 times: "
+        "the iterations take 300."
+    )
+    summary = summarise(store, counted, 1)
+    assert summary["prompts"] == counted.prompts
+    assert said in Page(render(store, counted, summary, picture)).texts
+    assert "Prompts: " not in render(store, run, summarise(store, run, 1), picture)
