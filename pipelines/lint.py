@@ -14,7 +14,7 @@ from nashflow.components.runtime.protocol import parser, passed
 from .compiled import Graph, Json, read_graph, tasks_of, times
 from .names import LABEL_KEY, LABEL_VALUE
 from .provenance import read_twice
-from .size import BUDGET, FEWER_ITERATIONS, WAY_OUT, estimate, read_by
+from .size import BUDGET, FEWER_ITERATIONS, estimate, read_by, way_out
 from .steps import STEPS, Step, only
 
 LONGEST_ARGUMENT = 100_000
@@ -283,7 +283,7 @@ def it_is_small(graph: Graph) -> Iterator[str]:
         yield (
             f"its workflow would have about {size.total:,.0f} bytes at the end, above {BUDGET:,}: "
             f"{size.specification:,.0f} of specification, {size.status:,.0f} of status for {size.tasks:,.0f} tasks; "
-            f"{WAY_OUT}"
+            f"{way_out(graph)}"
         )
 
 

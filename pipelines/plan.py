@@ -9,10 +9,10 @@ from nashflow.components.iterations.units import Shape
 from nashflow.components.methods.phases import Phase
 from nashflow.components.methods.tournament import TOURNAMENTS, Match
 
-from .compiled import read_graph
+from .compiled import Graph, read_graph
 from .prompts import prompts_line
 from .recipe import Recipe
-from .size import BUDGET, LIMIT, WAY_OUT, Size, estimate
+from .size import BUDGET, LIMIT, estimate, way_out
 from .steps import Level, steps_of, steps_of_data, task_name
 
 
@@ -120,14 +120,14 @@ def _data(phase: Phase) -> str:
     return f"{' and '.join(sources + given)}, {phase.comparisons}"
 
 
-def _workflow(recipe: Recipe) -> Size:
-    """The workflow of a run on a cluster."""
+def _graph(recipe: Recipe) -> Graph:
+    """The graph of a run on a cluster."""
     from .graph import write_graph
 
     with TemporaryDirectory(prefix="nashflow-plan-") as folder:
         package = Path(folder, "pipeline.yaml")
         write_graph(recipe, package)
-        return estimate(read_graph(package))
+        return read_graph(package)
 
 
 def print_plan(recipe: Recipe) -> None:
@@ -154,11 +154,12 @@ def print_plan(recipe: Recipe) -> None:
     evaluated = asking * recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
     console.print(f"{len(planned_tasks(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
     console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations")
-    size = _workflow(recipe)
+    graph = _graph(recipe)
+    size = estimate(graph)
     console.print(
         f"on a cluster a workflow of {size.tasks:,.0f} tasks (each shard's counted), about "
         f"{size.total / 1000:,.0f} kB: {size.total / LIMIT:.0%} of what Argo stores; {BUDGET / LIMIT:.0%} are allowed",
     )
     if size.total > BUDGET:
-        console.print(f"too large for a cluster: {WAY_OUT}")
+        console.print(f"too large for a cluster: {way_out(graph)}")
     console.print(f"policy: {recipe.policy.kind}; {prompts_line(recipe)}", soft_wrap=True)

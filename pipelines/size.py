@@ -37,8 +37,7 @@ FEWER_ITERATIONS = (
     "--first-iteration"
 )
 """Advice to make a graph smaller."""
-WAY_OUT = f"lower prompts.shards: fewer, larger ones; or {FEWER_ITERATIONS}"
-"""Advice to make a workflow smaller."""
+_FEWER_SHARDS = "lower prompts.shards: fewer, larger ones"
 
 
 class Size(NamedTuple):
@@ -68,6 +67,12 @@ def estimate(graph: Graph) -> Size:
             steps += count
             status += count * (_STEP + _STEP_TEXT * _text(graph, task) + _ARTIFACT * _artifacts(part, task, component))
     return Size(steps, _specification(graph), status + _DRIVER * drivers)
+
+
+def way_out(graph: Graph) -> str:
+    """Advice to make a graph's workflow smaller."""
+    sharded = any((times(task) or 0) > 1 for _, _, task in graph.tasks())
+    return f"{_FEWER_SHARDS}; or {FEWER_ITERATIONS}" if sharded else FEWER_ITERATIONS
 
 
 def read_by(part: Json, source: Json) -> int:

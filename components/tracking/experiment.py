@@ -1,6 +1,7 @@
 """The MLflow experiment that runs are made in."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,8 @@ def find_experiment(client: "MlflowClient") -> str:
             f"set MLFLOW_EXPERIMENT_ID to an experiment of {_where(client)}, or unset it: there is no {chosen}"
         ) from None
     if found and found.lifecycle_stage == "deleted":
-        command = (
-            f"MLFLOW_TRACKING_URI={_where(client)} mlflow experiments restore --experiment-id {found.experiment_id}"
-        )
+        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        command = f"MLFLOW_TRACKING_URI={shlex.quote(_where(client))} {restore}"
         another = "set MLFLOW_EXPERIMENT_ID to another" if chosen else "set MLFLOW_EXPERIMENT_NAME to another name"
         raise UserError(f"{another}, or restore it ({command}): the experiment {found.name} of MLflow is deleted")
     return found.experiment_id if found else ""

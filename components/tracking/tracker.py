@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +68,8 @@ def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concate
                 return method(self, *args, **kwargs)
         except failures() as error:
             where, self.uri = redact(self.uri), ""
-            later = f"MLFLOW_TRACKING_URI={where} nashflow report {redact(self._store.uri)}"
+            root = shlex.quote(redact(self._store.uri))
+            later = f"MLFLOW_TRACKING_URI={shlex.quote(where)} nashflow report {root}"
             self.warning = f"not sent to MLflow: {failure_line(error)}; nothing is lost, this sends it: {later}"
             print(f"warning: {self.warning}", file=sys.stderr, flush=True)
             return None

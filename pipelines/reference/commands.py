@@ -1,5 +1,6 @@
 """The commands that list and describe: init, recipes, methods, schema. Heavy imports are inside the commands."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ def init(
     from .initial import write_recipe
 
     print(*write_recipe(file, model), sep="\n")
-    print(f"next: nashflow run {file}")
+    print(f"next: nashflow run {shlex.quote(str(file))}")
 
 
 @app.command()

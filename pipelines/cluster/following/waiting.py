@@ -63,7 +63,8 @@ def until_stopped(connection: Connection, run: Any, console: Console) -> None:
 
 def _to_its_end(connection: Connection, run_id: str, console: Console) -> tuple[Any, Progress] | None:
     """The run, once it has ended, and what was learnt of it; None if the user has had enough."""
-    how = f"the run continues: follow it with `nashflow wait {run_id} {connection.access.flags}`"
+    this = f"{run_id} {connection.access.flags}"
+    how = f"the run continues: follow it with `nashflow wait {this}`"
     try:
         with Status("waiting", console=console) as bar:
             return _watch(connection, run_id, console, bar)
@@ -72,7 +73,7 @@ def _to_its_end(connection: Connection, run_id: str, console: Console) -> tuple[
     except (UserError, ConnectionError) as error:
         raise type(error)(f"{error}; {how}") from None
     except KeyboardInterrupt:
-        print(f"nashflow: {how}, or stop it with `nashflow cancel {run_id}`", file=sys.stderr)
+        print(f"nashflow: {how}, or stop it with `nashflow cancel {this}`", file=sys.stderr)
         return None
 
 

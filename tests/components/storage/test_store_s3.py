@@ -35,12 +35,18 @@ def forge(uri: str, key: str, data: bytes) -> None:
     )
 
 
-def test_a_large_file_travels_in_parts(s3_bucket: str, tmp_path: Path) -> None:
-    store = S3Store.open(s3_bucket, part_bytes=5 * MIB)
+@pytest.fixture(params=["s3_bucket", "seaweedfs_prefix"])
+def place(request: pytest.FixtureRequest) -> str:
+    """URI of an empty place, on moto's server and on a real one."""
+    return str(request.getfixturevalue(request.param))
+
+
+def test_a_large_file_travels_in_parts(place: str, tmp_path: Path) -> None:
+    store = S3Store.open(place, part_bytes=5 * MIB)
     data = os.urandom(12 * MIB)
     (tmp_path / "source").write_bytes(data)
     store.upload(tmp_path / "source", "model")
-    assert etag_and_metadata(s3_bucket, "model")[0].endswith('-3"')
+    assert etag_and_metadata(place, "model")[0].endswith('-3"')
     store.download("model", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == data
     assert store.read("model") == data
@@ -48,16 +54,16 @@ def test_a_large_file_travels_in_parts(s3_bucket: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 11 * MIB], ids=["whole", "in parts"])
-def test_a_changed_object_is_noticed(s3_bucket: str, tmp_path: Path, size: int) -> None:
-    store = S3Store.open(s3_bucket, part_bytes=5 * MIB)
+def test_a_changed_object_is_noticed(place: str, tmp_path: Path, size: int) -> None:
+    store = S3Store.open(place, part_bytes=5 * MIB)
     (tmp_path / "source").write_bytes(bytes(size))
     store.upload(tmp_path / "source", "model")
-    forge(s3_bucket, "model", bytes(size - 1) + b"\x01")
+    forge(place, "model", bytes(size - 1) + b"\x01")
     for call in (
         lambda: store.read("model"),
         lambda: store.download("model", tmp_path / "target"),
     ):
-        with pytest.raises(OSError, match=f"{s3_bucket}/model is corrupt"):
+        with pytest.raises(OSError, match=f"{place}/model is corrupt"):
             call()
     assert os.listdir(tmp_path) == ["source"]
 

@@ -2,6 +2,7 @@ import json
 import math
 import os
 import re
+import shlex
 import socketserver
 import sqlite3
 import subprocess
@@ -304,6 +305,16 @@ def test_a_run_deleted_meanwhile_does_not_stop_a_step(client, local_store, capfd
     client.delete_run(tracking.parent)
     Tracker(tracking, local_store).iteration(1, {"gap": 0.1}, FINISHED)
     assert capfd.readouterr().err.startswith("warning: not sent to MLflow: The run ")
+
+
+def test_the_command_that_sends_it_later_can_be_copied_to_a_shell(client, tmp_path, capfd, surroundings):
+    store = open_store(str(tmp_path / "a [b] $c"))
+    tracking = opened(store)
+    surroundings.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/not here/mlflow.db")
+    Tracker(tracking, store).iteration(1, {"gap": 0.1}, FINISHED)
+    command = capfd.readouterr().err.partition("this sends it: ")[2]
+    uri = f"MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/not here/mlflow.db"
+    assert shlex.split(command) == [uri, "nashflow", "report", store.uri]
 
 
 def test_no_secret_reaches_the_store(client, tmp_path):

@@ -231,4 +231,4 @@ def test_an_interrupt_leaves_the_run_alone(submit: Call, kfp: KfpServer, monkeyp
     (run,) = kfp.runs.values()
     assert (done.code, run.state) == (130, "RUNNING")
     assert f"`nashflow wait {run.run_id}" in done.line
-    assert f"`nashflow cancel {run.run_id}" in done.line
+    assert f"`nashflow cancel {run.run_id} --host {kfp.url}`" in done.line
