@@ -41,3 +41,8 @@ def test_the_commands_run_in_their_order_and_change_no_tracked_file(tmp_path: Pa
 def test_the_commands_are_those_of_the_readme() -> None:
     assert len(COMMANDS) >= 9
     assert {shlex.split(command)[1] for command in COMMANDS} >= {"run", "report", "path", "plan", "compile", "lint"}
+
+
+def test_the_real_recipe_is_the_one_that_make_real_runs() -> None:
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert (ROOT / "tests/real/real.yaml").read_text().endswith("\n" + shown)
