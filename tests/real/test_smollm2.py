@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nashflow.components.models.folders import check_loadable, check_model_folder, load_causal_lm, load_tokenizer
+from nashflow.components.models.folders import load_causal_lm, load_tokenizer
+from nashflow.components.preparation.policy import FolderPolicy
 from tests.real.places import NEEDS_SMOLLM2, SMOLLM2
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def prompt() -> list[int]:
 
 
 def test_the_folder_is_taken() -> None:
-    check_model_folder(SMOLLM2)
-    check_loadable(SMOLLM2)
+    FolderPolicy(model=str(SMOLLM2)).check()
     config = json.loads((SMOLLM2 / "config.json").read_text())
     assert "quantization_config" not in config
     assert (config["dtype"], config["num_hidden_layers"], config["vocab_size"]) == ("bfloat16", 30, 49152)
