@@ -50,7 +50,7 @@ $(SMOLLM2): | $(READY)
 
 real: $(READY)  ## fine-tune a judge on human comparisons, and SmolLM2 by it (NASHFLOW_DATA; half an hour)
 	-@$(MAKE) --no-print-directory smollm2
-	$(BIN)/pytest -m real -s -rs tests/real
+	$(BIN)/pytest -m real -s -rs --timeout 0 tests/real
 
 cluster-test: $(READY)  ## run the quickstart, a schedule, cancel and retry on a test server that plays Kubeflow (ten minutes)
 	$(BIN)/pytest -m cluster -s tests/kubeflow

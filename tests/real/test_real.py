@@ -254,7 +254,6 @@ def test_the_oracle_reads_what_the_judge_was_trained_on() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.timeout(0)
 @NEEDS_SMOLLM2
 @pytest.mark.usefixtures("judge")
 def test_two_iterations_of_a_real_model(tmp_path: Path) -> None:
