@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashflow.components.methods.inpo import INPO
@@ -84,6 +84,7 @@ def test_h_before_the_first_step(pair: tuple[float, float], logs: list[float], t
 
 
 @given(constants, st.integers(0, 2**32 - 1), st.integers(2, 9))
+@settings(max_examples=25)
 def test_the_loss_is_that_of_sums_of_log_probabilities_with_the_ratio_of_tau_and_eta(
     pair: tuple[float, float], seed: int, t: int
 ) -> None:
