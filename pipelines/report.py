@@ -7,7 +7,7 @@ from nashflow.components.core.atomic_file import replacing
 from nashflow.components.core.errors import UserError
 from nashflow.components.reports.figure import draw
 from nashflow.components.reports.files import publish_report, report_unit
-from nashflow.components.reports.reported import Reported, differences, read_reported
+from nashflow.components.reports.reported import Reported, differences, measured_otherwise, read_reported
 
 from .resend import send_again
 from .tables import FEW, print_comparison, print_place, print_table
@@ -33,7 +33,7 @@ def report_runs(run_roots: Sequence[str], output: Path | None, anyway: bool = Fa
         raise UserError(f"--output {output}: the figure is a PNG file: give a name that ends in .png")
     reports = [read_reported(run_root) for run_root in run_roots]
     warnings = list(_warnings(reports))
-    if warnings and not anyway:
+    if warnings and len(reports) > 1 and not anyway:
         raise UserError(f"{'; '.join(warnings)}. {_WAY_OUT}")
     console = terminal()
     if len(reports) == 1:
@@ -50,7 +50,10 @@ def report_runs(run_roots: Sequence[str], output: Path | None, anyway: bool = Fa
 
 
 def _warnings(reports: Sequence[Reported]) -> Iterator[str]:
-    """One line for each run that does not compare with the first."""
+    """One line for each benchmark that has not measured a run alike, and for each run that is not measured as the
+    first."""
+    for store, run, summary in reports:
+        yield from measured_otherwise(store, run, [row["iteration"] for row in summary["iterations"]])
     first, *others = reports
     for other in others:
         if found := differences(first, other):

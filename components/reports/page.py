@@ -16,6 +16,7 @@ from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
 from .answers import sample_answers
+from .reported import measured_otherwise
 from .table import (
     Column,
     caption,
@@ -54,6 +55,7 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         described=_described(summary),
         tables=_tables(summary),
         caption=caption(summary),
+        warnings=measured_otherwise(store, run, [row["iteration"] for row in summary["iterations"]]),
         answers=sample_answers(store, Shape.of(run), last["iteration"]),
         locations=[_location(store, policy) for policy in policies],
         recipe=_yaml(_redacted(run.recipe)),

@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
+from ..iterations.units import Shape
 from ..models.folders import INHERITED
 from ..storage import layout
 from ..storage.records import PROMPTS
@@ -61,6 +63,24 @@ def differences(one: Reported, other: Reported) -> list[str]:
         why = [changed[key] for key in ("run.seed", "prompts.held_out", "prompts.path") if key in changed]
         same = f"{prompts.total()} and {other_prompts.total()}, {(prompts & other_prompts).total()} of them the same"
         found.append(f"other held-out prompts: {'; '.join([same, *why])}")
+    return found
+
+
+def measured_otherwise(store: Store, run: Run, iterations: Sequence[int]) -> list[str]:
+    """Which iterations' figures were not measured as the last one's, one line for each benchmark.
+
+    So it is where a run went on with another `evaluation.tau`.
+    """
+    found, last = [], iterations[-1]
+    for benchmark in Shape.of(run).benchmarks:
+        made = {t: require_manifest(store, layout.evaluation(t, benchmark.kind)) for t in iterations}
+        how = {t: (manifest.version, manifest.settings) for t, manifest in made.items()}
+        if others := [str(t) for t in iterations if how[t] != how[last]]:
+            found.append(
+                f"{store.uri}: {benchmark.kind} measured iteration {', '.join(others)} with other settings than "
+                f"iteration {last}, or by another version; run the recipe again under this run root: that measures "
+                "them alike"
+            )
     return found
 
 

@@ -12,7 +12,7 @@ PAGE = """\
   body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 78rem; margin: 2rem auto; padding: 0 1rem }
   h1 { margin-bottom: 0; overflow-wrap: anywhere }
   h2 { margin-top: 2.5rem; border-bottom: 1px solid #d0d7de }
-  .quiet { color: #59636e } .wide { overflow-x: auto } img { max-width: 100% }
+  .warning { color: #b35900 } .quiet { color: #59636e } .wide { overflow-x: auto } img { max-width: 100% }
   .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 }
   .tile { flex: 1 1 11rem; border: 1px solid #d0d7de; border-radius: .4rem; padding: .6rem .9rem }
   .tile strong { display: block; font-size: 1.5rem }
@@ -46,6 +46,9 @@ PAGE = """\
 </div>
 <img alt="{{ described }}" src="data:image/png;base64,{{ figure }}">
 <h2>Iterations</h2>
+{% for warning in warnings %}
+<p class="warning">{{ warning }}</p>
+{% endfor %}
 {% for columns in tables %}
 <div class="wide">
 <table>

@@ -66,6 +66,8 @@ def test_the_metrics_are_the_last_iterations(tmp_path: Path) -> None:
         "pairs": 21,
         "comparisons": 42,
         "oracle_calls": 63,
+        "judging_abstentions": 0,
+        "judging_truncated": 0,
     }
 
 
