@@ -5,6 +5,7 @@ import re
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -180,7 +181,7 @@ class FolderPolicy(PolicySettings, TemplateSettings):
         check_model_folder(self.folder)
         require_chat_template(self.folder)
         check_causal_lm(self.folder)
-        _ = Dialogues(load_tokenizer(self.folder), self).stop_ids
+        _ = Dialogues(load_tokenizer(self.folder), self, date.today().isoformat()).stop_ids
 
     def digest(self) -> str:
         """Digest of the weights."""

@@ -38,6 +38,9 @@ def test_a_policy_without_a_token_that_ends_a_response(fresh: New, folders: Path
         ("config", "eos_token_id"),
     ):
         edit(policy, f"{name}.json", **{key: None})
+    (policy / "chat_template.jinja").write_text(
+        "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
+    )
     run = fresh(over(folders, policy__model=str(policy)))
     assert refusal(run) == (
         f"the model in {policy} has no end-of-sequence token: set eos_token in tokenizer_config.json"

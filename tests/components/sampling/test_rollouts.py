@@ -9,16 +9,16 @@ from pydantic import PrivateAttr
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.seeds import derive_seed
-from nashflow.components.models.dialogues import Dialogues
-from nashflow.components.models.folders import load_causal_lm
+from nashflow.components.models.dialogues import Dialogues, TemplateSettings
+from nashflow.components.models.folders import load_causal_lm, load_tokenizer
 from nashflow.components.sampling.engines import Transformers
-from nashflow.components.sampling.rollouts import Samplers
+from nashflow.components.sampling.rollouts import Samplers, answer_lengths, given_rows
 from nashflow.components.sampling.sampler import Sampled
-from nashflow.components.sampling.settings import GenerationSettings
+from nashflow.components.sampling.settings import GenerationSettings, Thinking
 from nashflow.components.sampling.stop import Stop
 from nashflow.components.sampling.transformers_sampler import TransformersSampler
 from nashflow.components.storage.records import Prompt
-from tests.fixtures import models
+from tests.fixtures import families, models
 
 SETTINGS = GenerationSettings(dtype="float64", max_new_tokens=4, batch_size=4)
 PROMPTS: list[Prompt] = [
@@ -151,3 +151,63 @@ def test_rows_are_the_responses_to_their_prompts_micro_batch_by_micro_batch(
 def test_a_part_of_the_work_has_the_rows_of_the_whole(engine: Watched, folders: list[Path]) -> None:
     with samplers(engine) as task:
         assert rows(task, {folders[0]: 1.0}, WORK[5:8]) == rows(task, {folders[0]: 1.0})[5:8]
+
+
+# --- thoughts, stops, given answers ----------------------------------------------------------------------------------
+
+WORDS = ("a", "b", "c", "d")
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy with one token a word, which ends few of its answers."""
+    return models.llama(tmp_path_factory.mktemp("talker"), WORDS, spread=0.1)
+
+
+def said(folder: Path, **changes: Any) -> list[Any]:
+    """What the policy answers to 3 × 16 prompts under other settings."""
+    settings = SETTINGS.model_copy(update={"dtype": "float64", "max_new_tokens": 6, **changes})
+    with Samplers(settings) as task:
+        return rows(task, {folder: 1.0}, [(prompt, index) for prompt in PROMPTS for index in range(16)])
+
+
+def test_thoughts_are_trained_on_and_kept_from_judges_and_lengths(talker: Path) -> None:
+    whole, answers = said(talker), said(talker, thinking=Thinking(close="c"))
+    lengths = answer_lengths(talker, answers, Thinking(close="c"))
+    thought = 0
+    for row, answer, length in zip(whole, answers, lengths, strict=True):
+        assert answer["response_ids"] == row["response_ids"]
+        words = row["text"].split()
+        if "c" in words:
+            thought += 1
+            after = words[words.index("c") + 1 :]
+            assert (answer["text"].split(), answer["finish"]) == (after, row["finish"])
+            assert length == len(after) + (row["finish"] == "stop")
+        else:
+            assert (answer["text"], answer["finish"], length) == ("", "length", 0)
+    assert 0 < thought < len(answers)
+    assert answer_lengths(talker, whole, None) == [len(row["response_ids"]) for row in whole]
+
+
+def test_further_stops_are_texts_and_tokens_by_name_or_id(talker: Path) -> None:
+    for stop, ends in ((("<|user|>",), {"<|user|>"}), ((7, "c"), {"a", "c"})):
+        tokenizer = load_tokenizer(talker)
+        stopped = [row for row in said(talker, stop=stop) if row["finish"] == "stop"]
+        assert {str(tokenizer.convert_ids_to_tokens(row["response_ids"][-1])) for row in stopped} == ends | {"<|end|>"}
+    with pytest.raises(UserError, match=r"rollout.stop: the tokenizer in .* has no token 99"):
+        said(talker, stop=(99,))
+
+
+def test_given_answers_end_as_the_template_ends_them_and_may_have_thoughts(tmp_path: Path) -> None:
+    folder = families.qwen(tmp_path)
+    prompt: Prompt = {**PROMPTS[0], "given": ["<think>so</think>\n\nyes", "no"]}
+    template = TemplateSettings(template_arguments={"enable_thinking": False})
+    thought, plain = given_rows(folder, [prompt], 3, Thinking(close="</think>"), template)
+    dialogues = Dialogues(load_tokenizer(folder), template)
+    for row, text in zip((thought, plain), prompt["given"], strict=True):
+        assert row["prompt_ids"] == dialogues.prompt(prompt["messages"])
+        assert row["response_ids"] == dialogues.answer(prompt["messages"], text)
+    assert [(row["sample"], row["text"], row["finish"]) for row in (thought, plain)] == [
+        (3, "yes", "stop"),
+        (4, "no", "stop"),
+    ]
