@@ -54,11 +54,18 @@ def entries(file: File, columns: Collection[str]) -> Entries:
             "folder or a pattern"
         ) from None
     except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException, csv.Error, zlib.error, LZMAError) as error:
-        raise UserError(f"{file.name}: cannot be read as prompts: {one_line(error) or 'it ends too early'}") from None
+        raise UserError(_unreadable(file, one_line(error) or "it ends too early")) from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "zstandard":
             raise
-        raise UserError(f"{file.name}: cannot be read as prompts: {one_line(error)}") from None
+        raise UserError(_unreadable(file, error)) from None
+
+
+def _unreadable(file: File, why: object) -> str:
+    return (
+        f"{file.name}: cannot be read as prompts: {one_line(why)}; set prompts.path to JSON, JSONL, CSV, Parquet or "
+        "Arrow files, plain or as .gz, .bz2, .xz or .zst"
+    )
 
 
 def _open(file: File, mode: str, **text: Any) -> Any:

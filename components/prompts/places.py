@@ -17,6 +17,7 @@ from .settings import PromptSource
 
 _HUB, _S3 = "hf://", "s3://"
 _PATTERN = re.compile(r"[*?\[]")
+_TABLES = {".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather"}
 
 
 @contextmanager
@@ -38,13 +39,33 @@ def files_of(path: str, source: PromptSource) -> Iterator[list[File]]:
 def _local(name: str, path: str, source: PromptSource, scratch: str) -> list[File]:
     """Files on this machine; `name`: the place in messages."""
     if os.path.isdir(path):
-        return [File(name + file.name[len(path) :], file.address) for file in _of_data_set(name, path, source, scratch)]
+        found = _of_data_set(name, path, source, scratch)
+        _check_kinds(name, path, {file.kind for file in found})
+        return [File(name + file.name[len(path) :], file.address) for file in found]
+    _check_unsplit(name, source)
     if os.path.exists(path) or not _PATTERN.search(path):
         return [File(name, path)]
     found = sorted(each for each in glob.glob(path, recursive=True) if os.path.isfile(each))
     if not found:
         raise UserError(f"{name}: no file fits this pattern; correct prompts.path")
     return [File(each, each) for each in found]
+
+
+def _check_kinds(name: str, folder: str, read: set[str]) -> None:
+    """Refuse a folder of which files of other kinds would be left out without a word."""
+    there = {File(str(path), "").kind for path in Path(folder).rglob("[!.]*") if path.is_file()}
+    if others := sorted((there & _TABLES) - read):
+        raise UserError(
+            f"{name}: it holds files of several kinds, {', '.join(sorted(read))} and {', '.join(others)}: set "
+            f"prompts.path to those of one kind, such as {name}/*{others[0]}*"
+        )
+
+
+def _check_unsplit(name: str, source: PromptSource) -> None:
+    """Refuse settings that single files do not have."""
+    for setting in ("subset", "split", "revision"):
+        if getattr(source, setting):
+            raise UserError(f"{name}: prompts.{setting} is for folders and data sets of the hub: remove it")
 
 
 def _fetched(path: str, source: PromptSource, scratch: str) -> list[File]:
@@ -63,6 +84,7 @@ def _fetched(path: str, source: PromptSource, scratch: str) -> list[File]:
     for each in keys:
         store.download(each, Path(scratch, "objects", each))
     if keys == [key] or folder != key:
+        _check_unsplit(path, source)
         return [File(f"{_S3}{bucket}/{each}", str(Path(scratch, "objects", each))) for each in keys]
     return _local(path.rstrip("/"), str(Path(scratch, "objects", key.rstrip("/"))), source, scratch)
 
@@ -79,6 +101,8 @@ def _of_data_set(name: str, path: str, source: PromptSource, scratch: str) -> li
         splits = {str(split): list(files) for split, files in (built.config.data_files or {}).items()}
     except Exception as error:  # of many kinds: the hub's, the network's, the library's own
         raise UserError(f"{name}: {_advice(name)}: {one_line(error)}") from None
+    if source.revision and not name.startswith(_HUB):
+        raise UserError(f"{name}: prompts.revision is for data sets of the hub: remove it")
     chosen = source.split or (next(iter(splits)) if len(splits) == 1 else "train")
     if chosen not in splits:
         raise UserError(
@@ -93,4 +117,4 @@ def _advice(name: str) -> str:
             "this data set of the Hugging Face hub cannot be reached from here; check name, prompts.subset and "
             "prompts.revision, or download it and set prompts.path to the folder"
         )
-    return "no files of prompts in this folder"
+    return "this folder cannot be read as one set of prompts; name its files, or set prompts.subset if it has some"

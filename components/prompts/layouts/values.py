@@ -7,7 +7,12 @@ from typing import Any
 
 from .base import Bad, Empty, Messages
 
-ROLES = {"human": "user", "prompter": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant"}
+_USUAL = {
+    "system": ("system",),
+    "user": ("user", "human", "prompter"),
+    "assistant": ("assistant", "gpt", "chatgpt", "bing", "bard", "bot", "model"),
+}
+ROLES = {role: usual for usual, roles in _USUAL.items() for role in roles}
 """Roles of ShareGPT and its relatives, by their usual names."""
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 _TURN = re.compile(r"\n\n(Human|Assistant):")
@@ -47,7 +52,7 @@ def dialogue_of(value: Any, field: str) -> Messages:
         role, content = _said(message)
         if not isinstance(role, str) or content is None:
             raise Bad(f"{field!r} is neither a text nor a list of messages with role and content")
-        found.append({"role": ROLES.get(role, text_of(role, field)), "content": text_of(content, field)})
+        found.append({"role": ROLES.get(role.lower(), text_of(role, field)), "content": text_of(content, field)})
     return found
 
 

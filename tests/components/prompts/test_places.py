@@ -118,6 +118,26 @@ def test_a_folder_with_splits_is_read_by_split(tmp_path: Path) -> None:
     assert refusal(tmp_path / "both", split="gen") == ("no split 'gen'; set prompts.split to one of test, train")
 
 
+def test_a_folder_of_several_kinds_is_not_read_in_part(tmp_path: Path) -> None:
+    lines(tmp_path / "a.json", "one")
+    (tmp_path / "b.csv").write_text("prompt\ntwo\n")
+    (tmp_path / "README.md").write_text("# A set")
+    assert refusal(tmp_path) == (
+        f"it holds files of several kinds, .json and .csv: set prompts.path to those of one kind, such as "
+        f"{tmp_path}/*.csv*"
+    )
+    assert texts(tmp_path / "*.csv") == ["two"]
+    (tmp_path / "b.csv").unlink()
+    assert texts(tmp_path) == ["one"]
+
+
+@pytest.mark.parametrize("setting", ["split", "subset", "revision"])
+def test_what_a_file_does_not_have_is_not_ignored(setting: str, tmp_path: Path) -> None:
+    path = lines(tmp_path / "a" / "x.jsonl", "one")
+    told = f"prompts.{setting} is for folders and data sets of the hub: remove it"
+    assert refusal(path, **{setting: "x"}) == refusal(tmp_path / "a" / "*", **{setting: "x"}) == told
+
+
 def test_a_data_set_that_datasets_saved_is_read(tmp_path: Path) -> None:
     import datasets
 
@@ -133,7 +153,7 @@ def test_a_name_with_special_letters_is_a_name(tmp_path: Path) -> None:
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path / "*.parquet") == "no file fits this pattern; correct prompts.path"
     (tmp_path / "empty").mkdir()
-    assert refusal(tmp_path / "empty").startswith("no files of prompts in this folder: ")
+    assert refusal(tmp_path / "empty").startswith("this folder cannot be read as one set of prompts; name its")
 
 
 def test_objects_in_s3_are_read(s3_bucket: str, tmp_path: Path) -> None:
