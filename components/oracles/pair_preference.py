@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
 from ..models.dialogues import Dialogues
+from ..models.finite import require_finite
 from ..models.folders import Dtype, load_causal_lm, load_tokenizer
 from ..models.padding import padded, positions_of
 from ..storage.records import Message
 from .base import ABSTENTION, Oracle, Query, Verdict
-from .inference import batches, context_length, require_finite
+from .inference import REMEDY, batches, context_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,15 +71,15 @@ def answer_tokens(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
 
 
 class PairPreferenceOracle(Oracle):
-    """Preferences of the model in `folder`, which abstains from pairs that are longer than its context."""
+    """Preferences of the model in `folder`, which abstains from pairs that are longer than its context, and from those
+    whose two answers its chat template makes one."""
 
     def __init__(self, folder: Path, dtype: Dtype, batch_size: int, dialogues: Dialogues | None = None) -> None:
-        self._folder = folder
         self._dialogues = dialogues or Dialogues(load_tokenizer(folder))
         tokenizer = self._dialogues.tokenizer
         self._answers = answer_tokens(tokenizer)
         self._model = load_causal_lm(folder, dtype)
-        self._longest = context_length(self._model, tokenizer)
+        self._longest = context_length(self._model.config, tokenizer)
         self._batch_size = batch_size
 
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
@@ -91,7 +92,11 @@ class PairPreferenceOracle(Oracle):
             [encode(self._dialogues, asked.messages, asked.first, asked.second) for asked in (query, query.swapped())]
             for query in queries
         ]
-        fitting = [index for index, pair in enumerate(orders) if max(map(len, pair)) <= self._longest]
+        fitting = [
+            index
+            for index, (forward, swapped) in enumerate(orders)
+            if max(len(forward), len(swapped)) <= self._longest and forward != swapped
+        ]
         firsts = self._first_preferred([sequence for index in fitting for sequence in orders[index]])
         verdicts = [ABSTENTION] * len(queries)
         for index, forward, swapped in zip(fitting, firsts[::2], firsts[1::2], strict=True):
@@ -104,13 +109,14 @@ class PairPreferenceOracle(Oracle):
 
         probabilities = [0.0] * len(sequences)
         for batch in batches(sequences, self._batch_size):
-            ids, mask = padded([sequences[index] for index in batch], "left", self._model.device)
+            rows = [sequences[index] for index in batch]
+            ids, mask = padded(rows, "left", self._model.device)
             positions = positions_of(mask)
             with torch.inference_mode():
                 logits = self._model(
                     input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False
                 ).logits[:, -1, self._answers]
-            require_finite(logits.flatten().tolist(), self._folder)
+            require_finite(logits, self._model, rows, REMEDY, "oracle")
             for index, probability in zip(batch, logits.double().softmax(-1)[:, 0].tolist(), strict=True):
                 probabilities[index] = probability
         return probabilities

@@ -29,6 +29,7 @@ from ..models.size import parameters_of
 from ..models.weights import weights_digest
 from ..storage.records import Message
 from .base import Oracle
+from .inference import context_length
 from .matrix import MatrixOracle
 from .pair_preference import PairPreferenceOracle, answer_tokens, shown
 from .reward_model import RewardModelOracle
@@ -40,8 +41,14 @@ Round = Collection[tuple[int, int]]
 """The matches of one round: two of a prompt's responses each."""
 
 
-Reader = Callable[[Sequence[Message]], None]
-"""Raises a UserError for a prompt that a model cannot read whole."""
+Reader = Callable[[Sequence[Message]], int]
+"""How many tokens a model's context has left for the answers to a prompt.
+
+Raises a UserError for a prompt that the model cannot read whole, among them TooLong."""
+
+
+class TooLong(UserError):
+    """A prompt leaves no room for answers."""
 
 
 class OracleSettings(Variant, ABC):
@@ -69,7 +76,7 @@ class OracleSettings(Variant, ABC):
         """Digest that identifies the oracle: equal digests mean equal oracles."""
 
     def reader(self) -> Reader | None:
-        """A function that raises a UserError if its model cannot read all of a prompt; None if it has no model."""
+        """How its model reads prompts; None if it has no model."""
         return None
 
     def dated(self, day: str) -> Self:
@@ -151,6 +158,27 @@ class ModelOracle(OracleSettings, TemplateSettings):
         """The number according to the folder's configuration."""
         return parameters_of(self.folder)
 
+    def _reader(self, asked: Callable[[Sequence[Message]], list[Message]], cut: str = "") -> Reader:
+        """Reads what the model is asked about a prompt with the shortest of answers.
+
+        A tokenizer that truncates on the side `cut` takes away from a long prompt and leaves the answers.
+        """
+        dialogues = self.dialogues()
+        longest = context_length(read_config(self.folder), dialogues.tokenizer)
+
+        def read(messages: Sequence[Message]) -> int:
+            dialogue = asked(messages)
+            dialogues.require_whole(dialogue)
+            left = longest - len(dialogues.whole(dialogue))
+            if left < 0 and dialogues.tokenizer.truncation_side != cut:
+                raise TooLong(
+                    f"oracle.model {self.model} reads {longest} tokens, and the prompt with answers of a few words "
+                    f"has {longest - left}: lower prompts.max_tokens, or set oracle.model to one that reads more"
+                )
+            return max(left, 0)
+
+        return read
+
     def _check_folder(self) -> "PreTrainedConfig":
         """The model's configuration, after the checks that hold for any model."""
         check_model_folder(self.folder)
@@ -170,13 +198,16 @@ class RewardModel(ModelOracle):
         if not _is_classifier(config):
             raise UserError(f"oracle.model {self.model} is no reward model: config.json names no sequence classifier")
         if config.num_labels != 1:
-            raise UserError(f"oracle.model {self.model} is no reward model: it has {config.num_labels} outputs, not 1")
+            raise UserError(
+                f"oracle.model {self.model} is no reward model: it has {config.num_labels} outputs, not 1; set it to a "
+                "sequence classifier with one"
+            )
         check_classifier(self.folder)
 
     def reader(self) -> Reader:
-        """Its template has to keep the prompt and an answer."""
-        dialogues, answer = self.dialogues(), Message(role="assistant", content="An answer.")
-        return lambda messages: dialogues.require_whole([*messages, answer])
+        """Its template has to keep the prompt and an answer, and its context to hold them."""
+        answer = Message(role="assistant", content="An answer.")
+        return self._reader(lambda messages: [*messages, answer], "left")
 
     def load(self) -> Oracle:
         """The reward model."""
@@ -201,9 +232,8 @@ class PairPreference(ModelOracle):
         answer_tokens(load_tokenizer(self.folder))
 
     def reader(self) -> Reader:
-        """Its template has to keep the message that shows the prompt and two answers."""
-        dialogues = self.dialogues()
-        return lambda messages: dialogues.require_whole([shown(messages, "An answer.", "Another one.")])
+        """Its template has to keep the message that shows the prompt and two answers, and its context to hold it."""
+        return self._reader(lambda messages: [shown(messages, "An answer.", "Another one.")])
 
     def load(self) -> Oracle:
         """The pair preference model."""

@@ -1,5 +1,6 @@
 """The prompts of a recipe, as its policy sees them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from ..core.errors import UserError
 from ..games.sandbox.texts import CONTEXT_NAMES, prompt_messages
 from ..models.dialogues import Dialogues
-from ..oracles.settings import Reader
+from ..oracles.settings import Reader, TooLong
 from ..prompts.counts import Counts
 from ..prompts.layouts.base import Bad
 from ..prompts.pool import Pool, Prompt
@@ -26,24 +27,36 @@ class Unrendered(Bad):
     reason = "unrendered"
 
 
-class AsRendered:
-    """Prompts and responses in a policy's tokens, and before the judge's template."""
+class Unjudged(Bad):
+    """A prompt that leaves the oracle no room for answers."""
 
-    def __init__(self, policy: Dialogues, judge: Reader | None = None) -> None:
-        """`judge` reads every prompt, too."""
-        self._policy, self._judge = policy, judge
+    reason = "too_long_for_oracle"
+
+
+class AsRendered:
+    """Prompts and responses in a policy's tokens, and before the judge."""
+
+    def __init__(self, policy: Dialogues, longest: int, judge: Reader | None = None) -> None:
+        """`judge` reads every prompt of at most `longest` tokens, too."""
+        self._policy, self._longest, self._judge = policy, longest, judge
+        self.left = math.inf
+        """Tokens that the longest prompt leaves the judge for answers."""
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a prompt.
 
         Raises:
             Unrendered: a chat template refuses it, or loses something of it.
+            Unjudged: it is too long for the judge.
         """
         try:
             self._policy.require_whole(messages)
-            if self._judge:
-                self._judge(messages)
-            return self._policy.prompt(messages)
+            ids = self._policy.prompt(messages)
+            if self._judge and len(ids) <= self._longest:
+                self.left = min(self.left, self._judge(messages))
+            return ids
+        except TooLong as error:
+            raise Unjudged(str(error)) from None
         except UserError as error:
             raise Unrendered(str(error)) from None
 
@@ -120,7 +133,8 @@ def read_sets(recipe: Recipe, rendering: Rendering | None = None, *, lenient: bo
 def as_rendered(recipe: Recipe, day: str) -> AsRendered | None:
     """The view of the recipe's policy, if it has a folder before the run begins, on a day, an ISO date."""
     policy = recipe.policy.dialogues(day) if recipe.prompts.path else None
-    return AsRendered(policy, recipe.oracle.dated(day).reader()) if policy else None
+    judge = recipe.oracle.dated(day).reader()
+    return AsRendered(policy, recipe.prompts.max_tokens, judge) if policy else None
 
 
 def _check_enough(recipe: Recipe, found: Prompts) -> None:

@@ -55,6 +55,7 @@ class Checked:
     prompts: Prompts
     digests: list[str]
     run: Run
+    warning: str = ""
 
 
 def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Checked:
@@ -73,7 +74,8 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         benchmark.check()
     known = _known(store)
     day = (known and known.date) or date.today().isoformat()
-    prompts = prompts_of(settings, as_rendered(settings, day))
+    rendering = as_rendered(settings, day)
+    prompts = prompts_of(settings, rendering)
     _check_positions(settings, prompts)
     digests, count = list[str](), len(prompts.learning)
     if ledger:
@@ -104,7 +106,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     if known:
         check_same(store, known, run)
         _check_length(store, settings)
-    return Checked(prompts, digests, run)
+    return Checked(prompts, digests, run, _short_of_room(settings, rendering.left) if rendering else "")
 
 
 def _known(store: Store) -> Run | None:
@@ -148,6 +150,8 @@ def run(call: Call[Recipe]) -> Result:
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     check_tracking()
+    if checked.warning:
+        print(f"warning: {checked.warning}", file=sys.stderr, flush=True)
     replace(checked.run, tracking=known.tracking if known else None).write(store)
     policy = bring_in(store, recipe, checked)
     tracking = _tracked(store, recipe, known)
@@ -249,13 +253,27 @@ def _check_positions(settings: Recipe, prompts: Prompts) -> None:
     """Refuse prompts that leave no room for a response in the model's positions."""
     if not isinstance(prompts.learning, Pool):
         return
-    room = settings.rollout.max_new_tokens
-    needed = max(int(pool.lengths.max()) for pool in (prompts.learning, prompts.evaluated or prompts.learning)) + room
-    if needed > (positions := settings.policy.positions()):
+    room, positions = settings.rollout.max_new_tokens, settings.policy.positions()
+    longest = max(int(pool.lengths.max()) for pool in (prompts.learning, prompts.evaluated or prompts.learning))
+    if longest + room > positions:
+        ways = {"prompts.max_tokens": positions - room, "rollout.max_new_tokens": positions - longest}
+        advice = " or ".join(f"set {name} to {value:.0f} or less" for name, value in ways.items() if value > 0)
         raise UserError(
-            f"a prompt and its response take up to {needed} tokens, and {settings.policy.folder} has {positions:.0f} "
-            "positions: lower prompts.max_tokens or rollout.max_new_tokens"
+            f"a prompt and its response take up to {longest + room} tokens, and {settings.policy.folder} has "
+            f"{positions:.0f} positions: {advice or 'lower prompts.max_tokens and rollout.max_new_tokens'}"
         )
+
+
+def _short_of_room(settings: Recipe, left: float) -> str:
+    """A warning where answers of `rollout.max_new_tokens` may not fit the `left` tokens of the oracle's context."""
+    answers, longest = settings.oracle.responses_read, settings.rollout.max_new_tokens
+    if left >= answers * longest:
+        return ""
+    return (
+        f"beside the longest prompt, the oracle's context has room for {left:.0f} tokens of its own, and {answers} of "
+        f"rollout.max_new_tokens = {longest} may come to more: it gives no verdict on answers that do not fit, or sees "
+        "a part of them; lower prompts.max_tokens to have fewer of those"
+    )
 
 
 def _deal(store: Store, all_prompts: Prompts, settings: Recipe) -> None:

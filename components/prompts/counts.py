@@ -11,6 +11,7 @@ REASONS = {
     "unreadable": "unreadable",
     "unrendered": "not kept whole by a chat template",
     "too_long": "too long",
+    "too_long_for_oracle": "too long for the oracle's context",
     "duplicate": "duplicate",
     "without_given": "without given responses",
     "in_evaluation": "among those of evaluation",

@@ -140,6 +140,14 @@ def test_the_oracle_abstains_where_a_pair_is_too_long(folder: Path) -> None:
     assert oracle.compare([long]) == [ABSTENTION]
 
 
+def test_the_oracle_abstains_where_it_reads_both_answers_as_one(tmp_path: Path) -> None:
+    """The tokenizer knows neither word."""
+    oracle = PairPreferenceOracle(models.llama(tmp_path, ("A", "B", "red")), "float64", 4)
+    unknown, known = oracle.compare([Query(DIALOGUES[0], "green", "blue"), Query(DIALOGUES[0], "green", "red")])
+    assert unknown == ABSTENTION
+    assert not known.abstained
+
+
 def test_a_pair_that_just_fits_is_judged(tmp_path: Path) -> None:
     folder = models.llama(tmp_path)
     oracle, tokenizer = PairPreferenceOracle(folder, "float32", 4), load_tokenizer(folder)
@@ -167,5 +175,7 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     folder = models.llama(tmp_path)
     weights = load_file(folder / "model.safetensors")
     save_file(weights | {"model.norm.weight": weights["model.norm.weight"] / 0}, folder / "model.safetensors")
-    with pytest.raises(UserError, match="its weights are damaged"):
+    with pytest.raises(
+        UserError, match=f"the oracle in {folder} answers with numbers that are infinite or NaN, in float32, to "
+    ):
         PairPreferenceOracle(folder, "float32", 4).compare(QUERIES)

@@ -2,14 +2,16 @@
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import pre_tokenizers
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.oracles.base import Query
+from nashflow.components.oracles.base import ABSTENTION, Query
 from nashflow.components.oracles.reward_model import RewardModelOracle
 from nashflow.components.storage.records import Message
 from tests.fixtures import models
@@ -159,16 +161,70 @@ def test_rewards_far_apart_are_a_certainty_not_an_overflow(tmp_path: Path) -> No
     assert probabilities == {0.0, 1.0}
 
 
-def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
-    folder = models.classifier(tmp_path)
-    scale_head(folder, float("nan"))
-    with pytest.raises(UserError, match="answers nan"):
-        RewardModelOracle(folder, "float32", 8).compare(QUERIES)
-
-
 def scale_head(folder: Path, factor: float) -> None:
     """Multiply the weights that make a reward of the last hidden state."""
     from safetensors.torch import load_file, save_file
 
     weights = load_file(folder / "model.safetensors")
     save_file(weights | {"score.weight": weights["score.weight"] * factor}, folder / "model.safetensors")
+
+
+def short(folder: Path, to: Path, **options: Any) -> Path:
+    """A copy of a model folder with other settings of its tokenizer, such as the context's length."""
+    shutil.copytree(folder, to)
+    config = json.loads((to / "tokenizer_config.json").read_text())
+    (to / "tokenizer_config.json").write_text(json.dumps(config | options))
+    return to
+
+
+@pytest.mark.parametrize("longest", [20, 34, 44])
+def test_where_both_answers_are_cut_to_one_there_is_no_verdict(folder: Path, tmp_path: Path, longest: int) -> None:
+    """The prompt takes 17 tokens and the answer begins with the 18th: its first 20 are the same."""
+    messages: list[Message] = [{"role": "user", "content": "Name a colour."}]
+    same = "The one that I like is "
+    queries = [Query(messages, f"{same}red.", f"{same}blue."), Query(messages, "Red.", "Blue.")]
+    first, second = RewardModelOracle(
+        short(folder, tmp_path / "short", model_max_length=longest), "float32", 4
+    ).compare(queries)
+    assert first == (ABSTENTION if longest < 44 else first)
+    assert first.abstained == (longest < 44)
+    assert not second.abstained
+    assert (second.truncated, abs(second.probability - 0.5) > 1e-3) == (longest == 20, True)
+
+
+def test_a_context_that_ends_within_the_prompt_gives_no_verdict(folder: Path, tmp_path: Path) -> None:
+    oracle = RewardModelOracle(short(folder, tmp_path / "short", model_max_length=12), "float32", 4)
+    assert oracle.compare(QUERIES) == [ABSTENTION] * len(QUERIES)
+
+
+def test_a_context_that_is_cut_on_the_left_still_sees_the_answers(folder: Path, tmp_path: Path) -> None:
+    oracle = RewardModelOracle(
+        short(folder, tmp_path / "short", model_max_length=12, truncation_side="left"), "float32", 4
+    )
+    for verdict in oracle.compare([Query(PROMPTS[1], "Red.", "Blue.")]):
+        assert verdict.truncated
+        assert not verdict.abstained
+
+
+def test_answers_that_the_template_makes_one_have_no_verdict(folder: Path, tmp_path: Path) -> None:
+    trims = Path(shutil.copytree(folder, tmp_path / "trims"))
+    template = (trims / "chat_template.jinja").read_text()
+    (trims / "chat_template.jinja").write_text(template.replace("m['content']", "m['content'] | trim"))
+    blank, other = RewardModelOracle(trims, "float32", 4).compare(
+        [Query(PROMPTS[0], "Red.", "Red. "), Query(PROMPTS[0], "Red. ", "Blue.")]
+    )
+    assert blank == ABSTENTION
+    assert not other.abstained
+
+
+def test_a_reward_that_is_no_finite_number_is_refused(folder: Path, tmp_path: Path) -> None:
+    letter = 7 + sorted(pre_tokenizers.ByteLevel.alphabet()).index("q")
+    damaged = models.damage(folder, letter, tmp_path / "damaged")
+    oracle = RewardModelOracle(damaged, "float32", 4)
+    assert not oracle.compare([Query(PROMPTS[0], "Red.", "Blue.")])[0].abstained
+    with pytest.raises(UserError) as caught:
+        oracle.compare([Query(PROMPTS[0], "Red.", "Quite so."), Query(PROMPTS[0], "Red.", "Opaque.")])
+    assert str(caught.value) == (
+        f"the oracle in {damaged} answers with numbers that are infinite or NaN, in float32, to 'Name a colour.Opaque.'"
+        ": set oracle.dtype to float32, or oracle.model to another folder"
+    )

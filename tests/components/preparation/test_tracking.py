@@ -63,4 +63,5 @@ def test_a_skipped_firing_is_green_although_mlflow_is_away(
     assert fire(second) == "false"
     skipped, warning = capsys.readouterr().err.splitlines()
     assert skipped.startswith("preparation: skipped: 0 of 12 prompts are new")
-    assert warning.startswith(f"warning: MLflow at {redact(uri)}: [Errno 111] Connection refused; set ")
+    assert warning.startswith("warning: set MLFLOW_TRACKING_URI to ")
+    assert warning.endswith(f": MLflow at {redact(uri)}: [Errno 111] Connection refused")
