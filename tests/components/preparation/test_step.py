@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nashflow.components.models.policies import open_policy
 from nashflow.components.models.weights import weights_digest
 from nashflow.components.runtime import lock
 from nashflow.components.storage import recipes
+from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import open_store
 from tests.fixtures import models
 from tests.fixtures.folders import over
@@ -150,6 +152,18 @@ def test_a_run_root_of_another_recipe_is_refused_with_what_differs(case: str, pr
     changes, differing = OTHERS[case]
     other = SandboxRun(prepared.root, fresh(changes).recipe)
     assert refusal(other) == f"{prepared.root}: belongs to another recipe: {differing}; choose another run root"
+
+
+def test_a_run_goes_on_with_settings_that_its_version_did_not_have(prepared: SandboxRun) -> None:
+    """It was made as their defaults say; with another value it is another run."""
+    run = require_run(prepared.store)
+    older = json.loads(json.dumps(dict(run.recipe)))
+    del older["training"]["weight_decay"]
+    replace(run, recipe=older).write(prepared.store)
+    line = refusal(prepared.changed(training__weight_decay=0.1))
+    assert "training.weight_decay is 0.0 there and 0.1 here" in line
+    prepared.step("preparation")
+    assert require_run(prepared.store).recipe == run.recipe
 
 
 def test_changed_inputs_under_the_same_names_are_another_recipe(fresh: New, folders: Path, tmp_path: Path) -> None:
