@@ -66,11 +66,11 @@ class Rollout(TypedDict):
     """pair, opponent or given."""
     prompt_ids: Tokens
     response_ids: Tokens
-    """With the final EOS where the model ended by itself."""
+    """All that was sampled: with thoughts, and with the token that ended it where the model ended by itself."""
     text: str
-    """Without special tokens."""
+    """The answer, without thoughts and without what ended it; special tokens amid it stand by their names."""
     finish: str
-    """stop where the model ended by itself, else length."""
+    """stop where the model ended by itself, else length: it was cut, or its thoughts did not end."""
 
 
 class Comparison(TypedDict):
