@@ -39,9 +39,9 @@ def files_of(path: str, source: PromptSource) -> Iterator[list[File]]:
 def _local(name: str, path: str, source: PromptSource, scratch: str) -> list[File]:
     """Files on this machine; `name`: the place in messages."""
     if os.path.isdir(path):
-        found = _of_data_set(name, path, source, scratch)
-        _check_kinds(name, path, {file.kind for file in found})
-        return [File(name + file.name[len(path) :], file.address) for file in found]
+        files = _of_data_set(name, path, source, scratch)
+        _check_kinds(name, path, {file.kind for file in files})
+        return [File(name + file.name[len(path) :], file.address) for file in files]
     _check_unsplit(name, source)
     if os.path.exists(path) or not _PATTERN.search(path):
         return [File(name, path)]
