@@ -41,7 +41,7 @@ def _local(name: str, path: str, source: PromptSource, scratch: str) -> list[Fil
     if os.path.isdir(path):
         files = _of_data_set(name, path, source, scratch)
         _check_kinds(name, path, {file.kind for file in files})
-        return [File(name + file.name[len(path) :], file.address) for file in files]
+        return [File(os.path.join(name, os.path.relpath(file.address, path)), file.address) for file in files]
     _check_unsplit(name, source)
     if os.path.exists(path) or not _PATTERN.search(path):
         return [File(name, path)]

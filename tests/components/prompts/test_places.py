@@ -109,6 +109,15 @@ def test_a_folder_of_shards_is_one_set_in_the_order_of_names(tmp_path: Path) -> 
     assert texts(tmp_path / "*") == ["prompt 0", "prompt 1", "prompt 2"]
 
 
+def test_a_bad_entry_in_a_folder_is_named_as_the_user_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines(tmp_path / "sets" / "part-0.jsonl", "one", " ")
+    monkeypatch.chdir(tmp_path)
+    for name in ("sets", "sets/", "./sets"):
+        assert refusal(name).removeprefix(name.rstrip("/")).startswith("/part-0.jsonl: line 2: the prompt is empty")
+
+
 def test_a_folder_with_splits_is_read_by_split(tmp_path: Path) -> None:
     for split in ("train", "test"):
         lines(tmp_path / "both" / "data" / f"{split}-00000-of-00001.jsonl", split)
