@@ -31,7 +31,16 @@ def show_prompts(named: str, overrides: Sequence[str], source: PromptSource, sho
     Raises:
         UserError: the recipe, or the path, cannot be read.
     """
-    found = _of_recipe(load_recipe(named, overrides), shown) if _is_recipe(named) else _of_path(source, shown)
+    if _is_recipe(named):
+        if source != PromptSource(path=named):
+            raise UserError(
+                f"{named}: --field and --split are for a path: use --set, as in --set prompts.field=question"
+            )
+        found = _of_recipe(load_recipe(named, overrides), shown)
+    elif overrides:
+        raise UserError(f"{named}: --set is for a recipe: remove it, or use --field and --split")
+    else:
+        found = _of_path(source, shown)
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
     else:

@@ -71,7 +71,9 @@ def _unreadable(file: File, why: object) -> str:
 def _open(file: File, mode: str, **text: Any) -> Any:
     import fsspec
 
-    return fsspec.open(file.address, mode, compression="infer", **text)
+    # Of an archive, which it would open too, it reads the first file alone.
+    packed = "infer" if file.name.lower().endswith(COMPRESSED) else None
+    return fsspec.open(file.address, mode, compression=packed, **text)
 
 
 def _text(file: File, newline: str) -> Any:

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from .settings import PromptSource
 
 _HUB, _S3 = "hf://", "s3://"
 _PATTERN = re.compile(r"[*?\[]")
+_ABOUT = {"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+"""Files that describe a data set."""
 _TABLES = {".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather"}
 
 
@@ -98,17 +100,34 @@ def _of_data_set(name: str, path: str, source: PromptSource, scratch: str) -> li
         built = datasets.load_dataset_builder(
             path, source.subset or None, cache_dir=scratch, revision=source.revision or None
         )
-        splits = {str(split): list(files) for split, files in (built.config.data_files or {}).items()}
+        splits = {str(split): [str(file) for file in files] for split, files in (built.config.data_files or {}).items()}
     except Exception as error:  # of many kinds: the hub's, the network's, the library's own
         raise UserError(f"{name}: {_advice(name)}: {one_line(error)}") from None
     if source.revision and not name.startswith(_HUB):
         raise UserError(f"{name}: prompts.revision is for data sets of the hub: remove it")
+    if not (source.split or source.subset or name.startswith(_HUB)):
+        _check_splits(name, path, splits)
     chosen = source.split or (next(iter(splits)) if len(splits) == 1 else "train")
     if chosen not in splits:
         raise UserError(
             f"{name}: no split {chosen!r}; set prompts.split to one of {', '.join(sorted(splits)) or 'none'}"
         )
-    return [File(str(file), str(file)) for file in splits[chosen]]
+    return [File(file, file) for file in splits[chosen]]
+
+
+def _check_splits(name: str, folder: str, splits: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a folder with files that are in no split, as beside a `test.jsonl` those that no split is named after."""
+    found = {os.path.realpath(file) for files in splits.values() for file in files}
+    kinds = {File(file, "").kind for file in found}
+    for each in sorted(Path(folder).rglob("[!.]*")):
+        inside = each.relative_to(folder)
+        if File(each.name, "").kind not in kinds or each.name in _ABOUT or os.path.realpath(each) in found:
+            continue
+        raise UserError(
+            f"{name}: {inside} would be left out, since other files have names of splits: set prompts.path to a "
+            f"pattern such as {os.path.join(name, inside.with_name('*' + each.suffix))}, or prompts.split to one of "
+            f"{', '.join(sorted(splits))}"
+        )
 
 
 def _advice(name: str) -> str:

@@ -32,10 +32,10 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE prompts
     (place INTEGER PRIMARY KEY, key BLOB UNIQUE, part INTEGER, messages TEXT, stands TEXT, tokens INTEGER);
-CREATE TABLE given (place INTEGER, text TEXT, score REAL);
+CREATE TABLE given (place INTEGER, part INTEGER, text TEXT, score REAL);
 """
 _WITHOUT_GIVEN = """DELETE FROM prompts WHERE place NOT IN
-    (SELECT place FROM given GROUP BY place HAVING max(score) IS NULL OR min(score) < max(score) OR ?)"""
+    (SELECT place FROM given GROUP BY place, part HAVING max(score) IS NULL OR min(score) < max(score) OR ?)"""
 
 
 class Pool(Sequence[Prompt]):
@@ -62,7 +62,9 @@ class Pool(Sequence[Prompt]):
         )
         if given:
             (place,) = self._data.execute("SELECT place FROM prompts WHERE key = ?", (key,)).fetchone()
-            self._data.executemany("INSERT INTO given VALUES (?, ?, ?)", ((place, *answer) for answer in given))
+            self._data.executemany(
+                "INSERT INTO given VALUES (?, ?, ?, ?)", ((place, part, *answer) for answer in given)
+            )
         return done.rowcount > 0
 
     def has(self, key: bytes) -> bool:
@@ -121,9 +123,17 @@ class Pool(Sequence[Prompt]):
         return Prompt(json.loads(found[0]), self._given(place) if self._wanted else [], found[1])
 
     def _given(self, place: int) -> list[str]:
-        rows = self._data.execute("SELECT text, score FROM given WHERE place = ? ORDER BY rowid", (place,))
-        found = [Answer(*row) for row in rows]
-        if found[0].score is None:
-            return [answer.text for answer in found]
-        ranked = sorted(found, key=lambda answer: -(answer.score or 0.0))
-        return [ranked[0].text, ranked[-1].text] if self._wanted == "pairs" else [ranked[0].text]
+        """The responses of each part, which has marks of its own."""
+        rows = self._data.execute("SELECT part, text, score FROM given WHERE place = ? ORDER BY rowid", (place,))
+        parts = dict[int, list[Answer]]()
+        for part, *answer in rows:
+            parts.setdefault(part, []).append(Answer(*answer))
+        return [text for answers in parts.values() for text in self._best(answers)]
+
+    def _best(self, answers: list[Answer]) -> list[str]:
+        if answers[0].score is None:
+            return [answer.text for answer in answers]
+        ranked = sorted(answers, key=lambda answer: -(answer.score or 0.0))
+        if self._wanted == "responses":
+            return [ranked[0].text]
+        return [ranked[0].text, ranked[-1].text] if ranked[0].score != ranked[-1].score else []

@@ -165,6 +165,8 @@ class _Reader:
         self.counts.drop("empty_system", len(said) - len(messages))
         if not messages or not all(message["content"].strip() for message in messages):
             raise Empty("the prompt is empty")
+        if all(message["role"] == "system" for message in messages):
+            raise Empty("the prompt has a system message and nothing else")
         if messages[-1]["role"] == "assistant":
             raise Bad(
                 f"the dialogue ends with the assistant's answer: set {self.section}.drop_last_answer to true to cut it"

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nashflow.pipelines.prompts import prompts_line
+from nashflow.components.core.errors import UserError
+from nashflow.components.prompts.settings import PromptSource
+from nashflow.pipelines.prompts import prompts_line, show_prompts
 from nashflow.pipelines.recipe import load_recipe
 from tests.fixtures import cli
 from tests.fixtures.folders import over, write_prompts
@@ -41,6 +43,14 @@ def test_a_file_of_prompts_is_shown(file: str, tmp_path: Path) -> None:
     assert lines[1] == "7 entries, 6 prompts"
     assert lines[2] == f"  1 empty: {tmp_path}/prompts.jsonl: line 6: the prompt is empty"
     assert lines[-1] == "user: question 1"
+
+
+def test_an_option_that_would_do_nothing_is_refused(file: str, tmp_path: Path) -> None:
+    of_recipe, of_path = PromptSource(path=file, field="question"), PromptSource(path=f"{tmp_path}/prompts.jsonl")
+    with pytest.raises(UserError, match="use --set, as in --set prompts"):
+        show_prompts(file, [], of_recipe, 1, True)
+    with pytest.raises(UserError, match="--set is for a recipe"):
+        show_prompts(of_path.named, ["prompts.field=question"], of_path, 1, True)
 
 
 def test_a_plan_says_how_often_each_prompt_is_used(file: str) -> None:

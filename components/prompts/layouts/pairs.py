@@ -16,7 +16,7 @@ def common(first: Messages, second: Messages) -> Messages:
         Bad: they share none.
     """
     same = [one for one, _ in takewhile(lambda both: both[0] == both[1], zip(first, second, strict=False))]
-    while same and same[-1]["role"] == "assistant":
+    while same and same[-1]["role"] in ("assistant", "system"):
         same.pop()
     if not same:
         raise Bad("the two dialogues do not begin with the same message of the user's")

@@ -15,6 +15,8 @@ _USUAL = {
 ROLES = {role: usual for usual, roles in _USUAL.items() for role in roles}
 """Roles of ShareGPT and its relatives, by their usual names."""
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+_PYTHON = re.compile(r"\s*\[\{'(role|content|from|value)':")
+"""How a list of messages begins that was written as Python has it, which is not JSON."""
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 
 
@@ -95,7 +97,7 @@ def reader_of(value: Any) -> Reader:
                 if json_dialogue_of(value, ""):
                     return _unless_a_list(json_dialogue_of)
             except Bad:
-                return messages_of
+                return _unless_a_list(json_dialogue_of) if _PYTHON.match(value) else messages_of
     return messages_of
 
 

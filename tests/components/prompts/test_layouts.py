@@ -276,6 +276,34 @@ def test_a_layout_is_read_without_conversion(name: str, tmp_path: Path) -> None:
             assert [prompt.given for prompt in pool] == (given or [])
 
 
+@pytest.mark.parametrize("role", ["gpt", "Assistant", "bing", "model"])
+def test_an_answer_is_one_by_whatever_name_its_role_goes(role: str, tmp_path: Path) -> None:
+    said = [{"from": "Human", "value": "q"}, {"from": role, "value": "a"}]
+    pool, _ = read(PromptSource(path=str(write(tmp_path / "x.jsonl", [{"conversations": said}]))), Asked())
+    assert [prompt.messages for prompt in pool] == [say("q")]
+
+
+def test_messages_that_python_wrote_as_a_text_are_not_taken_for_the_users(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [{"messages": str(say("q"))}])
+    for field in ("prompt", "messages"):
+        with pytest.raises(UserError, match="'messages' is not JSON"):
+            read(PromptSource(path=str(path), field=field), Asked())
+
+
+def test_ratings_of_different_sets_are_not_compared(tmp_path: Path) -> None:
+    rated = [{"prompt": "q", "response": mark, "helpfulness": len(mark)} for mark in ("no", "good")]
+    ranked = {
+        "prompt": "\n\nHuman: q\n\nAssistant: ",
+        "answers": [{"answer": "A", "rank": 1}, {"answer": "B", "rank": 2}],
+    }
+    pairs = [{"chosen": say("q", "better"), "rejected": say("q", "worse")}]
+    paths = [str(write(tmp_path / f"{at}.jsonl", each)) for at, each in enumerate([rated, [ranked], pairs])]
+    given = [["good", "no"], ["A", "B"], ["better", "worse"]]
+    for step in (1, -1):
+        pool, _ = read(PromptSource(path=tuple(paths[::step])), Asked(wanted="pairs"))
+        assert [prompt.given for prompt in pool] == [[text for pair in given[::step] for text in pair]]
+
+
 def test_layouts_are_named_in_the_settings() -> None:
     known = PromptSource.model_json_schema()["properties"]["layout"]["anyOf"][0]["enum"]
     assert sorted(known) == sorted(kind.name for kind in LAYOUTS)

@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import lzma
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,24 @@ def test_what_a_file_does_not_have_is_not_ignored(setting: str, tmp_path: Path) 
     path = lines(tmp_path / "a" / "x.jsonl", "one")
     told = f"prompts.{setting} is for folders and data sets of the hub: remove it"
     assert refusal(path, **{setting: "x"}) == refusal(tmp_path / "a" / "*", **{setting: "x"}) == told
+
+
+def test_a_folder_with_files_of_no_split_is_refused(tmp_path: Path) -> None:
+    lines(tmp_path / "iter1.jsonl", "one")
+    lines(tmp_path / "test_set.jsonl", "two")
+    assert refusal(tmp_path) == (
+        "iter1.jsonl would be left out, since other files have names of splits: set prompts.path to a pattern such as "
+        f"{tmp_path}/*.jsonl, or prompts.split to one of test"
+    )
+    assert texts(tmp_path / "*.jsonl") == ["one", "two"]
+    assert texts(tmp_path, split="test") == ["two"]
+
+
+def test_an_archive_is_no_file_of_prompts(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.jsonl.zip", "w") as made:
+        made.writestr("a.jsonl", json.dumps({"prompt": "a"}))
+        made.writestr("b.jsonl", json.dumps({"prompt": "b"}))
+    assert "cannot be read as prompts" in refusal(tmp_path / "x.jsonl.zip")
 
 
 def test_a_data_set_that_datasets_saved_is_read(tmp_path: Path) -> None:

@@ -293,6 +293,14 @@ def test_a_dialogue_that_ends_with_its_answer_is_cut_where_asked(tmp_path: Path)
     assert prompts_in(path, field="mine", drop_last_answer=True) == [said[:1]]
 
 
+def test_a_system_message_alone_is_no_prompt(tmp_path: Path) -> None:
+    system = {"role": "system", "content": "Be brief."}
+    path = write(tmp_path / "x.jsonl", [{"prompt": [system]}])
+    assert refusal(path).startswith("line 1: the prompt has a system message and nothing else; remove")
+    both = {side: [system, {"role": "user", "content": side}] for side in ("chosen", "rejected")}
+    assert "the two dialogues do not begin with the same message" in refusal(write(tmp_path / "y.jsonl", [both]))
+
+
 def test_an_empty_system_message_is_dropped_and_said(tmp_path: Path) -> None:
     said = [{"role": "system", "content": " "}, {"role": "user", "content": "Hello?"}]
     pool, counts = reading(write(tmp_path / "x.jsonl", [{"prompt": said}]))
