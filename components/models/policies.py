@@ -68,10 +68,12 @@ def open_master(store: Store, reference: str, digest: str) -> Path:
 
 
 def not_kept(store: Store, manifest: Manifest) -> str:
-    """Why a policy's files cannot be read, in a line, if they have been deleted on purpose."""
-    reference, reason = manifest.unit.removeprefix(f"{layout.POLICIES}/"), dropped(store, manifest.unit)
-    again = _made_again(store, manifest.unit)
-    return f"policy {reference} of {store.uri}: not kept, by {reason}; {again}" if reason else ""
+    """Why a policy's files cannot be read, in a line, if they were deleted on purpose, here or in their own run."""
+    origin = open_store(manifest.source) if manifest.source else store
+    unit = "/".join(next(iter(manifest.files.values())).key.split("/")[:3])
+    reference, reason = unit.removeprefix(f"{layout.POLICIES}/"), dropped(origin, unit)
+    again = _made_again(origin, unit)
+    return f"policy {reference} of {origin.uri}: not kept, by {reason}; {again}" if reason else ""
 
 
 def _made_again(store: Store, unit: str) -> str:

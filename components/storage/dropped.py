@@ -27,9 +27,9 @@ def restore(store: Store, key: str) -> None:
 
 
 def undo(store: Store, key: str) -> None:
-    """Delete a unit as a whole: it is not done any more."""
-    store.delete(f"{key}{layout.MANIFEST}")
+    """Delete a unit as a whole; its manifest goes last, so that a deletion that is interrupted can be repeated."""
     _delete_files(store, key)
+    store.delete(f"{key}{layout.MANIFEST}")
 
 
 def _delete_files(store: Store, key: str) -> None:

@@ -118,28 +118,47 @@ class Killed(Exception):
     """What strikes in the middle of deleting."""
 
 
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[SandboxRun, int, int], None]:
+    """Retention after iteration `done` that is killed when it has deleted `before` files."""
+
+    def retain_until(run: SandboxRun, done: int, before: int) -> None:
+        delete, left = type(run.store).delete, [before]
+
+        def mortal(store: Any, key: str) -> None:
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            delete(store, key)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(run.store), "delete", mortal)
+            with pytest.raises(Killed):
+                retain(run.store, done)
+
+    return retain_until
+
+
 @pytest.mark.parametrize("before", [0, 1, 3])
 def test_a_deletion_that_is_killed_is_finished_by_the_next_call(
-    before: int, finished: SandboxRun, monkeypatch: pytest.MonkeyPatch
+    before: int, finished: SandboxRun, killed: Callable[[SandboxRun, int, int], None]
 ) -> None:
     run = finished.changed(run__keep="last 1")
     run.step("preparation")
-    delete, left = type(run.store).delete, [before]
-
-    def mortal(store: Any, key: str) -> None:
-        if not left[0]:
-            raise Killed
-        left[0] -= 1
-        delete(store, key)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(type(run.store), "delete", mortal)
-        with pytest.raises(Killed):
-            retain(run.store, 2)
+    killed(run, 2, before)
     retain(run.store, 2)
     assert folders(run, "policies") == {"000/main", "002/main"}
     assert run.store.list("policies/001") == ["policies/001/main.dropped.txt", "policies/001/main.manifest.json"]
     assert run.step("training", 2).skipped
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_nothing_is_left_of_float32_weights_whose_deletion_was_killed(
+    before: int, kept: SandboxRun, killed: Callable[[SandboxRun, int, int], None]
+) -> None:
+    killed(kept, 4, before)
+    retain(kept.store, 4)
+    assert kept.store.list("masters") == []
 
 
 # --- the registry ----------------------------------------------------------------------------------------------------

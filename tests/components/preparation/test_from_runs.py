@@ -1,5 +1,6 @@
 """A run that starts from another run's policy."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.models.policies import open_policy
 from nashflow.components.preparation.policy import FolderPolicy
 from nashflow.components.preparation.step import check
+from nashflow.components.storage.dropped import drop, restore
 from nashflow.components.storage.run import require_run
 from tests.fixtures.runs import SandboxRun, remove
 
@@ -69,6 +71,27 @@ def test_what_is_not_there_is_one_line_and_nothing_is_written(
             check(run.recipe, run.store)
         assert str(caught.value).startswith(said)
     assert not (tmp_path / "onwards").exists()
+
+
+def test_a_policy_that_the_other_run_has_deleted_is_named_with_the_way_to_make_it_again(
+    fresh: New, finished: SandboxRun
+) -> None:
+    run = started(fresh, f"run:{finished.root}@1")
+    run.step("preparation")
+    files = [
+        (file.key, finished.store.read(file.key)) for file in finished.manifest("policies/001/main").files.values()
+    ]
+    drop(finished.store, "policies/001/main", "run.keep = last 1")
+    said = (
+        f"policy 001/main of {finished.root}: not kept, by run.keep = last 1; to train it again, delete {finished.root}"
+    )
+    for read in (lambda: open_policy(run.store, "000/main").folder, lambda: check(run.recipe, run.store)):
+        with pytest.raises(UserError, match=re.escape(said)):
+            read()
+    for key, data in files:
+        finished.store.write(key, data)
+    restore(finished.store, "policies/001/main")
+    assert open_policy(run.store, "000/main").folder.is_dir()
 
 
 def test_a_run_whose_start_has_gone_on_is_another(fresh: New, finished: SandboxRun) -> None:
