@@ -12,7 +12,7 @@ class ScoringSettings(Settings):
 
     engine: AnyScoringEngine = Transformers()
     """The engine that computes log-probabilities. Values from different engines or precisions differ by up to 1.3 nats
-    a response and are never mixed."""
+    a response: training takes those of its own precision alone, and another engine's in float32 alone."""
     dtype: Dtype = "float32"
     """Precision of the forward pass, which has to be that of the training engine: float32 with torch, bfloat16 with
     deepspeed. float64 is taken for float32, from which it differs by rounding alone: its stored values do not depend on
