@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def made(folder: Path, *arguments: str) -> Path:
     """A recipe that was written in a folder, after what the command says was checked."""
     name = next((each for each in arguments if each.endswith(".yaml")), "recipe.yaml")
     said = call(folder, "init", *arguments).stdout.splitlines()
-    assert said[-1] == f"next: nashflow run {name}"
+    assert said[-1] == f"next: nashflow run {shlex.quote(name)}"
     assert all((folder / line).is_file() for line in said[:-1])
     return folder / name
 
