@@ -148,13 +148,12 @@ class Dialogues:
 
     @cached_property
     def opens_turns(self) -> bool:
-        """Whether the template writes a BOS before further turns, too."""
-        return (
-            self.whole([_ASKED, Message(role="assistant", content=_ANSWER), _ASKED]).count(
-                cast(int, self.tokenizer.bos_token_id)
-            )
-            > 1
-        )
+        """Whether the template writes a BOS before further turns, too; one that refuses further turns does not."""
+        turns = [_ASKED, Message(role="assistant", content=_ANSWER), _ASKED]
+        try:
+            return self.whole(turns).count(cast(int, self.tokenizer.bos_token_id)) > 1
+        except UserError:
+            return False
 
     def require_whole(self, messages: Sequence[Message]) -> None:
         """Raise if the template refuses the messages, or loses something of them.

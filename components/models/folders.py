@@ -97,10 +97,10 @@ def require_chat_template(folder: Path) -> None:
     """Raise if the folder's tokenizer has no chat template.
 
     Raises:
-        UserError: there is neither a chat_template.jinja nor an entry in tokenizer_config.json.
+        UserError: there is no chat_template.jinja, no named template, and no entry in tokenizer_config.json.
     """
-    template = folder / "chat_template.jinja"
-    if not template.is_file() and not read_json(folder / "tokenizer_config.json").get("chat_template"):
+    files = [*folder.glob("chat_template.jinja"), *folder.glob("additional_chat_templates/*.jinja")]
+    if not files and not read_json(folder / "tokenizer_config.json").get("chat_template"):
         raise UserError(f"the tokenizer in {folder} has no chat template: add a chat_template.jinja to the folder")
 
 

@@ -87,6 +87,11 @@ def test_a_bos_that_is_written_twice_at_the_beginning_is_written_once(count: int
         assert ids.count(models.BOS) == min(count, 1)
 
 
+def test_a_template_of_one_message_opens_no_further_turns(tmp_path: Path) -> None:
+    one = "{{ raise_exception('one message only') if messages[1:] else bos_token + messages[0]['content'] }}"
+    assert not of(tmp_path, one).opens_turns
+
+
 def test_a_tokenizer_without_template_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"the tokenizer in {tmp_path} has no chat template"):
         of(tmp_path, "")

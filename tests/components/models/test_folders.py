@@ -243,11 +243,16 @@ def test_an_adapter_is_told_from_a_model_whatever_lies_beside_it(folder, task, n
     )
 
 
-def test_a_chat_template_is_found_in_its_own_file_or_in_the_tokenizers_settings(folder):
+def test_a_chat_template_is_found_in_its_own_file_among_named_ones_or_in_the_tokenizers_settings(folder):
     require_chat_template(folder)
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(UserError, match="has no chat template"):
         require_chat_template(folder)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.chat_template = {"rag": models.CHAT_TEMPLATE}
+    tokenizer.save_pretrained(folder)
+    require_chat_template(folder)
+    shutil.rmtree(folder / "additional_chat_templates")
     set_key("tokenizer_config.json", "chat_template", models.CHAT_TEMPLATE)(folder)
     require_chat_template(folder)
     assert Dialogues(load_tokenizer(folder)).prompt([{"role": "user", "content": "a"}])[0] == models.BOS
