@@ -96,6 +96,12 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
                 f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: {missing} more are needed "
                 f"in {settings.prompts.named}"
             )
+        stream = prompts.stream(settings)
+        for iteration, path in enumerate(settings.prompts.paths[: settings.prompts.sets], start=1):
+            if not len(stream.kept(iteration)):
+                raise NothingNew(
+                    f"no prompt of {path}, for iteration {iteration}, is new to runs named {settings.run.name}"
+                )
     named = {
         "prompts": all_prompts,
         "policy": settings.policy.digest(),

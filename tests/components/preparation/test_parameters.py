@@ -142,6 +142,19 @@ def test_a_firing_with_too_few_new_prompts_says_how_many_it_would_need(
     assert lock.held_by(second.store) == ("", "")
 
 
+def test_a_firing_without_new_prompts_for_one_of_its_iterations_is_skipped(
+    fresh: New, folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [write_prompts(tmp_path / f"{name}.jsonl", [f"{name} {index}" for index in range(4)]) for name in "ab"]
+    own = {"path": str(write_prompts(tmp_path / "own.jsonl", ["one", "two"]))}
+    prompts = {"path": [str(path) for path in sets], "per_iteration": 2, "held_out": 2}
+    changes = over(folders, prompts=prompts, evaluation__prompts=own, run__iterations=2)
+    assert fresh(changes, "one").step("preparation", **ONLY_NEW).parameters["go"] == "true"
+    write_prompts(sets[0], [f"later {index}" for index in range(4)])
+    assert fresh(changes, "two").step("preparation", **ONLY_NEW).parameters["go"] == "false"
+    assert f"no prompt of {sets[1]}, for iteration 2, is new to runs named small" in capsys.readouterr().err
+
+
 def test_one_prompt_more_is_enough(fired: Callable[..., SandboxRun]) -> None:
     fired("one").step("preparation", **ONLY_NEW)
     result = fired("two", 11).step("preparation", **ONLY_NEW)
