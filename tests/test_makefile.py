@@ -49,8 +49,10 @@ def test_every_sandbox_recipe_is_run_once_and_then_all_are_compared(tmp_path: Pa
     made = Made(tmp_path, "nothing")
     first, *others = (f"{made.root}/{recipe}" for recipe in RECIPES)
     assert made.code == 0
-    assert sorted(made.calls[:-1]) == sorted(run(made.root, recipe) for recipe in RECIPES)
-    assert made.calls[-1] == f"report {first} {' '.join(f'--with {other}' for other in others)} --output all.png"
+    runs, report, grids = made.calls[: len(RECIPES)], made.calls[len(RECIPES)], made.calls[len(RECIPES) + 1 :]
+    assert sorted(runs) == sorted(run(made.root, recipe) for recipe in RECIPES)
+    assert report == f"report {first} {' '.join(f'--with {other}' for other in others)} --output all.png"
+    assert [grid.partition("--intransitivity ")[2].split()[0] for grid in grids] == ["0", "2.5", "5"]
 
 
 def test_no_more_than_two_run_at_once(tmp_path: Path) -> None:
@@ -72,5 +74,5 @@ def test_some_recipes_with_other_settings(tmp_path: Path) -> None:
     options = "--set run.iterations=1 --set prompts.per_iteration=256"
     made = Made(tmp_path, "nothing", "METHODS=sandbox-inpo sandbox-egpo", f"SET={options}")
     runs = [run(made.root, recipe, f" {options}") for recipe in ("sandbox-egpo", "sandbox-inpo")]
-    assert sorted(made.calls[:-1]) == runs
-    assert made.calls[-1].startswith(f"report {made.root}/sandbox-inpo --with {made.root}/sandbox-egpo --output")
+    assert sorted(made.calls[:2]) == runs
+    assert made.calls[2].startswith(f"report {made.root}/sandbox-inpo --with {made.root}/sandbox-egpo --output")

@@ -124,7 +124,7 @@ def test_a_run_root_that_cannot_be_made_is_one_line_and_2() -> None:
 def failing(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """What the command makes of an error from inside."""
 
-    def app() -> None:
+    def app(arguments: list[str]) -> None:
         raise error
 
     monkeypatch.setattr(command_line, "app", app)
@@ -166,7 +166,7 @@ def test_what_an_error_says_becomes_one_line(
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def app() -> None:
+    def app(arguments: list[str]) -> None:
         raise KeyError("ours")
 
     monkeypatch.setattr(command_line, "app", app)

@@ -63,7 +63,7 @@ def given_to_preparation(package: Path) -> str:
 # --- the recipe ------------------------------------------------------------------------------------------------------
 
 _OF_PROMPTS = {f"prompts.{name}" for name in ("path", "field", "given", "subset", "split", "revision")}
-FREE = {*_OF_PROMPTS, "policy.model", "oracle.model"}
+FREE = {*_OF_PROMPTS, "policy.model", "policy.template", "oracle.model", "oracle.template", "rollout.stop"}
 """Fields that take any text, in one recipe or the other."""
 
 

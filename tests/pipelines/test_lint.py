@@ -319,7 +319,7 @@ BROKEN: list[tuple[str, Break, str]] = [
         shard_finely,
         "lower prompts.shards: fewer, larger ones; or lower run.iterations, and when they are done submit the same",
     ),
-    ("it_is_small", start_many, "of status for 422 tasks; lower prompts.shards"),
+    ("it_is_small", start_many, "of status for 422 tasks; lower run.iterations"),
     ("names_are_allowed", label_with_blanks, "label nashflow/step cannot be 'my step'"),
     ("names_are_allowed", label_in_greek, "label nashflow/step cannot be 'η-0.1'"),
     ("names_are_allowed", label_under_a_sentence, "no label can be called 'my run'"),
