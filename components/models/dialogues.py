@@ -133,7 +133,7 @@ class Dialogues:
         settings and its configuration name.
 
         Raises:
-            UserError: none of them names one.
+            UserError: none of them names one, or one is no number.
         """
         return sorted({self._turn.end, *self._named_ends})
 
@@ -144,7 +144,10 @@ class Dialogues:
         places = [read_json(folder / "generation_config.json"), config, config.get("text_config") or {}]
         values = [self.tokenizer.eos_token_id, *(place.get("eos_token_id") for place in places)]
         named = [value if isinstance(value, list) else [value] for value in values]
-        return [token for ids in named for token in ids if token is not None]
+        found = [token for ids in named for token in ids if token is not None]
+        if wrong := [token for token in found if not isinstance(token, int)]:
+            raise UserError(f"model folder {folder}: eos_token_id names {wrong[0]!r}: write the token's number instead")
+        return found
 
     @cached_property
     def opens_turns(self) -> bool:

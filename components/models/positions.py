@@ -13,10 +13,27 @@ _NAMES = (
     "seq_length",
     "n_ctx",
 )
+_AFTER_PADDING = {
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "luke",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+}
+"""Types of models whose first token is at the position after the padding token's id; none is before it."""
 
 
 def longest_input(config: "PreTrainedConfig") -> int | None:
     """The most tokens that a model with this configuration reads at once; None if the configuration sets no limit."""
     text = config.get_text_config()
     found = (getattr(text, name, None) for name in _NAMES)
-    return next((number for number in found if isinstance(number, int) and number > 0), None)
+    number = next((number for number in found if isinstance(number, int) and number > 0), None)
+    if number is None or text.model_type not in _AFTER_PADDING:
+        return number
+    return number - text.pad_token_id - 1

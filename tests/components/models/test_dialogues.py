@@ -231,6 +231,13 @@ def test_a_model_without_a_stop_token_is_refused(tmp_path: Path) -> None:
         _ = dialogues.stop_ids
 
 
+def test_a_stop_token_that_is_named_by_its_text_is_refused(tmp_path: Path) -> None:
+    models.save_tokenizer(tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": "<|end|>"}')
+    with pytest.raises(UserError, match=r"eos_token_id names '<\|end\|>': write the token's number instead"):
+        _ = Dialogues(load_tokenizer(tmp_path)).stop_ids
+
+
 # --- named templates, arguments, dates -------------------------------------------------------------------------------
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, PreTrainedConfig
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig
 
 from nashflow.components.models.positions import longest_input
 
@@ -29,3 +30,14 @@ def test_positions_are_found_by_any_name(family: str, settings: dict[str, Any]) 
 def test_a_model_without_positions_has_no_limit() -> None:
     assert longest_input(AutoConfig.for_model("bloom")) is None
     assert longest_input(PreTrainedConfig(max_position_embeddings=-1)) is None
+
+
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "camembert", "mpnet", "roberta-prelayernorm"])
+def test_positions_up_to_the_padding_tokens_are_not_counted(family: str) -> None:
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = AutoConfig.for_model(family, max_position_embeddings=24, vocab_size=30, pad_token_id=1, **small)
+    model, longest = AutoModelForSequenceClassification.from_config(config).eval(), longest_input(config)
+    assert longest == 22
+    model(input_ids=torch.full((1, longest), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.full((1, longest + 1), 5))
