@@ -36,4 +36,4 @@ def longest_input(config: "PreTrainedConfig") -> int | None:
     number = next((number for number in found if isinstance(number, int) and number > 0), None)
     if number is None or text.model_type not in _AFTER_PADDING:
         return number
-    return number - text.pad_token_id - 1
+    return number - int(text.pad_token_id) - 1
