@@ -110,7 +110,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     recipe = _recorded(settings.model_copy(update={"policy": settings.policy.pinned()}))
     run = Run(settings.run.name, recipe, named, _versions(), prompts=prompts.said(settings), date=day)
     if known:
-        check_same(store, _in_todays_settings(known), run)
+        check_same(store, known, run)
         _check_length(store, settings)
     return Checked(prompts, digests, run, _short_of_room(settings, rendering.left) if rendering else "")
 
@@ -129,15 +129,6 @@ def _known(store: Store) -> Run | None:
 def _recorded(recipe: Recipe) -> dict[str, Any]:
     """A recipe as `run.json` has it."""
     return {**recipe.model_dump(mode="json", exclude={"cluster"}), "policy": recipe.policy.model_dump()}
-
-
-def _in_todays_settings(known: Run) -> Run:
-    """A run with the defaults of settings that its version did not have: it was made as they say."""
-    try:
-        recipe = Recipe.parse(dict(known.recipe), layout.RUN)
-    except UserError:  # of a variant that is not installed here, or a setting that is gone
-        return known
-    return replace(known, recipe=recipe.model_dump(mode="json", exclude={"cluster"}))
 
 
 def _check_length(store: Store, settings: Recipe) -> None:
@@ -236,7 +227,7 @@ def _claimed(call: Call[Recipe], settings: Recipe, ledger: Ledger | None) -> Che
         lock.acquire(call.store, owner, job=job)
         # Once more: until the lock was taken, another run could make this run root its own.
         if known := _known(call.store):
-            check_same(call.store, _in_todays_settings(known), checked.run)
+            check_same(call.store, known, checked.run)
         if not ledger or ledger.take(checked.digests):
             return checked
 
