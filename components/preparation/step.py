@@ -79,10 +79,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     _check_positions(settings, prompts)
     digests, count = list[str](), len(prompts.learning)
     if ledger:
-        marked = [digest_json([prompt.messages, prompt.given]) for prompt in prompts.learning]
-        free = ledger.free(marked)
-        prompts = prompts.only([index for index, digest in enumerate(marked) if digest in free])
-        digests = [digest for digest in marked if digest in free]
+        prompts, digests = _free(prompts, ledger)
     all_prompts = digest_json_list([prompt.messages, prompt.given] for prompt in prompts.learning)
     if ledger:
         if known and known.inputs.get("prompts", all_prompts) != all_prompts:
@@ -90,18 +87,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
                 f"{store.uri}: other runs named {settings.run.name} have taken prompts of this one since it failed, or "
                 f"{settings.prompts.named or 'the world'} has changed: it cannot go on; submit a new run"
             )
-        if (missing := prompts.stream(settings).held_out + 1 - len(prompts.learning)) > 0:
-            raise NothingNew(
-                f"{len(prompts.learning)} of {count} prompts are new to runs named {settings.run.name}, and "
-                f"prompts.held_out = {settings.prompts.held_out} of them are for evaluation: {missing} more are needed "
-                f"in {settings.prompts.named}"
-            )
-        stream = prompts.stream(settings)
-        for iteration, path in enumerate(settings.prompts.paths[: settings.prompts.sets], start=1):
-            if not len(stream.kept(iteration)):
-                raise NothingNew(
-                    f"no prompt of {path}, for iteration {iteration}, is new to runs named {settings.run.name}"
-                )
+        _require_new(settings, prompts, count)
     named = {
         "prompts": all_prompts,
         "policy": settings.policy.digest(),
@@ -113,6 +99,34 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         check_same(store, known, run)
         _check_length(store, settings)
     return Checked(prompts, digests, run, _short_of_room(settings, rendering.left) if rendering else "")
+
+
+def _free(prompts: Prompts, ledger: Ledger) -> tuple[Prompts, list[str]]:
+    """The prompts that no other run has taken, and their digests."""
+    marked = [digest_json([prompt.messages, prompt.given]) for prompt in prompts.learning]
+    free = ledger.free(marked)
+    kept = [index for index, digest in enumerate(marked) if digest in free]
+    return prompts.only(kept), [marked[index] for index in kept]
+
+
+def _require_new(settings: Recipe, prompts: Prompts, count: int) -> None:
+    """Raise unless enough of `count` prompts are new, for every iteration.
+
+    Raises:
+        NothingNew: says where they are too few.
+    """
+    stream = prompts.stream(settings)
+    if (missing := stream.held_out + 1 - len(prompts.learning)) > 0:
+        taken = f", and prompts.held_out = {stream.held_out} of them are for evaluation" if stream.held_out else ""
+        raise NothingNew(
+            f"{len(prompts.learning)} of {count} prompts are new to runs named {settings.run.name}{taken}: {missing} "
+            f"more are needed in {settings.prompts.named}"
+        )
+    for iteration, path in enumerate(settings.prompts.paths[: settings.prompts.sets], start=1):
+        if not len(stream.kept(iteration)):
+            raise NothingNew(
+                f"no prompt of {path}, for iteration {iteration}, is new to runs named {settings.run.name}"
+            )
 
 
 def _known(store: Store) -> Run | None:
