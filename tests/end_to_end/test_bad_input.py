@@ -115,12 +115,7 @@ def _sectioned(sets: tuple[str, ...], tmp_path: Path) -> str:
     ("content", "line"),
     [
         (None, ("no such file", "prompts.path")),
-        ("[1]\n" * 9, ("line 1", "not list")),
         ('{"prompt": "a"}\n{"text": "b"}\n', ("line 2", "no field 'prompt'", "here: text", "prompts.on_bad")),
-        ('{"prompt": "a"}\n{"prompt": " "}\n', ("line 2", "empty")),
-        ('{"prompt": "a"}\nnot json\n', ("line 2", "not JSON")),
-        ('{"prompt": 3}\n', ("line 1", "neither a text nor a list of messages")),
-        ('{"prompt": "a"}\n{"prompt": "b"}\n', ("2 prompts", "prompts.held_out = 2")),
     ],
 )
 def test_prompt_files(tmp_path: Path, policy: Path, content: str | None, line: tuple[str, ...]) -> None:
@@ -128,12 +123,6 @@ def test_prompt_files(tmp_path: Path, policy: Path, content: str | None, line: t
     if content is not None:
         path.write_text(content)
     _refused(tmp_path, recipe=_sectioned(_real(policy, path), tmp_path), line=("prompts.jsonl", *line))
-
-
-def test_a_prompt_file_that_cannot_be_read(tmp_path: Path, policy: Path) -> None:
-    (tmp_path / "prompts.jsonl").write_bytes(b'{"prompt": "\xff\xfe"}\n')
-    sets = _real(policy, tmp_path / "prompts.jsonl")
-    _refused(tmp_path, recipe=_sectioned(sets, tmp_path), line=("cannot be read as prompts",))
 
 
 def _without_weights(folder: Path) -> None:
@@ -172,12 +161,6 @@ def test_policy_folders(tmp_path: Path, policy: Path, prompts: Path, spoil: Call
     shutil.copytree(policy, bad)
     spoil(bad)
     _refused(tmp_path, recipe=_sectioned(_real(bad, prompts, policy), tmp_path), line=(str(bad), line))
-
-
-def test_a_judge_without_the_tokens_a_and_b(tmp_path: Path, policy: Path, prompts: Path) -> None:
-    judge = models.llama(tmp_path / "judge", ["only", "these", "words"])
-    sets = _real(policy, prompts, judge)
-    _refused(tmp_path, recipe=_sectioned(sets, tmp_path), line=(str(judge), "single token"))
 
 
 @pytest.fixture(scope="module")
