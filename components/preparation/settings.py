@@ -122,7 +122,7 @@ def check_sets(iterations: int, prompts: PromptSettings, evaluation: PromptSourc
     if 1 < len(prompts.paths) < iterations:
         raise ValueError(
             f"prompts.path has {len(prompts.paths)} sets, one for each iteration, and run.iterations is {iterations}: "
-            f"add sets, or set run.iterations to {len(prompts.paths)}"
+            f"add sets, unless the run has begun, or set run.iterations to {len(prompts.paths)}"
         )
     if evaluation and not all(evaluation.paths or [""]):
         raise ValueError("evaluation.prompts.path: required, but missing")

@@ -21,6 +21,7 @@ from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
 from ..runtime.ledger import Ledger
 from ..runtime.protocol import Call, Result
 from ..storage import layout, outcome, recipes
+from ..storage.dropped import dropped
 from ..storage.records import PROMPTS, Prompt
 from ..storage.run import Run, check_same, flatten, read_run
 from ..storage.store import Store
@@ -98,6 +99,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     if known:
         check_same(store, known, run)
         _check_length(store, settings)
+        _check_measurable(store, known, run)
     return Checked(prompts, digests, run, _short_of_room(settings, rendering.left) if rendering else "")
 
 
@@ -152,6 +154,19 @@ def _check_length(store: Store, settings: Recipe) -> None:
         raise UserError(
             f"{store.uri}: has {last} iterations already, more than run.iterations = {wanted}: nothing is changed; set "
             f"it to {last} or more, or choose another run root"
+        )
+
+
+def _check_measurable(store: Store, known: Run, now: Run) -> None:
+    """Refuse to measure policies anew that are not kept."""
+    there, here = (flatten(run.recipe["evaluation"], "evaluation") for run in (known, now))
+    changed = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
+    policies = [(iteration, name) for name, iterations in made(store).items() for iteration in iterations]
+    gone = sorted({iteration for iteration, name in policies if dropped(store, layout.policy(iteration, name))})
+    if changed and gone:
+        raise UserError(
+            f"{store.uri}: {changed[0]} was {there.get(changed[0])} and is {here.get(changed[0])} now, but policies to "
+            f"be measured anew, of iterations {', '.join(map(str, gone))}, are not kept (run.keep): set it back"
         )
 
 

@@ -12,6 +12,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.iterations.retention import retain
 from nashflow.components.models.named import copy_to, find
 from nashflow.components.models.policies import open_policy
+from nashflow.components.preparation.step import check
 from nashflow.components.reports.files import report_unit
 from nashflow.components.reports.page import render
 from nashflow.components.reports.summary import summarise
@@ -52,6 +53,15 @@ def test_of_old_policies_the_manifest_stays_alone(kept_root: SandboxRun) -> None
     assert folders(kept_root, "masters") == {"003/main"}
     assert {kept_root.manifest(f"policies/{t:03d}/main").weights_digest for t in range(4)}
     assert not kept_root.store.exists("masters/002/main.manifest.json")
+
+
+def test_policies_that_are_gone_are_not_to_be_measured_anew(kept: SandboxRun) -> None:
+    before = snapshot(kept.root)
+    other = recipe({**KEEPS, **ROUNDED, "evaluation.tau": 0.2})
+    said = r"evaluation.tau was 0.1 and is 0.2 now, .* of iterations 1, 2, are not kept .*: set it back"
+    with pytest.raises(UserError, match=said):
+        check(other, kept.store)
+    assert snapshot(kept.root) == before
 
 
 def test_nothing_is_done_again(kept: SandboxRun) -> None:
