@@ -183,7 +183,7 @@ def check_answers(run: RealRun) -> None:
     """The report shows held-out prompts with the reference's answer and the last policy's."""
     page = (run.root / "report/report.html").read_text()
     (table,) = re.findall(r'<table class="text answers">.*?</table>', page, re.DOTALL)
-    cells = [text_of(cell) for cell in re.findall(r"<td>(.*?)</td>", table, re.DOTALL)]
+    cells = [text_of(cell) for cell in re.findall(r"<td\b[^>]*>(.*?)</td>", table, re.DOTALL)]
     shown = [tuple(cells[at : at + 3]) for at in range(0, len(cells), 4)]
     prompts = {row["row_id"]: row["messages"][0]["content"].strip() for row in run.rows(layout.held_out(), "prompts")}
     texts: dict[str, dict[str, str]] = {"opponent": {}, "pair": {}}
