@@ -181,7 +181,7 @@ def check_first_update(run: RealRun, iteration: int) -> None:
 
 def check_answers(run: RealRun) -> None:
     """The report shows held-out prompts with the reference's answer and the last policy's."""
-    page = (run.root / "report/report.html").read_text()
+    page = (run.root / "report/report.html").read_bytes().decode()  # line ends as they were sampled
     (table,) = re.findall(r'<table class="text answers">.*?</table>', page, re.DOTALL)
     cells = [text_of(cell) for cell in re.findall(r"<td\b[^>]*>(.*?)</td>", table, re.DOTALL)]
     shown = [tuple(cells[at : at + 3]) for at in range(0, len(cells), 4)]
