@@ -159,8 +159,9 @@ def _check_length(store: Store, settings: Recipe) -> None:
 
 def _check_measurable(store: Store, known: Run, now: Run) -> None:
     """Refuse to measure policies anew that are not kept."""
-    there, here = (flatten(run.recipe["evaluation"], "evaluation") for run in (known, now))
-    changed = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
+    there, here = (flatten(run.recipe) for run in (known, now))
+    # The two have one identity: besides the run's length, they differ in what measures alone.
+    changed = [key for key in sorted(there | here) if there.get(key) != here.get(key) and not key.startswith("run.")]
     policies = [(iteration, name) for name, iterations in made(store).items() for iteration in iterations]
     gone = sorted({iteration for iteration, name in policies if dropped(store, layout.policy(iteration, name))})
     if changed and gone:
