@@ -162,9 +162,10 @@ def _check_measurable(store: Store, known: Run, now: Run) -> None:
     there, here = (flatten(run.recipe) for run in (known, now))
     # The two have one identity: besides the run's length, they differ in what measures alone.
     changed = [key for key in sorted(there | here) if there.get(key) != here.get(key) and not key.startswith("run.")]
+    if not changed:
+        return
     policies = [(iteration, name) for name, iterations in made(store).items() for iteration in iterations]
-    gone = sorted({iteration for iteration, name in policies if dropped(store, layout.policy(iteration, name))})
-    if changed and gone:
+    if gone := sorted({iteration for iteration, name in policies if dropped(store, layout.policy(iteration, name))}):
         raise UserError(
             f"{store.uri}: {changed[0]} was {there.get(changed[0])} and is {here.get(changed[0])} now, but policies to "
             f"be measured anew, of iterations {', '.join(map(str, gone))}, are not kept (run.keep): set it back"

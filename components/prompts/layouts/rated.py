@@ -55,46 +55,41 @@ class HelpSteer2(Layout):
         return [Answer(answer_of(entry.get("response"), "response"), float(mark))]
 
 
-class HelpSteer2Preference(Layout):
-    """Two responses and how much the second is preferred."""
+class _Preferred(Layout):
+    """Interface of a prompt, two responses, and how much the second is preferred: `known`, in this order."""
 
-    name = "helpsteer2_preference"
-    known = ("prompt", "response_1", "response_2", "preference_strength")
     gives = "pairs"
 
     @classmethod
     def find(cls, entry: Entry, source: PromptSource, given: Sequence[str]) -> Self | None:
-        """Where the two responses are there."""
+        """Where all of them are there."""
         return cls(cls.known[:1], cls.known[1:]) if has(entry, *cls.known) and not given else None
+
+    def answers(self, entry: Entry) -> list[Answer]:
+        """The better one and the other."""
+        return _by_preference(entry, *self.answer_columns)
+
+
+class HelpSteer2Preference(_Preferred):
+    """Two responses and how much the second is preferred."""
+
+    name = "helpsteer2_preference"
+    known = ("prompt", "response_1", "response_2", "preference_strength")
 
     def messages(self, entry: Entry) -> Messages:
         """The prompt's turns."""
         return _turns(entry.get("prompt"), "prompt")
 
-    def answers(self, entry: Entry) -> list[Answer]:
-        """The better one and the other."""
-        return _by_preference(entry, *self.answer_columns)
 
-
-class HelpSteer3(Layout):
+class HelpSteer3(_Preferred):
     """A dialogue, two responses and how much the second is preferred."""
 
     name = "helpsteer3"
     known = ("context", "response1", "response2", "overall_preference")
-    gives = "pairs"
-
-    @classmethod
-    def find(cls, entry: Entry, source: PromptSource, given: Sequence[str]) -> Self | None:
-        """Where the dialogue and the two responses are there."""
-        return cls(cls.known[:1], cls.known[1:]) if has(entry, *cls.known) and not given else None
 
     def messages(self, entry: Entry) -> Messages:
         """The dialogue."""
         return messages_of(entry.get("context"), "context")
-
-    def answers(self, entry: Entry) -> list[Answer]:
-        """The better one and the other."""
-        return _by_preference(entry, *self.answer_columns)
 
 
 class Nectar(Layout):
