@@ -65,7 +65,8 @@ class _Evaluation:
 
     @cached_property
     def judge(self) -> Callable[[], Oracle]:
-        return cache(self.call.settings.oracle.dated(self.samplers.day).load)
+        oracle = self.call.settings.oracle.dated(self.samplers.day)
+        return cache(lambda: oracle.load(self.call.store))
 
     @cached_property
     def prompts(self) -> Manifest:

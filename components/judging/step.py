@@ -70,7 +70,7 @@ def _judged(call: Call[JudgingStep], work: list[PromptSamples], done: int) -> It
     if not work[done * size :]:
         return
     rules = Rules(phase.labels, settings.run.seed, settings.judging.drop_identical, phase.margin)
-    oracle = settings.oracle.dated(date_of(call.store)).load() if phase.samples else None
+    oracle = settings.oracle.dated(date_of(call.store)).load(call.store) if phase.samples else None
     with Progress("prompts", len(work), done * size) as progress:
         for at in range(done * size, len(work), size):
             batch = work[at : at + size]

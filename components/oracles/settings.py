@@ -28,6 +28,7 @@ from ..models.folders import (
 from ..models.size import parameters_of
 from ..models.weights import weights_digest
 from ..storage.records import Message
+from ..storage.store import Store
 from .base import Oracle
 from .inference import context_length
 from .matrix import MatrixOracle
@@ -84,8 +85,8 @@ class OracleSettings(Variant, ABC):
         return self
 
     @abstractmethod
-    def load(self) -> Oracle:
-        """The opened oracle."""
+    def load(self, store: Store | None = None) -> Oracle:
+        """The opened oracle; one that is dear to ask keeps its verdicts in `store`, if there is one."""
 
     def sequences(self, rounds: Sequence[Round]) -> int:
         """How many sequences the oracle's model reads in the tournament of one prompt."""
@@ -115,7 +116,7 @@ class SandboxOracle(OracleSettings):
         """Digest of the preference matrix, rounded to six decimals so that it is the same on every machine."""
         return sha256_bytes(np.round(make_world(self.world).matrix, 6).astype("<f8").tobytes())
 
-    def load(self) -> Oracle:
+    def load(self, store: Store | None = None) -> Oracle:
         """The oracle that reads the matrix."""
         return MatrixOracle(make_world(self.world))
 
@@ -209,7 +210,7 @@ class RewardModel(ModelOracle):
         answer = Message(role="assistant", content="An answer.")
         return self._reader(lambda messages: [*messages, answer], "left")
 
-    def load(self) -> Oracle:
+    def load(self, store: Store | None = None) -> Oracle:
         """The reward model."""
         return RewardModelOracle(self.folder, self.dtype, self.batch_size, self.dialogues())
 
@@ -235,7 +236,7 @@ class PairPreference(ModelOracle):
         """Its template has to keep the message that shows the prompt and two answers, and its context to hold it."""
         return self._reader(lambda messages: [shown(messages, "An answer.", "Another one.")])
 
-    def load(self) -> Oracle:
+    def load(self, store: Store | None = None) -> Oracle:
         """The pair preference model."""
         return PairPreferenceOracle(self.folder, self.dtype, self.batch_size, self.dialogues())
 

@@ -21,7 +21,7 @@ class Alphabetical(SandboxOracle):
     def digest(self):
         return "alphabetical"
 
-    def load(self):
+    def load(self, store=None):
         class Judge(Oracle):
             def judge(self, queries):
                 return [Verdict.of(0.9, 0.9) for _ in queries]  # they come in the order of their texts

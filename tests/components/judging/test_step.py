@@ -257,7 +257,7 @@ def test_a_killed_step_goes_on_where_its_journal_ends(
 def test_a_finished_unit_needs_no_oracle(run: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run.step("judging", 1)
 
-    def forbidden(_: Any) -> None:
+    def forbidden(*_: Any) -> None:
         raise AssertionError("nothing is left to ask")
 
     monkeypatch.setattr(SandboxOracle, "load", forbidden)
