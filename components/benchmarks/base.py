@@ -13,7 +13,7 @@ from ..methods.base import Method
 from ..models.folders import Load
 from ..models.policies import LocalPolicy
 from ..oracles.base import Oracle
-from ..oracles.settings import OracleSettings
+from ..oracles.oracle_settings import OracleSettings
 from ..sampling.settings import GenerationSettings
 from ..scoring.engines import Scorer
 from ..scoring.settings import ScoringSettings

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import UserError
 from ..games.sandbox.texts import CONTEXT_NAMES, prompt_messages
 from ..models.dialogues import Dialogues
-from ..oracles.settings import Reader, TooLong
+from ..oracles.oracle_settings import Reader, TooLong
 from ..prompts.counts import Counts
 from ..prompts.layouts.base import Bad
 from ..prompts.pool import Pool, Prompt

@@ -9,7 +9,7 @@ from ..benchmarks.base import Benchmark
 from ..core.settings import WHOLE
 from ..iterations.keep import ALL, KEEP
 from ..methods.base import Method
-from ..oracles.settings import OracleSettings
+from ..oracles.oracle_settings import OracleSettings
 from ..prompts.settings import PromptSource
 from ..runtime.protocol import StepPrompts, StepRun
 from ..sampling.engines import SAMPLING_ENGINES, SamplingEngine

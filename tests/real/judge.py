@@ -25,7 +25,7 @@ from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_tokenizer, save_policy
 from nashflow.components.models.padding import padded
 from nashflow.components.oracles.base import Query
-from nashflow.components.oracles.settings import RewardModel
+from nashflow.components.oracles.reward_model.settings import RewardModel
 from nashflow.components.storage.records import Message
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from nashflow.components.methods.phases import Phase
 from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_classifier, load_tokenizer
 from nashflow.components.oracles.base import Query
-from nashflow.components.oracles.settings import RewardModel
+from nashflow.components.oracles.reward_model.settings import RewardModel
 from nashflow.components.reports.answers import sample_answers
 from nashflow.components.storage import layout
 from nashflow.components.storage.records import Record

@@ -10,7 +10,8 @@ from tests.fixtures.third_party import install, nashflow
 ORACLE = '''
 from typing import Literal
 from nashflow.components.oracles.base import Oracle, Verdict
-from nashflow.components.oracles.settings import OracleSettings, SandboxOracle
+from nashflow.components.oracles.oracle_settings import OracleSettings
+from nashflow.components.oracles.sandbox.settings import SandboxOracle
 
 
 class Alphabetical(SandboxOracle):

@@ -14,7 +14,7 @@ from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.judging import step as judging
 from nashflow.components.oracles.referee import judge
-from nashflow.components.oracles.settings import SandboxOracle
+from nashflow.components.oracles.sandbox.settings import SandboxOracle
 from tests.fixtures import models
 from tests.fixtures.runs import SandboxRun, remove
 from tests.fixtures.statistics import SIGMAS

@@ -23,7 +23,7 @@ from nashflow.components.methods.base import Method
 from nashflow.components.methods.objective import log_ratios, losses
 from nashflow.components.methods.phases import REFERENCE, Phase
 from nashflow.components.oracles import referee
-from nashflow.components.oracles.matrix import MatrixOracle
+from nashflow.components.oracles.sandbox.oracle import MatrixOracle
 from nashflow.components.training.data import PairData
 
 if TYPE_CHECKING:

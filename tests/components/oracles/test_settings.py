@@ -12,7 +12,11 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.oracles.base import Query
-from nashflow.components.oracles.settings import AnyOracle, OracleSettings, PairPreference, RewardModel, SandboxOracle
+from nashflow.components.oracles.oracle_settings import OracleSettings
+from nashflow.components.oracles.pair_preference.settings import PairPreference
+from nashflow.components.oracles.reward_model.settings import RewardModel
+from nashflow.components.oracles.sandbox.settings import SandboxOracle
+from nashflow.components.oracles.settings import AnyOracle
 from tests.fixtures import models
 
 

@@ -10,7 +10,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_tokenizer
 from nashflow.components.oracles.base import ABSTENTION, EVEN, Query
-from nashflow.components.oracles.pair_preference import (
+from nashflow.components.oracles.pair_preference.oracle import (
     PairPreferenceOracle,
     answer_tokens,
     context_text,

@@ -10,14 +10,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.digests import canonical_json
-from ..models.dialogues import Dialogues
-from ..models.finite import require_finite
-from ..models.folders import Dtype, load_classifier, load_tokenizer
-from ..models.padding import padded
-from ..storage.records import Message
-from .base import ABSTENTION, Oracle, Query, Verdict
-from .inference import REMEDY, batches, context_length
+from ...core.digests import canonical_json
+from ...models.dialogues import Dialogues
+from ...models.finite import require_finite
+from ...models.folders import Dtype, load_classifier, load_tokenizer
+from ...models.padding import padded
+from ...storage.records import Message
+from ..base import ABSTENTION, Oracle, Query, Verdict
+from ..inference import REMEDY, batches, context_length
 
 
 class RewardModelOracle(Oracle):

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import UserError
-from ..models.dialogues import Dialogues
-from ..models.finite import require_finite
-from ..models.folders import Dtype, load_causal_lm, load_tokenizer
-from ..models.padding import padded, positions_of
-from ..storage.records import Message
-from .base import ABSTENTION, Oracle, Query, Verdict
-from .inference import REMEDY, batches, context_length
+from ...core.errors import UserError
+from ...models.dialogues import Dialogues
+from ...models.finite import require_finite
+from ...models.folders import Dtype, load_causal_lm, load_tokenizer
+from ...models.padding import padded, positions_of
+from ...storage.records import Message
+from ..base import ABSTENTION, Oracle, Query, Verdict
+from ..inference import REMEDY, batches, context_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ..games.sandbox.texts import context_index, response_index
-from ..games.sandbox.world import World
-from .base import Oracle, Query, Verdict
+from ...games.sandbox.texts import context_index, response_index
+from ...games.sandbox.world import World
+from ..base import Oracle, Query, Verdict
 
 
 class MatrixOracle(Oracle):

@@ -12,7 +12,7 @@ from tokenizers import pre_tokenizers
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.oracles.base import ABSTENTION, Query
-from nashflow.components.oracles.reward_model import RewardModelOracle
+from nashflow.components.oracles.reward_model.oracle import RewardModelOracle
 from nashflow.components.storage.records import Message
 from tests.fixtures import models
 

@@ -8,8 +8,8 @@ from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import prompt_messages, response_text
 from nashflow.components.games.sandbox.world import CONTEXTS, RESPONSES, make_world
 from nashflow.components.oracles.base import EVEN, Oracle, Query, Verdict
-from nashflow.components.oracles.matrix import MatrixOracle
-from nashflow.components.oracles.settings import SandboxOracle
+from nashflow.components.oracles.sandbox.oracle import MatrixOracle
+from nashflow.components.oracles.sandbox.settings import SandboxOracle
 
 SIZE = len(RESPONSES)
 

@@ -1,0 +1,81 @@
+"""The interface of the settings of every oracle."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+from ..core.errors import UserError
+from ..core.settings import Variant
+from ..games.sandbox.settings import WorldSettings
+from ..storage.records import Message
+from ..storage.store import Store
+from .base import Oracle
+
+Round = Collection[tuple[int, int]]
+"""The matches of one round: two of a prompt's responses each."""
+
+
+Reader = Callable[[Sequence[Message]], int]
+"""How many tokens a model's context has left for the answers to a prompt.
+
+Raises a UserError for a prompt that the model cannot read whole, among them TooLong."""
+
+
+class TooLong(UserError):
+    """A prompt leaves no room for answers."""
+
+
+class OracleSettings(Variant, ABC):
+    """Interface of the settings of every oracle; group of entry points: `nashflow.oracles`."""
+
+    responses_read: ClassVar[int] = 0
+    """Number of responses in one input sequence of the oracle's model; 0: it has no model."""
+
+    @property
+    def own_world(self) -> WorldSettings | None:
+        """The sandbox world that the oracle belongs to, if it does."""
+        return None
+
+    @property
+    def folder(self) -> Path | None:
+        """The model folder that steps read, if there is one."""
+        return None
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise a UserError, without loading a model, if `load` would fail."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Digest that identifies the oracle: equal digests mean equal oracles."""
+
+    def reader(self) -> Reader | None:
+        """How its model reads prompts; None if it has no model."""
+        return None
+
+    def dated(self, day: str) -> Self:
+        """The oracle on a day, an ISO date, which a judge's chat template may write."""
+        return self
+
+    @abstractmethod
+    def load(self, store: Store | None = None) -> Oracle:
+        """The opened oracle; one that is dear to ask keeps its verdicts in `store`, if there is one."""
+
+    def sequences(self, rounds: Sequence[Round]) -> int:
+        """How many sequences the oracle's model reads in the tournament of one prompt."""
+        return 0
+
+    def parameters(self) -> float | None:
+        """Number of parameters of its model; None if it has none, or its folder cannot be read here."""
+        return None
+
+
+def first_meetings(rounds: Sequence[Round]) -> list[set[frozenset[int]]]:
+    """The pairs of each round that have not met before: verdicts are remembered."""
+    met: set[frozenset[int]] = set()
+    news = []
+    for matches in rounds:
+        news.append({frozenset(match) for match in matches} - met)
+        met |= news[-1]
+    return news
