@@ -15,6 +15,8 @@ REASONS = {
     "duplicate": "duplicate",
     "without_given": "without given responses",
     "in_evaluation": "among those of evaluation",
+    "uncompared": "without two different responses that were compared",
+    "not_drawn": "not drawn",
 }
 """Reasons for which prompts are left out, in words."""
 NOTES = {

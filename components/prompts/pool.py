@@ -63,7 +63,7 @@ class Pool(Sequence[Prompt]):
         if given:
             (place,) = self._data.execute("SELECT place FROM prompts WHERE key = ?", (key,)).fetchone()
             self._data.executemany(
-                "INSERT INTO given VALUES (?, ?, ?, ?)", ((place, part, *answer) for answer in given)
+                "INSERT INTO given VALUES (?, ?, ?, ?)", ((place, part, answer.text, answer.score) for answer in given)
             )
         return done.rowcount > 0
 

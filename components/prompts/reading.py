@@ -1,7 +1,7 @@
 """Read a set of prompts: find its layout, leave out what is no prompt, count why."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -12,13 +12,17 @@ from ..storage.records import Message
 from .counts import Counts
 from .files import File, entries
 from .layouts import KNOWN, layout_of
-from .layouts.base import Answer, Bad, Empty, Layout, Messages
+from .layouts.base import Answer, Bad, Empty, Entry, Layout, Messages
 from .places import files_of
 from .pool import Pool, Wanted
 from .settings import PromptSource
 
 _LOOKED_AT = 100
 """Entries in which a layout is looked for: the first may be a bad one."""
+
+
+Find = Callable[[Entry, str], Layout]
+"""From an entry and where it stands to its layout; raises a UserError where it has none."""
 
 
 class Rendering(Protocol):
@@ -66,7 +70,9 @@ def read(
     pool, counts = Pool(asked.wanted), Counts()
     for part, path in enumerate(source.paths):
         with files_of(path, source) as files:
-            layout = _layout(files, source, asked)
+            layout = first_layout(
+                files, source, asked.given, lambda entry, where: layout_of(entry, source, asked.given, where)
+            )
             _check_given(layout, path, asked)
             counts.found(layout.name)
             reader = _Reader(source, asked, section, layout, pool, counts, other, part)
@@ -78,16 +84,20 @@ def read(
     return pool, counts
 
 
-def _layout(files: Sequence[File], source: PromptSource, asked: Asked) -> Layout:
-    """The layout of the first entry that has one."""
+def first_layout(files: Sequence[File], source: PromptSource, given: Sequence[str], find: Find) -> Layout:
+    """The layout of the first entry in which `find` finds one; `given`: further fields that it looks at.
+
+    Raises:
+        UserError: there are no entries, or what `find` says of the first of them.
+    """
     refused = None
     for file in files:
-        for where, entry in islice(entries(file, KNOWN | {source.field, *asked.given}), _LOOKED_AT):
+        for where, entry in islice(entries(file, KNOWN | {source.field, *given}), _LOOKED_AT):
             if not isinstance(entry, dict):
                 refused = refused or UserError(f"{where}: {_no_object(source, entry)}")
                 continue
             try:
-                return layout_of(entry, source, asked.given, where)
+                return find(entry, where)
             except UserError as line:
                 refused = refused or line
         if refused:
@@ -137,14 +147,14 @@ class _Reader:
             ids = self.asked.rendering.prompt(messages) if self.asked.rendering else None
         except Bad as bad:
             if self.source.on_bad == "refuse" and not self.asked.lenient:
-                raise UserError(f"{where}: {bad}; {self._advice(bad)}") from None
+                raise refusal(where, bad, self.section) from None
             self.counts.leave_out(bad.reason)
             self.counts.examples.setdefault(bad.reason, f"{where}: {bad}")
             return
         if ids and len(ids) > self.asked.longest:
             self.counts.leave_out("too_long")
             return
-        key = _key(messages if ids is None else ids)
+        key = key_of(messages if ids is None else ids)
         if self.other is not None and self.other.has(key):
             self.counts.leave_out("in_evaluation")
         elif not self.pool.add(key, self.part, messages, self._fitting(messages, answers), where, len(ids or ())):
@@ -158,19 +168,8 @@ class _Reader:
             self.counts.leave_out("duplicate")
 
     def _read(self, entry: Any) -> tuple[Messages, list[Answer]]:
-        if not isinstance(entry, dict):
-            raise Bad(_no_object(self.source, entry))
-        said = self.layout.messages(entry)
-        messages = [message for message in said if message["role"] != "system" or message["content"].strip()]
-        self.counts.drop("empty_system", len(said) - len(messages))
-        if not messages or not all(message["content"].strip() for message in messages):
-            raise Empty("the prompt is empty")
-        if all(message["role"] == "system" for message in messages):
-            raise Empty("the prompt has a system message and nothing else")
-        if messages[-1]["role"] == "assistant":
-            raise Bad(
-                f"the dialogue ends with the assistant's answer: set {self.section}.drop_last_answer to true to cut it"
-            )
+        messages, empty = prompt_of(self.layout, entry, self.source, self.section)
+        self.counts.drop("empty_system", empty)
         answers = self.layout.answers(entry) if self.asked.wanted else []
         if self.asked.wanted == "responses" and self.layout.gives == "pairs" and self.layout.name != "fields":
             answers = answers[:1]
@@ -189,10 +188,32 @@ class _Reader:
         self.counts.drop("given_too_long", fits.count(False))
         return [each for group, fit in zip(groups, fits, strict=True) if fit for each in group]
 
-    def _advice(self, bad: Bad) -> str:
-        what = "remove the entry" if bad.reason == Empty.reason else "correct the entry"
-        return f"{what}, or set {self.section}.on_bad to skip"
+
+def prompt_of(layout: Layout, entry: Any, source: PromptSource, section: str = "prompts") -> tuple[Messages, int]:
+    """The prompt of an entry, and how many empty system messages were dropped from it.
+
+    Raises:
+        Bad: there is none.
+    """
+    if not isinstance(entry, dict):
+        raise Bad(_no_object(source, entry))
+    said = layout.messages(entry)
+    messages = [message for message in said if message["role"] != "system" or message["content"].strip()]
+    if not messages or not all(message["content"].strip() for message in messages):
+        raise Empty("the prompt is empty")
+    if all(message["role"] == "system" for message in messages):
+        raise Empty("the prompt has a system message and nothing else")
+    if messages[-1]["role"] == "assistant":
+        raise Bad(f"the dialogue ends with the assistant's answer: set {section}.drop_last_answer to true to cut it")
+    return messages, len(said) - len(messages)
 
 
-def _key(value: Any) -> bytes:
+def refusal(where: str, bad: Bad, section: str = "prompts") -> UserError:
+    """The line on an entry that is no prompt."""
+    what = "remove the entry" if bad.reason == Empty.reason else "correct the entry"
+    return UserError(f"{where}: {bad}; {what}, or set {section}.on_bad to skip")
+
+
+def key_of(value: Any) -> bytes:
+    """What tells prompts apart: a digest of messages or token ids."""
     return hashlib.sha256(canonical_json(value).encode()).digest()[:16]

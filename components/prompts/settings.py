@@ -12,6 +12,8 @@ LayoutName = Literal[
     "helpsteer2_preference",
     "helpsteer3",
     "nectar",
+    "judgebench",
+    "rewardbench2",
     "dialogue",
     "turns",
     "instruction",

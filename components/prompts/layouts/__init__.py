@@ -6,6 +6,7 @@ from typing import Any
 from ...core.errors import UserError
 from ..settings import PromptSource
 from .base import Layout
+from .benchmarks import JudgeBench, RewardBench2
 from .dialogues import Dialogue
 from .fields import Fields
 from .pairs import Arena, Pairs
@@ -17,6 +18,8 @@ LAYOUTS: tuple[type[Layout], ...] = (
     HelpSteer3,
     HelpSteer2Preference,
     HelpSteer2,
+    RewardBench2,
+    JudgeBench,
     Pairs,
     Arena,
     Fields,

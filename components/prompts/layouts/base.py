@@ -30,6 +30,8 @@ class Answer(NamedTuple):
     text: str
     score: float | None = None
     """How good it is, where responses are rated one by one."""
+    model: str = ""
+    """Which model gave it, where that is said."""
 
 
 class Layout(ABC):
@@ -65,6 +67,27 @@ class Layout(ABC):
             Bad: they cannot be read.
         """
         return []
+
+    def compared(self, entry: Entry) -> list[Answer]:
+        """The responses as somebody compared them; none where nobody did.
+
+        The higher score is better, and equal ones are as good as each other. Those without a score are worse than those
+        with one, and were not compared with each other. By default, a rejected response has none.
+
+        Raises:
+            Bad: they cannot be read.
+        """
+        answers = self.answers(entry)
+        if self.gives == "rated":
+            return answers
+        return [answer._replace(score=None if place else 0.0) for place, answer in enumerate(answers)]
+
+
+def better_first(answers: Sequence[Answer]) -> list[Answer]:
+    """Two responses, the one with the higher score first; none where there are none or the scores are equal."""
+    if len({answer.score for answer in answers}) < 2:
+        return []
+    return [Answer(answer.text) for answer in sorted(answers, key=lambda answer: -(answer.score or 0.0))]
 
 
 def has(entry: Entry, *fields: str) -> bool:

@@ -5,7 +5,7 @@ from itertools import takewhile
 from typing import Self
 
 from ..settings import PromptSource
-from .base import Answer, Bad, Empty, Entry, Layout, Messages, has
+from .base import Answer, Bad, Empty, Entry, Layout, Messages, better_first, has
 from .values import is_dialogue, reader_of
 
 
@@ -87,7 +87,7 @@ class Arena(Layout):
 
     def __init__(self, entry: Entry) -> None:
         """The first entry."""
-        super().__init__(self.known, ("winner",))
+        super().__init__((*self.known, "turn"), ("winner", "model_a", "model_b"))
         self._reader = reader_of(entry[self.known[0]])
 
     @classmethod
@@ -96,7 +96,10 @@ class Arena(Layout):
         return cls(entry) if has(entry, *cls.known) and source.field not in entry and not given else None
 
     def _both(self, entry: Entry) -> list[Messages]:
-        return [self._reader(entry.get(field), field) for field in self.known]
+        """The dialogues up to the turn that the vote is on; what goes on after it is left out."""
+        both = [self._reader(entry.get(field), field) for field in self.known]
+        turn = entry.get("turn")
+        return [up_to(turn, dialogue) for dialogue in both] if isinstance(turn, int) else both
 
     def messages(self, entry: Entry) -> Messages:
         """What both begin with."""
@@ -104,8 +107,29 @@ class Arena(Layout):
 
     def answers(self, entry: Entry) -> list[Answer]:
         """The winner's answer and the other one; none for a tie, or where the dialogues go on after it."""
-        both, winner = self._both(entry), entry.get("winner")
+        return better_first(self.compared(entry))
+
+    def compared(self, entry: Entry) -> list[Answer]:
+        """Both answers and their models; none without a vote, or where the dialogues part before the last answer."""
+        both, scores = self._both(entry), _VOTES.get(str(entry.get("winner")))
         said = answers_after(common(*both), *both)
-        if not said or winner not in ("model_a", "model_b") or not all(text.strip() for text in said):
+        if not said or scores is None or not all(text.strip() for text in said):
             return []
-        return [Answer(text) for text in (said if winner == "model_a" else said[::-1])]
+        models = (str(entry.get(field) or "") for field in ("model_a", "model_b"))
+        return [Answer(*each) for each in zip(said, scores, models, strict=True)]
+
+
+def up_to(turn: int, dialogue: Messages) -> Messages:
+    """A dialogue before the user's message after a turn, the first of which is 1."""
+    asked = [place for place, message in enumerate(dialogue) if message["role"] == "user"]
+    return dialogue[: asked[turn]] if 0 < turn < len(asked) else dialogue
+
+
+_VOTES = {
+    "model_a": (1.0, 0.0),
+    "model_b": (0.0, 1.0),
+    "tie": (0.0, 0.0),
+    "tie (bothbad)": (0.0, 0.0),
+    "both_bad": (0.0, 0.0),
+}
+"""The scores of both answers."""

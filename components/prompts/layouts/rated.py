@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ..settings import PromptSource
-from .base import Answer, Bad, Entry, Layout, Messages, has
+from .base import Answer, Bad, Entry, Layout, Messages, better_first, has
 from .values import answer_of, messages_of, text_of, transcript_of
 
 _EXTRA = re.compile(r"\s*<extra_id_[01]>(System|User|Assistant)\n")
@@ -20,12 +20,12 @@ def _turns(value: Any, field: str) -> Messages:
 
 
 def _by_preference(entry: Entry, first: str, second: str, field: str) -> list[Answer]:
-    """The two responses, the better one first; none where neither is. A negative preference is for the first."""
+    """The two responses with scores. A negative preference is for the first."""
     preference = entry.get(field)
     if isinstance(preference, bool) or not isinstance(preference, int | float):
         raise Bad(f"{field!r} is no number")
-    names = [first, second] if preference < 0 else [second, first]
-    return [Answer(answer_of(entry.get(name), name)) for name in names] if preference else []
+    scores = {first: -float(preference), second: 0.0}
+    return [Answer(answer_of(entry.get(name), name), score) for name, score in scores.items()]
 
 
 class HelpSteer2(Layout):
@@ -66,7 +66,11 @@ class _Preferred(Layout):
         return cls(cls.known[:1], cls.known[1:]) if has(entry, *cls.known) and not given else None
 
     def answers(self, entry: Entry) -> list[Answer]:
-        """The better one and the other."""
+        """The better one and the other; none where neither is."""
+        return better_first(self.compared(entry))
+
+    def compared(self, entry: Entry) -> list[Answer]:
+        """Both, with scores."""
         return _by_preference(entry, *self.answer_columns)
 
 
@@ -115,4 +119,7 @@ class Nectar(Layout):
         ranked = entry.get("answers")
         if not isinstance(ranked, list) or not all(isinstance(each, dict) and each.get("rank") for each in ranked):
             raise Bad("'answers' is no list of responses with ranks")
-        return [Answer(answer_of(each.get("answer"), "answers"), -float(each["rank"])) for each in ranked]
+        return [
+            Answer(answer_of(each.get("answer"), "answers"), -float(each["rank"]), str(each.get("model") or ""))
+            for each in ranked
+        ]

@@ -179,8 +179,8 @@ CASES = {
         ]
         + [
             {"conversation_a": say("A?", "1", "B?", "2"), "conversation_b": say("A?", "3", "B?", "4")}
-            | {"winner": "model_a"}
             | VOTE
+            | {"winner": "model_a", "turn": 2}
         ],
         "arena",
         [say("model_a?"), say("model_b?"), say("tie (bothbad)?"), say("A?")],
