@@ -68,6 +68,8 @@ class Measured:
 
     figures: Mapping[str, float | None]
     records: Mapping[Record[Any], Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
+    """Counts of what the oracle has used."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from ..oracles.base import Oracle, Query
+from ..oracles.usage import used_since
 from ..sampling.rollouts import answer_lengths
 from ..storage.records import COMPARISONS, Comparison, Message, Rollout
 from .base import Bench, Benchmark, Figure, Measured, Responses
@@ -56,16 +57,24 @@ class HeadToHead(Benchmark):
         """Ask the oracle about every two responses to one prompt with the same sample index."""
         ours, theirs = bench.responses["responses"], bench.responses["opponents"]
         messages = {prompt["row_id"]: prompt["messages"] for prompt in bench.prompts}
-        figures, rows = compare(bench.judge(), messages, ours, theirs)
+        oracle = bench.judge()
+        before = dict(oracle.usage)
+        figures, rows = compare(oracle, messages, ours, theirs, bench.oracle.signature)
         lengths = answer_lengths(bench.policy.folder, ours, bench.rollout.thinking)
-        return Measured({"mean_length": sum(lengths) / len(ours), **figures}, {COMPARISONS: rows})
+        figures = {"mean_length": sum(lengths) / len(ours), **figures}
+        return Measured(figures, {COMPARISONS: rows}, used_since(oracle, before))
 
 
 def compare(
-    oracle: Oracle, prompts: Mapping[int, Sequence[Message]], ours: Sequence[Rollout], theirs: Sequence[Rollout]
+    oracle: Oracle,
+    prompts: Mapping[int, Sequence[Message]],
+    ours: Sequence[Rollout],
+    theirs: Sequence[Rollout],
+    signature: str = "",
 ) -> tuple[dict[str, float | None], list[Comparison]]:
     """Win rate of `ours` over `theirs`, rollouts with equal rows and samples; the figures and every comparison.
 
+    `signature` is the oracle's.
     Prompts are the independent units: the responses to one prompt count as one value, their mean. Comparisons on which
     the oracle abstained say nothing and are left out; the win rate is None where it abstained on all.
     """
@@ -85,6 +94,8 @@ def compare(
             "abstained": verdict.abstained,
             "repeated": False,
             "winner": int(verdict.probability <= 0.5),
+            "oracle": signature,
+            "members": list(verdict.members),
         }
         for index, (our, their, verdict) in enumerate(zip(ours, theirs, verdicts, strict=True))
     ]

@@ -157,4 +157,4 @@ class _Evaluation:
         declared = {figure.name for figure in benchmark.figures}
         if unknown := sorted(measured.figures.keys() - declared):
             raise ValueError(f"benchmark {benchmark.kind} measured {', '.join(unknown)}, which its figures lack")
-        return work.publish(measured.records, measured.figures)
+        return work.publish(measured.records, {**measured.figures, **measured.usage})

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ..core.digests import digest_json
+from ..oracles.usage import usage_in
 from ..storage import layout
 from ..storage.dropped import dropped
 from ..storage.run import read_run
@@ -86,9 +87,13 @@ def _datasets(store: Store, iteration: int, shards: int) -> Iterator[Dataset]:
 
 
 def combined(manifests: Sequence[Manifest]) -> dict[str, float]:
-    """The figures of a step's units as one: whole numbers add up, others are averaged."""
+    """The figures of a step's units as one: whole numbers and what an oracle has used add up, others are averaged."""
     values: dict[str, list[float]] = {}
     for manifest in manifests:
         for name, value in manifest.metrics.items():
             values.setdefault(name, []).append(value)
-    return {name: sum(each) if isinstance(each[0], int) else sum(each) / len(each) for name, each in values.items()}
+    used = usage_in(values)
+    return {
+        name: sum(each) if name in used or isinstance(each[0], int) else sum(each) / len(each)
+        for name, each in values.items()
+    }

@@ -1,7 +1,7 @@
 """The interface of oracles, which give the probability that one response is preferred to another."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -48,6 +48,8 @@ class Verdict:
     """The oracle could not judge; the probabilities are 1/2."""
     truncated: bool = False
     """The oracle saw only part of a text."""
+    members: tuple[float, ...] = ()
+    """P(first ≻ second) of each of the oracles of which this verdict is the mean; empty if it is the verdict of one."""
 
     @classmethod
     def of(cls, forward: float, backward: float, *, truncated: bool = False) -> Self:
@@ -56,7 +58,10 @@ class Verdict:
 
     def swapped(self) -> "Verdict":
         """The verdict on the same pair in the other order."""
-        return Verdict(1 - self.backward, 1 - self.forward, 1 - self.probability, self.abstained, self.truncated)
+        members = tuple(1 - member for member in self.members)
+        return Verdict(
+            1 - self.backward, 1 - self.forward, 1 - self.probability, self.abstained, self.truncated, members
+        )
 
 
 ABSTENTION = Verdict(0.5, 0.5, 0.5, abstained=True)
@@ -67,6 +72,11 @@ EVEN = Verdict(0.5, 0.5, 0.5)
 class Oracle(ABC):
     """A judge of pairs. Antisymmetric: a pair is judged in the sorted order of its texts, and the verdict is swapped if
     it was asked in the other order."""
+
+    @property
+    def usage(self) -> Mapping[str, float]:
+        """What it has used since it was opened, such as tokens, by name; the names are the same from the start."""
+        return {}
 
     def compare(self, queries: Sequence[Query]) -> list[Verdict]:
         """One verdict a query; equal pairs are judged once, a text against itself never."""

@@ -50,6 +50,11 @@ class OracleSettings(Variant, ABC):
     def digest(self) -> str:
         """Digest that identifies the oracle: equal digests mean equal oracles."""
 
+    @property
+    def signature(self) -> str:
+        """Stands on its verdicts: the kind, and the beginning of the digest."""
+        return f"{self.kind}-{self.digest()[:16]}"
+
     def reader(self) -> Reader | None:
         """How its model reads prompts; None if it has no model."""
         return None

@@ -95,12 +95,15 @@ class Rules:
         return "dropped_margin" if abs(2 * verdict.probability - 1) < self.margin else None
 
 
-def judge(prompts: Sequence[PromptSamples], comparisons: Comparisons, rules: Rules, oracle: Oracle | None) -> Judged:
+def judge(
+    prompts: Sequence[PromptSamples], comparisons: Comparisons, rules: Rules, oracle: Oracle | None, signature: str = ""
+) -> Judged:
     """Play the tournament `comparisons` among the samples of each prompt, and turn its candidates into pairs.
 
     The tournaments advance in lock-step, so that the oracle gets whole rounds as batches. Given pairs need no oracle.
+    `signature` is the oracle's.
     """
-    tables = [_Table(prompt, TOURNAMENTS[comparisons](len(prompt.samples)), rules) for prompt in prompts]
+    tables = [_Table(prompt, TOURNAMENTS[comparisons](len(prompt.samples)), rules, signature) for prompt in prompts]
     while playing := [table for table in tables if not table.finished]:
         asked = [(table, query) for table in playing for query in table.open_questions()]
         verdicts = oracle.compare([query for _, query in asked]) if oracle else []
@@ -120,10 +123,11 @@ def judge(prompts: Sequence[PromptSamples], comparisons: Comparisons, rules: Rul
 class _Table:
     """The running tournament of one prompt, its rows, and the oracle's verdicts on the prompt's texts."""
 
-    def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: Rules) -> None:
+    def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: Rules, signature: str) -> None:
         self._prompt = prompt
         self._tournament = tournament
         self._rules = rules
+        self._signature = signature
         self._verdicts: dict[tuple[str, str], Verdict] = {}
         self._met: set[tuple[str, str]] = set()
         self._candidates: list[Candidate] = []
@@ -188,6 +192,8 @@ class _Table:
                 "abstained": verdict.abstained,
                 "repeated": query.identical or query.pair in self._met,
                 "winner": second if outcome < 0 else first,
+                "oracle": self._signature,
+                "members": list(verdict.members),
             }
         )
         self._met.add(query.pair)

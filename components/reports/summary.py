@@ -7,6 +7,7 @@ from ..benchmarks import every_figure
 from ..core.errors import UserError
 from ..iterations.tracked import combined
 from ..iterations.units import Shape
+from ..oracles.usage import PREFIX, total_usage
 from ..storage import layout
 from ..storage.run import Run
 from ..storage.store import Store
@@ -29,8 +30,8 @@ Manifests = dict[str, list[Manifest]]
 def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     """The summary of iterations 0 (the reference) to `last`, a JSON value; those under way are left out.
 
-    Counts are sums over shards and phases, seconds are the units' own, summed by step; `duality_gap_average` is the
-    unregularised gap of the average iterate. What does not apply is None.
+    Counts are sums over shards and phases, `usage` over judging and evaluation; seconds are the units' own, summed by
+    step; `duality_gap_average` is the unregularised gap of the average iterate. What does not apply is None.
 
     Raises:
         UserError: no iteration is finished.
@@ -76,6 +77,7 @@ def _weights_digest(store: Store, iteration: int) -> str:
 def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dict[str, Any]:
     figures = combined(evaluated)
     judged = [manifest.metrics for step, there in manifests.items() if step.endswith("/judging") for manifest in there]
+    asked = [*judged, *(manifest.metrics for manifest in evaluated)]
     seconds: dict[str, float] = {}
     for step, there in manifests.items():
         name = step.rpartition("/")[2]
@@ -84,6 +86,7 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
         "iteration": iteration,
         **{name: _finite(figures.get(name)) for name in every_figure()},
         **{name: sum(metrics[counted] for metrics in judged) if judged else None for name, counted in _COUNTED.items()},
+        "usage": {name.removeprefix(PREFIX): value for name, value in total_usage(asked).items()},
         "seconds": seconds,
     }
 

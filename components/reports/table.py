@@ -1,6 +1,6 @@
 """The table of a run, one row an iteration, and that of several, one row a run: for the terminal and for the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..benchmarks import every_figure
@@ -62,7 +62,8 @@ def caption(summary: Mapping[str, Any]) -> str:
     """What the columns of a run's table are."""
     faults = "; no verdict: of those the oracle could not judge, which make no pair; cut: judged by a part of a text"
     said = faults if faults_of_judging(summary["iterations"]) else ""
-    return f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made{said}"
+    used = "; oracle: what it used, in judging and evaluation" if any(_usage(summary["iterations"])) else ""
+    return f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made{said}{used}"
 
 
 def comparison_caption(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -90,6 +91,7 @@ def figure_columns(summary: Mapping[str, Any]) -> list[Column]:
         Column("t", [str(row["iteration"]) for row in rows]),
         *_measured(rows),
         *(Column(title, [show(row[name]) for row in rows]) for title, name in counts.items()),
+        *_usage(rows),
     ]
 
 
@@ -97,6 +99,15 @@ def faults_of_judging(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Titles and names of the counts of faults in judging the training pairs, those that are not 0."""
     counts = {"compared: no verdict": "judging_abstentions", "compared: cut": "judging_truncated"}
     return {title: name for title, name in counts.items() if any(row.get(name) for row in rows)}
+
+
+def _usage(rows: Sequence[Mapping[str, Any]]) -> Iterator[Column]:
+    """What the oracle has used: whole numbers, and amounts such as its cost with two digits."""
+    every = [row.get("usage", {}) for row in rows]
+    for name in dict.fromkeys(name for used in every for name in used):
+        values = [used.get(name, 0) for used in every]
+        digits = 2 if any(isinstance(value, float) for value in values) else 0
+        yield Column(f"oracle: {name}", [show(value, digits) for value in values])
 
 
 def second_columns(summary: Mapping[str, Any]) -> list[Column]:

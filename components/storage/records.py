@@ -14,7 +14,14 @@ from ..core.errors import UserError, one_line
 
 Int32 = Annotated[int, pa.int32()]
 Tokens = Annotated[list[int], pa.list_(pa.int32())]
-_PLAIN = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), list[str]: pa.list_(pa.string())}
+_PLAIN = {
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    str: pa.string(),
+    list[float]: pa.list_(pa.float64()),
+    list[str]: pa.list_(pa.string()),
+}
 
 RowT = TypeVar("RowT")
 
@@ -22,9 +29,11 @@ RowT = TypeVar("RowT")
 class Record(Generic[RowT]):
     """A kind of record: its name in manifests, and the columns of its files, made from the type of its rows."""
 
-    def __init__(self, name: str, row: type[RowT]) -> None:
+    def __init__(self, name: str, row: type[RowT], later: Mapping[str, Any] | None = None) -> None:
+        """`later`: the values of columns that files of earlier versions lack."""
         self.name = name
         self.schema = pa.schema(_columns(row))
+        self.later = later or {}
 
 
 def _columns(row: type) -> list[tuple[str, pa.DataType]]:
@@ -94,6 +103,10 @@ class Comparison(TypedDict):
     """The pair had met before, or is one text twice, so no oracle call was made."""
     winner: Int32
     """The sample that wins, the first of a tie; in an evaluation 0 if the policy's response wins, otherwise 1."""
+    oracle: str
+    """The oracle that was asked: its kind, and the beginning of its digest."""
+    members: list[float]
+    """P(first ≻ second) of each of the oracles of which the verdict is the mean; empty if it is the verdict of one."""
 
 
 class Pair(TypedDict):
@@ -145,7 +158,7 @@ class CachedLogprob(TypedDict):
 
 PROMPTS = Record("prompts", Prompt)
 ROLLOUTS = Record("rollouts", Rollout)
-COMPARISONS = Record("comparisons", Comparison)
+COMPARISONS = Record("comparisons", Comparison, {"oracle": "", "members": []})
 PAIRS = Record("pairs", Pair)
 LOGPROBS = Record("logprobs", Logprob)
 GAME_POLICY = Record("game_policy", GameProbability)
@@ -188,6 +201,9 @@ def from_bytes(data: bytes, record: Record[Any], where: str) -> pa.Table:
         rows = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:  # pyarrow says of most damages that they are input and output errors
         raise UserError(f"{where}: not a Parquet file, or damaged: {one_line(error)}") from None
+    for name, value in record.later.items():
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.array([value] * len(rows), record.schema.field(name).type))
     _check(rows, record.schema, where)
     return rows
 

@@ -112,3 +112,5 @@ def test_a_judged_shards_line_counts_abstentions_where_there_are_any() -> None:
     assert finished_line({**record, "metrics": metrics}).endswith("1.5 s  pairs 4, comparisons 8")
     some = {**metrics, "abstentions": 3}
     assert finished_line({**record, "metrics": some}).endswith("1.5 s  pairs 4, comparisons 8, abstentions 3")
+    used = {**metrics, "usage_tokens": 1200}
+    assert finished_line({**record, "metrics": used}).endswith("1.5 s  pairs 4, comparisons 8, usage_tokens 1,200")

@@ -46,10 +46,10 @@ def test_the_win_rate_is_the_mean_of_the_prompts_means() -> None:
 
 def test_every_comparison_is_kept() -> None:
     ours, theirs = rollouts([["aaaa", "a"]]), rollouts([["a", "aaa"]])
-    _, rows = compare(Longer(), PROMPTS, ours, theirs)
-    assert [(row["row_id"], row["index"], row["first"], row["second"]) for row in rows] == [
-        (-1, 0, 0, 0),
-        (-1, 1, 1, 1),
+    _, rows = compare(Longer(), PROMPTS, ours, theirs, "longer-0")
+    assert [(row["row_id"], row["index"], row["first"], row["second"], row["oracle"]) for row in rows] == [
+        (-1, 0, 0, 0, "longer-0"),
+        (-1, 1, 1, 1, "longer-0"),
     ]
     assert not any(row["abstained"] for row in rows)
 

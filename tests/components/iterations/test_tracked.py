@@ -28,6 +28,11 @@ def test_figures_of_shards_add_up_or_are_averaged() -> None:
     assert combined(shards[:1]) == {"pairs": 3, "mean_length": 2.0}
 
 
+def test_the_oracles_costs_add_up() -> None:
+    shards = [manifest(usage_cost=0.25, mean_length=2.0), manifest(usage_cost=0.5, mean_length=3.0), manifest()]
+    assert combined(shards) == {"usage_cost": 0.75, "mean_length": 2.5}
+
+
 @pytest.fixture
 def client(tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of an empty MLflow store."""

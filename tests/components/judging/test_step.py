@@ -18,6 +18,7 @@ from nashflow.components.oracles.sandbox.settings import SandboxOracle
 from tests.fixtures import models
 from tests.fixtures.runs import SandboxRun, remove
 from tests.fixtures.statistics import SIGMAS
+from tests.fixtures.table_oracle import TableOracle
 
 New = Callable[..., SandboxRun]
 UNIT = "iterations/001/main/pairs/00000"
@@ -67,6 +68,8 @@ def test_every_comparison_holds_the_oracles_probability(run: SandboxRun) -> None
     for column in ("forward", "backward", "probability"):
         np.testing.assert_allclose([row[column] for row in rows], exact, atol=1e-12)
     assert not any(row["abstained"] for row in rows)
+    assert {row["oracle"] for row in rows} == {run.recipe.oracle.signature}
+    assert run.recipe.oracle.signature == f"sandbox-{run.recipe.oracle.digest()[:16]}"
 
 
 def test_pairs_are_the_responses_that_were_compared(run: SandboxRun) -> None:
@@ -252,6 +255,34 @@ def test_a_killed_step_goes_on_where_its_journal_ends(
     assert manifest.files == undisturbed.files
     assert manifest.metrics == undisturbed.metrics
     assert run.store.list(f"{UNIT}.journal") == []
+
+
+def test_what_the_oracle_has_used_is_counted_once_however_often_the_step_is_killed(
+    run: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[TableOracle] = []
+
+    def load(*_: Any) -> TableOracle:
+        opened.append(TableOracle(lambda first, second: 0.8))
+        return opened[-1]
+
+    monkeypatch.setattr(SandboxOracle, "load", load)
+    run = run.changed(judging__batch_prompts=20)  # 5 micro-batches
+
+    def killed(batch: Any, *rest: Any) -> Any:
+        if batch[0].row_id == 60:
+            raise Killed
+        return judge(batch, *rest)
+
+    monkeypatch.setattr(judging, "judge", killed)
+    with pytest.raises(Killed):
+        run.step("judging", 1)
+    monkeypatch.setattr(judging, "judge", judge)
+    metrics = run.step("judging", 1).metrics
+    assert [len(oracle.batches) for oracle in opened] == [3, 2]
+    assert metrics["usage_words"] == sum(len(oracle.asked) for oracle in opened)
+    assert metrics["usage_cost"] == 0.25 * 5
+    assert "usage_nothing" not in metrics
 
 
 def test_a_finished_unit_needs_no_oracle(run: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:

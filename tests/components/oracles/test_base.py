@@ -1,6 +1,7 @@
 """What holds for every oracle: antisymmetry, and no more questions than there are pairs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -71,6 +72,7 @@ def test_swapping_keeps_what_the_oracle_says_of_itself() -> None:
     assert ABSTENTION.swapped() == ABSTENTION
     assert EVEN.swapped() == EVEN
     assert Verdict.of(0.7, 0.6, truncated=True).swapped().truncated
+    assert replace(EVEN, members=(0.25, 0.75)).swapped().members == (0.75, 0.25)
 
 
 def test_nothing_asked_is_nothing_judged() -> None:

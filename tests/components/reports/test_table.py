@@ -18,7 +18,7 @@ FIGURES = tuple(every_figure())
 COUNTS = ("pairs", "comparisons", "oracle_calls", "judging_abstentions", "judging_truncated")
 
 
-def row(iteration: int, seconds: dict[str, float], **figures: float | None) -> dict[str, Any]:
+def row(iteration: int, seconds: dict[str, float], **figures: Any) -> dict[str, Any]:
     nothing = dict.fromkeys((*FIGURES, *COUNTS, "duality_gap_average"), None)
     return {"iteration": iteration, **nothing, **figures, "seconds": seconds}
 
@@ -219,3 +219,11 @@ def test_abstentions_and_truncations_have_columns_where_there_are_any() -> None:
 def test_a_win_rate_of_abstentions_alone_is_none() -> None:
     some = run(row(0, {}, abstentions=4), row(1, {}, abstentions=4))
     assert [column.title for column in figure_columns(some)][:2] == ["t", "no verdict"]
+
+
+def test_what_the_oracle_has_used_stands_there_where_it_says_so() -> None:
+    assert "oracle" not in caption(run(row(0, {}), row(1, {}, usage={})))
+    made = run(row(0, {}, usage={"tokens": 1200}), row(1, {}, usage={"tokens": 12_345, "cost": 0.256}))
+    shown = columns(made)
+    assert (shown["oracle: tokens"], shown["oracle: cost"]) == (["1,200", "12,345"], ["0.00", "0.26"])
+    assert caption(made).endswith("; oracle: what it used, in judging and evaluation")

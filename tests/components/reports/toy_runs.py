@@ -171,7 +171,7 @@ def verdicts(prompts: int) -> list[dict[str, Any]]:
     return [
         {"row_id": -1 - i, "index": 2 * i + sample, "first": sample, "second": sample, "winner": sample}
         | dict.fromkeys(("forward", "backward", "probability"), i / 10 if sample == 0 else 1.0)
-        | {"abstained": False, "repeated": False}
+        | {"abstained": False, "repeated": False, "oracle": "toy-0", "members": []}
         for i in range(prompts)
         for sample in range(2)
     ]

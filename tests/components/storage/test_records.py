@@ -117,6 +117,15 @@ def test_parquet_that_others_wrote_is_read() -> None:
     assert records.from_bytes(data, records.PROMPTS, "x").to_pylist() == [PROMPT]
 
 
+def test_comparisons_of_an_earlier_version_are_read() -> None:
+    """They lack the columns that say who judged."""
+    row = {"row_id": 1, "index": 0, "first": 0, "second": 1, "abstained": False, "repeated": False, "winner": 1}
+    row |= {"forward": 0.25, "backward": 0.5, "probability": 0.375}
+    made = records.table([{**row, "oracle": "", "members": []}], records.COMPARISONS)
+    read = records.from_bytes(parquet(made.drop_columns(["oracle", "members"])), records.COMPARISONS, "old")
+    assert read.equals(made)
+
+
 # --- what does not fit -----------------------------------------------------------------------------------------------
 
 ROW_MISTAKES = [
