@@ -17,7 +17,7 @@ FLOORS = [
     ("core",),
     ("storage",),
     ("runtime", "models", "tracking", "prompts"),
-    ("methods", "games"),
+    ("methods", "games", "fitting"),
     ("oracles", "sampling", "scoring"),
     ("benchmarks",),
     ("iterations",),

@@ -1,13 +1,11 @@
 """The pairs of a phase with the log-probabilities of its anchors, as arrays to train on."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import UserError
-from ..core.seeds import derive_seed
 from ..methods.phases import Phase
 from ..scoring.logprobs import Pair, tokens_of
 from ..storage import records
@@ -76,18 +74,3 @@ def load(store: Store, phase: Phase, pairs: list[Manifest], logprobs: list[Manif
         labels=np.array([(row["chosen_label"], row["rejected_label"]) for row in rows]),
         anchors={name: np.array([values[(name, *key)] for key in keys]) for name in phase.weights},
     )
-
-
-def batches(count: int, size: int, updates: int, *seed: int | str) -> Iterator[list[int]]:
-    """Indices of the pairs of each update: pass after pass over all pairs, each in an order of its own.
-
-    The last update of a pass takes what is left. Update u is the same however often the training was restarted.
-    """
-    made = 0
-    for epoch in range(updates):
-        order = np.random.default_rng(derive_seed(*seed, "order", epoch)).permutation(count).tolist()
-        for at in range(0, count, size):
-            if made == updates:
-                return
-            yield order[at : at + size]
-            made += 1

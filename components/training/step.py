@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.settings import named_by
+from ..fitting.checkpoint import Checkpoints
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
@@ -18,7 +19,6 @@ from ..storage import layout
 from ..storage.records import COMPARISONS, PAIRS, ROLLOUTS, Record
 from ..storage.units import Manifest, Unit, require_manifest
 from .agreement import check_agreement
-from .checkpoint import Checkpoints
 from .data import load
 from .loop import Trainer, summary
 from .saved import round_and_measure
@@ -74,7 +74,7 @@ def _train(
         trainer.start_from(open_master(call.store, str(phase.start_from), start.master))
     curves = trainer.train(checkpoints)
     metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves), **agreement}
-    metrics["tokens"] = sum(map(data.tokens, trainer.plan()))
+    metrics["tokens"] = sum(map(trainer.tokens, trainer.plan()))
     with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
         policy, master = Path(scratch, "policy"), ""
         if settings.keeps_masters:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nashflow.components.fitting.order import batches
 from nashflow.components.iterations.units import Shape
 from nashflow.components.methods.phases import Phase
 from nashflow.components.models.dialogues import Dialogues
@@ -30,7 +31,7 @@ from nashflow.components.storage.records import Record
 from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import open_store
 from nashflow.components.storage.units import Manifest, require_manifest
-from nashflow.components.training.data import PairData, batches, load
+from nashflow.components.training.data import PairData, load
 from nashflow.pipelines.plan import planned_tasks
 from nashflow.pipelines.recipe import Recipe
 from tests.fixtures import cli

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.fitting.checkpoint import Checkpoints
 from nashflow.components.storage.run import require_run
 from nashflow.components.tracking.curves import Curves
 from nashflow.components.tracking.opening import Tracking
 from nashflow.components.tracking.tracker import Tracker
-from nashflow.components.training.checkpoint import Checkpoints
 from tests.components.tracking.silence import Silent
 from tests.fixtures import cli
 from tests.fixtures.runs import SandboxRun

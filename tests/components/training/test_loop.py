@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.fitting.checkpoint import Checkpoints
 from nashflow.components.games.preference import Game, kl_divergence, log_normalise
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
@@ -21,7 +22,6 @@ from nashflow.components.methods.iterative_dpo import IterativeDPO
 from nashflow.components.methods.phases import Phase
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.storage.store import open_store
-from nashflow.components.training.checkpoint import Checkpoints
 from nashflow.components.training.data import PairData
 from nashflow.components.training.loop import Trainer, summary, updates_of
 from nashflow.components.training.settings import TrainingSettings

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.fitting.order import batches
 from nashflow.components.models.policies import open_policy
 from nashflow.components.models.weights import weights_digest
 from nashflow.components.storage.units import Manifest
-from nashflow.components.training.data import batches
 from nashflow.components.training.settings import TrainingSettings
 from tests.fixtures.runs import SandboxRun, logprobs, remove
 

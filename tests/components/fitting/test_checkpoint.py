@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from nashflow.components.fitting.checkpoint import Checkpoints
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.storage.store import Store, open_store
-from nashflow.components.training.checkpoint import Checkpoints
 from tests.fixtures import models
 
 FOLDER, FINGERPRINT = "iterations/001/main/training", "abc"

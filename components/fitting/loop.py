@@ -1,0 +1,113 @@
+"""The loop that fits a model to pairs: AdamW with a schedule, gradients accumulated, exact resume."""
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from ..core.errors import UserError
+from ..runtime.progress import Progress
+from .checkpoint import Checkpoints
+from .order import batches
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from .settings import FittingSettings
+
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+Curves = dict[str, list[float]]
+"""One figure an update: loss, h (mean margin of a pair), accuracy (share of pairs with h > 0), gradient_norm,
+learning_rate."""
+
+
+class Fitting(ABC):
+    """A model that is being fitted to pairs, which are known by their indices."""
+
+    model: "PreTrainedModel"
+    settings: "FittingSettings"
+    seed: tuple[int | str, ...]
+    """Names that determine the order of the pairs."""
+    section: ClassVar[str]
+    """Where people find the settings, for messages."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many pairs there are."""
+
+    @abstractmethod
+    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Losses and margins h, (pairs,), of the pairs with these indices."""
+
+    @abstractmethod
+    def tokens(self, indices: list[int]) -> int:
+        """How many tokens the model reads for the pairs with these indices."""
+
+    def begin(self, updates: int) -> None:
+        """Make the optimizer and its schedule, for so many updates."""
+        import torch
+        from transformers import get_scheduler
+
+        self.updates = updates
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        self.scheduler = get_scheduler(
+            _SCHEDULES[self.settings.schedule],
+            self.optimizer,
+            # Rounded down: a warm-up's first update has rate 0, and must not be the only one.
+            num_warmup_steps=int(self.settings.warmup_ratio * updates),
+            num_training_steps=updates,
+        )
+
+    def train(self, checkpoints: Checkpoints) -> Curves:
+        """Train to the end, from the newest checkpoint if there is one; the curves of all updates."""
+        done, curves = checkpoints.restore(self.model, self.optimizer) or (0, {})
+        with warnings.catch_warnings(action="ignore"):  # torch misses the optimizer's steps, which were made before
+            for _ in range(done):
+                self.scheduler.step()
+        with Progress("updates", self.updates, done) as progress:
+            for update, batch in enumerate(self.plan(), start=1):
+                if update <= done:
+                    continue
+                figures = self.update(batch)
+                progress.add(1, figures, tokens=self.tokens(batch))
+                for name, value in figures.items():
+                    curves.setdefault(name, []).append(value)
+                if update % self.settings.checkpoint_updates == 0 and update < self.updates:
+                    checkpoints.save(update, self.model, self.optimizer, curves)
+        checkpoints.wait()
+        return curves
+
+    def plan(self) -> Iterator[list[int]]:
+        """The pairs of each update, by their indices."""
+        return batches(len(self), self.settings.batch_size, self.updates, *self.seed)
+
+    def parts(self, batch: list[int]) -> Iterator[list[int]]:
+        """The micro-batches of a batch."""
+        size = self.settings.micro_batch_size
+        return (batch[at : at + size] for at in range(0, len(batch), size))
+
+    def update(self, batch: list[int]) -> dict[str, float]:
+        """One optimiser update on the pairs with these indices; the batch's figures."""
+        import torch
+
+        figures = {"loss": 0.0, "h": 0.0, "accuracy": 0.0}
+        for part in self.parts(batch):
+            losses, h = self.forward(part)
+            # Every pair weighs the same, also in a last micro-batch that is smaller.
+            (losses.sum() / len(batch)).backward()
+            sums = {"loss": losses.detach().sum(), "h": h.detach().sum(), "accuracy": (h > 0).sum()}
+            for name, value in sums.items():
+                figures[name] += float(value) / len(batch)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
+        figures |= {"gradient_norm": float(norm), "learning_rate": float(self.scheduler.get_last_lr()[0])}
+        if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient_norm"]):
+            raise UserError(f"training diverged at loss {figures['loss']}: lower {self.section}.learning_rate")
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        return figures
