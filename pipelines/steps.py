@@ -106,6 +106,13 @@ class Step:
         return self.accelerated if recipe.cluster.resources(self.name).accelerators else self.runtime(recipe)
 
 
+def _evaluating(recipe: "Recipe") -> Runtime:
+    """The runtime of evaluation: it samples with one engine, and may ask an oracle's model on another. The image of
+    vLLM has what transformers needs, too."""
+    asks = any(benchmark.asks_oracle for benchmark in recipe.evaluation.benchmarks)
+    return recipe.oracle.runtime if asks and recipe.oracle.runtime != "steps" else recipe.rollout.engine.runtime
+
+
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
@@ -133,6 +140,7 @@ STEPS: dict[str, Step] = {
             level="shard",
             settings=JudgingStep,
             resources=ONE_ACCELERATOR,
+            runtime=lambda recipe: recipe.oracle.runtime,
             new_data=True,
             shown=("pairs", "comparisons", "oracle_calls"),
             faults=("abstentions", "truncated"),
@@ -165,7 +173,7 @@ STEPS: dict[str, Step] = {
             level="iteration",
             settings=EvaluationStep,
             resources=ONE_ACCELERATOR,
-            runtime=lambda recipe: recipe.rollout.engine.runtime,
+            runtime=_evaluating,
             groups=lambda recipe: groups_of(recipe.evaluation.benchmarks, recipe.rollout.engine.runtime),
             shown=tuple(figure.name for figure in every_figure().values() if figure.headline),
             faults=tuple(figure.name for figure in every_figure().values() if figure.fault),

@@ -1,5 +1,6 @@
 """The interface of oracles, which give the probability that one response is preferred to another."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,6 +96,11 @@ class Oracle(ABC):
     @abstractmethod
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
         """One verdict for each of some distinct, ordered queries about different texts."""
+
+
+def sigmoid(difference: float) -> float:
+    """σ(d), by tanh: nothing overflows, and σ(d) + σ(-d) is 1."""
+    return 0.5 + 0.5 * math.tanh(difference / 2)
 
 
 def _rounded(probability: float) -> float:

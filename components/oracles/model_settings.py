@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, PrivateAttr
 
 from ..core.digests import digest_json, sha256_file
+from ..core.runtimes import Runtime
+from ..core.settings import SHAPES_GRAPH
 from ..models.dialogues import Dialogues, TemplateSettings
 from ..models.folders import (
     INHERITED,
@@ -19,6 +21,7 @@ from ..models.folders import (
 from ..models.size import parameters_of
 from ..models.weights import weights_digest
 from ..storage.records import Message
+from .engines.settings import AnyOracleEngine, TransformersEngine
 from .inference import context_length
 from .oracle_settings import OracleSettings, Reader, TooLong
 
@@ -26,22 +29,53 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 
-class ModelOracle(OracleSettings, TemplateSettings):
-    """Settings that oracles in model folders share."""
-
-    _day: str = PrivateAttr("")
+class ModelOracle(OracleSettings):
+    """Settings of an oracle whose model is in a folder."""
 
     model: str
-    """Hugging Face folder of the model: safetensors, a tokenizer with a chat template."""
+    """Hugging Face folder of the model: safetensors and a tokenizer."""
     dtype: Dtype = "float32"
     """Precision of the model."""
     batch_size: int = Field(16, ge=1)
-    """Sequences per batch."""
+    """Sequences that the model reads together."""
 
     @property
     def folder(self) -> Path:
         """`model` as a path."""
         return Path(self.model)
+
+    def digest(self) -> str:
+        """Digest of weights, configuration and everything that the tokenizer consists of."""
+        paths = {path for pattern in ("config.json", *INHERITED) for path in self.folder.glob(pattern)}
+        files = {str(path.relative_to(self.folder)): sha256_file(path) for path in paths}
+        return digest_json({"weights": weights_digest(self.folder), "files": files, **self._told()})
+
+    def _told(self) -> dict[str, object]:
+        """Settings that make it another oracle, where they are not the default."""
+        return {}
+
+    def parameters(self) -> float | None:
+        """The number according to the folder's configuration."""
+        return parameters_of(self.folder)
+
+    def fits(self, prompt: int, longest: int, *, cut: bool = False) -> int:
+        """How many of `longest` tokens a prompt with the shortest of answers, `prompt` tokens, leaves for the answers.
+
+        Raises:
+            TooLong: none, and what is too long is not cut.
+        """
+        if prompt > longest and not cut:
+            raise TooLong(
+                f"oracle.model {self.model} reads {longest} tokens, and the prompt with answers of a few words "
+                f"has {prompt}: lower prompts.max_tokens, or set oracle.model to one that reads more"
+            )
+        return max(longest - prompt, 0)
+
+
+class ChatOracle(ModelOracle, TemplateSettings):
+    """Settings of an oracle whose model reads dialogues in a chat template."""
+
+    _day: str = PrivateAttr("")
 
     def dated(self, day: str) -> Self:
         """The oracle on a day."""
@@ -53,35 +87,22 @@ class ModelOracle(OracleSettings, TemplateSettings):
         """How its model reads dialogues."""
         return Dialogues(load_tokenizer(self.folder), self, self._day, "oracle")
 
-    def digest(self) -> str:
-        """Digest of weights, configuration, everything that the tokenizer consists of, and the template's settings."""
-        paths = {path for pattern in ("config.json", *INHERITED) for path in self.folder.glob(pattern)}
-        files = {str(path.relative_to(self.folder)): sha256_file(path) for path in paths}
-        template = self.model_dump(include={*TemplateSettings.model_fields}, exclude_defaults=True)
-        return digest_json({"weights": weights_digest(self.folder), "files": files, **template})
+    def _told(self) -> dict[str, object]:
+        return self.model_dump(include={*TemplateSettings.model_fields}, exclude_defaults=True)
 
-    def parameters(self) -> float | None:
-        """The number according to the folder's configuration."""
-        return parameters_of(self.folder)
-
-    def reads(self, asked: Callable[[Sequence[Message]], list[Message]], cut: str = "") -> Reader:
+    def reads(self, asked: Callable[[Sequence[Message]], list[Message]], cut: str = "", reserved: int = 0) -> Reader:
         """Reads what the model is asked about a prompt with the shortest of answers.
 
-        A tokenizer that truncates on the side `cut` takes away from a long prompt and leaves the answers.
+        A tokenizer that truncates on the side `cut` takes away from a long prompt and leaves the answers. `reserved`
+        tokens of the context are not for reading.
         """
         dialogues = self.dialogues()
-        longest = context_length(read_config(self.folder), dialogues.tokenizer)
+        longest = context_length(read_config(self.folder), dialogues.tokenizer) - reserved
 
         def read(messages: Sequence[Message]) -> int:
             dialogue = asked(messages)
             dialogues.require_whole(dialogue)
-            left = longest - len(dialogues.whole(dialogue))
-            if left < 0 and dialogues.tokenizer.truncation_side != cut:
-                raise TooLong(
-                    f"oracle.model {self.model} reads {longest} tokens, and the prompt with answers of a few words "
-                    f"has {longest - left}: lower prompts.max_tokens, or set oracle.model to one that reads more"
-                )
-            return max(left, 0)
+            return self.fits(len(dialogues.whole(dialogue)), longest, cut=dialogues.tokenizer.truncation_side == cut)
 
         return read
 
@@ -90,6 +111,23 @@ class ModelOracle(OracleSettings, TemplateSettings):
         check_model_folder(self.folder)
         require_chat_template(self.folder)
         return read_config(self.folder)
+
+
+class EngineOracle(ChatOracle):
+    """Settings of an oracle whose model runs on an engine of the user's choice."""
+
+    engine: Annotated[AnyOracleEngine, SHAPES_GRAPH] = TransformersEngine()
+    """The engine that runs the model."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The engine's."""
+        return self.engine.runtime
+
+    def check_folder(self) -> "PreTrainedConfig":
+        """The same, and that the engine is available."""
+        self.engine.check(self.dtype)
+        return super().check_folder()
 
 
 def is_classifier(config: "PreTrainedConfig") -> bool:

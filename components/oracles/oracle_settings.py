@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from ..core.errors import UserError
+from ..core.runtimes import Runtime
 from ..core.settings import Variant
 from ..games.sandbox.settings import WorldSettings
 from ..storage.records import Message
@@ -36,6 +37,11 @@ class OracleSettings(Variant, ABC):
     def own_world(self) -> WorldSettings | None:
         """The sandbox world that the oracle belongs to, if it does."""
         return None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime (image) that it needs."""
+        return "steps"
 
     @property
     def folder(self) -> Path | None:

@@ -6,17 +6,14 @@ bias is averaged out: P(y ≻ y') = (p_A(y, y') + 1 − p_A(y', y)) / 2.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...core.digests import canonical_json
 from ...core.errors import UserError
 from ...models.dialogues import Dialogues
-from ...models.finite import require_finite
-from ...models.folders import Dtype, load_causal_lm, load_tokenizer
-from ...models.padding import padded, positions_of
 from ...storage.records import Message
-from ..base import ABSTENTION, Oracle, Query, Verdict
-from ..inference import REMEDY, batches, context_length
+from ..base import ABSTENTION, Oracle, Query, Verdict, sigmoid
+from ..engines.base import OracleModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -71,22 +68,18 @@ def answer_tokens(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
 
 
 class PairPreferenceOracle(Oracle):
-    """Preferences of the model in `folder`, which abstains from pairs that are longer than its context, and from those
-    whose two answers its chat template makes one."""
+    """Preferences of a model that answers with the log-probabilities of `answer_tokens`, and reads what `dialogues`
+    renders. It abstains from pairs that are longer than its context, and from those whose two answers its chat template
+    makes one."""
 
-    def __init__(self, folder: Path, dtype: Dtype, batch_size: int, dialogues: Dialogues | None = None) -> None:
-        self._dialogues = dialogues or Dialogues(load_tokenizer(folder))
-        tokenizer = self._dialogues.tokenizer
-        self._answers = answer_tokens(tokenizer)
-        self._model = load_causal_lm(folder, dtype)
-        self._longest = context_length(self._model.config, tokenizer)
-        self._batch_size = batch_size
+    def __init__(self, model: OracleModel, dialogues: Dialogues) -> None:
+        self._model, self._dialogues = model, dialogues
 
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
         """Read every pair in both orders.
 
         Raises:
-            UserError: a logit is not finite, or the chat template refuses the message.
+            UserError: a log-probability is not finite, or the chat template refuses the message.
         """
         orders = [
             [encode(self._dialogues, asked.messages, asked.first, asked.second) for asked in (query, query.swapped())]
@@ -95,28 +88,20 @@ class PairPreferenceOracle(Oracle):
         fitting = [
             index
             for index, (forward, swapped) in enumerate(orders)
-            if max(len(forward), len(swapped)) <= self._longest and forward != swapped
+            if max(len(forward), len(swapped)) <= self._model.longest and forward != swapped
         ]
-        firsts = self._first_preferred([sequence for index in fitting for sequence in orders[index]])
+        firsts = self._first_preferred(
+            [sequence for index in fitting for sequence in orders[index]],
+            [canonical_json(list(queries[index].messages)) for index in fitting for _ in orders[index]],
+        )
         verdicts = [ABSTENTION] * len(queries)
         for index, forward, swapped in zip(fitting, firsts[::2], firsts[1::2], strict=True):
             verdicts[index] = Verdict.of(forward, 1 - swapped)
         return verdicts
 
-    def _first_preferred(self, sequences: Sequence[Sequence[int]]) -> list[float]:
+    def _first_preferred(self, sequences: Sequence[Sequence[int]], prompts: Sequence[str]) -> list[float]:
         """p_A after each sequence."""
-        import torch
-
-        probabilities = [0.0] * len(sequences)
-        for batch in batches(sequences, self._batch_size):
-            rows = [sequences[index] for index in batch]
-            ids, mask = padded(rows, "left", self._model.device)
-            positions = positions_of(mask)
-            with torch.inference_mode():
-                logits = self._model(
-                    input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False
-                ).logits[:, -1, self._answers]
-            require_finite(logits, self._model, rows, REMEDY, "oracle")
-            for index, probability in zip(batch, logits.double().softmax(-1)[:, 0].tolist(), strict=True):
-                probabilities[index] = probability
-        return probabilities
+        if not sequences:
+            return []
+        first, second = self._model.read(sequences, prompts).T
+        return [sigmoid(difference) for difference in (first - second).tolist()]

@@ -7,12 +7,12 @@ from ...core.errors import UserError
 from ...models.folders import check_causal_lm, load_tokenizer
 from ...storage.store import Store
 from ..base import Oracle
-from ..model_settings import ModelOracle, is_classifier
+from ..model_settings import EngineOracle, is_classifier
 from ..oracle_settings import Reader, Round, first_meetings
 from .oracle import PairPreferenceOracle, answer_tokens, shown
 
 
-class PairPreference(ModelOracle):
+class PairPreference(EngineOracle):
     """Preferences of a language model that reads both responses and answers A or B."""
 
     kind: Literal["pair_preference"] = "pair_preference"
@@ -27,11 +27,16 @@ class PairPreference(ModelOracle):
 
     def reader(self) -> Reader:
         """Its template has to keep the message that shows the prompt and two answers, and its context to hold it."""
-        return self.reads(lambda messages: [shown(messages, "An answer.", "Another one.")])
+        return self.reads(
+            lambda messages: [shown(messages, "An answer.", "Another one.")], reserved=self.engine.reserved
+        )
 
     def load(self, store: Store | None = None) -> Oracle:
         """The pair preference model."""
-        return PairPreferenceOracle(self.folder, self.dtype, self.batch_size, self.dialogues())
+        dialogues = self.dialogues()
+        tokens = answer_tokens(dialogues.tokenizer)
+        model = self.engine.language_model(self.folder, self.dtype, self.batch_size, tokens)
+        return PairPreferenceOracle(model, dialogues)
 
     def sequences(self, rounds: Sequence[Round]) -> int:
         """Every new pair, in both orders."""

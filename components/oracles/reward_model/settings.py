@@ -8,12 +8,12 @@ from ...models.folders import check_classifier
 from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Oracle
-from ..model_settings import ModelOracle, is_classifier
+from ..model_settings import EngineOracle, is_classifier
 from ..oracle_settings import Reader, Round, first_meetings
 from .oracle import RewardModelOracle
 
 
-class RewardModel(ModelOracle):
+class RewardModel(EngineOracle):
     """Bradley-Terry preferences from a reward model: a sequence classifier with one output."""
 
     kind: Literal["reward_model"] = "reward_model"
@@ -38,7 +38,8 @@ class RewardModel(ModelOracle):
 
     def load(self, store: Store | None = None) -> Oracle:
         """The reward model."""
-        return RewardModelOracle(self.folder, self.dtype, self.batch_size, self.dialogues())
+        model = self.engine.classifier(self.folder, self.dtype, self.batch_size)
+        return RewardModelOracle(model, self.dialogues())
 
     def sequences(self, rounds: Sequence[Round]) -> int:
         """Every response of a round, once."""

@@ -3,10 +3,7 @@
 from pathlib import Path
 
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer
-from nashflow.components.oracles.inference import (
-    batches,
-    context_length,
-)
+from nashflow.components.oracles.inference import context_length
 from tests.fixtures import models
 
 
@@ -16,10 +13,3 @@ def test_the_context_is_the_shorter_of_the_models_and_the_tokenizers(tmp_path: P
     assert context_length(model.config, tokenizer) == 512
     tokenizer.model_max_length = 100
     assert context_length(model.config, tokenizer) == 100
-
-
-def test_batches_take_every_sequence_once_and_the_longest_first() -> None:
-    sequences = [[0] * length for length in (3, 9, 1, 9, 4, 2, 7)]
-    found = list(batches(sequences, 3))
-    assert found == [[1, 3, 6], [4, 0, 5], [2]]
-    assert list(batches([], 3)) == []

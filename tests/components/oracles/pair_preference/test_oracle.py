@@ -8,15 +8,15 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.models.dialogues import Dialogues
-from nashflow.components.models.folders import load_tokenizer
-from nashflow.components.oracles.base import ABSTENTION, EVEN, Query
+from nashflow.components.models.folders import Dtype, load_tokenizer
+from nashflow.components.oracles.base import ABSTENTION, EVEN, Oracle, Query
 from nashflow.components.oracles.pair_preference.oracle import (
-    PairPreferenceOracle,
     answer_tokens,
     context_text,
     encode,
     render,
 )
+from nashflow.components.oracles.pair_preference.settings import PairPreference
 from nashflow.components.storage.records import Message
 from tests.fixtures import families, models
 
@@ -50,6 +50,10 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return maker(tmp_path_factory.mktemp("judge"))
 
 
+def opened(folder: Path, dtype: Dtype, batch_size: int) -> Oracle:
+    return PairPreference(model=str(folder), dtype=dtype, batch_size=batch_size).load()
+
+
 def published(folder: Path, messages: Sequence[Message], first: str, second: str) -> list[float]:
     """P(first ≻ second) in this order and in the swapped one, as the published code computes them, in float64."""
     import torch
@@ -72,7 +76,7 @@ def published(folder: Path, messages: Sequence[Message], first: str, second: str
 
 
 def test_verdicts_are_the_published_codes(folder: Path) -> None:
-    verdicts = PairPreferenceOracle(folder, "float64", 4).compare(QUERIES)
+    verdicts = opened(folder, "float64", 4).compare(QUERIES)
     for query, verdict in zip(QUERIES, verdicts, strict=True):
         forward, backward = published(folder, query.messages, query.first, query.second)
         assert (verdict.forward, verdict.backward) == pytest.approx((forward, backward), abs=1e-10)
@@ -83,14 +87,14 @@ def test_verdicts_are_the_published_codes(folder: Path) -> None:
 
 
 def test_neither_batch_size_nor_company_changes_a_verdict(folder: Path) -> None:
-    alone = [PairPreferenceOracle(folder, "float64", 1).compare([query])[0].probability for query in QUERIES[-3:]]
+    alone = [opened(folder, "float64", 1).compare([query])[0].probability for query in QUERIES[-3:]]
     for batch_size in (1, 4, 64):
-        found = PairPreferenceOracle(folder, "float64", batch_size).compare(QUERIES)
+        found = opened(folder, "float64", batch_size).compare(QUERIES)
         assert [verdict.probability for verdict in found[-3:]] == pytest.approx(alone, abs=1e-12)
 
 
 def test_the_other_order_has_exactly_the_other_probability(folder: Path) -> None:
-    oracle = PairPreferenceOracle(folder, "float32", 4)
+    oracle = opened(folder, "float32", 4)
     verdicts = oracle.compare([*QUERIES, *(query.swapped() for query in QUERIES)])
     for one, other in zip(verdicts[: len(QUERIES)], verdicts[len(QUERIES) :], strict=True):
         assert one.probability == 1 - other.probability
@@ -130,7 +134,7 @@ def test_a_bos_that_opens_every_turn_opens_the_models_turn(tmp_path: Path) -> No
 
 
 def test_the_oracle_abstains_where_a_pair_is_too_long(folder: Path) -> None:
-    oracle = PairPreferenceOracle(folder, "float64", 4)
+    oracle = opened(folder, "float64", 4)
     long = Query(DIALOGUES[0], "word " * 60, "other " * 60)
     verdicts = oracle.compare([QUERIES[0], long, QUERIES[1]])
     assert verdicts[1] == ABSTENTION
@@ -142,7 +146,7 @@ def test_the_oracle_abstains_where_a_pair_is_too_long(folder: Path) -> None:
 
 def test_the_oracle_abstains_where_it_reads_both_answers_as_one(tmp_path: Path) -> None:
     """The tokenizer knows neither word."""
-    oracle = PairPreferenceOracle(models.llama(tmp_path, ("A", "B", "red")), "float64", 4)
+    oracle = opened(models.llama(tmp_path, ("A", "B", "red")), "float64", 4)
     unknown, known = oracle.compare([Query(DIALOGUES[0], "green", "blue"), Query(DIALOGUES[0], "green", "red")])
     assert unknown == ABSTENTION
     assert not known.abstained
@@ -150,7 +154,7 @@ def test_the_oracle_abstains_where_it_reads_both_answers_as_one(tmp_path: Path) 
 
 def test_a_pair_that_just_fits_is_judged(tmp_path: Path) -> None:
     folder = models.llama(tmp_path)
-    oracle, tokenizer = PairPreferenceOracle(folder, "float32", 4), load_tokenizer(folder)
+    oracle, tokenizer = opened(folder, "float32", 4), load_tokenizer(folder)
     room = 512 - len(encode(Dialogues(tokenizer), DIALOGUES[0], "a", ""))
     fits, does_not = oracle.compare([Query(DIALOGUES[0], "a", "b" * length) for length in (room, room + 1)])
     assert (fits.abstained, does_not.abstained) == (False, True)
@@ -178,4 +182,4 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=f"the oracle in {folder} answers with numbers that are infinite or NaN, in float32, to "
     ):
-        PairPreferenceOracle(folder, "float32", 4).compare(QUERIES)
+        opened(folder, "float32", 4).compare(QUERIES)

@@ -11,8 +11,9 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.oracles.base import ABSTENTION, Query
-from nashflow.components.oracles.reward_model.oracle import RewardModelOracle
+from nashflow.components.models.folders import Dtype
+from nashflow.components.oracles.base import ABSTENTION, Oracle, Query
+from nashflow.components.oracles.reward_model.settings import RewardModel
 from nashflow.components.storage.records import Message
 from tests.fixtures import models
 
@@ -36,6 +37,10 @@ QUERIES = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models.classifier(tmp_path_factory.mktemp("reward"))
+
+
+def opened(folder: Path, dtype: Dtype, batch_size: int) -> Oracle:
+    return RewardModel(model=str(folder), dtype=dtype, batch_size=batch_size).load()
 
 
 def pipeline_rewards(folder: Path, dialogues: Sequence[Sequence[Message]], **options: Any) -> list[float]:
@@ -62,7 +67,7 @@ def test_probabilities_are_those_of_the_pipelines_rewards(folder: Path) -> None:
     dialogues = [answered(query.messages, text) for query in QUERIES for text in (query.first, query.second)]
     rewards = pipeline_rewards(folder, dialogues)
     assert len({round(reward, 3) for reward in rewards}) == 8, "the test can tell answers apart"
-    verdicts = RewardModelOracle(folder, "float32", 4).compare(QUERIES)
+    verdicts = opened(folder, "float32", 4).compare(QUERIES)
     for verdict, first, second in zip(verdicts, rewards[::2], rewards[1::2], strict=True):
         assert verdict.probability == pytest.approx(sigmoid(first - second), abs=1e-5)
         assert verdict.forward == verdict.backward == verdict.probability
@@ -71,9 +76,9 @@ def test_probabilities_are_those_of_the_pipelines_rewards(folder: Path) -> None:
 
 
 def test_neither_batch_size_nor_company_changes_a_verdict(folder: Path) -> None:
-    alone = [RewardModelOracle(folder, "float64", 1).compare([query])[0].probability for query in QUERIES[:3]]
+    alone = [opened(folder, "float64", 1).compare([query])[0].probability for query in QUERIES[:3]]
     for batch_size in (1, 3, 64):
-        found = RewardModelOracle(folder, "float64", batch_size).compare(QUERIES)
+        found = opened(folder, "float64", batch_size).compare(QUERIES)
         assert [verdict.probability for verdict in found[:3]] == pytest.approx(alone, abs=1e-12)
 
 
@@ -81,7 +86,7 @@ def test_each_answer_is_scored_once(folder: Path) -> None:
     import torch
     from torch.nn.modules.module import register_module_forward_hook
 
-    oracle = RewardModelOracle(folder, "float32", 3)
+    oracle = opened(folder, "float32", 3)
     rows: list[int] = []
     handle = register_module_forward_hook(
         lambda module, _, output: rows.append(len(output)) if isinstance(module, torch.nn.Embedding) else None
@@ -98,14 +103,14 @@ def test_a_second_bos_at_the_beginning_is_not_read(tmp_path: Path) -> None:
     for name, bos in (("none", ""), ("one", "{{ bos_token }}"), ("two", "{{ bos_token }}{{ bos_token }}")):
         folder = models.classifier(tmp_path / name)
         (folder / "chat_template.jinja").write_text(bos + models.CHAT_TEMPLATE.removeprefix("{{ bos_token }}"))
-        verdicts.append(RewardModelOracle(folder, "float64", 8).compare(QUERIES))
+        verdicts.append(opened(folder, "float64", 8).compare(QUERIES))
     assert verdicts[0] != verdicts[1] == verdicts[2]
 
 
 def test_answers_that_differ_in_the_name_of_a_special_token_alone_are_told_apart(folder: Path) -> None:
     texts = ["Price: <|bos|>10 8", "Price: 10 8", "Price: 10<|end|> 8"]
     queries = [Query(PROMPTS[0], texts[0], other) for other in texts[1:]]
-    for verdict in RewardModelOracle(folder, "float64", 8).compare(queries):
+    for verdict in opened(folder, "float64", 8).compare(queries):
         assert abs(verdict.probability - 0.5) > 1e-6
 
 
@@ -117,7 +122,7 @@ def test_what_is_too_long_is_cut_as_the_pipeline_cuts_it_and_reported(tmp_path: 
     (folder / "tokenizer_config.json").write_text(json.dumps(config | options))
     long, longer = "word " * 30, "other words " * 40
     messages = PROMPTS[0]
-    cut, whole, half_cut = RewardModelOracle(folder, "float32", 4).compare(
+    cut, whole, half_cut = opened(folder, "float32", 4).compare(
         [Query(messages, long, longer), Query(messages, "Red.", "Blue."), Query(messages, "Red.", long)]
     )
     if side == "right":
@@ -149,15 +154,15 @@ def test_a_model_without_a_padding_token_is_asked_one_by_one(folder: Path, tmp_p
     unpadded = models.classifier(tmp_path)
     config = json.loads((unpadded / "config.json").read_text())
     (unpadded / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
-    found = RewardModelOracle(unpadded, "float64", 8).compare(QUERIES)
-    expected = RewardModelOracle(folder, "float64", 8).compare(QUERIES)
+    found = opened(unpadded, "float64", 8).compare(QUERIES)
+    expected = opened(folder, "float64", 8).compare(QUERIES)
     assert [verdict.probability for verdict in found] == pytest.approx([v.probability for v in expected], abs=1e-12)
 
 
 def test_rewards_far_apart_are_a_certainty_not_an_overflow(tmp_path: Path) -> None:
     folder = models.classifier(tmp_path, spread=0.3)
     scale_head(folder, 1e5)
-    probabilities = {verdict.probability for verdict in RewardModelOracle(folder, "float64", 8).compare(QUERIES)}
+    probabilities = {verdict.probability for verdict in opened(folder, "float64", 8).compare(QUERIES)}
     assert probabilities == {0.0, 1.0}
 
 
@@ -183,9 +188,7 @@ def test_where_both_answers_are_cut_to_one_there_is_no_verdict(folder: Path, tmp
     messages: list[Message] = [{"role": "user", "content": "Name a colour."}]
     same = "The one that I like is "
     queries = [Query(messages, f"{same}red.", f"{same}blue."), Query(messages, "Red.", "Blue.")]
-    first, second = RewardModelOracle(
-        short(folder, tmp_path / "short", model_max_length=longest), "float32", 4
-    ).compare(queries)
+    first, second = opened(short(folder, tmp_path / "short", model_max_length=longest), "float32", 4).compare(queries)
     assert first == (ABSTENTION if longest < 44 else first)
     assert first.abstained == (longest < 44)
     assert not second.abstained
@@ -193,14 +196,12 @@ def test_where_both_answers_are_cut_to_one_there_is_no_verdict(folder: Path, tmp
 
 
 def test_a_context_that_ends_within_the_prompt_gives_no_verdict(folder: Path, tmp_path: Path) -> None:
-    oracle = RewardModelOracle(short(folder, tmp_path / "short", model_max_length=12), "float32", 4)
+    oracle = opened(short(folder, tmp_path / "short", model_max_length=12), "float32", 4)
     assert oracle.compare(QUERIES) == [ABSTENTION] * len(QUERIES)
 
 
 def test_a_context_that_is_cut_on_the_left_still_sees_the_answers(folder: Path, tmp_path: Path) -> None:
-    oracle = RewardModelOracle(
-        short(folder, tmp_path / "short", model_max_length=12, truncation_side="left"), "float32", 4
-    )
+    oracle = opened(short(folder, tmp_path / "short", model_max_length=12, truncation_side="left"), "float32", 4)
     for verdict in oracle.compare([Query(PROMPTS[1], "Red.", "Blue.")]):
         assert verdict.truncated
         assert not verdict.abstained
@@ -210,7 +211,7 @@ def test_answers_that_the_template_makes_one_have_no_verdict(folder: Path, tmp_p
     trims = Path(shutil.copytree(folder, tmp_path / "trims"))
     template = (trims / "chat_template.jinja").read_text()
     (trims / "chat_template.jinja").write_text(template.replace("m['content']", "m['content'] | trim"))
-    blank, other = RewardModelOracle(trims, "float32", 4).compare(
+    blank, other = opened(trims, "float32", 4).compare(
         [Query(PROMPTS[0], "Red.", "Red. "), Query(PROMPTS[0], "Red. ", "Blue.")]
     )
     assert blank == ABSTENTION
@@ -220,7 +221,7 @@ def test_answers_that_the_template_makes_one_have_no_verdict(folder: Path, tmp_p
 def test_a_reward_that_is_no_finite_number_is_refused(folder: Path, tmp_path: Path) -> None:
     letter = 7 + sorted(pre_tokenizers.ByteLevel.alphabet()).index("q")
     damaged = models.damage(folder, letter, tmp_path / "damaged")
-    oracle = RewardModelOracle(damaged, "float32", 4)
+    oracle = opened(damaged, "float32", 4)
     assert not oracle.compare([Query(PROMPTS[0], "Red.", "Blue.")])[0].abstained
     with pytest.raises(UserError) as caught:
         oracle.compare([Query(PROMPTS[0], "Red.", "Quite so."), Query(PROMPTS[0], "Red.", "Opaque.")])
