@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from ..oracles.base import Oracle, Query
 from ..oracles.usage import used_since
-from ..sampling.rollouts import answer_lengths
+from ..sampling.rollouts import answer_length
 from ..storage.records import COMPARISONS, Comparison, Message, Rollout
 from .base import Bench, Benchmark, Figure, Measured, Responses
 from .intervals import mean_interval
@@ -60,8 +60,8 @@ class HeadToHead(Benchmark):
         oracle = bench.judge()
         before = dict(oracle.usage)
         figures, rows = compare(oracle, messages, ours, theirs, bench.oracle.signature)
-        lengths = answer_lengths(bench.policy.folder, ours, bench.rollout.thinking)
-        figures = {"mean_length": sum(lengths) / len(ours), **figures}
+        length = answer_length(bench.policy.folder, bench.rollout.thinking)
+        figures = {"mean_length": sum(map(length, ours)) / len(ours), **figures}
         return Measured(figures, {COMPARISONS: rows}, used_since(oracle, before))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import chain
 
 from ..benchmarks import groups_of
 from ..benchmarks.base import Bench, Benchmark, Responses
@@ -124,16 +125,15 @@ class _Evaluation:
         todo = [(prompt, index) for prompt in prompts for index in range(recipe.evaluation.samples)]
         batches = self.samplers.rows(
             {self.policy.folder: 1.0},
-            todo[len(journal.entries) * recipe.rollout.batch_size :],
+            todo[len(journal) * recipe.rollout.batch_size :],
             role=role,
             temperature=recipe.evaluation.temperature,
             seed=(recipe.run.seed, "evaluation", self.call.iteration, role),
         )
-        before = sum(map(len, journal.entries))
+        before = sum(map(len, journal))
         for batch in over(batches, "responses", len(todo), before, tokens_of):
             journal.append(batch)
-        rows = [row for batch in journal.entries for row in batch]
-        return work.publish({ROLLOUTS: rows}, {})
+        return work.publish({ROLLOUTS: chain.from_iterable(journal)}, {})
 
     def _bench(self, read: dict[Responses, Manifest]) -> Bench:
         recipe, store = self.call.settings, self.call.store

@@ -1,7 +1,7 @@
 """The skeleton of a unit of work: finished? → work, with a journal → publish → report to the tracker."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..tracking.curves import Curves
 from ..tracking.tracker import Tracker
 from .units import Shape
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Ask the oracle, play the tournaments, choose pairs."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping
+from itertools import groupby, islice
 from typing import Any
 
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..oracles.referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
-from ..oracles.usage import total_usage, used_since
+from ..oracles.usage import total_usage, usage_in, used_since
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
@@ -40,49 +40,59 @@ def run(call: Call[JudgingStep]) -> Result:
         },
     )
     manifest, found = AtWork(call, f"{call.phase}/judging").carry_out(
-        unit, lambda work: _judge(call, work, list(_prompt_samples(call, prompts, rollouts)))
+        unit, lambda work: _judge(call, work, prompts, rollouts)
     )
     artifacts = {record.name: records_artifact(call.store, manifest, record) for record in (COMPARISONS, PAIRS)}
     return Result(manifest, found, artifacts)
 
 
-def _judge(call: Call[JudgingStep], work: Work, prompts: list[PromptSamples]) -> Manifest:
-    entries = work.journal.entries
-    for judged, used in _judged(call, prompts, entries):
-        entry = {"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": {**judged.counts, **used}}
-        work.journal.append(entry)
-    rows = {record: [row for entry in entries for row in entry[record.name]] for record in (COMPARISONS, PAIRS)}
-    counts = sum((Counter(entry["counts"]) for entry in entries), Counter[str]())
-    return work.publish(rows, {**dict.fromkeys(COUNTS, 0), **counts})
+def _judge(call: Call[JudgingStep], work: Work, prompts: Manifest, rollouts: Manifest) -> Manifest:
+    journal = work.journal
+    counts = sum((Counter(entry["counts"]) for entry in journal), Counter[str]())
+    for judged, used in _judged(call, prompts, rollouts, len(journal), usage_in(counts)):
+        mine = {**judged.counts, **used}
+        journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": mine})
+        counts += Counter(mine)
+
+    def rows(name: str) -> Iterator[Any]:
+        return (row for entry in journal for row in entry[name])
+
+    records = {record: rows(record.name) for record in (COMPARISONS, PAIRS)}
+    return work.publish(records, dict.fromkeys(COUNTS, 0) | counts)
 
 
 def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manifest) -> Iterator[PromptSamples]:
     """Every prompt with its responses, in order."""
-    messages = {row["row_id"]: row["messages"] for row in prompts.rows(call.store, PROMPTS)}
-    for row_id, group in groupby(rollouts.rows(call.store, ROLLOUTS), key=lambda row: row["row_id"]):
+    rows = groupby(rollouts.stream(call.store, ROLLOUTS), key=lambda row: row["row_id"])
+    for prompt, (row_id, group) in zip(prompts.stream(call.store, PROMPTS), rows, strict=True):
+        if prompt["row_id"] != row_id:
+            raise ValueError(f"prompt {prompt['row_id']} is followed by the responses to {row_id}")
         mine = list(group)
         samples = [Sample(row["text"], row["response_ids"]) for row in mine]
-        yield PromptSamples(row_id, messages[row_id], mine[0]["prompt_ids"], samples)
+        yield PromptSamples(row_id, prompt["messages"], mine[0]["prompt_ids"], samples)
 
 
 def _judged(
-    call: Call[JudgingStep], work: list[PromptSamples], entries: Sequence[Mapping[str, Any]]
+    call: Call[JudgingStep], prompts: Manifest, rollouts: Manifest, done: int, used_before: Mapping[str, float]
 ) -> Iterator[tuple[Judged, dict[str, float]]]:
-    """The micro-batches of prompts that the journal's entries lack, each with what the oracle has used for it."""
-    settings, done = call.settings, len(entries)
+    """The micro-batches of prompts after the first `done`, each with what the oracle has used for it.
+
+    `used_before`: for those first.
+    """
+    settings, count = call.settings, prompts.files[PROMPTS.name].rows or 0
     phase = phase_of(settings.method, call.iteration, call.phase)
     size = settings.judging.batch_prompts
-    if not work[done * size :]:
+    if done * size >= count:
         return
     rules = Rules(phase.labels, settings.run.seed, settings.judging.drop_identical, phase.margin)
     oracle = settings.oracle.dated(date_of(call.store)).load(call.store) if phase.samples else None
     signature = settings.oracle.signature if phase.samples else ""
-    with Progress("prompts", len(work), done * size) as progress:
-        for at in range(done * size, len(work), size):
-            batch = work[at : at + size]
+    rest = islice(_prompt_samples(call, prompts, rollouts), done * size, None)
+    with Progress("prompts", count, done * size) as progress:
+        while batch := list(islice(rest, size)):
             before = dict(oracle.usage) if oracle else {}
             judged = judge(batch, phase.comparisons, rules, oracle, signature)
             used = used_since(oracle, before) if oracle else {}
             yield judged, used
-            so_far = total_usage(entry["counts"] for entry in entries)
-            progress.add(len(batch), so_far, oracle_calls=judged.counts["oracle_calls"])
+            used_before = total_usage([used_before, used])
+            progress.add(len(batch), used_before, oracle_calls=judged.counts["oracle_calls"])

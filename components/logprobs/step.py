@@ -55,16 +55,17 @@ def _score(
     sequences, journal = _unique(rows), work.journal
     # Micro-batches are fixed by the shard's content, not by what is missing: the same numbers after a restart.
     batches = bucket(list(sequences.values()), call.settings.logprobs.batch_tokens)
-    for entry in _scored(call, policies, sequences, batches, len(journal.entries)):
+    for entry in _scored(call, policies, sequences, batches, len(journal)):
         journal.append(entry)
-    found = _gathered(call, policies, sequences, batches, journal.entries)
+    entries = list(journal)
+    found = _gathered(call, policies, sequences, batches, entries)
     reduce = _mean if phase.reduction == "mean" else _sum
-    computed = sum(sum(entry["computed"]) for entry in journal.entries)
+    computed = sum(sum(entry["computed"]) for entry in entries)
     scored = len(sequences) * len(policies)
-    pairs, entries = list(sequences.values()), zip(batches * len(policies), journal.entries, strict=True)
-    tokens = sum(_read(pairs, batch, entry["computed"]) for batch, entry in entries)
+    pairs, scored_batches = list(sequences.values()), zip(batches * len(policies), entries, strict=True)
+    tokens = sum(_read(pairs, batch, entry["computed"]) for batch, entry in scored_batches)
     metrics = {"sequences": scored, "cache_hits": scored - computed, "tokens": tokens}
-    return work.publish({records.LOGPROBS: list(_rows(rows, found, reduce))}, metrics)
+    return work.publish({records.LOGPROBS: _rows(rows, found, reduce)}, metrics)
 
 
 def _unique(rows: list[records.Pair]) -> dict[str, Pair]:

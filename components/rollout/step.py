@@ -1,6 +1,9 @@
 """Sample K responses per prompt from the policies that the phase names, and add those that come with the prompt."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from ..core.settings import named_by
@@ -11,9 +14,9 @@ from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import Samplers, answer_lengths, given_rows, tokens_of
+from ..sampling.rollouts import Samplers, answer_length, given_rows, tokens_of
 from ..storage import layout
-from ..storage.records import PROMPTS, ROLLOUTS, Prompt, Rollout
+from ..storage.records import PROMPTS, ROLLOUTS, Rollout
 from ..storage.run import date_of
 from ..storage.units import Manifest, Unit, require_manifest
 from .settings import RolloutStep
@@ -21,6 +24,8 @@ from .settings import RolloutStep
 SETTINGS = RolloutStep
 VERSION = 1
 OUTPUTS = ("responses",)
+_TOGETHER = 4096
+"""Samples that are given to the sampler at a time, in whole micro-batches."""
 
 
 def run(call: Call[RolloutStep]) -> Result:
@@ -51,20 +56,29 @@ def run(call: Call[RolloutStep]) -> Result:
 def _sample(
     call: Call[RolloutStep], work: Work, phase: Phase, policies: dict[str, LocalPolicy], prompts: Manifest
 ) -> Manifest:
-    table, journal = prompts.rows(call.store, PROMPTS), work.journal
-    rollout, template, day = call.settings.rollout, call.settings.policy, date_of(call.store)
+    rollout, template, day, journal = call.settings.rollout, call.settings.policy, date_of(call.store), work.journal
+    count, each = prompts.files[PROMPTS.name].rows or 0, sum(sampling.count for sampling in phase.samples)
     with Samplers(rollout, template=template, day=day) as samplers:
-        batches = _batches(call, phase, samplers, policies, table, len(journal.entries))
-        total = len(table) * sum(sampling.count for sampling in phase.samples)
-        for batch in over(batches, "responses", total, sum(map(len, journal.entries)), tokens_of):
+        batches = _batches(call, phase, samplers, policies, prompts, len(journal))
+        for batch in over(batches, "responses", count * each, sum(map(len, journal)), tokens_of):
             journal.append(batch)
-    rows: list[Rollout] = [row for batch in journal.entries for row in batch]
+    figures = Figures(answer_length(next(iter(policies.values())).folder, rollout.thinking))
+    sources = [chain.from_iterable(batches) for batches in _kept(call, work, phase, count)]
     if phase.given:
-        count = sum(sampling.count for sampling in phase.samples)
-        rows += given_rows(policies[str(phase.start_from)].folder, table, count, rollout.thinking, template, day)
-    rows.sort(key=lambda row: (row["row_id"], row["sample"]))
-    lengths = answer_lengths(next(iter(policies.values())).folder, rows, rollout.thinking)
-    return work.publish({ROLLOUTS: rows}, _metrics(rows, lengths))
+        folder, given = policies[str(phase.start_from)].folder, prompts.stream(call.store, PROMPTS)
+        sources.append(chain(given_rows(folder, given, each, rollout.thinking, template, day)))
+    rows = merge(*sources, key=lambda row: (row["row_id"], row["sample"]))
+    files = work.unit.write_records({ROLLOUTS: figures.counted(rows)})
+    return work.unit.publish(files, figures.metrics(), work.started)
+
+
+def _kept(call: Call[RolloutStep], work: Work, phase: Phase, prompts: int) -> Iterator[Iterator[list[Rollout]]]:
+    """The journal's micro-batches, sampling by sampling."""
+    first = 0
+    for sampling in phase.samples:
+        end = first + -(-prompts * sampling.count // call.settings.rollout.batch_size)
+        yield work.journal.read(first, end)
+        first = end
 
 
 def _batches(
@@ -72,37 +86,62 @@ def _batches(
     phase: Phase,
     samplers: Samplers,
     policies: dict[str, LocalPolicy],
-    prompts: list[Prompt],
+    prompts: Manifest,
     done: int,
 ) -> Iterator[list[Rollout]]:
     """The micro-batches after the first `done`, in canonical order: sampling by sampling, prompt by prompt."""
-    size, first = call.settings.rollout.batch_size, 0
+    size, first, count = call.settings.rollout.batch_size, 0, prompts.files[PROMPTS.name].rows or 0
     for sampling in phase.samples:
         indices = range(first, first + sampling.count)
-        work = [(prompt, index) for prompt in prompts for index in indices]
-        if work[done * size :]:
-            mixture: dict[Path, float] = {}
-            for name, weight in sampling.weights.items():
-                # Equal policies may lie in one folder.
-                folder = policies[name].folder
-                mixture[folder] = mixture.get(folder, 0.0) + weight
+        mixture: dict[Path, float] = {}
+        for name, weight in sampling.weights.items():
+            # Equal policies may lie in one folder.
+            folder = policies[name].folder
+            mixture[folder] = mixture.get(folder, 0.0) + weight
+        work = ((prompt, index) for prompt in prompts.stream(call.store, PROMPTS) for index in indices)
+        rest = islice(work, done * size, None)
+        while piece := list(islice(rest, size * max(1, _TOGETHER // size))):
             yield from samplers.rows(
                 mixture,
-                work[done * size :],
+                piece,
                 role=sampling.role,
                 temperature=sampling.temperature,
                 seed=(call.settings.run.seed, call.iteration, call.phase),
             )
-        done = max(0, done - -(-len(work) // size))
+        done = max(0, done - -(-count * sampling.count // size))
         first += sampling.count
 
 
-def _metrics(rows: list[Rollout], lengths: list[int]) -> dict[str, float]:
-    return {
-        "prompts": len({row["row_id"] for row in rows}),
-        "responses": sum(row["role"] != "given" for row in rows),
-        **tokens_of(rows),
-        "mean_length": sum(lengths) / len(rows),
-        "finished": sum(row["finish"] == "stop" for row in rows) / len(rows),
-        "distinct": len({(row["row_id"], row["text"]) for row in rows}) / len(rows),
-    }
+class Figures:
+    """The figures of rollouts, counted while their rows pass by, in order of their prompts."""
+
+    def __init__(self, length: Callable[[Rollout], int]) -> None:
+        """`length` counts the tokens of an answer."""
+        self._length, self._counts = length, Counter[str]()
+
+    def counted(self, rows: Iterable[Rollout]) -> Iterator[Rollout]:
+        """The same rows."""
+        for _, group in groupby(rows, key=lambda row: row["row_id"]):
+            mine = list(group)
+            self._counts.update(
+                prompts=1,
+                rows=len(mine),
+                responses=sum(row["role"] != "given" for row in mine),
+                **tokens_of(mine),
+                length=sum(map(self._length, mine)),
+                finished=sum(row["finish"] == "stop" for row in mine),
+                distinct=len({row["text"] for row in mine}),
+            )
+            yield from mine
+
+    def metrics(self) -> dict[str, float]:
+        """Of all rows that have passed."""
+        counts = self._counts
+        return {
+            "prompts": counts["prompts"],
+            "responses": counts["responses"],
+            "tokens": counts["tokens"],
+            "mean_length": counts["length"] / counts["rows"],
+            "finished": counts["finished"] / counts["rows"],
+            "distinct": counts["distinct"] / counts["rows"],
+        }

@@ -1,7 +1,7 @@
 """Rollout records: responses of one policy to prompts, each with its own seed."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -105,18 +105,17 @@ def _answers(responses: Sequence[Sampled], thinking: Thinking | None) -> Iterato
         yield replace(response, text=answer or "", finish="length" if answer is None else response.finish)
 
 
-def answer_lengths(folder: Path, rows: Sequence[Rollout], thinking: Thinking | None) -> list[int]:
-    """How many tokens each response has; of a policy that thinks (in `folder`), those after its thoughts."""
+def answer_length(folder: Path, thinking: Thinking | None) -> Callable[[Rollout], int]:
+    """Counts a response's tokens; of a policy that thinks (in `folder`), those after its thoughts."""
     if thinking is None:
-        return [len(row["response_ids"]) for row in rows]
-    tokenizer, lengths = load_tokenizer(folder), []
-    for ids in (row["response_ids"] for row in rows):
+        return lambda row: len(row["response_ids"])
+    tokenizer, close = load_tokenizer(folder), thinking.close
 
-        def thought(count: int, ids: list[int] = ids) -> bool:
-            return thinking.close in decoded(tokenizer, ids[:count])
+    def length(row: Rollout) -> int:
+        ids = row["response_ids"]
+        return len(ids) - bisect_left(range(len(ids)), True, key=lambda count: close in decoded(tokenizer, ids[:count]))
 
-        lengths.append(len(ids) - bisect_left(range(len(ids)), True, key=thought))
-    return lengths
+    return length
 
 
 def tokens_of(rows: Iterable[Rollout]) -> dict[str, int]:
@@ -126,25 +125,23 @@ def tokens_of(rows: Iterable[Rollout]) -> dict[str, int]:
 
 def given_rows(
     folder: Path,
-    prompts: Sequence[Prompt],
+    prompts: Iterable[Prompt],
     first: int,
     thinking: Thinking | None = None,
     template: TemplateSettings = DEFAULT_TEMPLATE,
     day: str = "",
-) -> list[Rollout]:
+) -> Iterator[Rollout]:
     """Rows of the rollout record for the responses that come with the prompts, as the policy in `folder` would write
     them; sample indices from `first` on. One without thoughts is all answer."""
     dialogues = Dialogues(load_tokenizer(folder), template, day)
-    return [
-        {
-            "row_id": prompt["row_id"],
-            "sample": first + index,
-            "role": "given",
-            "prompt_ids": dialogues.prompt(prompt["messages"]),
-            "response_ids": dialogues.answer(prompt["messages"], text),
-            "text": (thinking.answer(text) if thinking else None) or text,
-            "finish": "stop",
-        }
-        for prompt in prompts
-        for index, text in enumerate(prompt["given"])
-    ]
+    for prompt in prompts:
+        for index, text in enumerate(prompt["given"]):
+            yield {
+                "row_id": prompt["row_id"],
+                "sample": first + index,
+                "role": "given",
+                "prompt_ids": dialogues.prompt(prompt["messages"]),
+                "response_ids": dialogues.answer(prompt["messages"], text),
+                "text": (thinking.answer(text) if thinking else None) or text,
+                "finish": "stop",
+            }

@@ -2,30 +2,42 @@
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
+from itertools import chain, islice
 from types import TracebackType
 from typing import Any, Self
 
 from .units import Unit
 
 _FLUSH_SECONDS = 15.0
+_FLUSH_CHARACTERS = 4_000_000
+"""So many are kept in memory at most, whatever the time."""
 
 
 class Journal:
     """Entries (JSON values, one a micro-batch) kept under `<unit>.journal/<fingerprint>/` in segments.
 
-    A segment is written when `NASHFLOW_JOURNAL_SECONDS` (15) have passed since the last one, and when the block that
-    uses the journal ends early, be it by an error or by SIGTERM. Stale journals, of other settings or inputs, are never
-    read.
+    A segment is written when `NASHFLOW_JOURNAL_SECONDS` (15) have passed since the last one, or when there is much to
+    write, and when the block that uses the journal ends early, be it by an error or by SIGTERM. Stale journals, of
+    other settings or inputs, are never read.
+
+    Memory holds the entries of the next segment alone; the others are read from a file of this process, an entry a line
+    (another copy of the unit may replace or delete the segments).
     """
 
     def __init__(self, unit: Unit) -> None:
         self._store = unit.store
         self._prefix = f"{_folder(unit)}/{unit.fingerprint[:16]}/"
         self._every = float(os.environ.get("NASHFLOW_JOURNAL_SECONDS", _FLUSH_SECONDS))
-        self.entries: list[Any] = list(self._load())
-        self._kept = len(self.entries)
+        self._file = tempfile.NamedTemporaryFile("w", prefix="nashflow-journal-", encoding="utf-8")  # noqa: SIM115
+        # How many entries are in segments, and the text of each that is not. One attribute, since SIGTERM may strike
+        # between any two lines.
+        self._state: tuple[int, list[str]] = 0, []
+        self._size = 0
+        for segment in self._load():
+            self._hand_over([json.dumps(entry) for entry in segment])
         self._flushed = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -36,14 +48,32 @@ class Journal:
     ) -> None:
         if kind is not None:
             self._flush()
+        self._file.close()
+
+    def __len__(self) -> int:
+        kept, pending = self._state
+        return kept + len(pending)
+
+    def __iter__(self) -> Iterator[Any]:
+        """All entries in order."""
+        return self.read()
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Any]:
+        """The entries from `start` to `stop`, as slices count, of those that are there now."""
+        kept, pending = self._state
+        self._file.flush()
+        lines = chain(islice(_lines(self._file.name), kept), list(pending))
+        return map(json.loads, islice(lines, start, stop))
 
     def append(self, entry: Any) -> None:
         """Add the next micro-batch."""
-        self.entries.append(entry)
-        if time.monotonic() - self._flushed >= self._every:
+        text = json.dumps(entry)
+        self._state[1].append(text)
+        self._size += len(text)
+        if time.monotonic() - self._flushed >= self._every or self._size >= _FLUSH_CHARACTERS:
             self._flush()
 
-    def _load(self) -> Iterator[Any]:
+    def _load(self) -> Iterator[list[Any]]:
         position = 0
         for key in self._store.list(self._prefix):
             start = int(key.removeprefix(self._prefix).removesuffix(".json"))
@@ -53,13 +83,24 @@ class Journal:
                 return
             segment = json.loads(self._store.read(key))
             position += len(segment)
-            yield from segment
+            yield segment
 
     def _flush(self) -> None:
-        if pending := self.entries[self._kept :]:  # no second list: SIGTERM may strike between any two lines
-            self._store.write(f"{self._prefix}{self._kept:09d}.json", json.dumps(pending).encode())
-        self._kept += len(pending)
-        self._flushed = time.monotonic()
+        kept, pending = self._state
+        if pending:
+            self._store.write(f"{self._prefix}{kept:09d}.json", f"[{', '.join(pending)}]".encode())
+            self._hand_over(pending)
+        self._size, self._flushed = 0, time.monotonic()
+
+    def _hand_over(self, entries: list[str]) -> None:
+        """Move entries that are in a segment from memory to the file."""
+        self._file.writelines(f"{entry}\n" for entry in entries)
+        self._state = self._state[0] + len(entries), []
+
+
+def _lines(path: str) -> Iterator[str]:
+    with open(path, encoding="utf-8") as file:
+        yield from file
 
 
 def discard(unit: Unit) -> None:

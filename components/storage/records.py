@@ -4,7 +4,9 @@ Rows stand in the order of their prompt's `row_id` everywhere. No column holds n
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any, Generic, TypedDict, TypeVar, get_args, get_type_hints
 
 import pyarrow as pa
@@ -22,6 +24,9 @@ _PLAIN = {
     list[float]: pa.list_(pa.float64()),
     list[str]: pa.list_(pa.string()),
 }
+
+_GROUP, _PIECE = 4096, 256
+"""Rows of a group in a file, and those that are Python objects at a time."""
 
 RowT = TypeVar("RowT")
 
@@ -188,6 +193,43 @@ def to_bytes(rows: pa.Table, record: Record[Any], where: str) -> bytes:
     sink = io.BytesIO()
     pq.write_table(rows, sink, compression="zstd")
     return sink.getvalue()
+
+
+def write(rows: Iterable[Mapping[str, Any]], record: Record[Any], path: Path) -> int:
+    """Write rows to a Parquet file as they come, group by group; how many they are. Equal rows give equal files.
+
+    Raises:
+        UserError: as `table`.
+    """
+    rest, count = iter(rows), 0
+    with pq.ParquetWriter(path, record.schema, compression="zstd") as writer:
+        while len(group := _group(rest, record)) or not count:
+            writer.write_table(group)
+            count += len(group)
+            if len(group) < _GROUP:
+                break
+    return count
+
+
+def _group(rows: Iterator[Mapping[str, Any]], record: Record[Any]) -> pa.Table:
+    pieces = [table(list(islice(rows, _PIECE)), record) for _ in range(0, _GROUP, _PIECE)]
+    return pa.concat_tables(pieces).combine_chunks()
+
+
+def read(path: Path, record: Record[RowT], where: str) -> Iterator[RowT]:
+    """The rows of a Parquet file, of which few are in memory at a time.
+
+    Raises:
+        UserError: as `from_bytes`.
+    """
+    try:
+        file = pq.ParquetFile(path)
+        _check(file.schema_arrow.empty_table(), record.schema, where)
+        for batch in file.iter_batches(_PIECE):
+            _check(pa.Table.from_batches([batch]), record.schema, where)
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{where}: not a Parquet file, or damaged: {one_line(error)}") from None
 
 
 def from_bytes(data: bytes, record: Record[Any], where: str) -> pa.Table:

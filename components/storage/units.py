@@ -11,11 +11,12 @@ import contextvars
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version as package_version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 import pyarrow as pa
@@ -118,16 +119,26 @@ class Manifest:
         rows: list[RowT] = self.table(store, record).to_pylist()
         return rows
 
+    def stream(self, store: Store, record: Record[RowT]) -> Iterator[RowT]:
+        """The records of one kind as rows, of which few are in memory at a time."""
+        with TemporaryDirectory(prefix="nashflow-records-") as scratch:
+            path = Path(scratch, record.name)
+            self._fetch(store, record.name, path)
+            yield from records.read(path, record, self._origin(store).location(self.files[record.name].key))
+
     def fetch(self, store: Store, folder: Path) -> None:
         """Copy every file into `folder` under its name, checked against its digest."""
-        origin = self._origin(store)
-        for name, file in self.files.items():
+        for name in self.files:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            origin.download(file.key, target)
-            if sha256_file(target) != file.sha256:
-                target.unlink()
-                raise UserError(_damaged(origin.location(file.key)))
+            self._fetch(store, name, target)
+
+    def _fetch(self, store: Store, name: str, target: Path) -> None:
+        file, origin = self.files[name], self._origin(store)
+        origin.download(file.key, target)
+        if sha256_file(target) != file.sha256:
+            target.unlink()
+            raise UserError(_damaged(origin.location(file.key)))
 
     def _origin(self, store: Store) -> Store:
         return open_store(self.source) if self.source else store
@@ -214,21 +225,25 @@ class Unit:
 
     def publish_records(
         self,
-        tables: Mapping[Record[Any], Sequence[Mapping[str, Any]]],
+        tables: Mapping[Record[Any], Iterable[Mapping[str, Any]]],
         metrics: Mapping[str, float | None],
         started: float,
     ) -> Manifest:
         """Write rows of some kinds of records, then the manifest."""
+        return self.publish(self.write_records(tables), metrics, started)
+
+    def write_records(self, tables: Mapping[Record[Any], Iterable[Mapping[str, Any]]]) -> dict[str, File]:
+        """Write rows of some kinds of records as they come: the files to publish."""
         folder, _, name = self.key.rpartition("/")
         files = {}
-        for record, content in tables.items():
-            rows = records.table(content, record)
-            data = records.to_bytes(rows, record, f"{self.key} {record.name}")
-            digest = sha256_bytes(data)
-            key = f"{folder.rpartition('/')[0]}/{record.name}/{name}.{digest[:16]}.parquet"
-            self.store.write(key, data)
-            files[record.name] = File(key, digest, len(data), rows.num_rows)
-        return self.publish(files, metrics, started)
+        with TemporaryDirectory(prefix="nashflow-records-") as scratch:
+            for record, rows in tables.items():
+                path = Path(scratch, record.name)
+                count, digest = records.write(rows, record, path), sha256_file(path)
+                key = f"{folder.rpartition('/')[0]}/{record.name}/{name}.{digest[:16]}.parquet"
+                self.store.upload(path, key)
+                files[record.name] = File(key, digest, path.stat().st_size, count)
+        return files
 
     def publish_folder(
         self, folder: Path, metrics: Mapping[str, float | None], started: float, **fields: Any

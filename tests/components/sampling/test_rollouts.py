@@ -12,7 +12,7 @@ from nashflow.components.core.seeds import derive_seed
 from nashflow.components.models.dialogues import Dialogues, TemplateSettings
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer
 from nashflow.components.sampling.engines import Transformers
-from nashflow.components.sampling.rollouts import Samplers, answer_lengths, given_rows
+from nashflow.components.sampling.rollouts import Samplers, answer_length, given_rows
 from nashflow.components.sampling.sampler import Sampled
 from nashflow.components.sampling.settings import GenerationSettings, Thinking
 from nashflow.components.sampling.stop import Stop
@@ -173,7 +173,7 @@ def said(folder: Path, **changes: Any) -> list[Any]:
 
 def test_thoughts_are_trained_on_and_kept_from_judges_and_lengths(talker: Path) -> None:
     whole, answers = said(talker), said(talker, thinking=Thinking(close="c"))
-    lengths = answer_lengths(talker, answers, Thinking(close="c"))
+    lengths = list(map(answer_length(talker, Thinking(close="c")), answers))
     thought = 0
     for row, answer, length in zip(whole, answers, lengths, strict=True):
         assert answer["response_ids"] == row["response_ids"]
@@ -186,7 +186,7 @@ def test_thoughts_are_trained_on_and_kept_from_judges_and_lengths(talker: Path) 
         else:
             assert (answer["text"], answer["finish"], length) == ("", "length", 0)
     assert 0 < thought < len(answers)
-    assert answer_lengths(talker, whole, None) == [len(row["response_ids"]) for row in whole]
+    assert list(map(answer_length(talker, None), whole)) == [len(row["response_ids"]) for row in whole]
 
 
 def test_further_stops_are_texts_and_tokens_by_name_or_id(talker: Path) -> None:

@@ -45,9 +45,9 @@ def test_a_stopped_unit_goes_on_where_it_was(run_store: Store) -> None:
     batches = [[{"row_id": 1, "text": "ä ≻ b"}], [], [{"row_id": 2, "text": ""}, {"row_id": 3, "text": "\x00"}]]
     stopped_after(unit, batches[:1])
     stopped_after(unit, batches[1:])
-    assert Journal(unit).entries == batches
+    assert list(Journal(unit)) == batches
     discard(unit)
-    assert Journal(unit).entries == []
+    assert list(Journal(unit)) == []
     assert run_store.list() == []
 
 
@@ -55,8 +55,8 @@ def test_without_a_flush_nothing_is_kept(unit: Unit, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NASHFLOW_JOURNAL_SECONDS", NEVER)
     with Journal(unit) as journal:
         journal.append(1)
-        assert Journal(unit).entries == []
-    assert journal.entries == [1]
+        assert list(Journal(unit)) == []
+        assert list(journal) == [1]
     assert unit.store.list() == []
 
 
@@ -65,7 +65,7 @@ def test_every_entry_is_kept_where_that_is_asked(unit: Unit, monkeypatch: pytest
     journal = Journal(unit)
     for count in range(1, 13):
         journal.append(count)
-        assert Journal(unit).entries == list(range(1, count + 1))
+        assert list(Journal(unit)) == list(range(1, count + 1))
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_every_entry_is_kept_where_that_is_asked(unit: Unit, monkeypatch: pytest
 def test_a_journal_of_other_work_is_not_read(change: dict[str, Any], unit: Unit) -> None:
     stopped_after(unit, [1, 2])
     other = replace(unit, **change)
-    assert Journal(other).entries == []
+    assert list(Journal(other)) == []
     stopped_after(other, [3])
-    assert (Journal(unit).entries, Journal(other).entries) == ([1, 2], [3])
+    assert (list(Journal(unit)), list(Journal(other))) == ([1, 2], [3])
 
 
 def test_discarding_takes_this_units_journals_and_no_others(unit: Unit) -> None:
@@ -84,7 +84,7 @@ def test_discarding_takes_this_units_journals_and_no_others(unit: Unit) -> None:
     for each in (unit, neighbour, stale):
         stopped_after(each, [1])
     discard(unit)
-    assert [Journal(each).entries for each in (unit, neighbour, stale)] == [[], [1], []]
+    assert [list(Journal(each)) for each in (unit, neighbour, stale)] == [[], [1], []]
 
 
 def test_what_could_not_be_written_is_written_next_time(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_what_could_not_be_written_is_written_next_time(unit: Unit, monkeypatch:
     ):
         journal.append(2)
     journal.append(3)
-    assert Journal(unit).entries == [1, 2, 3]
+    assert list(Journal(unit)) == [1, 2, 3]
 
 
 # --- wherever it is stopped ------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_sigterm_between_any_two_lines_loses_nothing(seconds: str, unit: Unit, m
                 appended.append(entry)
         if not fired():
             break
-        kept = Journal(unit).entries
+        kept = list(Journal(unit))
         assert kept in (appended, [*appended, len(appended)]), f"signal at line {number}"
     assert number >= 10
 
@@ -172,15 +172,15 @@ def test_what_was_flushed_is_what_comes_back(sessions: list[tuple[list[bool], st
         flushed = 0
         for ticks, end in sessions:
             journal = Journal(unit)
-            assert journal.entries == list(range(flushed))
+            assert list(journal) == list(range(flushed))
             with contextlib.suppress(Stopped), journal if end == "failed" else contextlib.nullcontext():
                 for tick in ticks:
                     clock.now += 15.0 * tick
-                    journal.append(len(journal.entries))
-                    flushed = len(journal.entries) if tick else flushed
+                    journal.append(len(journal))
+                    flushed = len(journal) if tick else flushed
                 raise Stopped
-            flushed = len(journal.entries) if end == "failed" else flushed
-        assert Journal(unit).entries == list(range(flushed))
+            flushed = len(journal) if end == "failed" else flushed
+        assert list(Journal(unit)) == list(range(flushed))
 
 
 @settings(max_examples=30)
@@ -197,12 +197,12 @@ def test_two_copies_of_a_unit_do_no_harm(steps: list[tuple[bool, str]], more: in
                 copies[who] = Journal(unit)
                 continue
             clock.now += 15.0 * (step == "flush")
-            copies[who].append(len(copies[who].entries))
-        loaded = Journal(unit).entries
+            copies[who].append(len(copies[who]))
+        loaded = list(Journal(unit))
         assert loaded == list(range(len(loaded)))
         for _ in range(2):
-            before = len(Journal(unit).entries)
+            before = len(list(Journal(unit)))
             stopped_after(unit, list(range(before, before + more)))
-            again = Journal(unit).entries
+            again = list(Journal(unit))
             assert again == list(range(len(again)))
             assert len(again) >= before + more

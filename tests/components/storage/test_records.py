@@ -1,6 +1,7 @@
 """Records: what fits comes back as it was, what does not is refused by file, column and reason."""
 
 import io
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pyarrow as pa
@@ -61,6 +62,15 @@ def test_rows_come_back_as_they_were(name: str, data: st.DataObject) -> None:
     read = records.from_bytes(encoded, record, name)
     assert read.to_pylist() == rows
     assert read.schema.names == record.schema.names
+
+
+@pytest.mark.parametrize("count", [0, 1, 4095, 4096, 4097, 9000])
+def test_rows_are_written_and_read_as_they_come(count: int, tmp_path: Path) -> None:
+    rows, path = [{**LOGPROB, "row_id": number} for number in range(count)], tmp_path / "x.parquet"
+    assert records.write(iter(rows), records.LOGPROBS, path) == count
+    assert list(records.read(path, records.LOGPROBS, "x")) == rows
+    whole = records.to_bytes(records.table(rows, records.LOGPROBS), records.LOGPROBS, "x")
+    assert (path.read_bytes() == whole) == (count <= 4096)  # a group of rows more
 
 
 @settings(max_examples=20)

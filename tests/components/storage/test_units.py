@@ -331,7 +331,7 @@ class Outrun:
 
 
 @pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
-@pytest.mark.parametrize(("request_", "count"), [("read", 1), ("create", 1), ("write", 2)])
+@pytest.mark.parametrize(("request_", "count"), [("read", 1), ("create", 1), ("write", 1)])
 def test_who_comes_second_with_the_same_work_takes_the_firsts(
     before: Callable[[Store], object], request_: str, count: int, run_store: Store
 ) -> None:
