@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.overrides import override
-from nashflow.components.core.settings import SHAPES_GRAPH
+from nashflow.components.core.settings import SHAPES_GRAPH, Part
 from nashflow.components.core.yaml_files import load_yaml, read_yaml
+from nashflow.components.oracles.oracle_settings import OracleSettings
+from nashflow.components.oracles.settings import AnyOracle
 from nashflow.components.recipe import Recipe as BaseRecipe
 from nashflow.components.recipe import shapes_graph, with_settings
 
@@ -46,6 +48,32 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     for line in override(data, overrides, Recipe):
         print(f"nashflow: {line}", file=sys.stderr)
     return _parsed(data, name)
+
+
+class _Judged(Part):
+    oracle: AnyOracle
+
+
+def load_oracle(name: str, overrides: Sequence[str] = ()) -> OracleSettings:
+    """The oracle of a recipe, or of a YAML file that holds the section `oracle` or the oracle's settings alone.
+
+    `overrides` are of its settings, such as `oracle.batch_size=4`.
+
+    Raises:
+        UserError: no such file, no oracle in it, an unknown key (names the nearest), or a wrong value.
+    """
+    data = _read(name, Path(), ())
+    if "oracle" not in data and "kind" not in data:
+        raise UserError(
+            f"{name}: no oracle: give a recipe, or a file with the section oracle or with an oracle's settings, one "
+            "of which is kind"
+        )
+    section = {"oracle": data.get("oracle", data)}
+    if others := [each for each in overrides if not each.strip().startswith("oracle")]:
+        raise UserError(f"--set {others[0]}: of {name}, the oracle alone is read: give oracle.key=value")
+    for line in override(section, overrides, _Judged):
+        print(f"nashflow: {line}", file=sys.stderr)
+    return _Judged.parse(_expanded(section, name), name).oracle
 
 
 def load_for_runs(name: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]:

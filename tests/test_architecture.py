@@ -20,7 +20,7 @@ FLOORS = [
     ("methods", "games", "fitting"),
     ("oracles", "sampling", "scoring"),
     ("benchmarks",),
-    ("iterations",),
+    ("iterations", "quality"),
     ("reports",),
     STEPS,
 ]

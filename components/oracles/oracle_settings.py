@@ -73,6 +73,10 @@ class OracleSettings(Variant, ABC):
     def load(self, store: Store | None = None) -> Oracle:
         """The opened oracle; one that is dear to ask keeps its verdicts in `store`, if there is one."""
 
+    def asked_again(self) -> Self | None:
+        """The same oracle with other random numbers; None if it draws none: asked again, it repeats its verdicts."""
+        return None
+
     def sequences(self, rounds: Sequence[Round]) -> int:
         """How many sequences the oracle's model reads in the tournament of one prompt."""
         return 0

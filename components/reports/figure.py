@@ -15,12 +15,12 @@ Summary = Mapping[str, Any]
 
 # Okabe and Ito's colours, which the colour-blind tell apart, from the most to the least contrast with white; then
 # darker ones of Tol's. There is one marker less: no two of a hundred runs look the same.
-_COLOURS = (
+COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"),
     *("#882255", "#999933", "#332288", "#888888", "#AA4499", "#661100"),
 )
-_MARKERS = "osD^vPX<>p*h"
-_STYLE: dict[Any, Any] = {
+MARKERS = "osD^vPX<>p*h"
+STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -65,7 +65,7 @@ def draw(summaries: Sequence[Summary], warning: str = "") -> bytes:
     panels = panels or [_kl]
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(STYLE)
         size = (_PANEL_INCHES * len(panels), _HEIGHT_INCHES)
         if _are_many(lines):
             size = (size[0] + _LEGEND_INCHES, size[1] + _HIGHER_INCHES)
@@ -181,7 +181,7 @@ def _lines(summaries: Sequence[Summary]) -> list[_Line]:
     shift = 0.06 if len(summaries) <= _FEW else 0.0
     middle = (len(summaries) - 1) / 2
     return [
-        _Line(label, _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], shift * (i - middle))
+        _Line(label, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], shift * (i - middle))
         for i, label in enumerate(run_labels(summaries))
     ]
 

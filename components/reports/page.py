@@ -4,7 +4,6 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import jinja2
 import yaml
 
 from ..core.redaction import redact
@@ -28,7 +27,7 @@ from .table import (
     show_figure,
     shown_figures,
 )
-from .template import PAGE
+from .template import RUN, rendered
 
 
 class _Tile(NamedTuple):
@@ -41,11 +40,10 @@ class _Tile(NamedTuple):
 
 def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) -> str:
     """The page of a run, with the PNG `figure` in it."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters["show"] = show
     last = summary["iterations"][-1]
     policies = [require_manifest(store, layout.policy(policy["index"], "main")) for policy in summary["policies"]]
-    return environment.from_string(PAGE).render(
+    return rendered(
+        RUN,
         summary=summary,
         last=last,
         iterations=run.recipe["run"]["iterations"],
@@ -58,8 +56,8 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         warnings=measured_otherwise(store, run, [row["iteration"] for row in summary["iterations"]]),
         answers=sample_answers(store, Shape.of(run), last["iteration"]),
         locations=[_location(store, policy) for policy in policies],
-        recipe=_yaml(_redacted(run.recipe)),
-        provenance=_yaml({"digests": dict(run.inputs), "versions": dict(run.versions)}),
+        recipe=as_yaml(redacted(run.recipe)),
+        provenance=as_yaml({"digests": dict(run.inputs), "versions": dict(run.versions)}),
     )
 
 
@@ -103,14 +101,15 @@ def _location(store: Store, policy: Manifest) -> str:
     return f"{place} (not kept)" if dropped(store, policy.unit) else place
 
 
-def _redacted(value: Any, key: str = "") -> Any:
+def redacted(value: Any, key: str = "") -> Any:
     """The value without secrets: pages are passed on, and kept in MLflow."""
     if isinstance(value, Mapping):
-        return {name: _redacted(inner, name) for name, inner in value.items()}
+        return {name: redacted(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_redacted(inner, key) for inner in value]
+        return [redacted(inner, key) for inner in value]
     return redact(value, key) if isinstance(value, str) else value
 
 
-def _yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
+    """A JSON value as YAML, in its own order."""
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)

@@ -1,13 +1,21 @@
-"""The report's page as a jinja template; everything that it shows is escaped by `page.render`."""
+"""The reports' pages as jinja templates; everything that they show is escaped by `rendered`."""
 
-PAGE = """\
+from typing import Any
+
+import jinja2
+
+from .table import show
+
+_BEFORE_TITLE = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{{ summary.run }} · NashFlow</title>
+<title>"""
+_AFTER_TITLE = """\
+</title>
 <style>
   body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 78rem; margin: 2rem auto; padding: 0 1rem }
   h1 { margin-bottom: 0; overflow-wrap: anywhere }
@@ -34,6 +42,24 @@ PAGE = """\
 </style>
 </head>
 <body>
+"""
+
+
+def page(title: str, body: str) -> str:
+    """A template of a whole page, which holds everything that it shows."""
+    return f"{_BEFORE_TITLE}{title} · NashFlow{_AFTER_TITLE}{body}</body>\n</html>\n"
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template with its values; the filter `show` writes a figure for people."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["show"] = show
+    return environment.from_string(template).render(values)
+
+
+RUN = page(
+    "{{ summary.run }}",
+    """\
 <h1>{{ summary.run }}</h1>
 <p class="quiet">{{ summary.method }}, {{ last.iteration }} of {{ iterations }} iterations, seed {{ summary.seed }}</p>
 {% if prompts %}
@@ -102,6 +128,5 @@ better than the reference's.</p>
 <pre><code>{{ recipe }}</code></pre>
 <p class="quiet">What the recipe names, by digest, and the versions it ran with:</p>
 <pre><code>{{ provenance }}</code></pre>
-</body>
-</html>
-"""
+""",
+)

@@ -15,11 +15,11 @@ from nashflow.components.games.progress import Curve, trace
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
 
+from ..plain_table import print_table
 from ..terminal import terminal
 from .figure import draw_gaps
 from .settings import Contender, choose_tau, make_contenders, read_grid, read_sets, usual_tau
 from .solve import read_game
-from .table import print_table
 
 THRESHOLD = 1e-6
 """A game whose gap is below this counts as solved."""

@@ -13,9 +13,9 @@ from nashflow.components.games.preference import Array, Game, kl_divergence, win
 from nashflow.components.games.progress import Solution, solve
 from nashflow.components.games.solvers import make_solver
 
+from ..plain_table import print_table
 from ..terminal import terminal
 from .settings import choose_tau, read_sets, usual_tau
-from .table import print_table
 
 _SEARCH = 20_000
 """Iterations in which the equilibrium is found, or else nothing is said of the game's rotation."""

@@ -1,4 +1,4 @@
-"""The tables of `nashflow game`."""
+"""Plain tables on a terminal."""
 
 from collections.abc import Iterable, Sequence
 
