@@ -18,6 +18,8 @@ EXCEPTIONS = {
     "components/core/runtimes.py": {"training"},
     "components/evaluation/step.py": {"evaluation", "rollout"},
     "components/iterations/tracked.py": {"training", "evaluation"},
+    "components/oracles/llm_judge/client.py": {"logprobs"},
+    "components/oracles/llm_judge/grammar.py": {"logprobs"},
     "components/reports/summary.py": {"judging"},
     "components/storage/layout.py": {"preparation", "logprobs", "training", "evaluation"},
     "components/storage/records.py": {"logprobs"},
@@ -26,7 +28,8 @@ EXCEPTIONS = {
     "pipelines/prompts.py": {"preparation"},
     "pipelines/reference/initial.py": {"rollout", "judging", "logprobs", "training", "evaluation"},
 }
-"""What names steps besides: folders, columns and sections that are called as they are; and the recipes of `init`."""
+"""What names steps besides: folders, columns, sections and a server's fields that are called as they are; and the
+recipes of `init`."""
 
 
 def named(path: str, source: str) -> set[str]:

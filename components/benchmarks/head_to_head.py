@@ -7,6 +7,7 @@ from ..oracles.base import Oracle, Query
 from ..oracles.usage import used_since
 from ..sampling.rollouts import answer_length
 from ..storage.records import COMPARISONS, Comparison, Message, Rollout
+from ..storage.run import without_endpoints
 from .base import Bench, Benchmark, Figure, Measured, Responses
 from .intervals import mean_interval
 
@@ -51,7 +52,8 @@ class HeadToHead(Benchmark):
 
     def depends_on(self, bench: Bench) -> Any:
         """The oracle."""
-        return {"oracle": bench.oracle.model_dump(mode="json"), "oracle_digest": bench.oracle.digest()}
+        oracle = without_endpoints(bench.oracle.model_dump(mode="json"))
+        return {"oracle": oracle, "oracle_digest": bench.oracle.digest()}
 
     def measure(self, bench: Bench) -> Measured:
         """Ask the oracle about every two responses to one prompt with the same sample index."""

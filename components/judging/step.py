@@ -14,7 +14,7 @@ from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
 from ..storage import layout
 from ..storage.records import COMPARISONS, PAIRS, PROMPTS, ROLLOUTS
-from ..storage.run import date_of
+from ..storage.run import date_of, without_endpoints
 from ..storage.units import Manifest, Unit, require_manifest
 from .settings import JudgingStep
 
@@ -27,11 +27,12 @@ def run(call: Call[JudgingStep]) -> Result:
     """Judge the rollouts of one shard: its comparisons and pairs."""
     prompts = require_manifest(call.store, layout.prompts(call.iteration, call.shard))
     rollouts = require_manifest(call.store, layout.shard(call.iteration, call.phase, "rollouts", call.shard))
+    settings = call.settings.model_dump(mode="json")
     unit = Unit(
         call.store,
         layout.shard(call.iteration, call.phase, "pairs", call.shard),
         VERSION,
-        call.settings.model_dump(mode="json"),
+        {**settings, "oracle": without_endpoints(settings["oracle"])},
         {
             "prompts": prompts.digest,
             "rollouts": rollouts.digest,

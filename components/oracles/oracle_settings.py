@@ -52,6 +52,10 @@ class OracleSettings(Variant, ABC):
     def check(self) -> None:
         """Raise a UserError, without loading a model, if `load` would fail."""
 
+    def check_reachable(self, store: Store) -> None:
+        """Raise if what it asks over a network is not there, for a run in `store`; preparation asks, no client does."""
+        return
+
     @abstractmethod
     def digest(self) -> str:
         """Digest that identifies the oracle: equal digests mean equal oracles."""

@@ -23,7 +23,7 @@ from ..runtime.protocol import Call, Result
 from ..storage import layout, outcome, recipes
 from ..storage.dropped import dropped
 from ..storage.records import PROMPTS, Prompt
-from ..storage.run import Run, check_same, flatten, read_run
+from ..storage.run import Run, check_same, flatten, read_run, without_endpoints
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit
 from ..tracking.opening import Tracking, check_tracking, open_run
@@ -159,7 +159,7 @@ def _check_length(store: Store, settings: Recipe) -> None:
 
 def _check_measurable(store: Store, known: Run, now: Run) -> None:
     """Refuse to measure policies anew that are not kept."""
-    there, here = (flatten(run.recipe) for run in (known, now))
+    there, here = (flatten({**run.recipe, "oracle": without_endpoints(run.recipe["oracle"])}) for run in (known, now))
     # The two have one identity: besides the run's length, they differ in what measures alone.
     changed = [key for key in sorted(there | here) if there.get(key) != here.get(key) and not key.startswith("run.")]
     if not changed:
@@ -187,6 +187,7 @@ def run(call: Call[Recipe]) -> Result:
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     check_tracking()
+    recipe.oracle.check_reachable(store)
     if checked.warning:
         print(f"warning: {checked.warning}", file=sys.stderr, flush=True)
     replace(checked.run, tracking=known.tracking if known else None).write(store)

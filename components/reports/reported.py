@@ -17,7 +17,7 @@ from .summary import summarise
 
 _MEASURED_WITH = ("evaluation.tau", "evaluation.temperature", "rollout.*", "oracle.*", "policy.template*")
 """The settings that decide what figures say of a policy."""
-_HOW = ("rollout.engine*", "*.dtype", "*.batch_size", "oracle.model")
+_HOW = ("rollout.engine*", "*.dtype", "*.batch_size", "oracle.model", "oracle.endpoint*")
 """Those among them that decide only how they are computed; a model is told by its digest."""
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 """What a setting is by default that an older version does not have."""

@@ -4,9 +4,9 @@
 
 Preparation is given the run root and the recipe itself, as JSON; it writes that under the run root, where the other
 steps read their part of it. In a graph the flags are parameters of the component, and come in `--executor-input
-'{{$}}'`. Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 75: the disk is full, one line.
-143: SIGTERM. Anything but 0 and 2 may be retried, as `--retries` says: see entry.py. While it works, it says how it
-gets on: see voice.py.
+'{{$}}'`. Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 75: the disk is full, or a
+server does not answer, one line. 143: SIGTERM. Anything but 0 and 2 may be retried, as `--retries` says: see entry.py.
+While it works, it says how it gets on: see voice.py.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from ..core.errors import UserError, one_line
+from ..core.errors import TryAgain, UserError, one_line
 from ..core.settings import SHAPES_GRAPH, Part
 from ..storage import recipes
 from ..storage.store import Store, open_store
@@ -134,6 +134,8 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         print(json.dumps(line_of(name, call, result, time.monotonic() - started)), flush=True)
     except UserError as error:
         _fail(name, str(error), USER_ERROR)
+    except TryAgain as error:
+        _fail(name, str(error), TRY_AGAIN)
     except Exception as error:
         if disk_is_full(error):
             _fail(name, f"no space left on the device ({error}); free some and run the same command again", TRY_AGAIN)

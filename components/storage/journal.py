@@ -30,7 +30,7 @@ class Journal:
     def __init__(self, unit: Unit) -> None:
         self._store = unit.store
         self._prefix = f"{_folder(unit)}/{unit.fingerprint[:16]}/"
-        self._every = float(os.environ.get("NASHFLOW_JOURNAL_SECONDS", _FLUSH_SECONDS))
+        self._every = seconds_between_segments()
         self._file = tempfile.NamedTemporaryFile("w", prefix="nashflow-journal-", encoding="utf-8")  # noqa: SIM115
         # How many entries are in segments, and the text of each that is not. One attribute, since SIGTERM may strike
         # between any two lines.
@@ -101,6 +101,11 @@ class Journal:
 def _lines(path: str) -> Iterator[str]:
     with open(path, encoding="utf-8") as file:
         yield from file
+
+
+def seconds_between_segments() -> float:
+    """How long work that is done may stay unwritten."""
+    return float(os.environ.get("NASHFLOW_JOURNAL_SECONDS", _FLUSH_SECONDS))
 
 
 def discard(unit: Unit) -> None:

@@ -161,6 +161,21 @@ class CachedLogprob(TypedDict):
     logprob: float
 
 
+class CachedVerdict(TypedDict):
+    """A judge's answer to a request, with its verdict."""
+
+    key: str
+    """SHA-256 of the messages to the judge."""
+    outcome: str
+    """verdict, or why there is none: unparsed, refused, too_long."""
+    probability: float
+    """P(A is better); 1/2 where there is no verdict."""
+    input_tokens: int
+    output_tokens: int
+    output: str
+    """The judge's text, or the likeliest tokens with their log-probabilities, as JSON."""
+
+
 PROMPTS = Record("prompts", Prompt)
 ROLLOUTS = Record("rollouts", Rollout)
 COMPARISONS = Record("comparisons", Comparison, {"oracle": "", "members": []})
@@ -168,6 +183,7 @@ PAIRS = Record("pairs", Pair)
 LOGPROBS = Record("logprobs", Logprob)
 GAME_POLICY = Record("game_policy", GameProbability)
 CACHE = Record("cache", CachedLogprob)
+VERDICTS = Record("verdicts", CachedVerdict)
 
 
 def table(rows: Sequence[Mapping[str, Any]], record: Record[Any]) -> pa.Table:

@@ -81,7 +81,15 @@ def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: copy.deepcopy(section) for name, section in recipe.items() if name not in _FREE_SECTIONS}
     kept["run"].pop("iterations")
     kept["run"].pop("keep", None)
-    return kept
+    return {**kept, "oracle": without_endpoints(kept["oracle"])}
+
+
+def without_endpoints(oracle: Any) -> Any:
+    """An oracle's settings, a JSON value, without those of where a judge is asked, and how much: its `endpoint`, also
+    that of an oracle inside of another."""
+    if isinstance(oracle, Mapping):
+        return {name: without_endpoints(value) for name, value in oracle.items() if name != "endpoint"}
+    return [without_endpoints(each) for each in oracle] if isinstance(oracle, list) else oracle
 
 
 def check_same(store: Store, known: Run, now: Run) -> None:

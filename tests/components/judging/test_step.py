@@ -28,19 +28,6 @@ class Killed(Exception):
     """What strikes in the middle of a step."""
 
 
-@pytest.fixture(scope="module")
-def rolled(prepared_root: SandboxRun, tmp_path_factory: pytest.TempPathFactory) -> SandboxRun:
-    """Rollouts of the first iteration, to be copied."""
-    run = prepared_root.copied(str(tmp_path_factory.mktemp("rolled") / "run"))
-    run.step("rollout", 1)
-    return run
-
-
-@pytest.fixture
-def run(rolled: SandboxRun, tmp_path: Any) -> SandboxRun:
-    return rolled.copied(str(tmp_path / "run"))
-
-
 def method(run: SandboxRun, **changes: Any) -> dict[str, Any]:
     return {**run.recipe.method.model_dump(), **changes}
 
