@@ -157,9 +157,9 @@ class Estimate:
 
     @property
     def evaluations(self) -> int:
-        """Sequences that the oracle's model reads in the evaluation: either way two a comparison."""
+        """Sequences that the oracle's model reads in the evaluation."""
         asking = sum(benchmark.asks_oracle for benchmark in self.recipe.evaluation.benchmarks)
-        return 2 * self.held_out * asking if self.recipe.oracle.responses_read else 0
+        return self.held_out * asking * self.recipe.oracle.sequences([[(0, 1)]])
 
     @property
     def readings(self) -> int:

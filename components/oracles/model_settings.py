@@ -44,6 +44,11 @@ class ModelOracle(OracleSettings):
         """`model` as a path."""
         return Path(self.model)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The model's folder."""
+        return (self.folder,)
+
     def digest(self) -> str:
         """Digest of weights, configuration and everything that the tokenizer consists of."""
         paths = {path for pattern in ("config.json", *INHERITED) for path in self.folder.glob(pattern)}

@@ -44,9 +44,9 @@ class OracleSettings(Variant, ABC):
         return "steps"
 
     @property
-    def folder(self) -> Path | None:
-        """The model folder that steps read, if there is one."""
-        return None
+    def paths(self) -> tuple[Path, ...]:
+        """The files and folders that steps read."""
+        return ()
 
     @abstractmethod
     def check(self) -> None:

@@ -3,12 +3,8 @@
 from typing import Annotated
 
 from ..core.variants import Variants
-from .llm_judge.settings import LLMJudge
+from .mixture.settings import Mixture
 from .oracle_settings import OracleSettings
-from .pair_preference.settings import PairPreference
-from .reward_model.settings import RewardModel
-from .sandbox.settings import SandboxOracle
+from .single import GROUP, SINGLE
 
-AnyOracle = Annotated[
-    OracleSettings, Variants("nashflow.oracles", OracleSettings, SandboxOracle, RewardModel, PairPreference, LLMJudge)
-]
+AnyOracle = Annotated[OracleSettings, Variants(GROUP, OracleSettings, *SINGLE, Mixture)]

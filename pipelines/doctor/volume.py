@@ -36,10 +36,11 @@ def model_cache(case: Case) -> Iterator[Finding]:
 
 
 def _folders(recipe: Recipe) -> list[str]:
-    """The model folders and files of prompts that steps read; not those in a store or on the hub."""
+    """The model folders, rules and files of prompts that steps read; not those in a store or on the hub."""
     sets = [each for each in (recipe.prompts, recipe.evaluation.prompts) if each]
     paths = [path for each in sets for path in each.paths if "://" not in path]
-    return [*(str(folder) for folder in (recipe.policy.folder, recipe.oracle.folder) if folder), *paths]
+    folder = recipe.policy.folder
+    return [*(str(path) for path in (*([folder] if folder else []), *recipe.oracle.paths)), *paths]
 
 
 def _bound(tried: str, claim: object) -> Finding:

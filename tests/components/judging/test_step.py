@@ -16,6 +16,7 @@ from nashflow.components.judging import step as judging
 from nashflow.components.oracles.referee import judge
 from nashflow.components.oracles.sandbox.settings import SandboxOracle
 from tests.fixtures import models
+from tests.fixtures.folders import over
 from tests.fixtures.runs import SandboxRun, remove
 from tests.fixtures.statistics import SIGMAS
 from tests.fixtures.table_oracle import TableOracle
@@ -308,3 +309,31 @@ def test_without_rollouts_it_says_which_step_comes_first(prepared: SandboxRun) -
     assert str(caught.value) == (
         f"{prepared.root}/iterations/001/main/rollouts/00000: not there yet; run the step that makes it first"
     )
+
+
+RULES = """
+def vowels(messages, first, second):
+    counts = [sum(letter in "ae" for letter in text) for text in (first, second)]
+    return 0.5 + 0.5 * ((counts[0] > counts[1]) - (counts[0] < counts[1]))
+
+def alphabet(messages, first, second):
+    return 0.75 if first < second else 0.25
+"""
+
+
+def test_rules_and_a_mixture_of_them_align_a_policy(fresh: New, folders: Path, tmp_path: Path) -> None:
+    """Every step of an iteration, on a policy in a folder and prompts in a file."""
+    (tmp_path / "rules.py").write_text(RULES)
+    rules = [{"kind": "rules", "function": f"{tmp_path / 'rules.py'}:{name}"} for name in ("vowels", "alphabet")]
+    mixture = {"kind": "mixture", "oracles": rules, "weights": [0.75, 0.25]}
+    run = fresh(over(folders, oracle=mixture))
+    run.step("preparation")
+    run.step("evaluation", 0)
+    run.iterate(1)
+    run.step("reporting")
+    rows = run.content("comparisons", 1)
+    assert {row["oracle"] for row in rows} == {run.recipe.oracle.signature}
+    for row in rows:
+        vowels, alphabet = row["members"] or (0.5, 0.5)  # of one text nobody is asked
+        assert row["probability"] == pytest.approx(0.75 * vowels + 0.25 * alphabet)
+    assert run.manifest(UNIT).metrics["pairs"] > 0

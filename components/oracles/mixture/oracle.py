@@ -1,0 +1,43 @@
+"""A mixture of oracles: the weighted mean of their preferences."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..base import ABSTENTION, Oracle, Query, Verdict
+
+
+class MixtureOracle(Oracle):
+    """P = Σ_i w_i P_i, in either order; an abstention where a member abstains. Verdicts keep every member's P_i."""
+
+    def __init__(self, members: Sequence[Oracle], weights: Sequence[float], names: Sequence[str]) -> None:
+        """The weights sum to one; `names` are the members' in the figures of `usage`."""
+        self._members, self._weights = members, weights
+        self._names = [f"abstentions_{number}_{name}" for number, name in enumerate(names)]
+        self._abstained = Counter[str]()
+
+    @property
+    def usage(self) -> Mapping[str, float]:
+        """What the members have used together, and how often each has abstained."""
+        used: dict[str, float] = {name: self._abstained[name] for name in self._names}
+        for member in self._members:
+            for name, value in member.usage.items():
+                used[name] = used.get(name, 0) + value
+        return used
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        """Ask every member about all queries."""
+        verdicts = list(zip(*(member.judge(queries) for member in self._members), strict=True))
+        for each in verdicts:
+            self._abstained.update(name for name, one in zip(self._names, each, strict=True) if one.abstained)
+        return [self._mean(each) for each in verdicts]
+
+    def _mean(self, verdicts: Sequence[Verdict]) -> Verdict:
+        members = tuple(verdict.probability for verdict in verdicts)
+        if any(verdict.abstained for verdict in verdicts):
+            return replace(ABSTENTION, members=members)
+        weighted = list(zip(self._weights, verdicts, strict=True))
+        forward = sum(weight * verdict.forward for weight, verdict in weighted)
+        backward = sum(weight * verdict.backward for weight, verdict in weighted)
+        mean = Verdict.of(min(forward, 1.0), min(backward, 1.0), truncated=any(each.truncated for each in verdicts))
+        return replace(mean, members=members)

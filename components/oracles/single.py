@@ -1,0 +1,16 @@
+"""`SingleOracle`: the settings of every oracle that has no others for members."""
+
+from typing import Annotated
+
+from ..core.variants import Variants
+from .llm_judge.settings import LLMJudge
+from .oracle_settings import OracleSettings
+from .pair_preference.settings import PairPreference
+from .reward_model.settings import RewardModel
+from .rules.settings import Rules
+from .sandbox.settings import SandboxOracle
+
+GROUP = "nashflow.oracles"
+SINGLE: tuple[type[OracleSettings], ...] = (SandboxOracle, RewardModel, PairPreference, LLMJudge, Rules)
+
+SingleOracle = Annotated[OracleSettings, Variants(GROUP, OracleSettings, *SINGLE)]
