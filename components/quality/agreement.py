@@ -86,8 +86,8 @@ def ratings(players: Sequence[tuple[str, str]], outcome: Array) -> dict[str, flo
     from scipy.sparse.csgraph import connected_components
     from scipy.special import expit
 
-    names = sorted({name for pair in players for name in pair})
-    first, second = (np.array([names.index(pair[side]) for pair in players], dtype=np.int64) for side in (0, 1))
+    names = {name: place for place, name in enumerate(sorted({name for pair in players for name in pair}))}
+    first, second = (np.array([names[pair[side]] for pair in players], dtype=np.int64) for side in (0, 1))
     links = coo_matrix((np.ones(len(players)), (first, second)), shape=(len(names), len(names)))
     if not names or connected_components(links, directed=False)[0] > 1:
         return None

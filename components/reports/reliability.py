@@ -19,27 +19,24 @@ def draw_reliability(curves: Mapping[str, Sequence[Bin]]) -> bytes:
         matplotlib.rcParams.update(STYLE)
         figure = Figure(figsize=_INCHES, layout="constrained")
         axes = figure.add_subplot()
-        axes.plot([0.5, 1], [0.5, 1], ":", color="0.4", linewidth=1.5, label="calibrated")
-        for place, (name, curve) in enumerate(curves.items()):
+        handles = axes.plot([0.5, 1], [0.5, 1], ":", color="0.4", linewidth=1.5)
+        for place, curve in enumerate(curves.values()):
             filled = [each for each in curve if each.pairs]
             most = max((each.pairs for each in filled), default=1)
             sure = [each.confidence or 0.0 for each in filled]
             right = [each.accuracy or 0.0 for each in filled]
             colour = COLOURS[place % len(COLOURS)]
             axes.plot(sure, right, color=colour, linewidth=1.2)
-            axes.scatter(
-                sure,
-                right,
-                [20 + 130 * each.pairs / most for each in filled],
-                color=colour,
-                marker=MARKERS[place % len(MARKERS)],
-                label=name,
-            )
+            areas = [20 + 130 * each.pairs / most for each in filled]
+            axes.scatter(sure, right, areas, color=colour, marker=MARKERS[place % len(MARKERS)])
+            handles += axes.plot([], [], color=colour, linewidth=1.2, marker=MARKERS[place % len(MARKERS)])
         axes.set_title("Is it as often right as it is sure?")
         axes.set_xlabel("confidence: probability of the preferred answer")
         axes.set_ylabel("accuracy")
         axes.set_xlim(0.48, 1.02)
-        figure.legend(loc="outside lower center", ncols=2)
+        legend = figure.legend(handles, ["calibrated", *curves], loc="outside lower center", ncols=2)
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # names of files are no formulas
         sink = io.BytesIO()
         # Without the library's version in it.
         figure.savefig(sink, format="png", dpi=_DPI, metadata={"Software": None})
