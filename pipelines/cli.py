@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nashflow.components.core.errors import UserError, one_line
+from nashflow.components.core.errors import TryAgain, UserError, one_line
 
 from .cluster.commands import app as client_app
 from .cluster.schedules.commands import app as schedule_app
@@ -151,7 +151,7 @@ def main() -> None:
     print_anything()
     try:
         app([_at_home(argument) for argument in sys.argv[1:]])
-    except (UserError, OSError) as error:
+    except (UserError, TryAgain, OSError) as error:
         print(f"nashflow: {_line(error)}", file=sys.stderr)
         sys.exit(_exit_code(error))
     except UnicodeEncodeError as error:
@@ -166,17 +166,17 @@ def _at_home(argument: str) -> str:
     return option + os.path.expanduser(path)
 
 
-def _line(error: UserError | OSError) -> str:
+def _line(error: UserError | TryAgain | OSError) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return one_line(error)
 
 
-def _exit_code(error: UserError | OSError) -> int:
+def _exit_code(error: UserError | TryAgain | OSError) -> int:
     from nashflow.components.runtime.protocol import TRY_AGAIN, USER_ERROR, disk_is_full
 
     if isinstance(error, UserError):
         return USER_ERROR
-    if disk_is_full(error) or isinstance(error, ConnectionError):
+    if isinstance(error, TryAgain | ConnectionError) or disk_is_full(error):
         return TRY_AGAIN
     return USER_ERROR if isinstance(error, _WRONG_PATH) or error.errno == errno.EROFS else 1

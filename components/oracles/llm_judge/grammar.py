@@ -19,6 +19,8 @@ class Grammar(Settings, ABC):
 
     request: ClassVar[Mapping[str, Any]] = {}
     """Fields of the request that the grammar needs."""
+    reads_draws: ClassVar[bool] = True
+    """Whether it reads tokens that the judge has drawn."""
 
     @abstractmethod
     def read(self, answer: Answer) -> float | None:
@@ -132,6 +134,7 @@ class Logprobs(Grammar):
 
     kind: Literal["logprobs"] = "logprobs"
     request: ClassVar[Mapping[str, Any]] = {"max_tokens": 1, "logprobs": True, "top_logprobs": 20}
+    reads_draws: ClassVar[bool] = False
     tokens: dict[Literal["A", "B"], str]
     """The tokens that name A and B; spaces around a token do not count."""
 

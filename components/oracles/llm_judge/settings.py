@@ -124,6 +124,16 @@ class LLMJudge(OracleSettings):
             place.concurrency,
         )
 
+    def asked_again(self) -> Self | None:
+        """With another seed; None for log-probabilities, and where the temperature is 0."""
+        template = read_template(self.template)
+        body = self._body(template)
+        if not template.verdict.reads_draws or body.get("temperature") == 0:
+            return None
+        seed = body.get("seed")
+        other = seed + 1 if isinstance(seed, int) else 1
+        return self.model_copy(update={"request": {**self.request, "seed": other}})
+
     def sequences(self, rounds: Sequence[Round]) -> int:
         """Every new pair, in both orders."""
         return 2 * sum(len(new) for new in first_meetings(rounds))

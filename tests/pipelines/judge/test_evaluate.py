@@ -1,6 +1,7 @@
 """`nashflow judge evaluate` and `compare`, as a user has them: known answers, tables, the page, bad input."""
 
 import json
+from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_text
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.pipelines import cli as command_line
+from tests.fixtures.judge_server import serving, shown_answers
 
 MATRIX = make_world(WorldSettings()).matrix
 
@@ -128,6 +130,70 @@ def test_a_reward_model_is_measured(judge: Any, folders: Path) -> None:
     assert (figures["pairs"], figures["flips"], figures["self_consistency"]) == (4, 0, 1)
     assert 0 <= figures["accuracy"] <= 1
     assert figures["accuracy_longer"] == (0.5 + 3) / 4
+
+
+def words(count: int) -> list[dict[str, Any]]:
+    """Pairs with the better answer first in the alphabet, of which every fourth is labelled the other way."""
+    texts = [(f"a{number}", f"b{number}") for number in range(count)]
+    return [
+        {"prompt": f"question {number}", "chosen": pair[number % 4 == 0], "rejected": pair[number % 4 != 0]}
+        for number, pair in enumerate(texts)
+    ]
+
+
+def llm(url: str, **changes: Any) -> str:
+    return write("llm.yaml", {"kind": "llm_judge", "model": "m", "endpoint": {"url": url}, **changes})
+
+
+def test_a_judge_behind_a_server_is_measured_and_asked_once(judge: Any) -> None:
+    data = write("d.jsonl", words(8))
+    with serving() as server:
+        for calls in (16, 0):
+            (found,) = json.loads(judge("evaluate", llm(server.url), data, "--json"))["judges"]
+            assert (found["figures"]["accuracy"], found["figures"]["flips"]) == (6 / 8, 0)
+            assert (found["usage"]["calls"], found["usage"]["cached"]) == (calls, 16 - calls)
+        assert server.calls == 16
+        shown = judge("evaluate", llm(server.url), data).splitlines()
+        assert [line.split() for line in shown if line.split()[:1] == ["cached"]] == [["cached", "16"]]
+
+
+def test_a_judge_that_says_a_or_nothing(judge: Any) -> None:
+    data = write("d.jsonl", words(8))
+    with serving(lambda body: "[[A]]" if "question 7" not in body["messages"][-1]["content"] else "Hm.") as server:
+        (found,) = json.loads(judge("evaluate", llm(server.url), data, "--json"))["judges"]
+    figures = found["figures"]
+    assert (figures["flips"], figures["shown_first"], figures["accuracy"]) == (1, 1, 0.5)
+    assert (figures["abstentions"], found["usage"]["unparsed"]) == (1 / 8, 2)
+
+
+def test_a_judge_that_samples_is_asked_again_with_another_seed(judge: Any) -> None:
+    """With the other seed, it decides the other way about one question of eight."""
+
+    def sampled(body: Mapping[str, Any]) -> str:
+        first, second = shown_answers(body)
+        turned = "seed" in body and "question 3" in body["messages"][-1]["content"]
+        return f"[[{'A' if (first < second) != turned else 'B'}]]"
+
+    with serving(sampled) as server:
+        oracle = llm(server.url, request={"temperature": 1})
+        (found,) = json.loads(judge("evaluate", oracle, write("d.jsonl", words(8)), "--json"))["judges"]
+    assert (found["figures"]["self_consistency"], found["figures"]["accuracy"]) == (7 / 8, 6 / 8)
+    assert found["usage"]["calls"] == 32
+
+
+def test_a_server_that_fails_is_one_line_and_the_command_goes_on_from_there(judge: Any) -> None:
+    data = write("d.jsonl", words(4))
+    endpoint = {"attempts": 1, "concurrency": 1}
+    with serving(faults=("", "", "500")) as server:
+        oracle = write("llm.yaml", {"kind": "llm_judge", "model": "m", "endpoint": {"url": server.url, **endpoint}})
+        judge("evaluate", oracle, data, code=75)
+        asked = server.calls
+        assert asked < 8
+    with serving() as server:
+        oracle = write("llm.yaml", {"kind": "llm_judge", "model": "m", "endpoint": {"url": server.url, **endpoint}})
+        (found,) = json.loads(judge("evaluate", oracle, data, "--json"))["judges"]
+        assert server.calls == 8 - (asked - 1)
+    assert found["usage"]["cached"] == asked - 1
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,19 @@ def test_identity_is_model_template_and_request_and_neither_address_nor_key() ->
     }
 
 
+def test_it_is_asked_again_with_another_seed_where_it_samples() -> None:
+    assert settings().asked_again() is None  # temperature 0
+    sampled = settings(request={"temperature": 0.6, "max_tokens": 9})
+    again = sampled.asked_again()
+    assert again is not None
+    assert again.request == {"temperature": 0.6, "max_tokens": 9, "seed": 1}
+    assert again.digest() != sampled.digest()
+    third = again.asked_again()
+    assert third is not None
+    assert third.request["seed"] == 2
+    assert settings(template="alpaca-eval-clf", request={"temperature": 1}).asked_again() is None
+
+
 def test_a_key_that_is_not_there_is_said_where_the_judge_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_KEY", raising=False)
     named = settings(endpoint={"api_key_variable": "NO_KEY"})
