@@ -88,6 +88,14 @@ class Mixture(OracleSettings):
         """All of them on a day."""
         return self.model_copy(update={"oracles": tuple(oracle.dated(day) for oracle in self.oracles)})
 
+    def asked_again(self) -> Self | None:
+        """All of them, those that draw random numbers with others; None if none does."""
+        again = [oracle.asked_again() for oracle in self.oracles]
+        if not any(again):
+            return None
+        oracles = (other or oracle for oracle, other in zip(self.oracles, again, strict=True))
+        return self.model_copy(update={"oracles": tuple(oracles)})
+
     def load(self, store: Store | None = None) -> Oracle:
         """All of them, opened."""
         opened = [oracle.load(store) for oracle in self.oracles]

@@ -105,6 +105,16 @@ def test_models_are_read_dated_and_counted_together(tmp_path: Path) -> None:
     assert len(set(verdict.members)) == 2
 
 
+def test_it_is_asked_again_where_a_member_draws() -> None:
+    judge = {"kind": "llm_judge", "model": "m", "endpoint": {"url": "http://judge/v1"}}
+    rules = {"kind": "rules", "function": "statistics:mean"}
+    assert parsed(oracles=[rules, judge], weights=[0.5, 0.5]).asked_again() is None
+    sampled = parsed(oracles=[rules, {**judge, "request": {"temperature": 1}}], weights=[0.5, 0.5])
+    again = sampled.asked_again()
+    assert again.oracles[0] == sampled.oracles[0]
+    assert again.oracles[1].request == {"temperature": 1, "seed": 1}
+
+
 def test_the_digest_is_of_members_and_weights() -> None:
     same = parsed(oracles=[SANDBOX, SANDBOX], weights=[0.5, 0.5])
     assert parsed(oracles=[SANDBOX, SANDBOX], weights=[0.5, 0.5]).digest() == same.digest()
