@@ -3,9 +3,10 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import UserError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["float32", "bfloat16", "float64"]
+Names = Mapping[str, str]
+"""Patterns in the names of a folder's tensors, and what stands for them in the names that transformers has."""
 Load = Callable[[Path, Dtype], "PreTrainedModel"]
 """A function that opens a folder's language model in a precision: `load_causal_lm`, or one that opens each model
 once."""
@@ -35,8 +38,10 @@ INHERITED = (
 )
 
 
-def check_model_folder(folder: Path) -> None:
-    """Refuse a folder that `load_causal_lm` or `load_classifier` must not or cannot open.
+def check_model_folder(folder: Path, *, own_head: bool = False) -> None:
+    """Refuse a folder that `load_causal_lm`, `load_classifier` or `load_body` must not or cannot open.
+
+    `own_head`: its configuration may name custom code, which is for its head and is not run.
 
     Raises:
         UserError: one line that names the folder, what is wrong with it and what to do.
@@ -54,7 +59,7 @@ def check_model_folder(folder: Path) -> None:
         raise UserError(f"model folder {folder} has no *.safetensors weights{found}: save it with save_pretrained")
     if pickles:
         raise UserError(f"model folder {folder} holds pickle files, which can run code when read: remove {pickles}")
-    for name in ("config.json", "tokenizer_config.json"):
+    for name in ("tokenizer_config.json",) if own_head else ("config.json", "tokenizer_config.json"):
         if "auto_map" in read_json(folder / name):
             raise UserError(f"model folder {folder} needs custom code (auto_map in {name}): it is never run")
     listed = read_json(folder / "model.safetensors.index.json").get("weight_map", {}).values()
@@ -91,6 +96,13 @@ def check_classifier(folder: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     _check(AutoModelForSequenceClassification, folder, "sequence classifier")
+
+
+def check_body(folder: Path, names: Names = MappingProxyType({})) -> None:
+    """As `check_causal_lm`, for `load_body`."""
+    from transformers import AutoModel
+
+    _check(AutoModel, folder, "transformer", names)
 
 
 def require_chat_template(folder: Path) -> None:
@@ -148,6 +160,19 @@ def load_classifier(folder: Path, dtype: Dtype = "float32") -> "PreTrainedModel"
     return _load(AutoModelForSequenceClassification, folder, dtype, "sequence classifier")
 
 
+def load_body(folder: Path, dtype: Dtype = "float32", names: Names = MappingProxyType({})) -> "PreTrainedModel":
+    """The folder's model up to its last hidden states, dropout off, on the accelerator if there is one.
+
+    Its head stays in the folder, and custom code for it is not run.
+
+    Raises:
+        UserError: as `check_model_folder`, or the folder's weights are not those of a transformer.
+    """
+    from transformers import AutoModel
+
+    return _load(AutoModel, folder, dtype, "transformer", names)
+
+
 def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dtype: Dtype) -> None:
     """Write `out`: the weights as safetensors in `dtype`, the tokenizer files of `tokenizer_folder` unchanged."""
     import torch
@@ -168,17 +193,17 @@ def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dty
         shutil.copyfile(path, target)
 
 
-def _load(auto: Any, folder: Path, dtype: Dtype, kind: str) -> "PreTrainedModel":
+def _load(auto: Any, folder: Path, dtype: Dtype, kind: str, names: Names | None = None) -> "PreTrainedModel":
     import torch
 
-    model = _opened(auto, folder, dtype, kind, None)
+    model = _opened(auto, folder, dtype, kind, None, names)
     loaded: PreTrainedModel = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return loaded
 
 
-def _check(auto: Any, folder: Path, kind: str) -> None:
+def _check(auto: Any, folder: Path, kind: str, names: Names | None = None) -> None:
     with _one_line(folder):
-        rows = len(_opened(auto, folder, "float32", kind, "meta").get_input_embeddings().weight)
+        rows = len(_opened(auto, folder, "float32", kind, "meta", names).get_input_embeddings().weight)
         token, last = max(load_tokenizer(folder).get_vocab().items(), key=lambda entry: entry[1])
     if last >= rows:
         raise UserError(
@@ -188,11 +213,19 @@ def _check(auto: Any, folder: Path, kind: str) -> None:
         )
 
 
-def _opened(auto: Any, folder: Path, dtype: Dtype, kind: str, device: Literal["meta"] | None) -> Any:
-    """The folder's model; on the device `meta` its shapes alone, for which no weights are read."""
+def _opened(
+    auto: Any,
+    folder: Path,
+    dtype: Dtype,
+    kind: str,
+    device: Literal["meta"] | None,
+    names: Names | None,
+) -> Any:
+    """The folder's model; on the device `meta` its shapes alone, for which no weights are read. With `names`, its body
+    alone."""
     import torch
 
-    check_model_folder(folder)
+    check_model_folder(folder, own_head=names is not None)
     _quieten()
     model, info = auto.from_pretrained(
         folder,
@@ -203,6 +236,7 @@ def _opened(auto: Any, folder: Path, dtype: Dtype, kind: str, device: Literal["m
         use_safetensors=True,
         ignore_mismatched_sizes=True,  # they are refused below, in one line
         output_loading_info=True,
+        key_mapping=dict(names) if names else None,
     )
     # transformers only warns, and goes on with random weights.
     if missing := sorted(info["missing_keys"]):

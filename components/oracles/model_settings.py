@@ -111,9 +111,9 @@ class ChatOracle(ModelOracle, TemplateSettings):
 
         return read
 
-    def check_folder(self) -> "PreTrainedConfig":
-        """The model's configuration, after the checks that hold for any model."""
-        check_model_folder(self.folder)
+    def check_folder(self, *, own_head: bool = False) -> "PreTrainedConfig":
+        """The model's configuration, after the checks that hold for any model, or for one with a head of its own."""
+        check_model_folder(self.folder, own_head=own_head)
         require_chat_template(self.folder)
         return read_config(self.folder)
 
@@ -128,11 +128,6 @@ class EngineOracle(ChatOracle):
     def runtime(self) -> Runtime:
         """The engine's."""
         return self.engine.runtime
-
-    def check_folder(self) -> "PreTrainedConfig":
-        """The same, and that the engine is available."""
-        self.engine.check(self.dtype)
-        return super().check_folder()
 
 
 def is_classifier(config: "PreTrainedConfig") -> bool:

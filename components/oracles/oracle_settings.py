@@ -98,3 +98,8 @@ def first_meetings(rounds: Sequence[Round]) -> list[set[frozenset[int]]]:
         news.append({frozenset(match) for match in matches} - met)
         met |= news[-1]
     return news
+
+
+def responses_in(rounds: Sequence[Round]) -> int:
+    """How many responses meet others."""
+    return len({response for matches in rounds for match in matches for response in match})

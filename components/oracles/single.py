@@ -3,14 +3,26 @@
 from typing import Annotated
 
 from ..core.variants import Variants
+from .armorm.settings import ArmoRM
+from .embedding.settings import Embedding
 from .llm_judge.settings import LLMJudge
 from .oracle_settings import OracleSettings
 from .pair_preference.settings import PairPreference
+from .pairrm.settings import PairRM
 from .reward_model.settings import RewardModel
 from .rules.settings import Rules
 from .sandbox.settings import SandboxOracle
 
 GROUP = "nashflow.oracles"
-SINGLE: tuple[type[OracleSettings], ...] = (SandboxOracle, RewardModel, PairPreference, LLMJudge, Rules)
+SINGLE: tuple[type[OracleSettings], ...] = (
+    SandboxOracle,
+    RewardModel,
+    PairPreference,
+    Embedding,
+    ArmoRM,
+    PairRM,
+    LLMJudge,
+    Rules,
+)
 
 SingleOracle = Annotated[OracleSettings, Variants(GROUP, OracleSettings, *SINGLE)]

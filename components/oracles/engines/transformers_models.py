@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...models.finite import require_finite
-from ...models.folders import Dtype, load_causal_lm, load_classifier, load_tokenizer
+from ...models.folders import Dtype, Names, load_body, load_causal_lm, load_classifier, load_tokenizer
 from ...models.padding import padded, positions_of
 from ...runtime.progress import over
 from ..inference import REMEDY, context_length
@@ -114,6 +114,38 @@ class LanguageModel(CausalModel):
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         answers: torch.Tensor = wide[..., self._tokens] - wide.logsumexp(-1, keepdim=True)
         return answers
+
+
+class HiddenStates(CausalModel):
+    """A model that is asked for its last layer's hidden state, after the final norm, at the last token."""
+
+    def __init__(self, folder: Path, dtype: Dtype, batch_size: int) -> None:
+        """The folder's head stays in the folder."""
+        super().__init__(load_body(folder, dtype), folder, batch_size)
+
+    def _outputs(self, keep: "torch.Tensor | int", **inputs: Any) -> "torch.Tensor":
+        states: torch.Tensor = self._model(**inputs).last_hidden_state
+        return states[:, -keep:] if isinstance(keep, int) else states[:, keep]
+
+
+class MarkedStates(TransformersModel):
+    """A model whose tokens see all of a sequence, asked for the hidden states at some of them, one after the other."""
+
+    def __init__(
+        self, folder: Path, dtype: Dtype, batch_size: int, longest: int, marks: Sequence[int], names: Names
+    ) -> None:
+        """Every sequence has each of the tokens `marks` once; `names` as `load_body` has them."""
+        super().__init__(load_body(folder, dtype, names), folder, batch_size)
+        self.longest = longest
+        self._marks = list(marks)
+
+    def _answers(self, rows: Sequence[Ids], shared: int) -> "torch.Tensor":
+        import torch
+
+        ids, mask = padded(rows, "right", self._model.device)
+        states: torch.Tensor = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+        places = torch.tensor([[row.index(mark) for mark in self._marks] for row in rows], device=ids.device)
+        return states[torch.arange(len(rows), device=ids.device)[:, None], places].flatten(1)
 
 
 class Classifier(TransformersModel):

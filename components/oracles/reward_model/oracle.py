@@ -1,23 +1,26 @@
-"""The reward model: r is the raw logit of a sequence classifier with one output.
-
-As published code has it (RLHF Workflow, arXiv 2405.07863, FsfairX-LLaMA3-RM).
-"""
+"""The Bradley-Terry oracle: P(y ≻ y' | x) = σ(r(x, y) − r(x, y')), with r the raw logit of a sequence classifier with
+one output, as published code has it (RLHF Workflow, arXiv 2405.07863, FsfairX-LLaMA3-RM)."""
 
 from collections.abc import Sequence
 
 from ...models.dialogues import Dialogues
-from ..bradley_terry import Answered, BradleyTerryOracle
 from ..engines.base import OracleModel
+from ..pointwise import Answered, PointwiseOracle
 
 
-class RewardModelOracle(BradleyTerryOracle):
-    """Preferences from the first output of a classifier."""
+class RewardModelOracle(PointwiseOracle[float]):
+    """Preferences from a classifier's logits."""
 
     def __init__(self, model: OracleModel, dialogues: Dialogues) -> None:
         super().__init__(dialogues, model.longest)
         self._model = model
 
-    def rewards(self, answers: Sequence[Answered]) -> list[float]:
-        """The raw logit of each answer."""
-        found: list[float] = self._model.read([answer.ids for answer in answers], range(len(answers)))[:, 0].tolist()
-        return found
+    def see(self, answers: Sequence[Answered]) -> list[float]:
+        """The reward of each answer."""
+        read = self._model.read([answer.ids for answer in answers], [answer.prompt for answer in answers])
+        rewards: list[float] = read[:, 0].tolist()
+        return rewards
+
+    def log_odds(self, first: float, second: float) -> float:
+        """The difference of two rewards."""
+        return first - second

@@ -9,7 +9,7 @@ from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Oracle
 from ..model_settings import EngineOracle, is_classifier
-from ..oracle_settings import Reader, Round, first_meetings
+from ..oracle_settings import Reader, Round, responses_in
 from .oracle import RewardModelOracle
 
 
@@ -21,6 +21,7 @@ class RewardModel(EngineOracle):
 
     def check(self) -> None:
         """Refuse a folder that holds no sequence classifier with one output."""
+        self.engine.check(self.dtype)
         config = self.check_folder()
         if not is_classifier(config):
             raise UserError(f"oracle.model {self.model} is no reward model: config.json names no sequence classifier")
@@ -42,5 +43,5 @@ class RewardModel(EngineOracle):
         return RewardModelOracle(model, self.dialogues())
 
     def sequences(self, rounds: Sequence[Round]) -> int:
-        """Every response of a round, once."""
-        return sum(len({response for match in new for response in match}) for new in first_meetings(rounds))
+        """Every response, once."""
+        return responses_in(rounds)

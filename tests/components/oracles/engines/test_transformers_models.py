@@ -1,7 +1,6 @@
 """Models of transformers: what is read together, and that the answers are those of one plain forward pass each."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from nashflow.components.oracles.engines.pieces import Piece, pieces
 from nashflow.components.oracles.engines.transformers_models import LanguageModel
 from tests.fixtures import models
+from tests.fixtures.forwards import batches_read
 
 CONTEXT = [7 + index % 200 for index in range(300)]
 ENDS = [[9], [9, 10, 11], [12, 13], [9, 10, 14, 15, 16]]
@@ -48,38 +48,19 @@ def plain(folder: Path, sequences: Sequence[Sequence[int]], tokens: Sequence[int
     return torch.stack(found).numpy()
 
 
-@contextmanager
-def tokens_read() -> Iterator[list[int]]:
-    """How many tokens, with padding, each forward pass of a model reads."""
-    import torch
-    from torch.nn.modules.module import register_module_forward_pre_hook
-
-    read: list[int] = []
-
-    def hook(module: torch.nn.Module, inputs: Any) -> None:
-        if isinstance(module, torch.nn.Embedding) and module.num_embeddings != 512:
-            read.append(inputs[0].numel())
-
-    handle = register_module_forward_pre_hook(hook)
-    try:
-        yield read
-    finally:
-        handle.remove()
-
-
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_answers_after_a_shared_beginning_are_those_of_the_whole(folder: Path, dtype: Any, tolerance: float) -> None:
     sequences = [*SHORT, *([1, *CONTEXT, *end] for end in ENDS), *([2, *CONTEXT, *end] for end in ENDS)]
     prompts = ["a"] * 2 + ["b"] * 4 + ["c"] * 4
     model = LanguageModel(folder, dtype, 3, [40, 41])
-    with tokens_read() as read:
+    with batches_read() as read:
         found = model.read(sequences, prompts)
     assert np.abs(found - plain(folder, sequences, [40, 41])).max() < tolerance
-    assert sorted(read) == sorted([301, 3 * 5, 1, 301, 3 * 5, 1, 2 * 3])
+    assert sorted(read) == sorted([(1, 301), (3, 3 * 5), (1, 1)] * 2 + [(2, 2 * 3)])
 
 
 def test_without_prompts_in_common_every_sequence_is_read_whole(folder: Path) -> None:
     sequences = [[1, *CONTEXT, *end] for end in ENDS]
-    with tokens_read() as read:
+    with batches_read() as read:
         LanguageModel(folder, "float32", 4, [40]).read(sequences, range(4))
-    assert read == [4 * 306]
+    assert read == [(4, 4 * 306)]
