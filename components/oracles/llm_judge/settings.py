@@ -4,6 +4,7 @@ import os
 import re
 import urllib.parse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from ...core.digests import digest_json
 from ...core.errors import UserError
 from ...core.redaction import redact
-from ...core.settings import Settings
+from ...core.settings import Settings, nearest
 from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Query
@@ -20,7 +21,7 @@ from .budget import Budget, Prices
 from .cache import VerdictCache
 from .client import Client
 from .oracle import LLMJudgeOracle
-from .template import RequestFields, Template, read_template
+from .template import RequestFields, Template, read_template, shipped
 
 _TRIAL = Query([Message(role="user", content="What is the capital of France?")], "It is Lyon.", "It is Paris.")
 
@@ -97,6 +98,18 @@ class LLMJudge(OracleSettings):
     server knows, such as `chat_template_kwargs`; null leaves a field out."""
     endpoint: Endpoint
     """Where the judge is asked, and how much; no part of its identity."""
+
+    @field_validator("template")
+    @classmethod
+    def _is_template(cls, named: str) -> str:
+        if named not in shipped() and Path(named).suffix not in (".yaml", ".yml"):
+            raise ValueError(f"{named!r} is neither a shipped one nor a .yaml file{nearest(named, shipped())}")
+        return named
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The template's file, if it is no shipped one."""
+        return () if self.template in shipped() else (Path(self.template),)
 
     def check(self) -> None:
         """Refuse a template that cannot be read."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ...core.digests import canonical_json, digest_json
 from ...core.errors import UserError
-from ...core.settings import Settings, nearest
+from ...core.settings import Settings
 from ...core.yaml_files import read_yaml
 from ...storage.records import Message
 from .grammar import AnyGrammar
@@ -121,13 +121,7 @@ def read_template(named: str) -> Template:
     Raises:
         UserError: there is none, or it is none; says what is wrong.
     """
-    path = Path(named)
-    if named in shipped():
-        path = Path(str(_folder() / f"{named}.yaml"))
-    elif path.suffix not in (".yaml", ".yml"):
-        raise UserError(
-            f"oracle.template {named!r} is neither a shipped one nor a .yaml file{nearest(named, shipped())}"
-        )
+    path = Path(str(_folder() / f"{named}.yaml")) if named in shipped() else Path(named)
     where = f"oracle.template {named}"
     try:
         return Template.parse(read_yaml(path, where), where)

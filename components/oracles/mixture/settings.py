@@ -70,6 +70,11 @@ class Mixture(OracleSettings):
             except UserError as error:
                 raise UserError(f"oracle.oracles.{number}, {oracle.kind}: {error}") from None
 
+    def check_reachable(self, store: Store) -> None:
+        """Ask those that are asked over a network."""
+        for oracle in self.oracles:
+            oracle.check_reachable(store)
+
     def digest(self) -> str:
         """Digest of their digests and weights."""
         weighted = zip(self.oracles, self.weights, strict=True)

@@ -8,6 +8,7 @@ import pytest
 from nashflow.components.core.errors import UserError
 from nashflow.components.oracles.llm_judge.settings import LLMJudge
 from nashflow.components.oracles.llm_judge.template import read_template
+from nashflow.components.oracles.mixture.settings import Mixture
 from nashflow.components.storage.run import without_endpoints
 from nashflow.components.storage.store import open_store
 from tests.fixtures.judge_server import serving
@@ -40,6 +41,13 @@ def test_an_endpoint_that_cannot_be_asked_is_refused(endpoint: Any, message: str
     with pytest.raises(UserError, match=message) as error:
         settings(endpoint=endpoint)
     assert "sk-1234" not in str(error.value)
+
+
+def test_a_template_is_a_shipped_one_or_a_file() -> None:
+    with pytest.raises(UserError, match=r"'mt-bench' is neither a shipped one nor a \.yaml file; did you mean mt-b"):
+        settings(template="mt-bench")
+    assert settings().paths == ()
+    assert settings(template="/models/mine.yaml").paths == (Path("/models/mine.yaml"),)
 
 
 def test_the_request_is_the_servers_but_for_what_is_asked() -> None:
@@ -95,3 +103,12 @@ def test_preparation_asks_once_and_not_again(tmp_path: Path) -> None:
 
 def test_two_calls_for_each_new_pair() -> None:
     assert settings().sequences([{(0, 1), (2, 3)}, {(1, 0), (0, 2)}]) == 6
+
+
+def test_a_judge_in_a_mixture_is_asked_by_preparation_too(tmp_path: Path) -> None:
+    with serving() as server:
+        judge = {"kind": "llm_judge", "model": "judge", "endpoint": {"url": server.url}}
+        other = {**judge, "template": "selene"}
+        mixture = Mixture.parse({"oracles": [judge, other], "weights": [0.5, 0.5]}, "oracle")
+        mixture.check_reachable(open_store(str(tmp_path / "run")))
+        assert server.calls == 4

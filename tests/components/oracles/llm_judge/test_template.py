@@ -108,13 +108,6 @@ def test_a_template_that_shows_too_little_is_refused(tmp_path: Path, changes: An
     assert "mine.yaml" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("mt-bench", r"'mt-bench' is neither a shipped one nor a \.yaml file; did you mean mt-bench-pair-v2\?"),
-        ("/nowhere/mine.yaml", r"there is no such file; shipped: alpaca-eval-clf, "),
-    ],
-)
-def test_a_template_that_is_not_there(name: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        read_template(name)
+def test_a_template_that_is_not_there() -> None:
+    with pytest.raises(UserError, match=r"there is no such file; shipped: alpaca-eval-clf, "):
+        read_template("/nowhere/mine.yaml")
