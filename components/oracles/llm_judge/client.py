@@ -54,18 +54,13 @@ class Client:
         import requests
 
         self._url, self._key, self._timeout, self._attempts = url.rstrip("/"), key, timeout, attempts
-        self._stopped = threading.Event()
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=threads))
         self._session.auth = _authorization(key)  # never the user's .netrc, which requests would read otherwise
 
-    def stop(self) -> None:
-        """Let no call that has failed be tried again."""
-        self._stopped.set()
-
-    def ask(self, body: Mapping[str, Any]) -> Answer:
-        """The answer to one request.
+    def ask(self, body: Mapping[str, Any], stopped: threading.Event) -> Answer:
+        """The answer to one request; once `stopped` is set, a call that fails is not tried again.
 
         Raises:
             UserError: the server refuses the request, the key or the address, whoever asks again.
@@ -74,8 +69,8 @@ class Client:
         import tenacity
 
         tries = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_when_event_set(self._stopped),
-            sleep=tenacity.sleep_using_event(self._stopped),
+            stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_when_event_set(stopped),
+            sleep=tenacity.sleep_using_event(stopped),
             wait=_wait,
             retry=tenacity.retry_if_exception_type(_Passing),
             reraise=True,

@@ -5,6 +5,7 @@ both answers have one; from all others the oracle abstains.
 """
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from multiprocessing.pool import ThreadPool
@@ -40,7 +41,6 @@ class LLMJudgeOracle(Oracle):
         self._client, self._request, self._template, self._cache = client, request, template, cache
         self._prices, self._budget, self._concurrency = prices, budget, concurrency
         self._metered = prices != Prices() or budget != Budget()
-        self._failure: Exception | None = None
         self._spent = Spent()
         self._counts = Counter(dict.fromkeys(("calls", "cached", "imitations", *_FAULTS), 0))
 
@@ -85,32 +85,36 @@ class LLMJudgeOracle(Oracle):
 
     def _ask(self, missing: Mapping[str, Sequence[Message]]) -> None:
         """Ask for what is missing; when a call fails for good, those under way end, and no further one begins."""
+        failures: list[Exception] = []
+        stopped = threading.Event()
+
+        def call(asked: tuple[str, Sequence[Message]]) -> Answer | None:
+            try:
+                return None if stopped.is_set() else self._answer(*asked, stopped)
+            except Exception as error:  # raised below, when the calls under way have ended
+                failures.append(error)
+                stopped.set()
+                return None
+
         try:
             with ThreadPool(min(self._concurrency, len(missing))) as pool:
-                answers = ([answer] for answer in pool.imap_unordered(self._call, missing.items()))
+                answers = ([answer] for answer in pool.imap_unordered(call, missing.items()))
                 for (answer,) in over(answers, "calls", len(missing)):
                     if answer:
                         self._counts["calls"] += 1
                         self._spent += Spent(answer.input_tokens, answer.output_tokens)
         finally:
             self._cache.flush()
-        if self._failure:
-            raise self._failure
+        if failures:
+            raise failures[0]
 
-    def _call(self, asked: tuple[str, Sequence[Message]]) -> Answer | None:
-        """Ask for one answer and keep it, unless a call has failed."""
-        key, messages = asked
-        try:
-            if self._failure is None:
-                self._budget.require(self._cache.spent, self._prices)
-                answer = self._client.ask({**self._request, "messages": messages})
-                self._require_usage(answer)
-                self._note(key, answer)
-                return answer
-        except Exception as error:  # raised by the thread that waits, when the calls under way have ended
-            self._failure = self._failure or error
-            self._client.stop()
-        return None
+    def _answer(self, key: str, messages: Sequence[Message], stopped: threading.Event) -> Answer:
+        """Ask for one answer, and keep it."""
+        self._budget.require(self._cache.spent, self._prices)
+        answer = self._client.ask({**self._request, "messages": messages}, stopped)
+        self._require_usage(answer)
+        self._note(key, answer)
+        return answer
 
     def _note(self, key: str, answer: Answer) -> None:
         outcome, probability = self._read(answer)

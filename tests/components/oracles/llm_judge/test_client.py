@@ -3,6 +3,7 @@
 import json
 import time
 from email.utils import formatdate
+from threading import Event
 
 import pytest
 
@@ -24,7 +25,7 @@ def fault(status: int, message: str, code: str = "") -> str:
 def test_an_answer_with_its_tokens() -> None:
     top = [{"token": "A", "logprob": -0.5, "top_logprobs": [{"token": "A", "logprob": -0.5}]}]
     with serving(lambda body: "Fine.", logprobs={"content": top}) as server:
-        answer = client(server.url, "secret").ask(BODY)
+        answer = client(server.url, "secret").ask(BODY, Event())
         assert server.keys == ["Bearer secret"]
     assert (answer.text, answer.finish, answer.input_tokens, answer.output_tokens) == ("Fine.", "stop", INPUT, OUTPUT)
     assert answer.top == [("A", -0.5)]
@@ -34,14 +35,14 @@ def test_an_answer_with_its_tokens() -> None:
 def test_what_may_pass_is_tried_again(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nashflow.components.oracles.llm_judge.client._wait", lambda state: 0.0)
     with serving(lambda body: "Fine.", (failure, "")) as server:
-        assert client(server.url).ask(BODY).text == "Fine."
+        assert client(server.url).ask(BODY, Event()).text == "Fine."
         assert server.calls == 2
 
 
 def test_a_server_that_is_late_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nashflow.components.oracles.llm_judge.client._wait", lambda state: 0.0)
     with serving(lambda body: "Fine.", ("late", "")) as server:
-        assert client(server.url, timeout=1.0).ask(BODY).text == "Fine."
+        assert client(server.url, timeout=1.0).ask(BODY, Event()).text == "Fine."
 
 
 def test_a_server_that_is_gone_is_worth_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +50,7 @@ def test_a_server_that_is_gone_is_worth_another_run(monkeypatch: pytest.MonkeyPa
     with serving() as server:
         url = server.url
     with pytest.raises(TryAgain, match=r"no answer in 3 attempts, the last: ConnectionError: .*run the same command"):
-        client(url).ask(BODY)
+        client(url).ask(BODY, Event())
 
 
 def test_retry_after_is_kept() -> None:
@@ -73,7 +74,7 @@ def test_retry_after_is_kept() -> None:
 def test_what_the_user_has_to_mend_is_said_at_once(status: int, message: str, advice: str) -> None:
     with serving(faults=(fault(status, message),)) as server:
         with pytest.raises(UserError, match=advice):
-            client(server.url, "secret").ask(BODY)
+            client(server.url, "secret").ask(BODY, Event())
         assert server.calls == 1
 
 
@@ -86,11 +87,11 @@ def test_what_the_user_has_to_mend_is_said_at_once(status: int, message: str, ad
 )
 def test_messages_that_are_longer_than_the_model_reads(code: str, message: str) -> None:
     with serving(faults=(fault(400, message, code),)) as server:
-        assert client(server.url).ask(BODY).too_long
+        assert client(server.url).ask(BODY, Event()).too_long
 
 
 def test_refusals() -> None:
     with serving(faults=(fault(400, "The prompt triggered the content filter"),)) as server:
-        assert client(server.url).ask(BODY).refused
+        assert client(server.url).ask(BODY, Event()).refused
     with serving(lambda body: "", finish_reason="content_filter") as server:
-        assert client(server.url).ask(BODY).refused
+        assert client(server.url).ask(BODY, Event()).refused

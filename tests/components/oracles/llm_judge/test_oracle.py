@@ -98,20 +98,22 @@ def test_one_call_in_five_fails_and_no_verdict_is_lost_or_paid_twice(tmp_path: P
     assert oracle.usage["cost"] == pytest.approx(100 * (2 * INPUT + 10 * OUTPUT) / 1e6)
 
 
-def test_a_server_that_goes_away_is_asked_for_the_missing_verdicts_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_server_that_goes_away_is_asked_for_the_missing_verdicts_alone(tmp_path: Path, killed: bool) -> None:
     def mortal(body: Any) -> str:
         if server.calls > 3:
             server.faults = ("500",)
         return "[[A]]"
 
     with serving(mortal) as server:
+        oracle = judge(server, tmp_path, endpoint={"attempts": 2, "concurrency": 1})
         with pytest.raises(TryAgain, match=r"no answer in 2 attempts, the last: 500 Internal Server Error"):
-            judge(server, tmp_path, endpoint={"attempts": 2, "concurrency": 1}).compare(PAIRS)
+            oracle.compare(PAIRS)
         assert sum(server.answered.values()) == 4
         server.faults, server.judge = ("",), lambda body: "[[A]]"
-        oracle = judge(server, tmp_path)
-        assert not any(verdict.abstained for verdict in oracle.compare(PAIRS))
-        assert (oracle.usage["calls"], oracle.usage["cached"]) == (2, 4)
+        again = judge(server, tmp_path) if killed else oracle
+        assert not any(verdict.abstained for verdict in again.compare(PAIRS))
+        assert (again.usage["calls"], again.usage["cached"]) == ((2, 4) if killed else (6, 4))
         assert set(server.answered.values()) == {1}
 
 
