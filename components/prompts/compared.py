@@ -105,9 +105,9 @@ def _layout(entry: Entry, where: str, source: PromptSource) -> Layout:
     )
     lacking = [name for name in near.known if name not in entry]
     raise UserError(
-        f"{where}: no responses that were compared (here: {', '.join(entry) or 'none'}); the nearest layout is "
-        f"{near.name}, a prompt's with {', '.join(near.known)}"
-        + (f": {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing" if lacking else "")
+        f"{where}: no responses that were compared (here: {', '.join(entry) or 'none'}); give the fields prompt, "
+        f"chosen and rejected, or those of the nearest layout, {near.name}: {', '.join(near.known)}"
+        + (f"; it lacks {', '.join(lacking)}" if lacking else "")
     )
 
 

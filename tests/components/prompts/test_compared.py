@@ -157,12 +157,12 @@ def test_a_limit_draws_prompts_whatever_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
-        ({"question": "q", "response_A": "a", "response_B": "b"}, r"nearest layout is judgebench.*: label is missing"),
+        ({"question": "q", "response_A": "a", "response_B": "b"}, r"nearest layout, judgebench.*; it lacks label$"),
         (
             {"prompt": "q", "response": "a"},
-            r"here: prompt, response\); the nearest layout is helpsteer2.*: helpfulness",
+            r"here: prompt, response\); give the fields prompt, .* helpsteer2: .*; it lacks helpfulness",
         ),
-        ({"prompt": "q", "chosen": "a"}, r"the nearest layout is rewardbench2.*: rejected is missing"),
+        ({"prompt": "q", "chosen": "a"}, r"nearest layout, rewardbench2: prompt, chosen, rejected; it lacks rejected"),
         ({"instruction": "q", "output": "a"}, r"line 1: no responses that were compared \(here: instruction, output\)"),
         ({"prompt": "q", "chosen": "a", "rejected": "a"}, r"1 without two different responses that were compared"),
     ],

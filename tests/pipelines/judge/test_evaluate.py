@@ -207,9 +207,9 @@ def test_a_server_that_fails_is_one_line_and_the_command_goes_on_from_there(judg
         (
             {"kind": "sandbox"},
             {"question": "q", "response_A": "a", "response_B": "b"},
-            "the nearest layout is judgebench",
+            "the nearest layout, judgebench",
         ),
-        ({"kind": "sandbox"}, {"prompt": "x0", "response": "a"}, "the nearest layout is"),
+        ({"kind": "sandbox"}, {"prompt": "x0", "response": "a"}, "the nearest layout, "),
         ({"name": "x"}, {"prompt": "x0"}, "o.yaml: no oracle: give a recipe, or a file with the section oracle"),
         ({"kind": "sandbx"}, {"prompt": "x0"}, "o.yaml: oracle.kind: 'sandbx' is unknown; did you mean sandbox?"),
         (
