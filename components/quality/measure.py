@@ -67,10 +67,12 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class Category:
-    """The accuracy on a part of the pairs."""
+    """The accuracies on a part of the pairs."""
 
     name: str
     accuracy: Share
+    accuracy_best: Share | None
+    """None where no entry has three answers."""
     pairs: int
     """Those with a better answer."""
 
@@ -130,20 +132,30 @@ def measure(pairs: LabelledPairs, asked: Asked) -> Quality:
 
 def _accuracies(pairs: LabelledPairs, decision: Array) -> dict[str, float | None]:
     """Accuracy, that of length alone, and that of the best of several answers, with their intervals."""
-    decided, top = pairs.decided, pairs.top
-    right = agreement.hits(pairs.label, decision)
-    won = agreement.by_group(right[top] == 1, pairs.entry[top]) == 1
-    prompts = agreement.by_group(pairs.prompt[top], pairs.entry[top])
+    everywhere = np.ones(len(pairs), dtype=bool)
     shares = {
-        "accuracy": agreement.share(right[decided], pairs.prompt[decided]),
-        "accuracy_longer": agreement.share(agreement.hits(pairs.label, pairs.longer)[decided], pairs.prompt[decided]),
-        "accuracy_best": agreement.share(won, prompts),
+        "accuracy": _accuracy(pairs, decision, everywhere),
+        "accuracy_longer": _accuracy(pairs, pairs.longer, everywhere),
+        "accuracy_best": _accuracy_of_best(pairs, decision, everywhere),
     }
     return {
         f"{name}{end}": None if found is None else value
         for name, found in shares.items()
         for end, value in zip(("", "_low", "_high"), found or (None,) * 3, strict=True)
     }
+
+
+def _accuracy(pairs: LabelledPairs, decision: Array, inside: Flags) -> Share | None:
+    """The accuracy on some of the pairs."""
+    decided = inside & pairs.decided
+    return agreement.share(agreement.hits(pairs.label, decision)[decided], pairs.prompt[decided])
+
+
+def _accuracy_of_best(pairs: LabelledPairs, decision: Array, inside: Flags) -> Share | None:
+    """The share of some of the entries with three answers or more whose best ones win against all others."""
+    top = inside & pairs.top
+    won = agreement.by_group(agreement.hits(pairs.label, decision)[top] == 1, pairs.entry[top]) == 1
+    return agreement.share(won, agreement.by_group(pairs.prompt[top], pairs.entry[top]))
 
 
 def _calibration(label: Array, probability: Array) -> dict[str, float | None]:
@@ -162,14 +174,13 @@ def _alike(first: Array, second: Array) -> float | None:
 
 
 def _categories(pairs: LabelledPairs, decision: Array) -> list[Category]:
-    """The accuracy in each category, where there are several."""
-    names, decided = np.array(pairs.category), pairs.decided
-    right, found = agreement.hits(pairs.label, decision), []
-    for name in sorted(set(names[decided].tolist())):
-        inside = decided & (names == name)
-        accuracy = agreement.share(right[inside], pairs.prompt[inside])
-        assert accuracy
-        found.append(Category(name, accuracy, int(inside.sum())))
+    """The accuracies in each category, where there are several."""
+    names, found = np.array(pairs.category), []
+    for name in sorted({*pairs.category}):
+        inside = names == name
+        if accuracy := _accuracy(pairs, decision, inside):
+            best = _accuracy_of_best(pairs, decision, inside)
+            found.append(Category(name, accuracy, best, int((inside & pairs.decided).sum())))
     return found if len(found) > 1 else []
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..prompts.counts import Counts
+from ..quality.agreement import Share
 from ..quality.calibration import Bin
 from ..quality.compare import Difference
 from ..quality.measure import FIGURES, Quality
 from .page import as_yaml, redacted
 from .reliability import draw_reliability
-from .table import Column, heading, show, show_figure
+from .table import NOT_APPLICABLE, Column, heading, show, show_figure
 from .template import page, rendered
 
 
@@ -60,26 +61,27 @@ def difference_table(report: JudgeReport) -> list[Column]:
     ]
 
 
-def category_table(report: JudgeReport) -> list[Column]:
-    """The accuracy by category; no columns where there are not several."""
-    qualities = [quality for _, quality in report.judges.values()]
-    names = [(each.name, each.pairs) for each in qualities[0].categories]
-    if not names:
-        return []
-    return [
-        Column("category", [name or "none" for name, _ in names], words=True),
-        Column("pairs", [show(pairs) for _, pairs in names]),
-        *(
-            Column(
-                judge,
-                [
-                    f"{show(each.accuracy.value, 3)} [{show(each.accuracy.low, 3)}, {show(each.accuracy.high, 3)}]"
-                    for each in quality.categories
-                ],
-            )
-            for judge, quality in zip(report.judges, qualities, strict=True)
-        ),
+def category_tables(report: JudgeReport) -> dict[str, list[Column]]:
+    """The accuracies by category, by a title; none where there are not several categories."""
+    of_judges = [quality.categories for _, quality in report.judges.values()]
+    if not of_judges[0]:
+        return {}
+    first = [
+        Column("category", [each.name or "none" for each in of_judges[0]], words=True),
+        Column("pairs", [show(each.pairs) for each in of_judges[0]]),
     ]
+    shares = {
+        "accuracy": [[each.accuracy for each in categories] for categories in of_judges],
+        "best of all": [[each.accuracy_best for each in categories] for categories in of_judges],
+    }
+    return {
+        f"{title} by category [95 %]": [
+            *first,
+            *(Column(name, [_share(each) for each in cells]) for name, cells in zip(report.judges, found, strict=True)),
+        ]
+        for title, found in shares.items()
+        if any(found[0])
+    }
 
 
 def rating_tables(report: JudgeReport) -> dict[str, list[Column]]:
@@ -108,7 +110,7 @@ def render_judges(report: JudgeReport) -> str:
         figures=figure_table(report),
         meanings=meanings(report),
         differences=difference_table(report),
-        categories=category_table(report),
+        categories=category_tables(report),
         ratings=rating_tables(report),
         said={name: as_yaml(redacted(said)) for name, (said, _) in report.judges.items()},
     )
@@ -118,6 +120,10 @@ def _said(curve: Sequence[Bin]) -> str:
     """A curve in words."""
     filled = [each for each in curve if each.pairs]
     return ", ".join(f"{show(each.confidence, 2)} sure, {show(each.accuracy, 2)} right" for each in filled)
+
+
+def _share(share: Share | None) -> str:
+    return NOT_APPLICABLE if share is None else f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]"
 
 
 def _amount(value: float | None) -> str:
@@ -160,10 +166,10 @@ apart: share of pairs that they do not decide alike.</p>
 {% endif %}
 <h2>Calibration</h2>
 <img alt="{{ described }}" src="data:image/png;base64,{{ figure }}">
-{% if categories %}
-<h2>Accuracy by category</h2>
-{{ table(categories) }}
-{% endif %}
+{% for title, columns in categories.items() %}
+<h2>{{ title | capitalize }}</h2>
+{{ table(columns) }}
+{% endfor %}
 {% for judge, columns in ratings.items() %}
 <h2>Models, as rated by {{ judge }}</h2>
 {{ table(columns) }}

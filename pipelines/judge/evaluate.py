@@ -20,7 +20,7 @@ from nashflow.components.quality.measure import measure
 from nashflow.components.quality.pairs import LabelledPairs
 from nashflow.components.reports.judges import (
     JudgeReport,
-    category_table,
+    category_tables,
     difference_table,
     figure_table,
     meanings,
@@ -133,7 +133,7 @@ def _print(report: JudgeReport, output: Path | None) -> None:
     console.print(meanings(report), style="dim")
     tables = {
         "accuracy: the judge's less the other's, with the paired interval": difference_table(report),
-        "accuracy by category [95 %]": category_table(report),
+        **category_tables(report),
         **{f"models, as rated by {judge}": columns for judge, columns in rating_tables(report).items()},
     }
     for title, columns in tables.items():

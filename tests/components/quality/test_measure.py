@@ -144,7 +144,13 @@ def test_categories_have_an_accuracy_each() -> None:
     rows = [entry(0, ("long", 0.0), ("x", None), about="math"), entry(1, ("x", 0.0), ("long", None), about="code")]
     found = measured(rows).categories
     assert [(each.name, each.accuracy.value, each.pairs) for each in found] == [("code", 0, 1), ("math", 1, 1)]
+    assert [each.accuracy_best for each in found] == [None, None]
     assert measured(rows[:1]).categories == []
+    rows.append(entry(2, ("long", 0.0), ("x", None), ("xx", None), about="math"))
+    code, math = measured(rows).categories
+    assert code.accuracy_best is None
+    assert math.accuracy_best is not None
+    assert (math.accuracy_best.value, math.pairs) == (1, 3)
 
 
 def test_two_judges_differ_by_pairs() -> None:

@@ -114,6 +114,7 @@ def test_the_table_shows_what_the_json_has(judge: Any) -> None:
     row = next(line for line in shown.splitlines() if line.strip().startswith("accuracy [95 %]"))
     assert f"{figures['accuracy']:.3f} [{figures['accuracy_low']:.3f}, {figures['accuracy_high']:.3f}]" in row
     assert "not drawn" in shown
+    assert "best of all by category [95 %]" in shown
     assert "accuracy: share of the labels that it decides for" in " ".join(shown.split())
 
 
