@@ -38,11 +38,16 @@ def plan(
     generation_utilisation: Annotated[
         float | None, typer.Option(min=0.001, max=1, help="Fraction of these that generation reaches. Default: 0.1.")
     ] = None,
+    measured: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN_ROOT", help="A run whose tasks say how long these take."),
+    ] = None,
 ) -> None:
     """Show what a recipe would do, without starting it: its steps, its work and its estimated costs."""
     from .costs import Assumptions
     from .costs_table import print_costs
     from .engines import warn_of_engines
+    from .measured import print_measured
     from .plan import print_plan
     from .recipe import load_recipe
 
@@ -64,6 +69,8 @@ def plan(
         command += [f"--{name.replace('_', '-')}", f"{value:.12g}"]
     print_plan(loaded)
     print_costs(loaded, Assumptions(**given), command)
+    if measured:
+        print_measured(loaded, Assumptions(**given), measured)
     warn_of_engines(loaded)
 
 

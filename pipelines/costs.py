@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from nashflow.components.iterations.keep import master_stays, policy_stays
 from nashflow.components.methods.phases import Phase
 
-from .plan import rounds_of, shape_of, work_of
+from .plan import Work, rounds_of, shape_of, work_of
 from .recipe import Recipe
 from .steps import STEPS
 
@@ -114,6 +114,11 @@ class Estimate:
         return tuple(self.recipe.method.phases(self.iteration)) if self.iteration else ()
 
     @property
+    def work(self) -> Work:
+        """Its counts."""
+        return work_of(self.recipe, self.iteration)
+
+    @property
     def size(self) -> float:
         """Parameters of the policy."""
         return _number(self.known.parameters)
@@ -156,10 +161,14 @@ class Estimate:
         return self.recipe.prompts.held_out * self.recipe.evaluation.samples
 
     @property
+    def compared(self) -> int:
+        """Comparisons, the evaluation's too."""
+        return self.work.comparisons + self._asking * self.held_out
+
+    @property
     def evaluations(self) -> int:
         """Sequences that the oracle's model reads in the evaluation."""
-        asking = sum(benchmark.asks_oracle for benchmark in self.recipe.evaluation.benchmarks)
-        return self.held_out * asking * self.recipe.oracle.sequences([[(0, 1)]])
+        return self.held_out * self._asking * self.recipe.oracle.sequences([[(0, 1)]])
 
     @property
     def readings(self) -> int:
@@ -216,7 +225,7 @@ class Estimate:
         ids = responses * (self.prompt + self.response) * _ID + responses * self.response * _TEXT
         if not self.iteration:
             return ids + self.held_out * _COMPARISON
-        work = work_of(self.recipe, self.iteration)
+        work = self.work
         pairs = sum(work.candidates.values()) * (self.prompt + 2 * self.response) * _ID
         return ids + pairs + (work.comparisons + self.held_out) * _COMPARISON + work.scored * (_LOGPROB / 2 + _CACHED)
 
@@ -232,6 +241,11 @@ class Estimate:
     def _scored(self, sequences: float) -> float:
         """Operations of scoring prompts with one response each."""
         return _SCORED * self.size * sequences * (self.prompt + self.response)
+
+    @property
+    def _asking(self) -> int:
+        """Benchmarks that have the oracle judge each response."""
+        return sum(benchmark.asks_oracle for benchmark in self.recipe.evaluation.benchmarks)
 
     @property
     def _answering(self) -> int:
@@ -253,7 +267,7 @@ class Estimate:
     @property
     def _scores(self) -> int:
         """Sequences whose log-probabilities are computed."""
-        return self._measures + (work_of(self.recipe, self.iteration).scored if self.iteration else 0)
+        return self._measures + self.work.scored
 
     @property
     def _trained(self) -> int:
@@ -273,7 +287,7 @@ class Estimate:
         return self.recipe.prompts.per_iteration * sum(sampling.count for sampling in phase.samples)
 
     def _pairs(self, phase: Phase) -> int:
-        return work_of(self.recipe, self.iteration).candidates[phase.data_from or phase.name]
+        return self.work.candidates[phase.data_from or phase.name]
 
 
 def _number(value: float | None) -> float:

@@ -2,12 +2,12 @@
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 
-from .costs import TYPICAL_LENGTH, Assumptions, Cost, checkpoint_bytes, cost_of, master_bytes
+from .costs import TYPICAL_LENGTH, Assumptions, Cost, Estimate, checkpoint_bytes, cost_of, master_bytes
 from .recipe import Recipe
 from .terminal import terminal
 
@@ -28,6 +28,9 @@ def print_costs(recipe: Recipe, assumptions: Assumptions, command: Sequence[str]
         console.print(_table(title, headings, costs, cells))
     for line in _basis(recipe, known):
         console.print(line)
+    compared = sum(Estimate(recipe, known, cost.iteration).compared for cost in costs)
+    if used := recipe.oracle.expected_usage(compared, known.prompt_tokens or 0, known.response_tokens or 0):
+        console.print(f"The oracle uses at most {figures_of_use(used)}, by these lengths.", soft_wrap=True)
     if known.parameters is None:
         console.print(shlex.join([*command, "--parameters", "8e9"]), soft_wrap=True)
 
@@ -76,6 +79,11 @@ def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
         f"(--utilisation), in generation {known.generation_utilisation:.1%} (--generation-utilisation).",
         f"While a policy is trained, its checkpoint takes {amount(checkpoint_bytes(recipe, known))} more{starts}.",
     ]
+
+
+def figures_of_use(used: Mapping[str, float]) -> str:
+    """What an oracle uses: `44,000 calls, 1.2e+07 input tokens`."""
+    return ", ".join(f"{value:,.4g} {name.replace('_', ' ')}" for name, value in used.items())
 
 
 def _short(number: float | None) -> str:

@@ -61,8 +61,8 @@ def shape_of(recipe: Recipe) -> Shape:
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:
-    """The work of one iteration."""
-    phases = recipe.method.phases(iteration)
+    """The work of one iteration; there is none at 0."""
+    phases = recipe.method.phases(iteration) if iteration else ()
     prompts = recipe.prompts.per_iteration
     pairs = {phase.name: prompts * _counts(phase)[1] for phase in phases if not phase.data_from}
     mine = [pairs[phase.data_from or phase.name] for phase in phases]

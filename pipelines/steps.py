@@ -35,6 +35,18 @@ IMAGES: Mapping[Runtime, str] = {"steps": "image", "vllm": "vllm_image", "traini
 """The pipeline's parameter that holds the image of each runtime."""
 
 
+@dataclass(frozen=True)
+class Amount:
+    """In what the work of a step is counted, where `nashflow plan --from` takes its rate from another run."""
+
+    of: str
+    """Such as responses."""
+    planned: Callable[["Estimate"], int]
+    """How many one iteration takes, at most."""
+    sections: tuple[str, ...]
+    """The sections of the recipe, or keys of it, that decide how long each takes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """A step: how its tasks are wired, what its pods ask for, and what is shown of it."""
@@ -72,6 +84,8 @@ class Step:
     """Counts of what should not happen, which stand there where they are not 0."""
     hours: Callable[["Estimate"], float] | None = None
     """GPU hours of all its tasks in one iteration; None: it needs no GPU."""
+    amount: Amount | None = None
+    """None: it takes no time to speak of."""
     home: str = "nashflow.components"
     """The package that contains its folder."""
 
@@ -134,6 +148,7 @@ STEPS: dict[str, Step] = {
             new_data=True,
             shown=("prompts", "responses", "tokens", "mean_length"),
             hours=lambda estimate: estimate.generating(estimate.sampled),
+            amount=Amount("responses", lambda estimate: estimate.work.responses, ("policy", "rollout")),
         ),
         Step(
             name="judging",
@@ -145,6 +160,7 @@ STEPS: dict[str, Step] = {
             shown=("pairs", "comparisons", "oracle_calls"),
             faults=("abstentions", "truncated"),
             hours=lambda estimate: estimate.computing(estimate.readings * estimate.reading),
+            amount=Amount("comparisons", lambda estimate: estimate.work.comparisons, ("oracle", "judging")),
         ),
         Step(
             name="logprobs",
@@ -155,6 +171,7 @@ STEPS: dict[str, Step] = {
             reads={"source": ("pairs", "policy")},
             shown=("sequences", "cache_hits", "tokens"),
             hours=lambda estimate: estimate.computing(estimate.cached),
+            amount=Amount("sequences", lambda estimate: estimate.work.scored, ("policy", "logprobs")),
         ),
         Step(
             name="training",
@@ -167,6 +184,7 @@ STEPS: dict[str, Step] = {
             if_sharded=("previous", "responses", "comparisons", "pairs"),
             shown=("updates", "tokens", "loss", "accuracy"),
             hours=lambda estimate: estimate.computing(estimate.trained),
+            amount=Amount("pairs", lambda estimate: estimate.work.pairs, ("policy", "training")),
         ),
         Step(
             name="evaluation",
@@ -178,6 +196,11 @@ STEPS: dict[str, Step] = {
             shown=tuple(figure.name for figure in every_figure().values() if figure.headline),
             faults=tuple(figure.name for figure in every_figure().values() if figure.fault),
             hours=lambda estimate: estimate.generating(estimate.answered) + estimate.computing(estimate.measured),
+            amount=Amount(
+                "responses to held-out prompts",
+                lambda estimate: estimate.held_out,
+                ("policy", "rollout", "oracle", "evaluation"),
+            ),
         ),
         Step(
             name="reporting",

@@ -1,7 +1,7 @@
 """The interface of the settings of every oracle."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -84,6 +84,10 @@ class OracleSettings(Variant, ABC):
     def sequences(self, rounds: Sequence[Round]) -> int:
         """How many sequences the oracle's model reads in the tournament of one prompt."""
         return 0
+
+    def expected_usage(self, comparisons: int, prompt_tokens: float, response_tokens: float) -> Mapping[str, float]:
+        """What it would use, as its `usage` counts it, for comparisons of responses of some mean length."""
+        return {}
 
     def parameters(self) -> float | None:
         """Number of parameters of its model; None if it has none, or its folder cannot be read here."""

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from ..core.digests import digest_json, sha256_bytes, sha256_file
 from ..core.errors import UserError
+from ..core.machine import machine
 from . import layout, records
 from .dropped import dropped, restore
 from .records import Record, RowT
@@ -62,6 +63,8 @@ class Manifest:
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Of a training: one figure an update, by name."""
     package: str = field(default_factory=lambda: package_version("nashflow"))
+    machine: str = ""
+    """What it was made on; empty in manifests of earlier versions."""
     source: str | None = None
     """The folder or URI that the files' keys are relative to, where that is not the run root: a checked pointer."""
 
@@ -291,6 +294,7 @@ class Unit:
             metrics={name: value for name, value in metrics.items() if value is not None},
             seconds=round(time.time() - started, 3),
             finished=int(time.time() * 1000),
+            machine=machine(),
             **fields,
         )
         data, key = json.dumps(manifest.to_json(), indent=1, sort_keys=True).encode(), _manifest_key(self.key)

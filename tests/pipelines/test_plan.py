@@ -1,24 +1,30 @@
 """What a recipe would do and what it would cost, counted by hand and against what the methods and the oracles say."""
 
 import itertools
+import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import strftime
 
 import pytest
 import typer
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.oracles.base import Oracle, Query, Verdict
 from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
 from nashflow.pipelines.costs import Assumptions, checkpoint_bytes, cost_of, master_bytes
 from nashflow.pipelines.costs_table import amount
+from nashflow.pipelines.measured import Measured
 from nashflow.pipelines.plan import planned_tasks, work_of
 from nashflow.pipelines.recipe import Recipe, load_recipe
 from tests.components.models.test_size import configured
+from tests.fixtures.runs import SandboxRun
 
 
 def test_the_tasks_of_a_run_in_their_order() -> None:
@@ -341,3 +347,66 @@ def test_the_costs_fit_on_eighty_columns(plan: Call, name: str) -> None:
 )
 def test_amounts(size: float, text: str) -> None:
     assert amount(size) == text
+
+
+# --- by the rates of another run -------------------------------------------------------------------------------------
+
+
+def longer(run: SandboxRun, folder: Path) -> str:
+    """A recipe like a run's, with ten times the prompts and five iterations."""
+    data = run.recipe.model_dump(mode="json")
+    data["prompts"]["per_iteration"], data["run"]["iterations"] = 960, 5
+    (folder / "longer.yaml").write_text(yaml.safe_dump(data))
+    return str(folder / "longer.yaml")
+
+
+def test_hours_follow_from_a_run_of_the_same_kind(plan: Call, finished_root: SandboxRun, tmp_path: Path) -> None:
+    lines = plan(longer(finished_root, tmp_path), "--from", finished_root.root)
+    lines = lines[next(at for at, line in enumerate(lines) if line.startswith("hours of tasks")) :]
+    taken = 0.0
+    for unit in ("001/main/rollouts/00000", "002/main/rollouts/00000"):
+        taken += finished_root.manifest(unit).seconds
+    (rollout,) = (line for line in lines if line.startswith("rollout of all iterations, 9,600 responses"))
+    assert float(rollout.split(": ")[1].split()[0]) == pytest.approx(taken * 9600 / 384 / 3600, rel=1e-2)
+    assert f"s each, on 384 ({strftime('%Y-')}" in rollout
+    assert [line.split()[0] for line in lines if "; measured: " in line] == [
+        *("rollout", "judging", "logprobs", "training", "evaluation", "evaluation")
+    ]
+
+
+def test_what_a_run_of_another_kind_cannot_tell_is_assumed(
+    plan: Call, finished_root: SandboxRun, tmp_path: Path
+) -> None:
+    recipe = longer(finished_root, tmp_path)
+    lines = plan(recipe, "--from", finished_root.root, "--set", "training.epochs=5", "--parameters", "8e9", width=300)
+    (training,) = (line for line in lines if line.startswith("training of all iterations"))
+    assert training.endswith("h; assumed (training.epochs is 4 there and 5 here)")
+    assert any(line.startswith("rollout of") and "; measured: " in line for line in lines)
+
+
+def test_the_oracles_use_grows_with_the_comparisons(plan: Call, finished: SandboxRun, tmp_path: Path) -> None:
+    unit = "iterations/001/main/pairs/00000.manifest.json"
+    manifest = json.loads(finished.store.read(unit))
+    manifest["metrics"] |= {"usage_calls": 512, "usage_cost": 2.56}
+    finished.store.write(unit, json.dumps(manifest).encode())
+    lines = plan(longer(finished, tmp_path), "--from", finished.root, width=300)
+    known, planned = 2 * 96 + 3 * 32, 5 * 960 + 6 * 32
+    used = f"{512 * planned / known:,.4g} calls, {2.56 * planned / known:,.4g} cost"
+    assert lines[-1].startswith(f"sandbox oracle, {planned:,} comparisons; {used}: measured on {known} (")
+
+
+def test_a_run_that_has_not_begun_measures_nothing(prepared_root: SandboxRun) -> None:
+    with pytest.raises(UserError, match="no task of it is finished yet"):
+        Measured.of(prepared_root.root)
+
+
+def test_a_judge_over_the_network_takes_two_calls_a_comparison(plan: Call, tmp_path: Path) -> None:
+    data = load_recipe("inpo-llama3-8b", [PROMPTS]).model_dump(mode="json")
+    endpoint = {"url": "http://judge:8000/v1", "prices": {"input": 3.0, "output": 15.0}}
+    data["oracle"] = {"kind": "llm_judge", "model": "judge", "request": {"max_tokens": 100}, "endpoint": endpoint}
+    (tmp_path / "judged.yaml").write_text(yaml.safe_dump(data))
+    lines = plan(str(tmp_path / "judged.yaml"), "--parameters", "8e9", width=200)
+    (line,) = (line for line in lines if line.startswith("The oracle uses"))
+    calls = 2 * (3 * 20_000 * 11 + 4 * 256)
+    assert line.startswith(f"The oracle uses at most {calls:,.4g} calls, ")
+    assert f", {calls * 100:,.4g} output tokens, " in line

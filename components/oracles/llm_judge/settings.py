@@ -3,7 +3,7 @@
 import os
 import re
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,7 +17,7 @@ from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Query
 from ..oracle_settings import OracleSettings, Round, first_meetings
-from .budget import Budget, Prices
+from .budget import Budget, Prices, Spent
 from .cache import VerdictCache
 from .client import Client
 from .oracle import LLMJudgeOracle
@@ -150,6 +150,15 @@ class LLMJudge(OracleSettings):
     def sequences(self, rounds: Sequence[Round]) -> int:
         """Every new pair, in both orders."""
         return 2 * sum(len(new) for new in first_meetings(rounds))
+
+    def expected_usage(self, comparisons: int, prompt_tokens: float, response_tokens: float) -> Mapping[str, float]:
+        """Two calls a comparison. A template has a token for four characters; answers are as long as they may be."""
+        template, calls = read_template(self.template), 2 * comparisons
+        own = sum(len(turn.content) for turn in template.messages) / 4
+        answer = self._body(template).get("max_tokens") or response_tokens
+        spent = Spent(round(calls * (own + prompt_tokens + 2 * response_tokens)), round(calls * answer))
+        tokens = {"input_tokens": spent.input, "output_tokens": spent.output}
+        return {"calls": calls, **tokens, "cost": spent.cost(self.endpoint.prices)}
 
     def _body(self, template: Template) -> dict[str, Any]:
         """The fields of every request but the messages."""
