@@ -70,7 +70,7 @@ def category_tables(report: JudgeReport) -> dict[str, list[Column]]:
         Column("category", [each.name or "none" for each in of_judges[0]], words=True),
         Column("pairs", [show(each.pairs) for each in of_judges[0]]),
     ]
-    shares = {
+    shares: dict[str, list[list[Share | None]]] = {
         "accuracy": [[each.accuracy for each in categories] for categories in of_judges],
         "best of all": [[each.accuracy_best for each in categories] for categories in of_judges],
     }
