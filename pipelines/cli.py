@@ -15,6 +15,7 @@ from .cluster.commands import app as client_app
 from .cluster.schedules.commands import app as schedule_app
 from .commands import app as upkeep_app
 from .game.commands import app as game_app
+from .human.commands import app as human_app
 from .judge.commands import app as judge_app
 from .options import FirstIteration, Overrides, RecipeArgument
 from .reference.commands import app as reference_app
@@ -31,6 +32,7 @@ app.add_typer(upkeep_app)
 app.add_typer(client_app)
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")
+app.add_typer(human_app, name="human")
 app.add_typer(judge_app, name="judge")
 
 _WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)

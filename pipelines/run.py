@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 
 from nashflow.components.runtime import lock
-from nashflow.components.runtime.protocol import USER_ERROR
+from nashflow.components.runtime.protocol import PENDING, USER_ERROR
 from nashflow.components.runtime.voice import FORMAT
-from nashflow.components.storage import layout
+from nashflow.components.storage import layout, outcome
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.tracking.mlflow_store import sqlite_uri
 from nashflow.components.tracking.opening import check_tracking
@@ -96,8 +96,8 @@ def _work(recipe: Recipe, store: Store, owner: str, console: Console, shown: Sho
             execute(scratch / "pipeline.yaml", arguments, scratch, _PRELOAD, environment, show, retry=False)
         except (StepFailed, Interrupted) as failure:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more Ctrl-C must not leave the run RUNNING in MLflow
-            _explain(failure)
-            Tracker.of(store).close("cancelled" if isinstance(failure, Interrupted) else "failed", str(failure))
+            _explain(failure, store)
+            Tracker.of(store).close(_word(failure), str(failure))
             sys.exit(failure.exit_code)
         finally:
             _warn(scratch / "logs")
@@ -128,7 +128,7 @@ def _scratch() -> Iterator[Path]:
     try:
         yield folder
     except SystemExit as exit:
-        if exit.code in (USER_ERROR, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+        if exit.code in (USER_ERROR, PENDING, 128 + signal.SIGINT, 128 + signal.SIGTERM):
             shutil.rmtree(folder)
         raise
     except BaseException:
@@ -144,10 +144,22 @@ def _warn(logs: Path) -> None:
         print(f"nashflow: {warning}", file=sys.stderr)
 
 
-def _explain(failure: StepFailed | Interrupted) -> None:
-    """One line on stderr; a second one with the log, unless the mistake is the user's."""
+def _word(failure: StepFailed | Interrupted) -> outcome.Word:
+    """How the run ended."""
+    if isinstance(failure, Interrupted):
+        return "cancelled"
+    return "pending" if failure.exit_code == PENDING else "failed"
+
+
+def _explain(failure: StepFailed | Interrupted, store: Store) -> None:
+    """One line on stderr; a second one with the log, unless the mistake is the user's or the run waits."""
     if isinstance(failure, Interrupted):
         print(f"nashflow: {failure}; {_GOES_ON}", file=sys.stderr)
+        return
+    if _word(failure) == "pending":
+        ended = outcome.read(store)
+        said = ended.reason if ended and ended.outcome == "pending" else failure
+        print(f"nashflow: pending: {said}; then the same command goes on", file=sys.stderr)
         return
     print(f"nashflow: {failure}", file=sys.stderr)
     if failure.exit_code != USER_ERROR:

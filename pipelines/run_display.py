@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.runtime.protocol import TERMINATED
+from nashflow.components.runtime.protocol import PENDING, TERMINATED
 from nashflow.components.runtime.voice import check_format
 
 from .lines import finished_line
@@ -102,7 +102,7 @@ class _Display:
 
     def _end(self, event: Event) -> None:
         self._progress.remove_task(self._bars.pop(event.task))
-        if event.state == "failed" and event.exit_code != TERMINATED:
+        if event.state == "failed" and event.exit_code not in (TERMINATED, PENDING):
             self._progress.console.print(f"{event.task}: attempt {event.attempt} failed")
         elif event.records:
             self._progress.advance(self._run)

@@ -6,7 +6,7 @@ from ..core.errors import UserError
 from ..runtime import lock
 from ..runtime.ledger import Ledger
 from ..runtime.protocol import Call, Result
-from ..storage import outcome
+from ..storage import outcome, waits
 from ..storage.run import read_run
 from ..storage.store import Store
 from ..tracking.tracker import Tracker
@@ -32,12 +32,14 @@ _WORDS: dict[str, tuple[outcome.Word, str]] = {
 
 
 def run(call: Call[ClosingStep]) -> Result:
-    """Close a run that succeeded or failed; one that never held its run root's lock, or lost it, changes nothing.
+    """Close a run that succeeded, failed or waits; one that does not hold its run root's lock changes nothing.
 
     Raises:
         UserError: Kubeflow has a word for how the run ended that is not known here.
     """
     word, reason = _ending(call.flags["status"])
+    if word == "failed" and (waited_for := waits.noted(call.store, call.flags["job-id"])):
+        word, reason = "pending", _together(waited_for)
     close(call.store, lock.lock_identity(call.flags), word, reason)
     return Result(figures={"succeeded": int(word == "succeeded")})
 
@@ -69,13 +71,19 @@ def _ending(status: str) -> tuple[outcome.Word, str]:
     return word, reason or (str(error.get("message", "")) if isinstance(error, dict) else str(error))
 
 
+def _together(waited_for: list[str]) -> str:
+    """The first reason to wait, and how many tasks have others."""
+    first, *others = waited_for
+    return f"{first}; {len(others)} more tasks wait likewise" if others else first
+
+
 def _record(store: Store, word: outcome.Word, reason: str, job: str) -> None:
     """Tell run root and tracker, and where it failed the ledger; unless preparation did not get far enough."""
     known = read_run(store)
     if not known:
         return
     outcome.write(store, word, reason, job)
-    if word != "succeeded":
+    if word not in ("succeeded", "pending"):
         Ledger(store, known.name).fail()
     tracker = Tracker.of(store)
     tracker.close(word, reason)

@@ -15,6 +15,13 @@ class TryAgain(Exception):
     """
 
 
+class Pending(Exception):
+    """The run waits for something from outside. The message is one line: what for, and how the run goes on.
+
+    A step that meets it prints that line and exits with code 3, which ends the run; nothing is retried.
+    """
+
+
 def one_line(said: object) -> str:
     """A message, such as that of an exception, in one line."""
     return " ".join(str(said).split())

@@ -15,6 +15,7 @@ from ..iterations.work import AtWork, Work
 from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..oracles.base import Oracle
+from ..oracles.unanswered import waiting
 from ..runtime.artifacts import metrics_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
@@ -153,7 +154,8 @@ class _Evaluation:
         )
 
     def _measure(self, work: Work, benchmark: Benchmark, bench: Bench) -> Manifest:
-        measured = benchmark.measure(bench)
+        with waiting(self.call.store, f"evaluation-{self.call.iteration:03d}-{benchmark.kind}"):
+            measured = benchmark.measure(bench)
         declared = {figure.name for figure in benchmark.figures}
         if unknown := sorted(measured.figures.keys() - declared):
             raise ValueError(f"benchmark {benchmark.kind} measured {', '.join(unknown)}, which its figures lack")

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Any
 
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
-from ..oracles.referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge
+from ..oracles.referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge, open_questions
+from ..oracles.unanswered import Unanswered, waiting
 from ..oracles.usage import total_usage, usage_in, used_since
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import Progress
@@ -50,10 +51,11 @@ def run(call: Call[JudgingStep]) -> Result:
 def _judge(call: Call[JudgingStep], work: Work, prompts: Manifest, rollouts: Manifest) -> Manifest:
     journal = work.journal
     counts = sum((Counter(entry["counts"]) for entry in journal), Counter[str]())
-    for judged, used in _judged(call, prompts, rollouts, len(journal), usage_in(counts)):
-        mine = {**judged.counts, **used}
-        journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": mine})
-        counts += Counter(mine)
+    with waiting(call.store, f"judging-{call.iteration:03d}-{call.phase}-{call.shard:05d}"):
+        for judged, used in _judged(call, prompts, rollouts, len(journal), usage_in(counts)):
+            mine = {**judged.counts, **used}
+            journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": mine})
+            counts += Counter(mine)
 
     def rows(name: str) -> Iterator[Any]:
         return (row for entry in journal for row in entry[name])
@@ -92,7 +94,11 @@ def _judged(
     with Progress("prompts", count, done * size) as progress:
         while batch := list(islice(rest, size)):
             before = dict(oracle.usage) if oracle else {}
-            judged = judge(batch, phase.comparisons, rules, oracle, signature)
+            try:
+                judged = judge(batch, phase.comparisons, rules, oracle, signature)
+            except Unanswered as unanswered:
+                left = open_questions(chain(batch, rest), phase.comparisons, rules, oracle)
+                raise Unanswered(left, unanswered.export) from None
             used = used_since(oracle, before) if oracle else {}
             yield judged, used
             used_before = total_usage([used_before, used])

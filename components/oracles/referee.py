@@ -5,7 +5,7 @@ the pair also seed the random number of a sampled label, so if the two texts mee
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.seeds import derive_uniform
@@ -13,6 +13,7 @@ from ..methods.phases import Comparisons, Labels
 from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
 from ..storage.records import Comparison, Message, Pair
 from .base import ABSTENTION, EVEN, Oracle, Query, Verdict
+from .unanswered import Unanswered
 
 COUNTS = (
     "comparisons",
@@ -118,6 +119,19 @@ def judge(
     return Judged(
         [row for table in tables for row in table.comparisons], [row for table in tables for row in table.pairs], counts
     )
+
+
+def open_questions(
+    prompts: Iterable[PromptSamples], comparisons: Comparisons, rules: Rules, oracle: Oracle | None
+) -> list[Query]:
+    """What the oracle cannot answer yet, with each prompt's tournament played as far as it can be."""
+    questions = []
+    for prompt in prompts:
+        try:
+            judge([prompt], comparisons, rules, oracle)
+        except Unanswered as unanswered:
+            questions += unanswered.questions
+    return questions
 
 
 class _Table:

@@ -5,6 +5,7 @@ from typing import Annotated
 from ..core.variants import Variants
 from .armorm.settings import ArmoRM
 from .embedding.settings import Embedding
+from .human.settings import Human
 from .llm_judge.settings import LLMJudge
 from .oracle_settings import OracleSettings
 from .pair_preference.settings import PairPreference
@@ -23,6 +24,7 @@ SINGLE: tuple[type[OracleSettings], ...] = (
     PairRM,
     LLMJudge,
     Rules,
+    Human,
 )
 
 SingleOracle = Annotated[OracleSettings, Variants(GROUP, OracleSettings, *SINGLE)]

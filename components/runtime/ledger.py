@@ -80,4 +80,4 @@ def _is_abandoned(run_root: Store) -> bool:
     if not lock.exists(run_root) or lock.in_use_by(run_root) or run_root.exists(layout.SUMMARY):
         return False
     ended = outcome.read(run_root)
-    return ended is None or ended.outcome != "succeeded"
+    return ended is None or ended.outcome not in ("succeeded", "pending")

@@ -4,9 +4,9 @@
 
 Preparation is given the run root and the recipe itself, as JSON; it writes that under the run root, where the other
 steps read their part of it. In a graph the flags are parameters of the component, and come in `--executor-input
-'{{$}}'`. Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 75: the disk is full, or a
-server does not answer, one line. 143: SIGTERM. Anything but 0 and 2 may be retried, as `--retries` says: see entry.py.
-While it works, it says how it gets on: see voice.py.
+'{{$}}'`. Exit code 0: done. 2: the user's input is wrong, one line on stderr says how. 3: it waits for something from
+outside, one line says for what. 75: the disk is full, or a server does not answer, one line. 143: SIGTERM. Anything but
+0, 2 and 3 may be retried, as `--retries` says: see entry.py. While it works, it says how it gets on: see voice.py.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from ..core.errors import TryAgain, UserError, one_line
+from ..core.errors import Pending, TryAgain, UserError, one_line
 from ..core.settings import SHAPES_GRAPH, Part
 from ..storage import recipes
 from ..storage.store import Store, open_store
@@ -35,7 +35,7 @@ from .artifacts import Artifact, metrics_artifact, numbers
 JOB = "{job}"
 """In preparation's `--run-root`: replaced by the KFP job id, so that every scheduled run has its own."""
 
-USER_ERROR, TRY_AGAIN, TERMINATED = 2, 75, 143
+USER_ERROR, PENDING, TRY_AGAIN, TERMINATED = 2, 3, 75, 143
 
 _FLAGS = ("run-root", "iteration", "phase", "shard", "recipe")
 _EXECUTOR_INPUT = "--executor-input"
@@ -136,6 +136,8 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
         _fail(name, str(error), USER_ERROR)
     except TryAgain as error:
         _fail(name, str(error), TRY_AGAIN)
+    except Pending as error:
+        _fail(name, str(error), PENDING)
     except Exception as error:
         if disk_is_full(error):
             _fail(name, f"no space left on the device ({error}); free some and run the same command again", TRY_AGAIN)

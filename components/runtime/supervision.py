@@ -6,8 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-FINAL = (0, 2)
-"""Exit codes that are not tried again: done, and a mistake of the user's."""
+FINAL = (0, 2, 3)
+"""Exit codes that are not tried again: done, a mistake of the user's, and a wait for something from outside."""
 
 _FIRST_WAIT, _FACTOR, _LONGEST_WAIT = 30.0, 2.0, 600.0
 _POLL_SECONDS = 0.2

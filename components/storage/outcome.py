@@ -8,8 +8,9 @@ from typing import Literal
 from . import layout
 from .store import Store
 
-Word = Literal["succeeded", "failed", "cancelled", "skipped"]
-"""skipped: a scheduled run that found too few new prompts."""
+Word = Literal["succeeded", "failed", "cancelled", "skipped", "pending"]
+"""skipped: a scheduled run that found too few new prompts; pending: one that waits for people, and goes on when it is
+started again."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Metrics = Mapping[str, Any]
 
-_STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED", "skipped": "FINISHED"}
+_STATUS = {
+    "succeeded": "FINISHED",
+    "failed": "FAILED",
+    "cancelled": "KILLED",
+    "skipped": "FINISHED",
+    "pending": "SCHEDULED",
+}
 _LONGEST_DATASET_DIGEST, _LONGEST_REASON = 36, 1000
 _POINTS_PER_BATCH = 50  # of up to 20 figures: MLflow takes 1,000 metrics at once
 
@@ -295,7 +301,7 @@ class Tracker:
         """Record on the parent run how the run ended, and end it and its open nested runs; KFP ends its own runs.
 
         Args:
-            outcome: a tag, and by it the status: FINISHED, FAILED or KILLED.
+            outcome: a tag, and by it the status: FINISHED, FAILED, KILLED or SCHEDULED.
             reason: a tag, where there is one.
             ended: when, in milliseconds since the epoch; now.
         """

@@ -45,7 +45,7 @@ def execute(
         retry: whether a task that fails is tried again as its graph has it.
 
     Raises:
-        StepFailed: a step failed, retries included. One that exits with code 2 is not retried.
+        StepFailed: a step failed, retries included. One that exits with code 2 or 3 is not retried.
         Interrupted: SIGINT or SIGTERM came; steps got `GRACE_SECONDS` to end (a second signal kills them at once).
     """
     # Retries in the pod are for clusters: here the user hears of a failure at once.

@@ -5,8 +5,8 @@ conditions, nested pipelines and retries stay kfp's own. What is swapped, and wh
 
 1. how one task runs: as a child process; its declared outputs are reported even if it wrote no executor output file, as
    the launcher of a cluster does, and it fails if it left an output parameter unwritten, as there;
-2. the execution of one task with its retries: a step that exits with 2 (the user's mistake) is not tried again, and the
-   failures of a loop's iterations, of which kfp keeps a name only, are remembered;
+2. the execution of one task with its retries: a step that exits with 2 (the user's mistake) or 3 (it waits for people)
+   is not tried again, and the failures of a loop's iterations, of which kfp keeps a name only, are remembered;
 3. the resource name of a nested pipeline: kfp gives all calls of it the same, and their outputs overwrite each other;
 4. the value that a condition reads: kfp finds a task's output only if it is called `Output`, which a container
    component's cannot be, and takes every other condition for false;
@@ -39,9 +39,10 @@ from kfp.local import (
 from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor, task_spec_utils
 from kfp.local.status import Status
 
-from .events import StepFailed
+from nashflow.components.runtime.protocol import PENDING
+from nashflow.components.runtime.supervision import FINAL
 
-_USER_ERROR = 2
+from .events import StepFailed
 
 
 class Runner(Protocol):
@@ -83,9 +84,13 @@ def run(
         try:
             return dict(pipeline(**arguments).outputs)
         except RuntimeError:
-            if failures:  # say what failed, not which loop it was in
-                raise failures[0] from None
+            if failures:  # say what failed, not which loop it was in; one that waits has not failed
+                raise next((each for each in failures if not _waits(each)), failures[0]) from None
             raise
+
+
+def _waits(failure: Exception) -> bool:
+    return isinstance(failure, StepFailed) and failure.exit_code == PENDING
 
 
 @contextlib.contextmanager
@@ -156,7 +161,7 @@ def _run_task(
         run_command(task.path, task.attempts, argv, environment, must_write)
     except StepFailed as failure:
         task.failure = failure
-        if failure.exit_code == _USER_ERROR:
+        if failure.exit_code in FINAL:
             raise  # past kfp's retries
         return {}, Status.FAILURE
     return _outputs(executor_input, component_spec), Status.SUCCESS

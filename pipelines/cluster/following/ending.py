@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
+from nashflow.components.runtime.protocol import PENDING
+
 from ..api.clock import in_words, seconds_between
 from ..api.connection import Connection
 from ..pods.reasons import Failure
@@ -14,7 +16,7 @@ from .progress import Progress
 
 
 def conclude(connection: Connection, run: Any, progress: Progress, console: Console) -> int:
-    """Say how the run ended; the exit code."""
+    """Say how the run ended; the exit code: 0, 1, or PENDING where it waits for people."""
     duration = in_words(seconds_between(run.created_at, run.finished_at))
     link, flags = connection.link(run.run_id), connection.access.flags
     outcome, _, reason = outcome_in_words(run, progress.outcome).partition(": ")
@@ -23,14 +25,23 @@ def conclude(connection: Connection, run: Any, progress: Progress, console: Cons
     if run.state == "SUCCEEDED":
         console.print(f"{outcome} in {duration}{f', {reason}' if reason else ''}: {link}", soft_wrap=True)
         return 0
+    if _waits(outcome, progress.failures):
+        said = reason or "; ".join(failure.said for failure in progress.failures)
+        print(f"nashflow: {run.display_name} is pending: {said}; then {_retry(run, flags)}; {link}", file=sys.stderr)
+        return PENDING
     if outcome == "cancelled":
         how, said, advice = "was cancelled", "", _after_cancelling(run, progress, flags)
     else:
         said = "; ".join(map(str, progress.failures)) or (run.error.message if run.error else "")
-        how, advice = outcome, _after_failing(run, progress.failures, flags)
+        how, advice = run.state.lower(), _after_failing(run, progress.failures, flags)
     print(f"nashflow: {run.display_name} {how} after {duration}: {f'{said}; ' if said else ''}{link}", file=sys.stderr)
     print(f"nashflow: {advice}", file=sys.stderr)
     return 1
+
+
+def _waits(outcome: str, failures: list[Failure]) -> bool:
+    """Whether the run waits for people; not where something has failed besides."""
+    return all(failure.waits for failure in failures) if failures else outcome == "pending"
 
 
 def _after_cancelling(run: Any, progress: Progress, flags: str) -> str:

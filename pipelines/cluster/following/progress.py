@@ -117,7 +117,8 @@ class Progress:
             failure = replace(failure, said=(failure.said or task.error).removeprefix(f"{task.step}: "))
             self.failures.append(failure)
             said = ": ".join(filter(None, (self._which(task), failure.said)))
-            line = task_line(*task.place[:3], "cancelled" if cancelled else "failed", said)
+            state = "cancelled" if cancelled else "pending" if failure.waits else "failed"
+            line = task_line(*task.place[:3], state, said)
             lines.append((_end(task, time.time()), line))
         return lines
 

@@ -8,7 +8,7 @@ from functools import cache
 from kubernetes.client import ApiException
 
 from nashflow.components.core.errors import one_line
-from nashflow.components.runtime.protocol import USER_ERROR
+from nashflow.components.runtime.protocol import PENDING, USER_ERROR
 
 from ..runs.planned import Planned
 from ..runs.tasks import place_of
@@ -38,6 +38,11 @@ class Failure:
     def is_the_recipes(self) -> bool:
         """Whether the step says that its input is wrong, which it is the next time, too."""
         return self.code == USER_ERROR
+
+    @property
+    def waits(self) -> bool:
+        """Whether the step waits for something from outside."""
+        return self.code == PENDING
 
     def __str__(self) -> str:
         return f"{self.node}: {self.said}" if self.said else self.node

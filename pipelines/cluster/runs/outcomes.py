@@ -21,7 +21,8 @@ def is_cancelled(run: Any) -> bool:
 
 
 def outcome_in_words(run: Any, recorded: Outcome | None) -> str:
-    """One of pending, running, being cancelled, succeeded, failed, cancelled, or skipped with the reason.
+    """One of pending, running, being cancelled, succeeded, failed, cancelled; or skipped, or pending for people's
+    answers, with the reason.
 
     `recorded` is the outcome that the run itself wrote down; None where it is not known.
     """
@@ -32,6 +33,8 @@ def outcome_in_words(run: Any, recorded: Outcome | None) -> str:
         return "cancelled"
     if run.state == "SUCCEEDED" and (word == "skipped" or _did_nothing(run)):
         return f"skipped: {recorded.reason if recorded and recorded.reason else 'no new prompts'}"
+    if recorded and word == "pending":
+        return f"pending: {recorded.reason}"
     return str(run.state.lower())
 
 

@@ -1,0 +1,68 @@
+"""The oracle of people: it reads their verdicts, and says which comparisons lack some."""
+
+from collections.abc import Mapping, Sequence
+
+from ...storage.store import Store
+from ..base import ABSTENTION, Oracle, Query, Verdict
+from ..unanswered import Unanswered
+from .comparison import Shown
+from .export import Question, export
+
+_SHARE_OF_A = {"a": 1.0, "b": 0.0, "tie": 0.5}
+
+
+class HumanOracle(Oracle):
+    """Verdicts of people by comparison and annotator. A pair is shown in one order: forward and backward are one."""
+
+    def __init__(
+        self,
+        votes: Mapping[str, Mapping[str, str]],
+        instructions: str,
+        annotators: int,
+        majority: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            votes: the verdicts: a, b, tie or skip.
+            instructions: what annotators are asked.
+            annotators: how many have to judge each comparison.
+            majority: whether the majority decides; otherwise the probability is the share of the votes.
+            seed: of the order in which texts are shown.
+        """
+        self._votes, self._instructions, self._annotators = votes, instructions, annotators
+        self._majority, self._seed = majority, seed
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        """The verdicts; skipped by all annotators: an abstention.
+
+        Raises:
+            Unanswered: some comparisons have not been judged by enough annotators.
+        """
+        if missing := [query for query in queries if len(self._judged_by(query)) < self._annotators]:
+            raise Unanswered(missing, self.export)
+        return [self._verdict(query) for query in queries]
+
+    def export(self, store: Store, name: str, questions: Sequence[Query]) -> str:
+        """Write questions for people under a run root; says in one line where, and how to go on."""
+        asked = (self._question(query) for query in questions)
+        return export(store, name, list({question.shown.id: question for question in asked}.values()))
+
+    def _question(self, query: Query) -> Question:
+        judged_by = tuple(sorted(self._judged_by(query)))
+        return Question(Shown.of(query, self._seed), self._instructions, self._annotators, judged_by)
+
+    def _judged_by(self, query: Query) -> set[str]:
+        return {annotator for shown in Shown.both(query) for annotator in self._votes.get(shown.id, ())}
+
+    def _verdict(self, query: Query) -> Verdict:
+        """The verdict on a question in the order of its texts."""
+        low_first, high_first = (self._votes.get(shown.id, {}).values() for shown in Shown.both(query))
+        shares = [_SHARE_OF_A[word] for word in low_first if word != "skip"]
+        shares += [1 - _SHARE_OF_A[word] for word in high_first if word != "skip"]
+        if not shares:
+            return ABSTENTION
+        probability = sum(shares) / len(shares)
+        if self._majority:
+            probability = (1.0 + (probability > 0.5) - (probability < 0.5)) / 2
+        return Verdict.of(probability, probability)
