@@ -1,12 +1,15 @@
 """The oracle of people: it reads their verdicts, and says which comparisons lack some."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 from ...storage.store import Store
 from ..base import ABSTENTION, Oracle, Query, Verdict
 from ..unanswered import Unanswered
 from .comparison import Shown
 from .export import Question, export
+
+USAGE = ("votes", "pairs_of_votes", "agreeing_pairs")
 
 _SHARE_OF_A = {"a": 1.0, "b": 0.0, "tie": 0.5}
 
@@ -32,6 +35,12 @@ class HumanOracle(Oracle):
         """
         self._votes, self._instructions, self._annotators = votes, instructions, annotators
         self._majority, self._seed = majority, seed
+        self._usage = dict.fromkeys(USAGE, 0)
+
+    @property
+    def usage(self) -> Mapping[str, float]:
+        """The votes that its verdicts are made of, and how many of the pairs of votes on one comparison agree."""
+        return self._usage
 
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
         """The verdicts; skipped by all annotators: an abstention.
@@ -60,9 +69,16 @@ class HumanOracle(Oracle):
         low_first, high_first = (self._votes.get(shown.id, {}).values() for shown in Shown.both(query))
         shares = [_SHARE_OF_A[word] for word in low_first if word != "skip"]
         shares += [1 - _SHARE_OF_A[word] for word in high_first if word != "skip"]
+        self._count(shares)
         if not shares:
             return ABSTENTION
         probability = sum(shares) / len(shares)
         if self._majority:
             probability = (1.0 + (probability > 0.5) - (probability < 0.5)) / 2
         return Verdict.of(probability, probability)
+
+    def _count(self, shares: Sequence[float]) -> None:
+        pairs = list(combinations(shares, 2))
+        agreeing = sum(one == other for one, other in pairs)
+        for name, count in zip(USAGE, (len(shares), len(pairs), agreeing), strict=True):
+            self._usage[name] += count
