@@ -9,7 +9,7 @@ import pytest
 from nashflow.components.core.errors import UserError
 from nashflow.components.runtime import lock
 from nashflow.components.runtime.ledger import Ledger
-from nashflow.components.storage import generations, layout, outcome
+from nashflow.components.storage import generations, layout, outcome, waits
 from nashflow.components.storage.run import read_run
 from tests.fixtures.runs import SandboxRun, recipe, snapshot
 
@@ -135,3 +135,24 @@ def test_a_run_that_succeeded_keeps_its_prompts(prepared: SandboxRun) -> None:
     assert Ledger(prepared.store, "small").take(["one"])
     close(prepared, {"state": "COMPLETE"})
     assert Ledger(prepared.store.at("../another"), "small").free(["one", "two"]) == {"two"}
+
+
+def test_a_run_that_waits_is_pending_and_keeps_its_prompts(prepared: SandboxRun) -> None:
+    assert Ledger(prepared.store, "small").take(["one"])
+    waits.note(prepared.store, "judging-001-main-00000", "for people", "job-1")
+    waits.note(prepared.store, "judging-001-main-00001", "for others", "job-1")
+    waits.note(prepared.store, "judging-002-main-00000", "long ago", "job-0")
+    close(prepared, FAILURE)
+    assert became(prepared) == ("pending", "for people; 1 more tasks wait likewise", "job-1")
+    assert lock.held_by(prepared.store) == ("", "")
+    assert Ledger(prepared.store.at("../another"), "small").free(["one", "two"]) == {"two"}
+
+
+def test_a_run_that_has_waited_before_succeeds_or_fails_as_any(prepared: SandboxRun) -> None:
+    waits.note(prepared.store, "judging-001-main-00000", "for people", "job-1")
+    close(prepared, {"state": "COMPLETE"})
+    assert became(prepared)[0] == "succeeded"
+    waits.forget(prepared.store, "judging-001-main-00000")
+    lock.acquire(prepared.store, "job-1", job="job-1")
+    close(prepared, FAILURE)
+    assert became(prepared)[0] == "failed"
