@@ -45,8 +45,8 @@ def export(store: Store, name: str, questions: Sequence[Question]) -> str:
     store.write(f"{key}.jsonl", lines)
     store.write(f"{key}.html", html)
     return (
-        f"{said_of(questions)}: open {store.location(f'{key}.html')}, and hand in what it saves with "
-        f"`nashflow human import {store.uri} FILE`"
+        f"{said_of(questions)}: open {store.location(f'{key}.html')}, or what `nashflow human export {store.uri}` "
+        f"writes, and hand in what it saves with `nashflow human import {store.uri} FILE`"
     )
 
 

@@ -35,8 +35,10 @@ def rows(run: SandboxRun, folder: Path) -> list[dict[str, Any]]:
 def test_an_export_lies_under_the_run_root_and_says_how_to_go_on(prepared: SandboxRun) -> None:
     line = ask(prepared, *QUERIES)
     (page,) = Path(prepared.root).glob("human/exports/judging-001-main-00000-*.html")
-    hand_in = f"hand in what it saves with `nashflow human import {prepared.root} FILE`"
-    assert line == f"comparisons that lack people's verdicts: 4: open {page}, and {hand_in}"
+    assert line == (
+        f"comparisons that lack people's verdicts: 4: open {page}, or what `nashflow human export {prepared.root}` "
+        f"writes, and hand in what it saves with `nashflow human import {prepared.root} FILE`"
+    )
     before = snapshot(prepared.root)
     assert ask(prepared, *QUERIES) == line
     assert snapshot(prepared.root).keys() == before.keys()
