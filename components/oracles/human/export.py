@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...core.digests import sha256_bytes
@@ -19,7 +19,6 @@ class Question:
     """A comparison that lacks verdicts."""
 
     shown: Shown
-    instructions: str
     annotators: int
     """How many people have to judge it."""
     judged_by: tuple[str, ...] = ()
@@ -27,15 +26,14 @@ class Question:
 
     def to_json(self) -> dict[str, Any]:
         """The question as a line of an export has it."""
-        shown = {"messages": list(self.shown.messages), "a": self.shown.a, "b": self.shown.b}
         needed = {"annotators": self.annotators, "judged_by": list(self.judged_by)}
-        return {"comparison": self.shown.id, "instructions": self.instructions, **shown, **needed}
+        return {"comparison": self.shown.id, **asdict(self.shown), **needed}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Question":
         """The question in a line of an export."""
-        shown = Shown(data["messages"], data["a"], data["b"])
-        return cls(shown, data["instructions"], data["annotators"], tuple(data["judged_by"]))
+        shown = Shown(data["instructions"], data["messages"], data["a"], data["b"])
+        return cls(shown, data["annotators"], tuple(data["judged_by"]))
 
 
 def export(store: Store, name: str, questions: Sequence[Question]) -> str:

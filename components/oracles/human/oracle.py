@@ -59,14 +59,17 @@ class HumanOracle(Oracle):
 
     def _question(self, query: Query) -> Question:
         judged_by = tuple(sorted(self._judged_by(query)))
-        return Question(Shown.of(query, self._seed), self._instructions, self._annotators, judged_by)
+        return Question(Shown.of(query, self._instructions, self._seed), self._annotators, judged_by)
 
     def _judged_by(self, query: Query) -> set[str]:
-        return {annotator for shown in Shown.both(query) for annotator in self._votes.get(shown.id, ())}
+        shown = Shown.both(query, self._instructions)
+        return {annotator for each in shown for annotator in self._votes.get(each.id, ())}
 
     def _verdict(self, query: Query) -> Verdict:
         """The verdict on a question in the order of its texts."""
-        low_first, high_first = (self._votes.get(shown.id, {}).values() for shown in Shown.both(query))
+        low_first, high_first = (
+            self._votes.get(shown.id, {}).values() for shown in Shown.both(query, self._instructions)
+        )
         shares = [_SHARE_OF_A[word] for word in low_first if word != "skip"]
         shares += [1 - _SHARE_OF_A[word] for word in high_first if word != "skip"]
         self._count(shares)

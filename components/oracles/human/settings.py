@@ -1,5 +1,6 @@
 """Settings of the oracle of people."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -32,6 +33,11 @@ class Human(OracleSettings):
     run root are always read."""
     seed: int = 0
     """Seed of the order in which the two answers are shown."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The other folder of verdicts."""
+        return (Path(self.verdicts),) if self.verdicts and "://" not in self.verdicts else ()
 
     def check(self) -> None:
         """Refuse other verdicts that cannot be read, that contradict each other, or that are not there."""

@@ -15,8 +15,8 @@ from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store, open_store
 
 ASKED = Query([{"role": "user", "content": "x"}], "good", "bad")
-SHOWN = Shown.of(ASKED, 0)
-AGAINST = {"a": "b", "b": "a"}
+WHICH = Human().instructions
+SHOWN = Shown.of(ASKED, WHICH, 0)
 
 
 def voted(*words: str) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def test_one_text_is_no_question(local_store: Store) -> None:
 
 
 def test_a_verdict_holds_in_whichever_order_it_was_shown(local_store: Store) -> None:
-    one, other = Shown.both(ASKED)
+    one, other = Shown.both(ASKED, WHICH)
     lines = [
         {"comparison": shown.id, "annotator": name, "verdict": "a" if shown.a == "good" else "b"}
         for shown, name in ((one, "ann"), (other, "bob"))
@@ -80,9 +80,11 @@ def test_a_verdict_holds_in_whichever_order_it_was_shown(local_store: Store) -> 
 def test_the_order_shown_is_a_coin_of_the_seed() -> None:
     queries = [Query(ASKED.messages, f"{number}", "z") for number in range(100)]
     for seed in (0, 1):
-        assert 30 < sum(Shown.of(query, seed).a == "z" for query in queries) < 70
-        assert [Shown.of(query, seed) for query in queries] == [Shown.of(query.swapped(), seed) for query in queries]
-    assert any(Shown.of(query, 0) != Shown.of(query, 1) for query in queries)
+        assert 30 < sum(Shown.of(query, WHICH, seed).a == "z" for query in queries) < 70
+        assert [Shown.of(query, WHICH, seed) for query in queries] == [
+            Shown.of(query.swapped(), WHICH, seed) for query in queries
+        ]
+    assert any(Shown.of(query, WHICH, 0) != Shown.of(query, WHICH, 1) for query in queries)
 
 
 def test_what_lacks_verdicts_is_named_whole(local_store: Store) -> None:
@@ -157,3 +159,9 @@ def test_a_doubled_verdict_counts_once_and_a_contradiction_is_refused(local_stor
     write(local_store, voted("bad"), "two")
     with pytest.raises(UserError, match=r"two\.jsonl:1: ann says . of comparison \w+, and . in .*one\.jsonl:1: delete"):
         Human().load(local_store)
+
+
+def test_another_question_is_another_comparison(local_store: Store) -> None:
+    write(local_store, voted("good"))
+    with pytest.raises(Unanswered):
+        Human(instructions="Which answer is shorter?").load(local_store).compare([ASKED])

@@ -19,8 +19,8 @@ DIALOGUE = [{"role": "user", "content": NASTY}, {"role": "assistant", "content":
 
 
 def question(number: int, *judged_by: str) -> Question:
-    shown = Shown(DIALOGUE, f"{number} {NASTY}", f"{number} other")
-    return Question(shown, f"Which? {NASTY}", 2, judged_by)
+    shown = Shown(f"Which? {NASTY}", DIALOGUE, f"{number} {NASTY}", f"{number} other")
+    return Question(shown, 2, judged_by)
 
 
 QUESTIONS = [question(0), question(1, "bob"), question(2)]
