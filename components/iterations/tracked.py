@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ..core.digests import digest_json
+from ..oracles.conduct import shares
 from ..oracles.usage import usage_in
 from ..storage import layout
 from ..storage.dropped import dropped
@@ -87,13 +88,17 @@ def _datasets(store: Store, iteration: int, shards: int) -> Iterator[Dataset]:
 
 
 def combined(manifests: Sequence[Manifest]) -> dict[str, float]:
-    """The figures of a step's units as one: whole numbers and what an oracle has used add up, others are averaged."""
+    """The figures of a step's units as one: whole numbers and what an oracle has used add up, others are averaged.
+
+    Those of judging have the shares of the oracle's conduct, too.
+    """
     values: dict[str, list[float]] = {}
     for manifest in manifests:
         for name, value in manifest.metrics.items():
             values.setdefault(name, []).append(value)
     used = usage_in(values)
-    return {
+    figures = {
         name: sum(each) if name in used or isinstance(each[0], int) else sum(each) / len(each)
         for name, each in values.items()
     }
+    return figures | (shares(figures) if "oracle_calls" in figures else {})

@@ -28,7 +28,7 @@ def run(call: Call[JudgingStep]) -> Result:
     """Judge the rollouts of one shard: its comparisons and pairs."""
     prompts = require_manifest(call.store, layout.prompts(call.iteration, call.shard))
     rollouts = require_manifest(call.store, layout.shard(call.iteration, call.phase, "rollouts", call.shard))
-    settings = call.settings.model_dump(mode="json")
+    settings = call.settings.model_dump(mode="json", exclude={"judging": {"guards"}})
     unit = Unit(
         call.store,
         layout.shard(call.iteration, call.phase, "pairs", call.shard),
@@ -49,13 +49,16 @@ def run(call: Call[JudgingStep]) -> Result:
 
 
 def _judge(call: Call[JudgingStep], work: Work, prompts: Manifest, rollouts: Manifest) -> Manifest:
-    journal = work.journal
+    journal, guards = work.journal, call.settings.judging.guards
+    signature = call.settings.oracle.signature
     counts = sum((Counter(entry["counts"]) for entry in journal), Counter[str]())
+    guards.watch(counts, signature)
     with waiting(call.store, f"judging-{call.iteration:03d}-{call.phase}-{call.shard:05d}"):
-        for judged, used in _judged(call, prompts, rollouts, len(journal), usage_in(counts)):
+        for judged, used in _judged(call, prompts, rollouts, len(journal), usage_in(counts), signature):
             mine = {**judged.counts, **used}
             journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": mine})
             counts += Counter(mine)
+            guards.watch(counts, signature)
 
     def rows(name: str) -> Iterator[Any]:
         return (row for entry in journal for row in entry[name])
@@ -76,7 +79,12 @@ def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manife
 
 
 def _judged(
-    call: Call[JudgingStep], prompts: Manifest, rollouts: Manifest, done: int, used_before: Mapping[str, float]
+    call: Call[JudgingStep],
+    prompts: Manifest,
+    rollouts: Manifest,
+    done: int,
+    used_before: Mapping[str, float],
+    signature: str,
 ) -> Iterator[tuple[Judged, dict[str, float]]]:
     """The micro-batches of prompts after the first `done`, each with what the oracle has used for it.
 
@@ -87,9 +95,14 @@ def _judged(
     size = settings.judging.batch_prompts
     if done * size >= count:
         return
-    rules = Rules(phase.labels, settings.run.seed, settings.judging.drop_identical, phase.margin)
+    rules = Rules(
+        phase.labels,
+        settings.run.seed,
+        settings.judging.drop_identical,
+        phase.margin,
+        settings.judging.length_ratio,
+    )
     oracle = settings.oracle.dated(date_of(call.store)).load(call.store) if phase.samples else None
-    signature = settings.oracle.signature if phase.samples else ""
     rest = islice(_prompt_samples(call, prompts, rollouts), done * size, None)
     with Progress("prompts", count, done * size) as progress:
         while batch := list(islice(rest, size)):

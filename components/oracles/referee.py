@@ -13,6 +13,7 @@ from ..methods.phases import Comparisons, Labels
 from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
 from ..storage.records import Comparison, Message, Pair
 from .base import ABSTENTION, EVEN, Oracle, Query, Verdict
+from .conduct import CONDUCT, conduct_of
 from .unanswered import Unanswered
 
 COUNTS = (
@@ -26,9 +27,11 @@ COUNTS = (
     "dropped_tie",
     "dropped_lost",
     "dropped_margin",
+    "dropped_length",
+    *CONDUCT,
 )
 """Comparisons made; unordered pairs sent to the oracle, among them abstentions and pairs with a truncated text; pairs
-kept; candidates dropped, by reason."""
+kept; candidates dropped, by reason; the oracle's conduct."""
 
 _GIVEN_PREFERENCE = Verdict(1.0, 1.0, 1.0)
 
@@ -72,6 +75,8 @@ class Rules:
     them)."""
     margin: float = 0.0
     """Pairs with |2p − 1| below this are dropped."""
+    length_ratio: float | None = None
+    """Pairs of which one response has more than this many times the tokens of the other are dropped."""
 
     def label(self, row_id: int, query: Query, verdict: Verdict) -> float:
         """z of the first text against the second, in [-1, 1]; 0 where they are one or the oracle abstained."""
@@ -94,6 +99,10 @@ class Rules:
         if not candidate.stands:
             return "dropped_lost" if self.label(row_id, query, verdict) else "dropped_tie"
         return "dropped_margin" if abs(2 * verdict.probability - 1) < self.margin else None
+
+    def too_unequal(self, one: int, other: int) -> bool:
+        """Whether two responses of so many tokens make no pair."""
+        return self.length_ratio is not None and max(one, other) > self.length_ratio * min(one, other)
 
 
 def judge(
@@ -173,7 +182,11 @@ class _Table:
         """Make the candidates pairs, or drop them."""
         for candidate in self._candidates:
             query, verdict = self._query((candidate.chosen, candidate.rejected)), self._candidate_verdict(candidate)
-            if reason := self._rules.reason_to_drop(self._prompt.row_id, candidate, query, verdict):
+            sides = (self._prompt.samples[side].response_ids for side in (candidate.chosen, candidate.rejected))
+            reason = self._rules.reason_to_drop(self._prompt.row_id, candidate, query, verdict)
+            if reason is None and self._rules.too_unequal(*map(len, sides)):
+                reason = "dropped_length"
+            if reason:
                 self._dropped[reason] += 1
             else:
                 self.pairs.append(self._pair(candidate, verdict))
@@ -186,6 +199,7 @@ class _Table:
             "abstentions": sum(verdict.abstained for verdict in self._verdicts.values()),
             "truncated": sum(verdict.truncated for verdict in self._verdicts.values()),
             "pairs": len(self.pairs),
+            **conduct_of((Query(self._prompt.messages, *pair), verdict) for pair, verdict in self._verdicts.items()),
             **self._dropped,
         }
 

@@ -19,6 +19,7 @@ from .reported import measured_otherwise
 from .table import (
     Column,
     caption,
+    dropped_by_reason,
     figure_columns,
     heading,
     second_columns,
@@ -90,7 +91,13 @@ def _tiles(summary: Mapping[str, Any]) -> Iterator[_Tile]:
     pairs, comparisons, calls = (
         sum(row[name] or 0 for row in rows) for name in ("pairs", "comparisons", "oracle_calls")
     )
-    yield _Tile("pairs", show(pairs), f"{show(comparisons)} comparisons, {show(calls)} oracle calls")
+    reasons = dropped_by_reason(rows)
+    dropped = f"; dropped: {reasons}" if reasons else ""
+    yield _Tile("pairs", show(pairs), f"{show(comparisons)} comparisons, {show(calls)} oracle calls{dropped}")
+    if (position := last.get("judging_position_share")) is not None:
+        rest = {"longer preferred": "judging_length_preference", "no verdict": "judging_abstention_share"}
+        said = "; ".join(f"{title}: {show(last[name], 3)}" for title, name in rest.items())
+        yield _Tile("judge: position decides", show(position, 3), f"of the last iteration's verdicts; {said}")
     yield _Tile("work", f"{show(sum(sum(row['seconds'].values()) for row in rows))} s", "all steps and iterations")
 
 

@@ -7,6 +7,7 @@ from ..benchmarks import every_figure
 from ..core.errors import UserError
 from ..iterations.tracked import combined
 from ..iterations.units import Shape
+from ..oracles.conduct import SHARES
 from ..oracles.usage import PREFIX, total_usage
 from ..storage import layout
 from ..storage.run import Run
@@ -22,6 +23,7 @@ _COUNTED = {
     "judging_truncated": "truncated",
 }
 """Counts of the judging of training pairs, by their names in the summary. A benchmark's own are without `judging_`."""
+_DROPPED = "dropped_"
 
 Manifests = dict[str, list[Manifest]]
 """The manifests of an iteration's units by `<phase>/<step>`, and `evaluation`."""
@@ -30,7 +32,8 @@ Manifests = dict[str, list[Manifest]]
 def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     """The summary of iterations 0 (the reference) to `last`, a JSON value; those under way are left out.
 
-    Counts are sums over shards and phases, `usage` over judging and evaluation; seconds are the units' own, summed by
+    Counts are sums over shards and phases, `usage` over judging and evaluation; `dropped` counts candidates for pairs
+    by reason; seconds are the units' own, summed by
     step; `duality_gap_average` is the unregularised gap of the average iterate. What does not apply is None.
 
     Raises:
@@ -76,7 +79,8 @@ def _weights_digest(store: Store, iteration: int) -> str:
 
 def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dict[str, Any]:
     figures = combined(evaluated)
-    judged = [manifest.metrics for step, there in manifests.items() if step.endswith("/judging") for manifest in there]
+    judging = [manifest for step, there in manifests.items() if step.endswith("/judging") for manifest in there]
+    judged, together = [manifest.metrics for manifest in judging], combined(judging)
     asked = [*judged, *(manifest.metrics for manifest in evaluated)]
     seconds: dict[str, float] = {}
     for step, there in manifests.items():
@@ -86,6 +90,12 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
         "iteration": iteration,
         **{name: _finite(figures.get(name)) for name in every_figure()},
         **{name: sum(metrics[counted] for metrics in judged) if judged else None for name, counted in _COUNTED.items()},
+        "dropped": {
+            name.removeprefix(_DROPPED): count
+            for name, count in together.items()
+            if name.startswith(_DROPPED) and count
+        },
+        **{f"judging_{name}": together.get(name) for name in SHARES},
         "usage": {name.removeprefix(PREFIX): value for name, value in total_usage(asked).items()},
         "seconds": seconds,
     }

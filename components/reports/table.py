@@ -1,5 +1,6 @@
 """The table of a run, one row an iteration, and that of several, one row a run: for the terminal and for the page."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -62,8 +63,10 @@ def caption(summary: Mapping[str, Any]) -> str:
     """What the columns of a run's table are."""
     faults = "; no verdict: of those the oracle could not judge, which make no pair; cut: judged by a part of a text"
     said = faults if faults_of_judging(summary["iterations"]) else ""
+    reasons = dropped_by_reason(summary["iterations"])
+    dropped = f"; dropped: made no pair ({reasons})" if reasons else ""
     used = "; oracle: what it used, in judging and evaluation" if any(_usage(summary["iterations"])) else ""
-    return f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made{said}{used}"
+    return f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made{said}{dropped}{used}"
 
 
 def comparison_caption(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -91,6 +94,7 @@ def figure_columns(summary: Mapping[str, Any]) -> list[Column]:
         Column("t", [str(row["iteration"]) for row in rows]),
         *_measured(rows),
         *(Column(title, [show(row[name]) for row in rows]) for title, name in counts.items()),
+        *_dropped(rows),
         *_usage(rows),
     ]
 
@@ -99,6 +103,19 @@ def faults_of_judging(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Titles and names of the counts of faults in judging the training pairs, those that are not 0."""
     counts = {"compared: no verdict": "judging_abstentions", "compared: cut": "judging_truncated"}
     return {title: name for title, name in counts.items() if any(row.get(name) for row in rows)}
+
+
+def _dropped(rows: Sequence[Mapping[str, Any]]) -> Iterator[Column]:
+    """How many candidates made no pair."""
+    counts = [None if row["pairs"] is None else sum(row.get("dropped", {}).values()) for row in rows]
+    if any(counts):
+        yield Column("dropped", [show(count) for count in counts])
+
+
+def dropped_by_reason(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The candidates that made no pair in any of the iterations, by reason, in words; empty if there are none."""
+    total: Counter[str] = sum((Counter(row.get("dropped", {})) for row in rows), Counter())
+    return ", ".join(f"{count:,} {why}" for why, count in total.most_common())
 
 
 def _usage(rows: Sequence[Mapping[str, Any]]) -> Iterator[Column]:

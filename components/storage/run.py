@@ -77,10 +77,14 @@ def date_of(store: Store) -> str:
 
 def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a recipe that identifies a run: without the number of iterations, what is kept of them, and the
-    settings that only measure."""
+    settings that only measure, or stop a step."""
     kept = {name: copy.deepcopy(section) for name, section in recipe.items() if name not in _FREE_SECTIONS}
     kept["run"].pop("iterations")
     kept["run"].pop("keep", None)
+    judging = kept.get("judging", {})
+    judging.pop("guards", None)
+    if judging.get("length_ratio") is None:  # as in a run of before
+        judging.pop("length_ratio", None)
     return {**kept, "oracle": without_endpoints(kept["oracle"])}
 
 

@@ -1,7 +1,7 @@
 """The judging step on a run: which pairs it makes of the rollouts, and that it can be interrupted."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.judging import step as judging
+from nashflow.components.oracles.base import Query, Verdict
 from nashflow.components.oracles.referee import judge
 from nashflow.components.oracles.sandbox.settings import SandboxOracle
+from nashflow.components.storage.run import identity_of
 from tests.fixtures import models
 from tests.fixtures.folders import over
 from tests.fixtures.runs import SandboxRun, remove
@@ -337,3 +339,62 @@ def test_rules_and_a_mixture_of_them_align_a_policy(fresh: New, folders: Path, t
         vowels, alphabet = row["members"] or (0.5, 0.5)  # of one text nobody is asked
         assert row["probability"] == pytest.approx(0.75 * vowels + 0.25 * alphabet)
     assert run.manifest(UNIT).metrics["pairs"] > 0
+
+
+def first_shown(first: str, second: str) -> float:
+    raise AssertionError("nothing is left to ask")
+
+
+class AlwaysA(TableOracle):
+    """Prefers what is shown first, in either order."""
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        self.batches.append(list(queries))
+        return [Verdict.of(0.9, 0.2) for _ in queries]
+
+
+def test_a_judge_that_goes_by_the_position_stops_the_step_and_a_raised_limit_goes_on(
+    run: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[AlwaysA] = []
+
+    def load(*_: Any) -> AlwaysA:
+        opened.append(AlwaysA(first_shown))
+        return opened[-1]
+
+    monkeypatch.setattr(SandboxOracle, "load", load)
+    run = run.changed(judging__batch_prompts=20, judging__guards={"position": 0.75})
+    for _ in range(2):  # the second time it asks nothing
+        with pytest.raises(UserError) as caught:
+            run.step("judging", 1)
+        assert str(caught.value).startswith(
+            f"the oracle {run.recipe.oracle.signature}: in 100.0% of its verdicts the position decides: the same place "
+            "wins in both orders; position_share is above judging.guards.position = 0.75: "
+        )
+        assert run.store.list(f"{UNIT}.manifest.json") == []
+    (stopped,) = opened
+    assert len(stopped.batches) == 2  # 36 verdicts or so: 18 would be too few to tell
+    raised = run.changed(judging__guards={"position": 1.0})
+    metrics = raised.step("judging", 1).metrics
+    assert [len(oracle.batches) for oracle in opened] == [2, 3]
+    assert metrics["position_decides"] == metrics["oracle_calls"]
+    assert metrics["usage_words"] == sum(len(oracle.asked) for oracle in opened)
+    assert raised.changed(judging__guards={"position": 0.1}).step("judging", 1).skipped, "what is done is done"
+    assert identity_of(run.recipe.model_dump(mode="json")) == identity_of(raised.recipe.model_dump(mode="json"))
+
+
+def test_responses_of_too_different_lengths_make_no_pair(fresh: New, folders: Path) -> None:
+    changes = {"method.samples": 4, "rollout.max_new_tokens": 6, "judging.length_ratio": 1.5}
+    run = fresh(over(folders) | changes)
+    run.step("preparation")
+    run.data(1, ["rollout", "judging"])
+    metrics, pairs = run.manifest(UNIT).metrics, run.content("pairs", 1)
+    lengths = {(row["row_id"], row["sample"]): len(row["response_ids"]) for row in run.content("rollouts", 1)}
+    apart = [
+        max(both) > 1.5 * min(both)
+        for row in run.content("comparisons", 1)
+        if (both := [lengths[row["row_id"], row[side]] for side in ("first", "second")])
+    ]
+    assert metrics["dropped_length"] == sum(apart)
+    assert all(max(len(row["chosen_ids"]), len(row["rejected_ids"])) <= 6 for row in pairs)
+    assert metrics["pairs"] == len(apart) - sum(apart) - metrics["dropped_identical"]

@@ -227,3 +227,10 @@ def test_what_the_oracle_has_used_stands_there_where_it_says_so() -> None:
     shown = columns(made)
     assert (shown["oracle: tokens"], shown["oracle: cost"]) == (["1,200", "12,345"], ["0.00", "0.26"])
     assert caption(made).endswith("; oracle: what it used, in judging and evaluation")
+
+
+def test_dropped_candidates_are_counted_and_the_reasons_said() -> None:
+    made = run(row(0, {}), row(1, {}, pairs=3, dropped={"tie": 2}), row(2, {}, pairs=3, dropped={"tie": 1, "lost": 4}))
+    assert columns(made)["dropped"] == ["–", "2", "5"]
+    assert "; dropped: made no pair (4 lost, 3 tie)" in caption(made)
+    assert "dropped" not in columns(run(row(0, {}), row(1, {}, pairs=3, dropped={})))

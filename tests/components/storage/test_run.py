@@ -16,7 +16,7 @@ from tests.fixtures.runs import recipe
 
 RECIPE: dict[str, Any] = recipe().model_dump(mode="json")
 KEYS = sorted(flatten(RECIPE))
-FREE = ("run.iterations", "evaluation.", "cluster.", "promotion.", "reporting.")
+FREE = ("run.iterations", "judging.guards.", "evaluation.", "cluster.", "promotion.", "reporting.")
 INPUTS = {"prompts": "a" * 64, "policy": "b" * 64, "oracle": "c" * 64}
 
 
