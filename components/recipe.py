@@ -50,7 +50,7 @@ class Recipe(StepSettings):
         check_one_world(self.policy, self.prompts, self.oracle, self.evaluation.benchmarks)
         check_given(self.method, self.prompts)
         check_sets(self.run.iterations, self.prompts, self.evaluation.prompts)
-        check_sampling(self.method, self.rollout.engine)
+        check_sampling(self.method, self.rollout.engine, self.rollout.dtype)
         check_precision(self.logprobs, self.training.engine)
         return self
 
@@ -65,7 +65,7 @@ class Recipe(StepSettings):
 
     @property
     def unavailable(self) -> list[str]:
-        """The message of each engine that is not available here."""
+        """The message of each engine that no image has."""
         lines = []
         for check in (self.rollout.engine.check, self.logprobs.engine.check, self.training.engine.check):
             try:

@@ -1,4 +1,4 @@
-"""Engines that a recipe names and this installation does not have: said before anything starts."""
+"""Engines that a recipe names and this version does not have: said before anything starts."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from .compiled import Graph
 
 
 def warn_of_engines(recipe: Recipe | None) -> None:
-    """A line on stderr for each engine that is not available here."""
+    """A line on stderr for each engine that no image has."""
     for line in recipe.unavailable if recipe else ():
         print(f"nashflow: warning: {line}", file=sys.stderr)
 

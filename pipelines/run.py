@@ -62,6 +62,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
         UserError: the recipe, what it names, or MLflow cannot be used.
     """
     recipe = load_recipe(name, overrides)
+    recipe.rollout.engine.require_here()
     store = open_store(run_root or f"runs/{recipe.run.name}")
     checked = only("beginning").module.check(recipe, store)
     console = terminal()

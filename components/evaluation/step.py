@@ -154,6 +154,7 @@ class _Evaluation:
         )
 
     def _measure(self, work: Work, benchmark: Benchmark, bench: Bench) -> Manifest:
+        self.samplers.close()  # a judge may need the accelerator's memory
         with waiting(self.call.store, f"evaluation-{self.call.iteration:03d}-{benchmark.kind}"):
             measured = benchmark.measure(bench)
         declared = {figure.name for figure in benchmark.figures}

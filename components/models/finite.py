@@ -34,10 +34,15 @@ def require_finite(
     finite = outputs.isfinite().reshape(len(inputs), -1).all(-1)
     if finite.all():
         return
-    folder, row = Path(str(model.name_or_path)), int(finite.logical_not().nonzero()[0])
-    text = " ".join(str(load_tokenizer(folder).decode(list(inputs[row]), skip_special_tokens=True)).split())
+    row = int(finite.logical_not().nonzero()[0])
+    dtype = str(model.dtype).split(".")[-1]
+    raise not_finite(Path(str(model.name_or_path)), dtype, inputs[row], remedy, of)
+
+
+def not_finite(folder: Path, dtype: str, ids: Sequence[int], remedy: str, of: str = "policy") -> UserError:
+    """What to say of a model whose outputs for the token ids are infinite or NaN; `remedy` and `of` as above."""
+    text = " ".join(str(load_tokenizer(folder).decode(list(ids), skip_special_tokens=True)).split())
     shown = text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]} … {text[-_SHOWN:]}"
-    raise UserError(
-        f"the {of} in {folder} answers with numbers that are infinite or NaN, in {str(model.dtype).split('.')[-1]}, to "
-        f"{shown!r}: {remedy}"
+    return UserError(
+        f"the {of} in {folder} answers with numbers that are infinite or NaN, in {dtype}, to {shown!r}: {remedy}"
     )

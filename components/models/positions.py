@@ -1,6 +1,9 @@
 """How many tokens a model reads at once, by whatever name its configuration calls that."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from ..core.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -37,3 +40,17 @@ def longest_input(config: "PreTrainedConfig") -> int | None:
     if number is None or text.model_type not in _AFTER_PADDING:
         return number
     return number - int(text.pad_token_id) - 1
+
+
+def require_room(config: "PreTrainedConfig", prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
+    """Raise unless the model has positions for each prompt (token ids) and a response of `max_new_tokens`.
+
+    Raises:
+        UserError: says how long the longest prompt is, and what to do.
+    """
+    positions, longest = longest_input(config), max(map(len, prompts), default=0)
+    if positions is not None and longest + max_new_tokens > positions:
+        raise UserError(
+            f"the longest prompt has {longest} tokens; with max_new_tokens = {max_new_tokens} it exceeds the model's "
+            f"{positions} positions: drop such prompts or lower max_new_tokens"
+        )

@@ -9,6 +9,7 @@ from ..benchmarks.base import Benchmark
 from ..core.settings import WHOLE
 from ..iterations.keep import ALL, KEEP
 from ..methods.base import Method
+from ..models.folders import Dtype
 from ..oracles.oracle_settings import OracleSettings
 from ..prompts.settings import PromptSource
 from ..runtime.protocol import StepPrompts, StepRun
@@ -130,12 +131,17 @@ def check_sets(iterations: int, prompts: PromptSettings, evaluation: PromptSourc
         raise ValueError("evaluation.prompts is set, but prompts.path is empty: remove the first or set the last")
 
 
-def check_sampling(method: Method, engine: SamplingEngine) -> None:
+def check_sampling(method: Method, engine: SamplingEngine, dtype: Dtype) -> None:
     """The engine can sample what the method samples.
 
     Raises:
-        ValueError: it cannot sample a mixture of policies.
+        ValueError: it cannot sample a mixture of policies, or not in that precision.
     """
+    if dtype not in engine.dtypes:
+        raise ValueError(
+            f"rollout.engine {engine.kind} does not compute in {dtype}: set rollout.dtype to "
+            f"{' or '.join(engine.dtypes)}"
+        )
     # At t = 1 both policies of a mixture are the reference.
     mixes = any(len(sampling.weights) > 1 for phase in method.phases(2) for sampling in phase.samples)
     if mixes and not engine.mixes:

@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NoReturn
+from typing import Annotated, ClassVar, Literal
 
-from ..core.errors import UserError
 from ..core.runtimes import Runtime
 from ..core.settings import Variant
 from ..core.variants import Variants
 from ..models.folders import Dtype, Load
+from ..models.vllm_engine import VllmSettings
 from .sampler import Sampler
 from .transformers_sampler import TransformersSampler
+from .vllm_sampler import SETTING, VllmSampler
 
 
 class SamplingEngine(Variant, ABC):
@@ -21,10 +22,15 @@ class SamplingEngine(Variant, ABC):
     """The runtime (image) that it needs."""
     mixes: ClassVar[bool] = False
     """Whether it samples the token-level geometric mixture of several policies."""
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16", "float64")
+    """The precisions in which it samples."""
 
     @abstractmethod
     def check(self) -> None:
-        """Refuse, with a UserError, an engine that is not available here."""
+        """Refuse, with a UserError, an engine that no image has."""
+
+    def require_here(self) -> None:
+        """Refuse, with a UserError, an engine that cannot run on this machine, where its image can."""
 
     @abstractmethod
     def open(self, policies: Mapping[Path, float], dtype: Dtype, load: Load) -> Sampler:
@@ -48,19 +54,24 @@ class Transformers(SamplingEngine):
         return TransformersSampler(policies, dtype, load)
 
 
-class Vllm(SamplingEngine):
-    """VLLM's engine, on accelerators."""
+class Vllm(SamplingEngine, VllmSettings):
+    """vLLM's engine, on CPUs or accelerators, in this process: `rollout.batch_size` sequences run together at any time."""
 
     kind: Literal["vllm"] = "vllm"
     runtime: ClassVar[Runtime] = "vllm"
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
 
-    def check(self) -> NoReturn:
-        """Refuse it: this version has no sampler for vLLM."""
-        raise UserError("rollout.engine: vllm is not available here; set it to transformers")
+    def check(self) -> None:
+        """Nothing to refuse: its image has it."""
+
+    def require_here(self) -> None:
+        """Refuse it where vLLM is not installed, or finds fewer accelerators than it is asked for."""
+        self.require(SETTING)
 
     def open(self, policies: Mapping[Path, float], dtype: Dtype, load: Load) -> Sampler:
-        """Refuse it, too."""
-        self.check()
+        """The one policy; the engine reads its folder by itself."""
+        (folder,) = policies
+        return VllmSampler(folder, self, dtype)
 
 
 SAMPLING_ENGINES = Variants("nashflow.samplers", SamplingEngine, Transformers, Vllm)

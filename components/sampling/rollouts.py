@@ -19,8 +19,8 @@ Role = Literal["pair", "opponent"]
 
 
 class Samplers:
-    """The samplers of one task: each policy or mixture is opened once, when it is first asked for, and closed at the
-    end."""
+    """The samplers of one task: a policy or mixture is opened when it is first asked for, and closed when another one is,
+    or at the end."""
 
     def __init__(
         self,
@@ -39,8 +39,12 @@ class Samplers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for sampler in self._opened.values():
-            sampler.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open; it is opened again when it is asked for."""
+        while self._opened:
+            self._opened.popitem()[1].close()
 
     def open(self, policies: Mapping[Path, float]) -> Sampler:
         """The sampler of one folder of weight 1, or of several, whose token-level geometric mixture is sampled.
@@ -50,6 +54,7 @@ class Samplers:
         """
         key = tuple(policies.items())
         if key not in self._opened:
+            self.close()
             self._opened[key] = self.settings.engine.open(policies, self.settings.dtype, self._load)
         return self._opened[key]
 

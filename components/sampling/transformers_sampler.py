@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UserError
 from ..models.dialogues import Dialogues
 from ..models.folders import Dtype, Load, load_causal_lm, load_tokenizer
 from ..models.padding import padded
-from ..models.positions import longest_input
+from ..models.positions import require_room
 from .mixture import GeometricMixture
 from .processors import FiniteLogits, processors
 from .sampler import Sampled
@@ -47,7 +46,7 @@ class TransformersSampler:
         """
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: each row needs its own")
-        self._require_room(prompts, max_new_tokens)
+        require_room(self.model.config, prompts, max_new_tokens)
         ends = stop or Stop.of(Dialogues(self.tokenizer), ())
 
         def micro_batch(rows: slice) -> list[Sampled]:
@@ -57,15 +56,6 @@ class TransformersSampler:
 
     def close(self) -> None:
         """Nothing to release: Python frees the models with their last reference."""
-
-    def _require_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
-        positions = longest_input(self.model.config)
-        longest = max(map(len, prompts), default=0)
-        if positions is not None and longest + max_new_tokens > positions:
-            raise UserError(
-                f"the longest prompt has {longest} tokens; with max_new_tokens = {max_new_tokens} it exceeds the "
-                f"model's {positions} positions: drop such prompts or lower max_new_tokens"
-            )
 
     def _generate(
         self,

@@ -51,7 +51,7 @@ def test_what_shapes_the_graph_is_refused_by_name(setting: str) -> None:
 ADVICE = ["run.name=other", "run.seed=1", "run.iterations=5", "prompts.shards=2", "evaluation.benchmarks=[game]"]
 
 
-@pytest.mark.parametrize("setting", [*ADVICE, "rollout.engine=vllm", "cluster.profile=one-node"])
+@pytest.mark.parametrize("setting", [*ADVICE, "cluster.profile=one-node"])
 def test_the_advice_works(setting: str) -> None:
     with pytest.raises(UserError) as caught:
         with_settings(load_recipe("quickstart"), [setting])

@@ -12,7 +12,6 @@ from nashflow.pipelines.doctor.engines import engines
 from nashflow.pipelines.recipe import load_recipe
 
 WARNINGS = [
-    "nashflow: warning: rollout.engine: vllm is not available here; set it to transformers",
     "nashflow: warning: training.engine: deepspeed is not available here; set it to torch, and logprobs.dtype "
     "to float32",
 ]
@@ -39,7 +38,6 @@ def test_the_doctor_says_so() -> None:
 
     assert found(THERE) == [("ok", "all there", "")]
     assert found(NAMED) == [
-        ("failed", "rollout.engine: vllm is not available here", "set it to transformers"),
         (
             "failed",
             "training.engine: deepspeed is not available here",

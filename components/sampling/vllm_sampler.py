@@ -1,0 +1,92 @@
+"""Generation by vLLM, on CPUs or accelerators."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..models.dialogues import Dialogues
+from ..models.folders import Dtype, load_tokenizer, read_config
+from ..models.positions import require_room
+from ..models.vllm_engine import VllmEngine, VllmSettings
+from .sampler import Sampled
+from .stop import Stop
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+
+SETTING = "rollout.engine"
+
+
+class VllmSampler:
+    """A policy opened for sampling with vLLM, whose engine is opened when the lengths of its inputs are known."""
+
+    def __init__(self, folder: Path, settings: VllmSettings, dtype: Dtype) -> None:
+        """Raises UserError as `VllmSettings.require` and `load_tokenizer`."""
+        settings.require(SETTING)
+        self.tokenizer = load_tokenizer(folder)
+        self._folder, self._settings, self._dtype = folder, settings, dtype
+        self._engine: VllmEngine | None = None
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        *,
+        temperature: float,
+        top_p: float,
+        max_new_tokens: int,
+        batch_size: int,
+        stop: Stop | None = None,
+    ) -> Iterator[list[Sampled]]:
+        """As `Sampler.sample`; temperature 0 is greedy. `batch_size` sequences run together at any time.
+
+        Raises:
+            UserError: as `VllmEngine`, or a prompt and its response do not fit the model's positions (before anything
+                is sampled), or the model answers with NaN.
+            ValueError: not one seed for each prompt.
+        """
+        require_room(read_config(self._folder), prompts, max_new_tokens)
+        ends = stop or Stop.of(Dialogues(self.tokenizer), ())
+        wanted = [self._parameters(seed, temperature, top_p, max_new_tokens, ends) for seed in seeds]
+        engine = self._opened(max(map(len, prompts), default=0) + max_new_tokens, batch_size)
+        outputs = engine.answers(prompts, wanted)
+        responses = (ends.response(self.tokenizer, list(output.outputs[0].token_ids)) for output in outputs)
+        return iter(lambda: list(islice(responses, batch_size)), [])
+
+    def close(self) -> None:
+        """Close the engine."""
+        if self._engine:
+            self._engine.close()
+            self._engine = None
+
+    def _opened(self, longest: int, together: int) -> VllmEngine:
+        """The engine; another one if this one was opened for shorter inputs, or other batches."""
+        if self._engine and (longest > self._engine.longest or together != self._engine.together):
+            self.close()
+        self._engine = self._engine or VllmEngine(
+            self._folder, self._settings, SETTING, self._dtype, longest=longest, together=together
+        )
+        return self._engine
+
+    def _parameters(
+        self, seed: int, temperature: float, top_p: float, max_new_tokens: int, stop: Stop
+    ) -> "SamplingParams":
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        texts: dict[str, Any] = {"stop": list(stop.texts)} if stop.texts else {"detokenize": False}
+        return SamplingParams(
+            seed=seed & _LARGEST_SEED,
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_new_tokens,
+            stop_token_ids=list(stop.ids),
+            ignore_eos=True,  # the stop set has it, where it ends a response
+            skip_special_tokens=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            **texts,
+        )
+
+
+_LARGEST_SEED = 2**63 - 1
