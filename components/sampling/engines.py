@@ -55,7 +55,8 @@ class Transformers(SamplingEngine):
 
 
 class Vllm(SamplingEngine, VllmSettings):
-    """vLLM's engine, on CPUs or accelerators, in this process: `rollout.batch_size` sequences run together at any time."""
+    """vLLM's engine in this process, on CPUs or accelerators; `rollout.batch_size` sequences run together at any
+    time."""
 
     kind: Literal["vllm"] = "vllm"
     runtime: ClassVar[Runtime] = "vllm"

@@ -19,8 +19,8 @@ Role = Literal["pair", "opponent"]
 
 
 class Samplers:
-    """The samplers of one task: a policy or mixture is opened when it is first asked for, and closed when another one is,
-    or at the end."""
+    """The samplers of one task: a policy or mixture is opened when it is first asked for, and closed when another one
+    is, or at the end."""
 
     def __init__(
         self,

@@ -67,7 +67,7 @@ def test_a_row_has_the_same_tokens_in_any_batch_and_any_company(sampler: Sampler
 def test_one_that_is_left_half_way_goes_on_with_others(sampler: Sampler) -> None:
     batches = sampler.sample(PROMPTS, SEEDS, temperature=1.0, top_p=1.0, max_new_tokens=12, batch_size=7)
     first = next(batches)
-    batches.close()  # type: ignore[attr-defined]
+    del batches
     assert [*first, *sampled(sampler, slice(7, 40), 7)] == sampled(sampler, batch_size=7)
 
 
