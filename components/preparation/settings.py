@@ -137,11 +137,6 @@ def check_sampling(method: Method, engine: SamplingEngine, dtype: Dtype) -> None
     Raises:
         ValueError: it cannot sample a mixture of policies, or not in that precision.
     """
-    if dtype not in engine.dtypes:
-        raise ValueError(
-            f"rollout.engine {engine.kind} does not compute in {dtype}: set rollout.dtype to "
-            f"{' or '.join(engine.dtypes)}"
-        )
     # At t = 1 both policies of a mixture are the reference.
     mixes = any(len(sampling.weights) > 1 for phase in method.phases(2) for sampling in phase.samples)
     if mixes and not engine.mixes:
@@ -149,4 +144,9 @@ def check_sampling(method: Method, engine: SamplingEngine, dtype: Dtype) -> None
         raise ValueError(
             f"method {method.name} samples a mixture of two policies token by token, which rollout.engine "
             f"{engine.kind} cannot: set rollout.engine to {able}"
+        )
+    if dtype not in engine.dtypes:
+        raise ValueError(
+            f"rollout.engine {engine.kind} does not compute in {dtype}: set rollout.dtype to "
+            f"{' or '.join(engine.dtypes)}"
         )

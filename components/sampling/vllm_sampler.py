@@ -1,5 +1,6 @@
 """Generation by vLLM, on CPUs or accelerators."""
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..models.dialogues import Dialogues
 from ..models.folders import Dtype, load_tokenizer, read_config
-from ..models.positions import require_room
+from ..models.positions import longest_input, require_room
 from ..models.vllm_engine import VllmEngine, VllmSettings
 from .sampler import Sampled
 from .stop import Stop
@@ -26,6 +27,7 @@ class VllmSampler:
         settings.require(SETTING)
         self.tokenizer = load_tokenizer(folder)
         self._folder, self._settings, self._dtype = folder, settings, dtype
+        self._config = read_config(folder)
         self._engine: VllmEngine | None = None
 
     def sample(
@@ -46,7 +48,7 @@ class VllmSampler:
                 is sampled), or the model answers with NaN.
             ValueError: not one seed for each prompt.
         """
-        require_room(read_config(self._folder), prompts, max_new_tokens)
+        require_room(self._config, prompts, max_new_tokens)
         ends = stop or Stop.of(Dialogues(self.tokenizer), ())
         wanted = [self._parameters(seed, temperature, top_p, max_new_tokens, ends) for seed in seeds]
         engine = self._opened(max(map(len, prompts), default=0) + max_new_tokens, batch_size)
@@ -61,12 +63,17 @@ class VllmSampler:
             self._engine = None
 
     def _opened(self, longest: int, together: int) -> VllmEngine:
-        """The engine; another one if this one was opened for shorter inputs, or other batches."""
+        """The engine; another one if this one was opened for shorter inputs, or other batches.
+
+        Lengths are rounded up, so that the pieces of a shard share it.
+        """
         if self._engine and (longest > self._engine.longest or together != self._engine.together):
             self.close()
-        self._engine = self._engine or VllmEngine(
-            self._folder, self._settings, SETTING, self._dtype, longest=longest, together=together
-        )
+        if not self._engine:
+            room = min(longest_input(self._config) or math.inf, 1 << (longest - 1).bit_length())
+            self._engine = VllmEngine(
+                self._folder, self._settings, SETTING, self._dtype, longest=int(room), together=together
+            )
         return self._engine
 
     def _parameters(

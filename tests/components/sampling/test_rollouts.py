@@ -85,15 +85,15 @@ def test_a_policy_is_opened_once_and_closed_at_the_end(engine: Watched, folders:
     assert (engine.opened, opened.closed) == ([opened], 1)
 
 
-def test_every_mixture_has_a_sampler_of_its_own(engine: Watched, folders: list[Path]) -> None:
+def test_every_mixture_has_a_sampler_of_its_own_and_one_is_open_at_a_time(engine: Watched, folders: list[Path]) -> None:
     one, other = folders
     mixtures = [{one: 1.0}, {other: 1.0}, {one: 0.75, other: 0.25}, {one: 0.25, other: 0.75}]
     with samplers(engine) as task:
         made = [rows(task, mixture) for mixture in mixtures]
         assert [rows(task, mixture) for mixture in reversed(mixtures)] == made[::-1]
     texts = {tuple(row["text"] for row in each) for each in made}
-    assert (len(texts), len(engine.opened)) == (4, 4)
-    assert [opened.closed for opened in engine.opened] == [1] * 4
+    assert (len(texts), len(engine.opened)) == (4, 7)
+    assert [opened.closed for opened in engine.opened] == [1] * 7
 
 
 def test_nothing_is_opened_that_is_not_sampled(engine: Watched) -> None:
