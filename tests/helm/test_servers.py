@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -18,10 +19,23 @@ import yaml
 from helm_python.errors import HelmRenderError
 
 from nashflow.components.core.version import VERSION
+from nashflow.components.oracles.llm_judge.settings import LLMJudge
 from nashflow.pipelines.doctor.checksums import VARIABLES as CHECKSUMS
 from nashflow.pipelines.recipe import SHIPPED, load_recipe
 from tests.fixtures.tracking import free_port
-from tests.helm.rendering import JUDGE, OVERRIDE, POSTGRESQL, Object, Values, merged, of_kind, only, releases, render
+from tests.helm.rendering import (
+    JUDGE,
+    OVERRIDE,
+    POSTGRESQL,
+    Object,
+    Values,
+    chart,
+    merged,
+    of_kind,
+    only,
+    releases,
+    render,
+)
 from tests.helm.traffic import selects
 
 
@@ -243,6 +257,19 @@ def test_the_judge_serves_a_folder_of_the_model_cache() -> None:
     assert models["readOnly"] is True
     assert models["persistentVolumeClaim"]["readOnly"] is True
     assert environment(found)["HF_HUB_OFFLINE"] == "1"
+
+
+def test_recipes_ask_the_judge_as_the_notes_say(tmp_path: Path) -> None:
+    values = {"judge": JUDGE | {"apiKey": {"secretName": "judge-key"}}}
+    notes = chart().render(values, name="nf", namespace="team")["nashflow/templates/NOTES.txt"]
+    said = notes.partition("In recipes:\n")[2].partition("\n\n")[0]
+    recipe = tmp_path / "judged.yaml"
+    recipe.write_text(f"extends: inpo-llama3-8b\n{textwrap.dedent(said)}")
+    loaded = load_recipe(str(recipe))
+    assert isinstance(loaded.oracle, LLMJudge)
+    assert loaded.oracle.endpoint.url == "http://nf-nashflow-judge.team.svc:8000/v1"
+    (secret,) = loaded.cluster.secrets
+    assert (secret.name, secret.keys) == ("judge-key", {"api-key": loaded.oracle.endpoint.api_key_variable})
 
 
 def test_workers_of_the_judge_share_memory() -> None:

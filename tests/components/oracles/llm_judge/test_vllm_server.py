@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from tests.fixtures.engines import NEEDS_VLLM
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.models.dialogues import Dialogues
@@ -23,6 +22,7 @@ from nashflow.components.oracles.llm_judge.oracle import LLMJudgeOracle
 from nashflow.components.oracles.llm_judge.settings import LLMJudge
 from nashflow.components.storage.records import Message
 from tests.fixtures import models
+from tests.fixtures.engines import NEEDS_VLLM
 
 pytestmark = NEEDS_VLLM
 
