@@ -20,7 +20,7 @@ FLOORS = [
     ("methods", "games", "fitting"),
     ("oracles", "sampling", "scoring"),
     ("benchmarks",),
-    ("iterations", "quality"),
+    ("iterations", "judge_training", "quality"),
     ("reports",),
     STEPS,
 ]

@@ -31,8 +31,8 @@ class Fitting(ABC):
     settings: "FittingSettings"
     seed: tuple[int | str, ...]
     """Names that determine the order of the pairs."""
-    section: ClassVar[str]
-    """Where people find the settings, for messages."""
+    remedy: ClassVar[str]
+    """What to do about a training that diverges, for people."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class Fitting(ABC):
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
         figures |= {"gradient_norm": float(norm), "learning_rate": float(self.scheduler.get_last_lr()[0])}
         if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient_norm"]):
-            raise UserError(f"training diverged at loss {figures['loss']}: lower {self.section}.learning_rate")
+            raise UserError(f"training diverged at loss {figures['loss']}: {self.remedy}")
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()

@@ -173,6 +173,56 @@ def load_body(folder: Path, dtype: Dtype = "float32", names: Names = MappingProx
     return _load(AutoModel, folder, dtype, "transformer", names)
 
 
+def load_base(folder: Path, *, classifier: bool, layers: int | None) -> "PreTrainedModel":
+    """A folder's model as the beginning of a judge, in float32, dropout off, on the accelerator if there is one.
+
+    Args:
+        folder: a language model's, or for a classifier a sequence classifier's too.
+        classifier: whether the judge is a sequence classifier with one output, whose last layer is drawn from torch's
+            random numbers if the folder has none.
+        layers: use the lower layers alone, as many as this; None: all.
+
+    Raises:
+        UserError: as `load_causal_lm` or `load_classifier`, or the model has fewer layers.
+    """
+    return _placed(_base(folder, classifier, layers, None))
+
+
+def check_base(folder: Path, *, classifier: bool, layers: int | None) -> None:
+    """Raise if `load_base` or `load_tokenizer` would, or if the two do not fit; no weights are read.
+
+    Raises:
+        UserError: one line that names the folder, what is wrong with it and what to do.
+    """
+    with _one_line(folder):
+        _check_vocabulary(_base(folder, classifier, layers, "meta"), folder)
+
+
+def _base(folder: Path, classifier: bool, layers: int | None, device: Literal["meta"] | None) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    check_model_folder(folder)
+    config = _with_layers(read_config(folder), folder, layers)
+    if not classifier:
+        return _opened(AutoModelForCausalLM, folder, "float32", "language model", device, config=config)
+    config.num_labels = 1
+    kind = "model with one output a sequence"
+    return _opened(AutoModelForSequenceClassification, folder, "float32", kind, device, config=config, new_head=True)
+
+
+def _with_layers(config: "PreTrainedConfig", folder: Path, layers: int | None) -> "PreTrainedConfig":
+    if layers is not None:
+        text = config.get_text_config()
+        if layers > text.num_hidden_layers:
+            raise UserError(
+                f"layers is {layers}, and the model in {folder} has {text.num_hidden_layers}: lower it, or leave it out"
+            )
+        text.num_hidden_layers = layers
+        if kinds := getattr(text, "layer_types", None):
+            text.layer_types = kinds[:layers]
+    return config
+
+
 def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dtype: Dtype) -> None:
     """Write `out`: the weights as safetensors in `dtype`, the tokenizer files of `tokenizer_folder` unchanged."""
     import torch
@@ -194,17 +244,24 @@ def save_policy(model: "PreTrainedModel", tokenizer_folder: Path, out: Path, dty
 
 
 def _load(auto: Any, folder: Path, dtype: Dtype, kind: str, names: Names | None = None) -> "PreTrainedModel":
+    return _placed(_opened(auto, folder, dtype, kind, None, names))
+
+
+def _placed(model: Any) -> "PreTrainedModel":
     import torch
 
-    model = _opened(auto, folder, dtype, kind, None, names)
-    loaded: PreTrainedModel = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return loaded
+    placed: PreTrainedModel = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return placed
 
 
 def _check(auto: Any, folder: Path, kind: str, names: Names | None = None) -> None:
     with _one_line(folder):
-        rows = len(_opened(auto, folder, "float32", kind, "meta", names).get_input_embeddings().weight)
-        token, last = max(load_tokenizer(folder).get_vocab().items(), key=lambda entry: entry[1])
+        _check_vocabulary(_opened(auto, folder, "float32", kind, "meta", names), folder)
+
+
+def _check_vocabulary(model: Any, folder: Path) -> None:
+    rows = len(model.get_input_embeddings().weight)
+    token, last = max(load_tokenizer(folder).get_vocab().items(), key=lambda entry: entry[1])
     if last >= rows:
         raise UserError(
             f"model folder {folder}: its tokenizer's last token is {token!r}, number {last}, but the model has "
@@ -219,16 +276,23 @@ def _opened(
     dtype: Dtype,
     kind: str,
     device: Literal["meta"] | None,
-    names: Names | None,
+    names: Names | None = None,
+    config: "PreTrainedConfig | None" = None,
+    *,
+    new_head: bool = False,
 ) -> Any:
     """The folder's model; on the device `meta` its shapes alone, for which no weights are read. With `names`, its body
-    alone."""
+    alone.
+
+    `config`: instead of the folder's; `new_head`: the weights may lack those above the model's body.
+    """
     import torch
 
     check_model_folder(folder, own_head=names is not None)
     _quieten()
     model, info = auto.from_pretrained(
         folder,
+        config=config,
         dtype=getattr(torch, dtype),
         device_map=device,
         local_files_only=True,
@@ -239,7 +303,8 @@ def _opened(
         key_mapping=dict(names) if names else None,
     )
     # transformers only warns, and goes on with random weights.
-    if missing := sorted(info["missing_keys"]):
+    body = f"{model.base_model_prefix}."
+    if missing := sorted(name for name in info["missing_keys"] if not new_head or name.startswith(body)):
         raise UserError(f"model folder {folder} is not a {kind}: its weights lack {missing[0]}")
     for name, there, expected in sorted(info["mismatched_keys"]):
         raise UserError(

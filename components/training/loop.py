@@ -36,7 +36,7 @@ class Trainer(Fitting):
     data: PairData
     settings: "TrainingSettings"
     seed: tuple[int | str, ...]
-    section: ClassVar[str] = "training"
+    remedy: ClassVar[str] = "lower training.learning_rate"
 
     def __post_init__(self) -> None:
         import torch

@@ -1,11 +1,13 @@
-"""`nashflow judge`: how good a judge is. Heavy imports are inside the commands."""
+"""`nashflow judge`: how good a judge is, and judges made of labelled pairs. Heavy imports are inside the commands."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Measure judges on pairs that were labelled, by people for example.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure judges on pairs that were labelled, by people for example, or fit one to them.", no_args_is_help=True
+)
 
 Judge = Annotated[
     str,
@@ -72,3 +74,27 @@ def compare(
     from .evaluate import Pairs, report_judges
 
     report_judges(oracles, [], Pairs(data, field, split, limit, seed), run_root, output, as_json)
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="JUDGE", help="A YAML file with kind (reward_model, pair_preference), model, data, …"),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="The new model folder, which oracle.model takes.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as epochs=2; repeatable."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a reward model or a pair preference model to labelled pairs, and measure it on those held out.
+
+    The same command goes on where it was stopped. docs/judge-training.md lists the settings.
+    """
+    from .train import train_judge
+
+    train_judge(config, overrides or [], output, as_json)

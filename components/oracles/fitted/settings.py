@@ -1,0 +1,112 @@
+"""Settings of judges that are fitted to labelled pairs: `AnyJudge`, told apart by the kind of oracle that they make."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ...core.settings import Variant
+from ...core.variants import Variants
+from ...fitting.settings import FittingSettings
+from ...models.dialogues import TemplateSettings
+from ...models.folders import check_base, load_tokenizer, require_chat_template
+from ...prompts.settings import PromptSource
+from ..model_settings import ChatOracle
+from ..pair_preference.oracle import answer_tokens
+from ..pair_preference.settings import PairPreference
+from ..reward_model.settings import RewardModel
+from .fitting import JudgeFitting, LettersFitting, Pair, RewardFitting
+
+
+class JudgeSettings(Variant, FittingSettings, TemplateSettings, ABC):
+    """How a judge is fitted to labelled pairs; group of entry points: `nashflow.judges`."""
+
+    model: str
+    """Hugging Face folder of the model to begin with: safetensors, a tokenizer with a chat template."""
+    layers: int | None = Field(None, ge=1)
+    """Use only the lower layers of the model, as many as this; unset: all."""
+    data: PromptSource
+    """The labelled pairs: prompts with responses that somebody compared, in the layouts of preference data. Ties are
+    left out."""
+    held_out: float = Field(0.2, gt=0.0, lt=1.0)
+    """Share of the dialogues, by their first message, that the judge is not trained on but measured on."""
+    max_tokens: int = Field(1024, ge=1)
+    """Longest input in training, in tokens. Of longer ones the earliest messages are left out; pairs whose last message
+    and answers are still longer are not trained on. Held-out pairs are judged whole."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of training's forward and backward passes; the weights are float32."""
+    seed: int = 0
+    """Seed of the split, the order of the pairs and the weights that are not the model's."""
+    learning_rate: float = Field(1e-5, gt=0.0)
+    """Peak learning rate of AdamW."""
+    epochs: int = Field(1, ge=1)
+    """Passes over the pairs."""
+    batch_size: int = Field(32, ge=1)
+    """Pairs per update."""
+
+    @property
+    def folder(self) -> Path:
+        """`model` as a path."""
+        return Path(self.model)
+
+    fitting: ClassVar[type[JudgeFitting]]
+    """The training."""
+
+    @abstractmethod
+    def oracle(self, folder: Path) -> ChatOracle:
+        """The oracle of a model folder that was fitted like this."""
+
+    def open(self, pairs: Sequence[Pair], day: str) -> JudgeFitting:
+        """The model before its first update; its chat template may write the ISO date `day`.
+
+        Raises:
+            UserError: no pair is short enough; or the model, or its chat template, cannot be used.
+        """
+        return self.fitting.of(self, pairs, self.oracle(self.folder).dated(day).dialogues())
+
+    def check(self) -> None:
+        """Refuse a folder that this judge cannot begin with."""
+        check_base(self.folder, classifier=self.fitting.classifies, layers=self.layers)
+        require_chat_template(self.folder)
+
+    def digest(self) -> str:
+        """Digest of the model's weights, and of everything that its configuration and its tokenizer consist of."""
+        return self.oracle(self.folder).digest()
+
+    def _of_oracle(self, folder: Path) -> dict[str, Any]:
+        """The oracle's settings."""
+        template = {name: getattr(self, name) for name in TemplateSettings.model_fields}
+        return {"model": str(folder), "batch_size": 2 * self.micro_batch_size, **template}
+
+
+class RewardModelJudge(JudgeSettings):
+    """A reward model: the Bradley-Terry loss on the rewards of the two answers."""
+
+    kind: Literal["reward_model"] = "reward_model"
+    fitting: ClassVar[type[JudgeFitting]] = RewardFitting
+
+    def oracle(self, folder: Path) -> RewardModel:
+        """The reward model."""
+        return RewardModel(**self._of_oracle(folder))
+
+
+class PairPreferenceJudge(JudgeSettings):
+    """A language model that is shown both answers and names the better one: cross-entropy on its letter, in both
+    orders."""
+
+    kind: Literal["pair_preference"] = "pair_preference"
+    fitting: ClassVar[type[JudgeFitting]] = LettersFitting
+
+    def oracle(self, folder: Path) -> PairPreference:
+        """The pair preference model."""
+        return PairPreference(**self._of_oracle(folder))
+
+    def check(self) -> None:
+        """Refuse also a tokenizer without the tokens "A" and "B"."""
+        super().check()
+        answer_tokens(load_tokenizer(self.folder))
+
+
+AnyJudge = Annotated[JudgeSettings, Variants("nashflow.judges", JudgeSettings, RewardModelJudge, PairPreferenceJudge)]

@@ -1,0 +1,81 @@
+"""`nashflow judge train`: fit a reward model or a pair preference model to labelled pairs."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from nashflow.components.core.atomic_file import HIDDEN
+from nashflow.components.core.digests import digest_json
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.overrides import override
+from nashflow.components.core.settings import Settings
+from nashflow.components.core.yaml_files import read_yaml
+from nashflow.components.fitting.checkpoint import Checkpoints
+from nashflow.components.judge_training.data import read_labelled
+from nashflow.components.judge_training.fit import FIGURES, fit, made_from
+from nashflow.components.oracles.fitted.settings import AnyJudge, JudgeSettings
+from nashflow.components.runtime.voice import log_format, speaking
+from nashflow.components.storage.store import open_store
+
+
+class _File(Settings):
+    judge: AnyJudge
+
+
+def load_judge(path: Path, overrides: Sequence[str]) -> JudgeSettings:
+    """How a judge is fitted, from a YAML file, with overrides such as `epochs=2`.
+
+    Raises:
+        UserError: no such file, not YAML, an unknown key (names the nearest), a wrong value.
+    """
+    try:
+        data = {"judge": read_yaml(path, str(path))}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; give a YAML file with kind, model and data of a judge") from None
+    override(data, [f"judge.{each}" for each in overrides], _File)
+    return _File.parse(data, str(path)).judge
+
+
+def train_judge(config: Path, overrides: Sequence[str], output: Path, as_json: bool) -> None:
+    """Make the judge in a new folder, or go on where the same command was stopped, and print how good it is.
+
+    Raises:
+        UserError: the settings, the model or the pairs cannot be used, or the folder holds something else.
+    """
+    settings = load_judge(config, overrides)
+    settings.check()
+    labelled = read_labelled(settings.data, settings.held_out, settings.seed)
+    wanted = made_from(settings, labelled)
+    if output.exists():
+        figures = _known(output, wanted)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        checkpoints = Checkpoints(open_store(str(output.parent)), f"{output.name}.training", digest_json(wanted)[:16])
+        with (
+            speaking({"step": "judge", "iteration": 0, "phase": "", "shard": 0}, log_format("text")),
+            tempfile.TemporaryDirectory(prefix=HIDDEN, dir=output.parent) as scratch,
+        ):
+            made = Path(scratch, "judge")
+            figures = fit(settings, labelled, made, checkpoints, date.today().isoformat())
+            made.rename(output)
+        checkpoints.discard()
+        shutil.rmtree(output.with_name(f"{output.name}.training"), ignore_errors=True)
+    print(json.dumps(figures, ensure_ascii=False, indent=1) if as_json else f"{output}: {figures['verdict']}")
+
+
+def _known(output: Path, wanted: object) -> dict[str, object]:
+    """The figures of a judge that is there as it would be made now.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    try:
+        figures: dict[str, object] = json.loads((output / FIGURES).read_text(encoding="utf-8"))
+        if figures["made_from"] == wanted:
+            return figures
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    raise UserError(f"--output {output}: is there, and no judge that these settings and pairs make: give a new folder")
