@@ -1,12 +1,13 @@
 """The verdict cache: what a judge has answered, by the messages to it.
 
 It lies beside the run roots, at `<prefix>/cache/verdicts/<judge>/`, where `<judge>` is the digest of the model's name,
-the template and the sampling parameters, and is shared between runs. Answers are written within seconds, so that a step
-that is killed asks again about the last ones at most. A file's name begins with the run that paid for its answers.
+the template and the sampling parameters, and is shared between runs. Answers are written every few seconds, so that a
+step that is killed asks again about the last ones at most. A file's name begins with the run that paid for its answers.
 """
 
 import threading
 import time
+import weakref
 from multiprocessing.pool import ThreadPool
 
 from ...core.digests import sha256_bytes
@@ -22,18 +23,24 @@ _READ_AT_ONCE = 16
 class VerdictCache:
     """The answers of one judge, for one run. Threads share it."""
 
-    def __init__(self, run_root: Store | None, judge: str) -> None:
-        """Without a run root the answers are kept in memory alone."""
+    def __init__(self, run_root: Store | None, judge: str, *, follow: bool) -> None:
+        """Without a run root the answers are kept in memory alone.
+
+        `follow`: read, time and again, what other processes write meanwhile, so that `spent` has their part.
+        """
         self._store = run_root.at("..").at(f"{layout.VERDICT_CACHE}/{judge}") if run_root else None
         self._run = sha256_bytes(run_root.uri.encode())[:16] if run_root else ""
         self._lock = threading.Lock()
         self._verdicts: dict[str, tuple[str, float]] = {}
         self._new: list[CachedVerdict] = []
         self._files: set[str] = set()
-        self._every, self._flushed = seconds_between_segments(), time.monotonic()
+        self._follow, self._every, self._flushed = follow, seconds_between_segments(), time.monotonic()
         self.spent = Spent()
         """All that the run has paid for, this process's answers among them."""
         self._read_others()
+        if self._store:  # what is left is written when the judge is closed, or the process ends
+            _bytes([])  # imports what a process that is ending could not import any more
+            weakref.finalize(self, _write, self._store, self._run, self._new)
 
     def find(self, key: str) -> tuple[str, float] | None:
         """The outcome and P(A is better), if the judge has answered."""
@@ -43,7 +50,8 @@ class VerdictCache:
         """Keep an answer."""
         with self._lock:
             self._verdicts.setdefault(verdict["key"], (verdict["outcome"], verdict["probability"]))
-            self._new.append(verdict)
+            if self._store:
+                self._new.append(verdict)
             self.spent += Spent(verdict["input_tokens"], verdict["output_tokens"])
             if time.monotonic() - self._flushed >= self._every:
                 self._flush()
@@ -54,13 +62,10 @@ class VerdictCache:
             self._flush()
 
     def _flush(self) -> None:
-        if self._store and self._new:
-            data = records.to_bytes(records.table(self._new, records.VERDICTS), records.VERDICTS, "verdicts")
-            name = f"{self._run}-{sha256_bytes(data)[:16]}.parquet"
-            self._store.write(name, data)
-            self._files.add(name)
-            self._read_others()
-        self._new.clear()
+        if self._store:
+            self._files.update(_write(self._store, self._run, self._new))
+            if self._follow:
+                self._read_others()
         self._flushed = time.monotonic()
 
     def _read_others(self) -> None:
@@ -81,3 +86,18 @@ class VerdictCache:
         rows = records.from_bytes(self._store.read(name), records.VERDICTS, self._store.location(name))
         kept: list[CachedVerdict] = rows.drop_columns(["output"]).to_pylist()
         return kept
+
+
+def _write(store: Store, run: str, verdicts: list[CachedVerdict]) -> list[str]:
+    """Write verdicts, and empty the list; the name of the file, if there is one."""
+    if not verdicts:
+        return []
+    data = _bytes(verdicts)
+    name = f"{run}-{sha256_bytes(data)[:16]}.parquet"
+    store.write(name, data)
+    verdicts.clear()
+    return [name]
+
+
+def _bytes(verdicts: list[CachedVerdict]) -> bytes:
+    return records.to_bytes(records.table(verdicts, records.VERDICTS), records.VERDICTS, "verdicts")

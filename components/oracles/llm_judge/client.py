@@ -152,7 +152,7 @@ def _read(response: "requests.Response") -> Answer:
         top = [(str(each["token"]), float(each["logprob"])) for each in places[0]["top_logprobs"]] if places else []
         finish, text = str(choice.get("finish_reason") or ""), message.get("content") or ""
         return Answer(
-            text,
+            text.encode("utf-8", "replace").decode(),  # JSON may hold half of a surrogate pair, which no file takes
             finish,
             int(usage.get("prompt_tokens") or 0),
             int(usage.get("completion_tokens") or 0),

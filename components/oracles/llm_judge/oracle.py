@@ -103,9 +103,11 @@ class LLMJudgeOracle(Oracle):
                     if answer:
                         self._counts["calls"] += 1
                         self._spent += Spent(answer.input_tokens, answer.output_tokens)
-        finally:
+        except BaseException:
             self._cache.flush()
+            raise
         if failures:
+            self._cache.flush()
             raise failures[0]
 
     def _answer(self, key: str, messages: Sequence[Message], stopped: threading.Event) -> Answer:

@@ -131,7 +131,7 @@ class LLMJudge(OracleSettings):
             Client(place.url, place.key(), place.timeout, place.attempts, place.concurrency),
             self._body(template),
             template,
-            VerdictCache(store, self.digest()[:16]),
+            VerdictCache(store, self.digest()[:16], follow=place.budget != Budget()),
             place.prices,
             place.budget,
             place.concurrency,

@@ -34,6 +34,7 @@ PAIRS = queries("apple banana", "date banana", "cherry cherry", "cherry date")
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NASHFLOW_JOURNAL_SECONDS", "0")
     monkeypatch.setattr(client, "_wait", lambda state: 0.0)
 
 

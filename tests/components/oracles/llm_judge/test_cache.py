@@ -1,0 +1,76 @@
+"""The verdict cache: written in pieces, and read by all runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nashflow.components.core.errors import UserError
+from nashflow.components.oracles.llm_judge.budget import Spent
+from nashflow.components.oracles.llm_judge.cache import VerdictCache
+from nashflow.components.storage.records import CachedVerdict
+from nashflow.components.storage.store import Store
+
+
+def verdict(key: str, probability: float = 1.0) -> CachedVerdict:
+    return CachedVerdict(
+        key=key, outcome="verdict", probability=probability, input_tokens=3, output_tokens=2, output="[[A]]"
+    )
+
+
+def opened(store: Store, follow: bool = False) -> VerdictCache:
+    return VerdictCache(store, "judge", follow=follow)
+
+
+def files(store: Store) -> list[str]:
+    return store.at("..").list("cache/verdicts/judge")
+
+
+def test_answers_are_there_for_every_run_once_the_judge_is_closed(run_store: Store) -> None:
+    cache = opened(run_store)
+    for key in "ab":
+        cache.add(verdict(key))
+    assert files(run_store) == []
+    del cache
+    assert len(files(run_store)) == 1
+    assert opened(run_store).find("a") == ("verdict", 1.0)
+    assert opened(run_store).find("c") is None
+    assert opened(run_store).spent == Spent(6, 4)
+    other = opened(run_store.at("../other"))
+    assert (other.find("a"), other.spent) == (("verdict", 1.0), Spent())
+
+
+def test_answers_that_are_not_written_yet_are_when_the_process_ends(run_store: Store) -> None:
+    code = """
+import sys
+from nashflow.components.oracles.llm_judge.cache import VerdictCache
+from nashflow.components.storage.store import open_store
+from tests.components.oracles.llm_judge.test_cache import verdict
+cache = VerdictCache(open_store(sys.argv[1]), "judge", follow=False)
+cache.add(verdict("a"))
+sys.exit(3)
+"""
+    ended = subprocess.run([sys.executable, "-c", code, run_store.uri], check=False)
+    assert ended.returncode == 3
+    assert opened(run_store).find("a") == ("verdict", 1.0)
+
+
+def test_the_first_of_two_answers_counts_and_both_are_paid_for(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NASHFLOW_JOURNAL_SECONDS", "0")
+    one, two = opened(local_store, follow=True), opened(local_store)
+    two.add(verdict("a", 0.0))
+    one.add(verdict("b"))
+    assert one.find("a") == ("verdict", 0.0)
+    assert one.spent == Spent(6, 4)
+    one.add(verdict("a", 1.0))
+    assert one.find("a") == ("verdict", 0.0)
+    assert opened(local_store).spent == Spent(9, 6)
+
+
+def test_a_damaged_file_is_named(local_store: Store, tmp_path: Path) -> None:
+    local_store.at("..").write("cache/verdicts/judge/x.parquet", b"nothing")
+    with pytest.raises(UserError, match=r"cache/verdicts/judge/x\.parquet: not a Parquet file"):
+        opened(local_store)
