@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from ..core.errors import UserError
 from ..core.runtimes import Runtime
@@ -27,6 +27,17 @@ class TooLong(UserError):
     """A prompt leaves no room for answers."""
 
 
+class Served(NamedTuple):
+    """A model behind a server that steps ask."""
+
+    url: str
+    """Address of the API, which ends before `/models`."""
+    model: str
+    """Its name there."""
+    key_variable: str
+    """The environment variable that holds the API key; empty: none is needed."""
+
+
 class OracleSettings(Variant, ABC):
     """Interface of the settings of every oracle; group of entry points: `nashflow.oracles`."""
 
@@ -46,6 +57,11 @@ class OracleSettings(Variant, ABC):
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files and folders that steps read."""
+        return ()
+
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """The models behind servers that steps ask."""
         return ()
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A judge server, where there is one: vLLM's OpenAI-compatible API."""
+"""Judge servers, where there are any: OpenAI-compatible APIs, such as vLLM's."""
 
 import base64
 import json
@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 
 from nashflow.components.core.redaction import redact
+from nashflow.components.oracles.oracle_settings import Served
 
 from .case import Case
 from .finding import Finding
@@ -18,11 +19,13 @@ _KEY = "NASHFLOW_JUDGE_API_KEY"
 
 
 def judge(case: Case) -> Iterator[Finding]:
-    """The server's health, and the models that it serves."""
+    """The health of the server at --judge-url and its models, and whether servers have the judges of the recipe."""
+    served = case.recipe.oracle.served if case.recipe else ()
+    yield from map(_of_recipe, served)
     if not case.judge_url:
-        yield Finding(
-            "judge", "not needed", "NASHFLOW_JUDGE_URL, --judge-url", "not set: steps load the oracle themselves"
-        )
+        if not served:
+            tried = "NASHFLOW_JUDGE_URL, --judge-url"
+            yield Finding("judge", "not needed", tried, "not set: steps load the oracle themselves")
         return
     url, authorization = _apart(case.judge_url.rstrip("/").removesuffix("/v1"))
     for path in ("/health", "/v1/models"):
@@ -30,6 +33,15 @@ def judge(case: Case) -> Iterator[Finding]:
         yield finding
         if finding.state == "failed":
             return
+
+
+def _of_recipe(served: Served) -> Finding:
+    """Whether a server has the model that the recipe's oracle asks."""
+    key = os.environ.get(served.key_variable, "")
+    if served.key_variable and not key:
+        found = f"{served.key_variable} is not set here, where nashflow doctor runs"
+        return Finding("judge", "not tried", f"GET {served.url}/models", found, "set it to the key, to try")
+    return _asked(f"{served.url}/models", f"Bearer {key}" if key else "", served.model)
 
 
 def _apart(url: str) -> tuple[str, str]:
@@ -41,18 +53,21 @@ def _apart(url: str) -> tuple[str, str]:
     return parts._replace(netloc=host).geturl(), f"Basic {given}" if at else f"Bearer {key}" if key else ""
 
 
-def _asked(url: str, authorization: str) -> Finding:
+def _asked(url: str, authorization: str, model: str = "") -> Finding:
     tried, lists = f"GET {redact(url)}", url.endswith("/models")
     try:
         body = _get(url, authorization)
         models = [str(model["id"]) for model in json.loads(body)["data"]] if lists else []
     except urllib.error.HTTPError as error:
-        return Finding("judge", "failed", tried, f"answers {error.code} {error.reason}", _advice(error.code))
+        return Finding("judge", "failed", tried, f"answers {error.code} {error.reason}", _advice(error.code, model))
     except (OSError, ValueError, KeyError, TypeError) as error:
         said = getattr(error, "reason", error)
-        return Finding("judge", "failed", tried, redact(f"{type(error).__name__}: {said}"), _advice(0))
+        return Finding("judge", "failed", tried, redact(f"{type(error).__name__}: {said}"), _advice(0, model))
     if lists and not models:
         return Finding("judge", "failed", tried, "serves no model", "set judge.model in the chart's values")
+    if model and model not in models:
+        advice = f"set oracle.model, which is {model}, to a model of the server's"
+        return Finding("judge", "failed", tried, f"serves {', '.join(models)}", advice)
     return Finding("judge", "ok", tried, f"serves {', '.join(models)}" if models else "healthy")
 
 
@@ -63,7 +78,9 @@ def _get(url: str, authorization: str) -> bytes:
     return body
 
 
-def _advice(status: int) -> str:
+def _advice(status: int, model: str) -> str:
+    if model and status != 503:
+        return "set oracle.endpoint.url, oracle.endpoint.api_key_variable, and that variable, to the server's"
     if status in (401, 403):
         return f"set {_KEY} to the server's key, or give user and password in --judge-url"
     if status == 503:

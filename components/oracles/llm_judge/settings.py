@@ -16,7 +16,7 @@ from ...core.settings import Settings, nearest
 from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Query
-from ..oracle_settings import OracleSettings, Round, first_meetings
+from ..oracle_settings import OracleSettings, Round, Served, first_meetings
 from .budget import Budget, Prices, Spent
 from .cache import VerdictCache
 from .client import Client
@@ -110,6 +110,11 @@ class LLMJudge(OracleSettings):
     def paths(self) -> tuple[Path, ...]:
         """The template's file, if it is no shipped one."""
         return () if self.template in shipped() else (Path(self.template),)
+
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """The judge."""
+        return (Served(self.endpoint.url.rstrip("/"), self.model, self.endpoint.api_key_variable),)
 
     def check(self) -> None:
         """Refuse a template that cannot be read."""

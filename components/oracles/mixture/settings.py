@@ -13,7 +13,7 @@ from ...games.sandbox.settings import WorldSettings
 from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Oracle
-from ..oracle_settings import OracleSettings, Reader, Round
+from ..oracle_settings import OracleSettings, Reader, Round, Served
 from ..single import SingleOracle
 from .oracle import MixtureOracle
 
@@ -56,6 +56,11 @@ class Mixture(OracleSettings):
     def paths(self) -> tuple[Path, ...]:
         """Those of all of them."""
         return tuple(path for oracle in self.oracles for path in oracle.paths)
+
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """Those of all of them."""
+        return tuple(each for oracle in self.oracles for each in oracle.served)
 
     @property
     def responses_read(self) -> int:  # type: ignore[override]

@@ -389,6 +389,32 @@ def test_a_judge_with_a_key(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> No
     assert states(look("judge", judge_url=judge.url)) == ["ok", "ok"]
 
 
+def test_the_judge_of_a_recipe(judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    judge.key = "Bearer hunter2"
+
+    def found(model: str) -> tuple[str, str, str]:
+        recipe = {
+            "kind": "llm_judge",
+            "model": model,
+            "endpoint": {"url": f"{judge.url}/v1", "api_key_variable": "MINE"},
+        }
+        (tmp_path / "judged.yaml").write_text(json.dumps({"extends": "inpo-llama3-8b", "oracle": recipe}))
+        (finding,) = look("judge", str(tmp_path / "judged.yaml"))
+        return finding.state, finding.found, finding.advice
+
+    monkeypatch.delenv("MINE", raising=False)
+    assert found("judge")[:2] == ("not tried", "MINE is not set here, where nashflow doctor runs")
+    monkeypatch.setenv("MINE", "hunter1")
+    assert found("judge")[:2] == ("failed", "answers 401 Unauthorized")
+    monkeypatch.setenv("MINE", "hunter2")
+    assert found("judge") == ("ok", "serves judge", "")
+    assert found("other") == (
+        "failed",
+        "serves judge",
+        "set oracle.model, which is other, to a model of the server's",
+    )
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "no url at all", "ftp://127.0.0.1:{port}"])
 def test_a_judge_that_is_not_there(url: str) -> None:
     (failure,) = failures(look("judge", judge_url=url.format(port=free_port())))
