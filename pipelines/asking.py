@@ -15,6 +15,7 @@ from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, ju
 from nashflow.components.oracles.settings import AnyOracle
 from nashflow.components.storage import records
 from nashflow.components.storage.records import Message
+from nashflow.components.storage.store import Store
 
 from .joined import with_messages, with_texts
 
@@ -34,17 +35,18 @@ class _Asked(Settings):
     oracle: AnyOracle
 
 
-def open_oracle(settings: Mapping[str, Any], day: str = "") -> Oracle:
+def open_oracle(settings: Mapping[str, Any], day: str = "", run_root: Store | None = None) -> Oracle:
     """The oracle that a recipe's section `oracle` describes, such as `{"kind": "reward_model", "model": folder}`.
 
-    `day` is the ISO date that its chat template writes, if it does; empty: today's.
+    `day` is the ISO date that its chat template writes, if it does; empty: today's. Under `run_root` are the verdicts
+    that it has given before, where it keeps them.
 
     Raises:
         UserError: there is no such oracle, or the folder holds none.
     """
     oracle = _Asked.parse({"oracle": settings}, "open_oracle").oracle
     oracle.check()
-    return oracle.dated(day or date.today().isoformat()).load()
+    return oracle.dated(day or date.today().isoformat()).load(run_root)
 
 
 class Played(NamedTuple):

@@ -88,7 +88,7 @@ class RunRoot:
 
     def oracle(self) -> Oracle:
         """The run's oracle, loaded."""
-        return open_oracle(self.recipe["oracle"], self.run.date)
+        return open_oracle(self.recipe["oracle"], self.run.date, self.store)
 
     @property
     def _numbers(self) -> range:

@@ -90,6 +90,16 @@ def test_a_step_that_fails_says_its_own_line(place: Site, stub: Stub) -> None:
     assert "preparation: told to fail" in done.stdout + done.stderr
 
 
+def test_a_step_that_waits_ends_the_run_as_pending(place: Site, stub: Stub) -> None:
+    stub.tell(judging={"exit": 3})
+    done = place.nashflow("submit", place.recipe("people"), "--wait", "--kube-context", "here", sets=SETS, check=False)
+    assert done.returncode == 3
+    assert "is pending: told to fail; then resume it with `nashflow retry" in done.stderr
+    assert "judging" in next(line for line in done.stdout.splitlines() if " pending " in line)
+    told = [seen["step"] for seen in stub.seen]
+    assert (told.count("judging"), told[-1]) == (1, "closing")
+
+
 def test_a_log_is_followed_to_its_end(place: Site, stub: Stub) -> None:
     stub.tell(training={"seconds": 3})
     run = place.run(place.nashflow("submit", place.recipe("follow"), sets=SETS).stdout)

@@ -402,8 +402,8 @@ def test_retries_go_on_until_it_works(run: Run, events: list[Event], tmp_path: P
     assert states == [(1, "failed"), (2, "failed"), (3, "succeeded")]
 
 
-@pytest.mark.parametrize(("code", "attempts"), [(1, 3), (2, 1)])
-def test_the_user_s_mistake_is_not_retried(code: int, attempts: int, run: Run, events: list[Event]) -> None:
+@pytest.mark.parametrize(("code", "attempts"), [(1, 3), (2, 1), (3, 1)])
+def test_mistakes_and_waits_are_not_retried(code: int, attempts: int, run: Run, events: list[Event]) -> None:
     def retried():
         leave(code=code).set_retry(2)
 

@@ -61,7 +61,7 @@ def lines_of(data: bytes, name: str) -> Iterator[tuple[str, str]]:
         UserError: the file is no text.
     """
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not UTF-8: {error}") from None
     # Not splitlines: texts may hold other separators.

@@ -40,8 +40,9 @@ def conclude(connection: Connection, run: Any, progress: Progress, console: Cons
 
 
 def _waits(outcome: str, failures: list[Failure]) -> bool:
-    """Whether the run waits for people; not where something has failed besides."""
-    return all(failure.waits for failure in failures) if failures else outcome == "pending"
+    """Whether the run waits for people; not where a step is known to have failed besides."""
+    codes = [failure.code for failure in failures if failure.code is not None]
+    return (outcome == "pending" or bool(codes)) and all(code == PENDING for code in codes)
 
 
 def _after_cancelling(run: Any, progress: Progress, flags: str) -> str:

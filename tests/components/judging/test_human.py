@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from nashflow.components.core.errors import Pending
+from nashflow.components.oracles.base import Query
 from nashflow.components.storage import layout, waits
 from nashflow.pipelines.human.exchange import export_open, import_verdicts
-from tests.fixtures.people import answered, questions
+from nashflow.pipelines.run_root import open_run
+from tests.fixtures.people import answered, by_the_world, questions
 from tests.fixtures.runs import SandboxRun
 
 
@@ -94,3 +96,6 @@ def test_evaluation_waits_too_and_then_has_its_win_rate(run: SandboxRun, tmp_pat
     assert 0 <= figures["win_rate"] <= 1
     assert figures["abstentions"] == 0
     assert not waits.noted(run.store, "")
+    (row,) = questions(tmp_path / "comparisons.jsonl")[:1]
+    (verdict,) = open_run(run.root).oracle().compare([Query(row["messages"], row["a"], row["b"])])
+    assert verdict.probability == float(by_the_world(row) == "a")

@@ -205,6 +205,11 @@ def test_a_flag_that_nobody_knows_is_refused(root: str) -> None:
 # --- what may be tried again -----------------------------------------------------------------------------------------
 
 
+def test_a_wait_for_something_from_outside_is_one_line_and_is_not_tried_again(root: str) -> None:
+    assert step(root, {"trouble": "wait"}) == (3, "", "toy: for people: answer\n")
+    assert step(root, {"trouble": "wait"}, "--retries", "3") == (3, "", "toy: for people: answer\n")
+
+
 def test_a_mistake_of_ours_shows_its_traceback(root: str) -> None:
     code, out, err = step(root, {"trouble": "crash"})
     assert (code, out) == (1, "")

@@ -68,6 +68,7 @@ def attempts(tmp_path: Path, codes: list[int], retries: int, **more: Any) -> tup
 ENDINGS = [
     ([0], 3, 0, 1),
     ([2], 3, 2, 1),
+    ([3], 3, 3, 1),
     ([1, 0], 3, 0, 2),
     ([75, 0], 3, 0, 2),
     ([143, 0], 3, 0, 2),
@@ -75,7 +76,7 @@ ENDINGS = [
     ([-signal.SIGTERM, 0], 3, 0, 2),
     ([1, 2], 3, 2, 2),
     ([1, 75, -signal.SIGKILL, 0], 3, 0, 4),
-    ([1, 75, 3], 2, 3, 3),
+    ([1, 75, 4], 2, 4, 3),
     ([-signal.SIGKILL], 1, 137, 2),
     ([-signal.SIGSEGV], 1, 139, 2),
 ]

@@ -229,6 +229,18 @@ def test_the_outcome_of_another_run_under_the_run_root_is_not_this_ones(
 # --- cancelled runs --------------------------------------------------------------------------------------------------
 
 
+def test_a_run_that_waits_for_people_is_pending(call: Call, kfp: KfpServer, root: Root) -> None:
+    """Its task has failed by KFP's own word."""
+    run = begun(kfp, root.store.uri)
+    root.end(run.run_id, "pending", "for people")
+    failed = node("judging-001-main", "FAILED", start=20, seconds=5, error="exit code 3")
+    kfp.script = [Snapshot("FAILED", [failed])]
+    done = call("wait", run.run_id, "--host", kfp.url)
+    again = f"`nashflow retry {run.run_id} --host {kfp.url}`"
+    assert done.code == 3
+    assert f"{run.display_name} is pending: for people; then resume it with {again}; {kfp.url}" in done.err
+
+
 @pytest.fixture
 def begun_root(root: Root, tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """A run root that the run `job` holds, tracked in an MLflow of its own: what a run that is at work leaves."""

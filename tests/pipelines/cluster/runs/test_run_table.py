@@ -114,6 +114,7 @@ def test_outcomes_are_in_our_words(table: Callable[..., Any], kfp: KfpServer, tm
         run("SUCCEEDED", "succeeded").display_name: "succeeded",
         run("FAILED", "failed").display_name: "failed",
         run("FAILED", "cancelled").display_name: "cancelled",
+        run("FAILED", "pending", "for people").display_name: "pending: for people",
         run("SUCCEEDED", "skipped", "3 of 84 prompts are new").display_name: "skipped: 3 of 84 prompts are new",
         run("SUCCEEDED", nodes=nothing_followed).display_name: "skipped: no new prompts",
         run("RUNNING").display_name: "running",
