@@ -3,6 +3,8 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +30,8 @@ class Function:
         """The function.
 
         Raises:
-            UserError: its module cannot be imported, or has nothing of this name that can be called.
+            UserError: its module cannot be imported, or has nothing of this name that can be called with a dialogue
+                and two answers.
         """
         module = self._imported()
         function: object = getattr(module, self._name, None)
@@ -38,7 +41,21 @@ class Function:
                 f"oracle.function: {self._module} has no function {self._name}; callable there: "
                 f"{', '.join(there) or 'nothing'}"
             )
+        self._require_signature(function)
         return function
+
+    def _require_signature(self, function: Callable[..., Any]) -> None:
+        """Refuse a function that cannot be called as `function(messages, first, second)`."""
+        try:
+            inspect.signature(function).bind([], "", "")
+        except TypeError as error:
+            raise UserError(
+                f"oracle.function: {self._named} cannot be called as {self._name}(messages, first, second): {error}"
+            ) from None
+        except ValueError:  # what is written in C may not say what it takes
+            return
+        if inspect.iscoroutinefunction(function):
+            raise UserError(f"oracle.function: {self._named} is async: name one that returns a probability at once")
 
     def identity(self) -> list[str]:
         """Its name, the digest of the source that defines it, and the version of the distribution that it is from.
@@ -73,15 +90,16 @@ class Function:
         try:
             if not self.files:
                 return importlib.import_module(self._module)
-            made = importlib.util.spec_from_file_location(source.stem, source)
+            # Dataclasses look their module up by its name, which must not be that of another module.
+            made = importlib.util.spec_from_file_location(f"nashflow_rules_{source.stem}", source)
             assert made, "the file ends in .py"
-            module = importlib.util.module_from_spec(made)
+            module = sys.modules[made.name] = importlib.util.module_from_spec(made)
             made.loader.exec_module(module)  # type: ignore[union-attr]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._refused(error) from None
         return module
 
-    def _refused(self, error: Exception) -> UserError:
+    def _refused(self, error: BaseException) -> UserError:
         return UserError(
             f"oracle.function: {self._module} cannot be imported: {type(error).__name__}: {one_line(error)}"
         )

@@ -34,7 +34,7 @@ class RulesOracle(Oracle):
         messages = [dict(message) for message in query.messages]
         try:
             value = self._function(messages, query.first, query.second)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._refused(query, f"raised {type(error).__name__}: {one_line(error)}") from error
         if value is None:
             return None

@@ -52,6 +52,12 @@ def test_a_function_in_a_file_judges(file: Path) -> None:
     assert [verdict.probability for verdict in verdicts] == [1.0, 0.0, 0.5]
 
 
+def test_a_file_may_hold_dataclasses(file: Path) -> None:
+    head = "from __future__ import annotations\nimport dataclasses\n@dataclasses.dataclass\nclass Score:\n    of: str\n"
+    file.write_text(head + SOURCE)
+    Rules(function=f"{file}:correct").check()
+
+
 def test_a_function_of_a_package_is_found() -> None:
     settings = Rules(function="difflib:get_close_matches")
     settings.check()
@@ -125,6 +131,13 @@ def test_it_may_change_what_it_is_given() -> None:
         (SOURCE, "right", r"rules\.py has no function right; callable there: correct$"),
         ("X = 1", "X", r"rules\.py has no function X; callable there: nothing$"),
         ("import nowhere", "f", r"rules\.py cannot be imported: ModuleNotFoundError: No module named 'nowhere'$"),
+        ("import sys; sys.exit(0)", "f", r"rules\.py cannot be imported: SystemExit: 0$"),
+        ("def f(first, second): ...", "f", r":f cannot be called as f\(messages, first, second\): too many"),
+        (
+            "async def f(messages, first, second): ...",
+            "f",
+            r":f is async: name one that returns a probability at once$",
+        ),
         ("def f(:", "f", r"rules\.py cannot be imported: SyntaxError: "),
     ],
 )
