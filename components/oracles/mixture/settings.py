@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...core.digests import digest_json
 from ...core.errors import UserError
@@ -24,10 +24,17 @@ class Mixture(OracleSettings):
     population."""
 
     kind: Literal["mixture"] = "mixture"
-    oracles: tuple[SingleOracle, ...] = Field(min_length=2)
-    """The oracles, each with the settings of its kind."""
+    oracles: tuple[SingleOracle, ...]
+    """The oracles, two at least, each with the settings of its kind."""
     weights: tuple[Annotated[float, Field(gt=0.0)], ...]
     """The weight of each, in their order; they sum to one."""
+
+    @field_validator("oracles")
+    @classmethod
+    def _several(cls, oracles: tuple[OracleSettings, ...]) -> tuple[OracleSettings, ...]:
+        if len(oracles) < 2:
+            raise ValueError(f"a mixture is of two at least, not of {len(oracles)}")
+        return oracles
 
     @model_validator(mode="after")
     def _weighed(self) -> "Mixture":
@@ -36,7 +43,7 @@ class Mixture(OracleSettings):
                 f"weights has {len(self.weights)} numbers for {len(self.oracles)} oracles: give one for each"
             )
         if abs((total := sum(self.weights)) - 1.0) > 1e-9:
-            shares = ", ".join(f"{weight / total:.6g}" for weight in self.weights)
+            shares = ", ".join(f"{weight / total:.12g}" for weight in self.weights)
             raise ValueError(f"weights sum to {total:.6g}, not to 1: in the same proportions they are [{shares}]")
         if len({repr(oracle.own_world) for oracle in self.oracles}) > 1:
             raise ValueError("oracles judge different worlds: a mixture is of one sandbox world, or of none")

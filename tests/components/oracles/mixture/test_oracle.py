@@ -1,5 +1,6 @@
 """A mixture of oracles: the weighted mean of the members' preferences, abstentions, and what is refused."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def test_the_digest_is_of_members_and_weights() -> None:
             {"oracles": [SANDBOX] * 2, "weights": [1.0, 0.0]},
             "oracle.weights.1: Input should be greater than 0",
         ),
-        ({"oracles": [SANDBOX], "weights": [1.0]}, "oracle.oracles: "),
+        ({"oracles": [SANDBOX], "weights": [1.0]}, "oracle.oracles: a mixture is of two at least, not of 1"),
         (
             {"oracles": [SANDBOX, {"kind": "mixture"}], "weights": [0.5, 0.5]},
             "oracle.oracles.1.kind: 'mixture' is",
@@ -152,6 +153,14 @@ def test_what_makes_no_mixture_is_refused(section: dict[str, Any], complaint: st
     with pytest.raises(UserError) as caught:
         parsed(**section)
     assert str(caught.value).startswith(f"recipe.yaml: {complaint}")
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1], [0.3333, 0.3333, 0.3333], [2, 5, 7]])
+def test_weights_in_the_same_proportions_are_taken_as_they_are_said(weights: list[float]) -> None:
+    with pytest.raises(UserError) as caught:
+        parsed(oracles=[SANDBOX] * 3, weights=weights)
+    said = json.loads(str(caught.value).rpartition(" are ")[2])
+    assert parsed(oracles=[SANDBOX] * 3, weights=said).weights == pytest.approx([w / sum(weights) for w in weights])
 
 
 def test_a_member_that_cannot_be_opened_is_named() -> None:
