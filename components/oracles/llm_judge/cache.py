@@ -50,7 +50,7 @@ class VerdictCache:
         """Keep an answer."""
         with self._lock:
             self._verdicts.setdefault(verdict["key"], (verdict["outcome"], verdict["probability"]))
-            if self._store:
+            if self._store and verdict["outcome"] != "too_long":  # which depends on how the server was started
                 self._new.append(verdict)
             self.spent += Spent(verdict["input_tokens"], verdict["output_tokens"])
             if time.monotonic() - self._flushed >= self._every:

@@ -104,7 +104,9 @@ class Client:
             return Answer("", "length", 0, 0, too_long=True)
         if response.status_code == 400 and "content" in said and "filter" in said:
             return Answer("", "content_filter", 0, 0, refused=True)
-        raise UserError(f"oracle.endpoint.url {self._url} answers {response.status_code}: {said}; {_advice(response)}")
+        raise UserError(
+            f"oracle.endpoint.url {self._url} answers {response.status_code}: {said}; {_advice(response, said)}"
+        )
 
 
 def _authorization(key: str) -> Any:
@@ -150,9 +152,9 @@ def _read(response: "requests.Response") -> Answer:
         message, usage = choice["message"], data.get("usage") or {}
         places = (choice.get("logprobs") or {}).get("content") or []
         top = [(str(each["token"]), float(each["logprob"])) for each in places[0]["top_logprobs"]] if places else []
-        finish, text = str(choice.get("finish_reason") or ""), message.get("content") or ""
+        finish = str(choice.get("finish_reason") or "")
         return Answer(
-            text.encode("utf-8", "replace").decode(),  # JSON may hold half of a surrogate pair, which no file takes
+            _text(message.get("content")),
             finish,
             int(usage.get("prompt_tokens") or 0),
             int(usage.get("completion_tokens") or 0),
@@ -162,6 +164,14 @@ def _read(response: "requests.Response") -> Answer:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         start = " ".join(response.text.split())[:80]
         raise _Passing(f"no answer of a chat ({type(error).__name__}: {error}): {start!r}") from None
+
+
+def _text(content: Any) -> str:
+    """The text of a message, which may be in parts, thoughts among them; half of a surrogate pair becomes a `?`: no
+    file takes it."""
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content if part["type"] == "text")
+    return (content or "").encode("utf-8", "replace").decode()
 
 
 def _message(response: "requests.Response") -> str:
@@ -175,16 +185,18 @@ def _message(response: "requests.Response") -> str:
 
 
 def _is_too_long(said: str) -> bool:
-    """Whether the message, OpenAI's or vLLM's, says that a prompt is longer than the model's context."""
-    said = said.lower()
-    return "context_length" in said or "context length" in said or "maximum model length" in said
+    """Whether a server's message says that a prompt is longer than the model's context."""
+    said = said.lower().replace("_", " ")
+    return any(words in said for words in ("context length", "context size", "maximum model length", "too long"))
 
 
-def _advice(response: "requests.Response") -> str:
+def _advice(response: "requests.Response", said: str) -> str:
     if response.status_code in (401, 403):
         return "set oracle.endpoint.api_key_variable to the name of an environment variable that holds a valid key"
     if response.status_code == 404:
         return "see that oracle.endpoint.url ends as OpenAI's does, in /v1, and that the server has oracle.model"
     if response.status_code < 400:
         return f"set oracle.endpoint.url to where it leads ({redact(response.headers.get('Location', ''))})"
+    if "logprobs" in said:
+        return "set oracle.request.top_logprobs to fewer, or oracle.template to one that reads text: mt-bench-pair-v2"
     return "set oracle.request so that the server takes it, a field to null to leave it out"

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...core.errors import UserError
 from ...core.settings import Settings
@@ -39,6 +39,13 @@ class _Meaning(Grammar):
     range: tuple[float, float] | None = None
     """The scores of the surest verdicts for A and for B; those between them are in proportion."""
 
+    @field_validator("means", mode="before")
+    @classmethod
+    def _in_words(cls, means: Any) -> Any:
+        if isinstance(means, dict) and (others := [word for word in means if not isinstance(word, str)]):
+            raise ValueError(f"YAML reads a word as {others[0]!r}: write the words in quotes")
+        return means
+
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         if (self.means is None) == (self.range is None):
@@ -54,7 +61,7 @@ class _Meaning(Grammar):
         if answer.finish == "length":
             return None
         text = answer.text.rpartition("</think>")[2]
-        if "<think>" in text:  # they did not end
+        if text.lstrip().startswith("<think>"):  # they did not end
             return None
         found = [meant for each in self._found(text) if (meant := self._meant(each)) is not None]
         return found[-1] if found else None
@@ -117,6 +124,7 @@ class Json(_Meaning):
             jsonschema.validators.validator_for(self.schema_).check_schema(self.schema_)
         except jsonschema.SchemaError as error:
             raise ValueError(f"schema: no JSON schema: {error.message}") from None
+        _require_references(self.schema_)
         return self
 
     def _found(self, text: str) -> Iterator[Any]:
@@ -168,6 +176,31 @@ class Logprobs(Grammar):
 
 
 AnyGrammar = Annotated[Pattern | Json | Logprobs, Field(discriminator="kind")]
+
+
+def _require_references(schema: Mapping[str, Any]) -> None:
+    """Refuse a JSON schema with a `$ref` to what does not stand in it: nothing is fetched."""
+    from jsonschema.validators import validator_for
+
+    validator = validator_for(schema)(schema)
+    for reference in _references(schema):
+        try:
+            found = (
+                reference.startswith("#") and validator.evolve(schema={"$ref": reference}).is_valid(None) is not None
+            )
+        except Exception:  # of a class that the library keeps to itself
+            found = False
+        if not found:
+            raise ValueError(f"schema: $ref {reference!r} leads to nothing in the schema")
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """Every `$ref` in a JSON schema."""
+    if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
+        yield schema["$ref"]
+    if isinstance(schema, dict | list):
+        for each in schema.values() if isinstance(schema, dict) else schema:
+            yield from _references(each)
 
 
 def _objects(text: str) -> Iterator[Any]:

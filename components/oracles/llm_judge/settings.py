@@ -121,8 +121,19 @@ class LLMJudge(OracleSettings):
         read_template(self.template)
 
     def check_reachable(self, store: Store) -> None:
-        """Ask the judge about a pair; its answers are kept like any others."""
-        self.load(store).compare([_TRIAL])
+        """Ask the judge about a pair; its answers are kept like any others.
+
+        Raises:
+            UserError: it cannot be asked, or has no room for a short question and an answer.
+        """
+        judge = self.load(store)
+        judge.compare([_TRIAL])
+        if judge.usage["too_long"]:
+            longest = self._body(read_template(self.template)).get("max_tokens")
+            raise UserError(
+                f"oracle.model {self.model}: its context does not hold the template with a short question and "
+                f"max_tokens = {longest}: set oracle.request.max_tokens lower, or use a longer context"
+            )
 
     def digest(self) -> str:
         """Digest of the model's name, the template and the sampling parameters."""

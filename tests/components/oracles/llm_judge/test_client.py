@@ -4,6 +4,7 @@ import json
 import time
 from email.utils import formatdate
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,12 @@ def test_retry_after_is_kept() -> None:
     [
         (401, "Invalid token", r"answers 401: Invalid token; set oracle\.endpoint\.api_key_variable"),
         (404, "The model does not exist", r"ends as OpenAI's does, in /v1, and that the server has oracle\.model"),
-        (400, "logprobs are not supported", r"logprobs are not supported; set oracle\.request so that"),
+        (
+            400,
+            "logprobs are not supported",
+            r"logprobs are not supported; set oracle\.request\.top_logprobs to fewer, or",
+        ),
+        (400, "no such field: seed", r"no such field: seed; set oracle\.request so that"),
         (302, "moved", r"answers 302: moved; set oracle\.endpoint\.url to where it leads"),
     ],
 )
@@ -83,11 +89,26 @@ def test_what_the_user_has_to_mend_is_said_at_once(status: int, message: str, ad
     [
         ("context_length_exceeded", "Please reduce the length of the messages."),
         ("", "This model's maximum context length is 64 tokens. However, you requested 90."),
+        ("", "request (90 tokens) exceeds the available context size (64 tokens), try increasing it"),
+        ("", "prompt is too long: 90 tokens > 64 maximum"),
     ],
 )
 def test_messages_that_are_longer_than_the_model_reads(code: str, message: str) -> None:
     with serving(faults=(fault(400, message, code),)) as server:
         assert client(server.url).ask(BODY, Event()).too_long
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, ""),
+        ("[[A]] \ud83d", "[[A]] ?"),  # half an emoji
+        ([{"type": "thinking", "thinking": "[[B]]"}, {"type": "text", "text": "[[A]]"}], "[[A]]"),
+    ],
+)
+def test_contents_that_are_no_plain_text(content: Any, text: str) -> None:
+    with serving(message={"role": "assistant", "content": content}) as server:
+        assert client(server.url).ask(BODY, Event()).text == text
 
 
 def test_refusals() -> None:

@@ -64,12 +64,13 @@ def test_thoughts_do_not_count(name: str) -> None:
     assert verdict.read(said(f"<think>{SPOKEN[name][1][0]}</think>\n{text}")) == pytest.approx(meant)
     assert verdict.read(said(f"{text}</think> Both are good.")) is None
     assert verdict.read(said(f"<think> Perhaps {text}")) is None  # the thoughts did not end
+    assert verdict.read(said(f"An answer has <think> in it.\n{text}")) == pytest.approx(meant)
     assert verdict.read(said(text, "length")) is None  # the verdict was still to come
 
 
 @given(st.text(), st.sampled_from("ABC"))
 def test_the_last_verdict_counts_whatever_stands_before_it(before: str, letter: str) -> None:
-    read = VERDICTS["mt-bench-pair-v2"].read(said(f"{before.replace('<think>', '')}[[{letter}]]"))
+    read = VERDICTS["mt-bench-pair-v2"].read(said(f"Well, {before}[[{letter}]]"))
     assert read == {"A": 1.0, "B": 0.0, "C": 0.5}[letter]
 
 
@@ -117,6 +118,11 @@ def test_log_probabilities_of_two_tokens() -> None:
         ({"kind": "pattern", "pattern": "(A)", "means": {"A": 2, "B": 0}}, r"less than or equal to 1"),
         ({"kind": "pattern", "pattern": "(.)", "range": [3, 3]}, r"range: its ends are equal"),
         ({"kind": "json", "schema": {"type": "objekt"}, "fields": ["a"], "range": [1, 2]}, r"schema: no JSON schema"),
+        *(
+            ({"kind": "json", "schema": {"not": {"$ref": ref}}, "fields": ["a"], "range": [1, 2]}, r"leads to nothing")
+            for ref in ("#/$defs/none", "http://127.0.0.1:9/schema.json")
+        ),
+        ({"kind": "pattern", "pattern": "(.)", "means": {True: 1, False: 0}}, r"reads a word as True: write the words"),
         ({"kind": "json", "schema": {}, "fields": [], "range": [1, 2]}, r"fields: "),
         ({"kind": "logprobs", "tokens": {"A": "m"}}, r"tokens: give two different ones"),
         ({"kind": "logprobs", "tokens": {"A": "m", "B": " m"}}, r"tokens: give two different ones"),

@@ -101,6 +101,16 @@ def test_preparation_asks_once_and_not_again(tmp_path: Path) -> None:
         settings(model="other", endpoint={"url": server.url}).check_reachable(store)
 
 
+def test_preparation_refuses_a_judge_whose_context_holds_nothing(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "run"))
+    full = ('{"status": 400, "error": {"message": "This model\'s maximum context length is 512 tokens."}}',)
+    with serving(faults=full) as server, pytest.raises(UserError, match=r"oracle\.request\.max_tokens lower"):
+        settings(endpoint={"url": server.url}).check_reachable(store)
+    with serving() as server:  # which was started with a longer context
+        settings(endpoint={"url": server.url}).check_reachable(store)
+        assert server.calls == 2
+
+
 def test_two_calls_for_each_new_pair() -> None:
     assert settings().sequences([{(0, 1), (2, 3)}, {(1, 0), (0, 2)}]) == 6
 
