@@ -9,8 +9,9 @@ from .core.errors import UserError
 from .core.overrides import override
 from .core.settings import SHAPES_GRAPH, WHOLE, Variant, graph_shaping
 from .evaluation.settings import EvaluationSettings
-from .judging.settings import JudgingSettings
+from .judging.settings import JudgingSettings, check_seeding, judges
 from .methods import AnyMethod
+from .oracles.oracle_settings import OracleSettings
 from .oracles.settings import AnyOracle
 from .preparation.policy import AnyPolicy
 from .preparation.settings import (
@@ -52,7 +53,13 @@ class Recipe(StepSettings):
         check_sets(self.run.iterations, self.prompts, self.evaluation.prompts)
         check_sampling(self.method, self.rollout.engine, self.rollout.dtype)
         check_precision(self.logprobs, self.training.engine)
+        check_seeding(self.method, self.oracle, self.judging)
         return self
+
+    @property
+    def oracles(self) -> dict[str, OracleSettings]:
+        """The oracles that are asked; see `judges`."""
+        return judges(self.oracle, self.judging)
 
     @property
     def engines(self) -> dict[str, Variant]:

@@ -64,25 +64,31 @@ def play(
     labels: Labels = "binary",
     seed: int = 0,
     margin: float = 0.0,
+    seeding: Oracle | None = None,
 ) -> Played:
     """Play a tournament among the responses to each dialogue, by the rules that a method's settings have.
 
     `row_id` numbers the dialogues, `first`, `second`, `chosen` and `rejected` the responses to one. `seed` is of the
     coins that are the sampled labels; pairs with |2p − 1| below `margin` are dropped, and so are those of one text.
+    `seeding` is the cheap oracle that ranks the responses for `seeded`.
 
     Raises:
-        UserError: the numbers of dialogues and of lists of responses differ, or there is no such tournament.
+        UserError: the numbers of dialogues and of lists of responses differ, there is no such tournament, or `seeding`
+            is missing or not for it.
         ValueError: a tournament cannot be played among so many.
     """
     if len(dialogues) != len(responses):
         raise UserError(f"{len(dialogues)} dialogues, but {len(responses)} lists of responses: give one for each")
     if comparisons not in TOURNAMENTS:
         raise UserError(f"comparisons {comparisons!r}: unknown{nearest(comparisons, TOURNAMENTS)}")
+    if (seeding is not None) != (comparisons == "seeded"):
+        raise UserError(f"comparisons {comparisons!r} with seeding {seeding!r}: seeded takes a seeding, and it alone")
     games = [
         PromptSamples(row_id, messages, [], [Sample(text, []) for text in texts])
         for row_id, (messages, texts) in enumerate(zip(dialogues, responses, strict=True))
     ]
-    judged = judge(games, comparisons, Rules(labels, seed, drop_identical=True, margin=margin), oracle)
+    rules = Rules(labels, seed, drop_identical=True, margin=margin)
+    judged = judge(games, comparisons, rules, oracle, seeding=seeding)
     prompts = [{"row_id": game.row_id, "messages": game.messages, "given": []} for game in games]
     answers = [
         {"row_id": game.row_id, "sample": number, "text": sample.text}

@@ -120,6 +120,11 @@ class Step:
         return self.accelerated if recipe.cluster.resources(self.name).accelerators else self.runtime(recipe)
 
 
+def _judging(recipe: "Recipe") -> Runtime:
+    """The runtime of judging: that of an oracle which needs another than the steps'."""
+    return next((oracle.runtime for oracle in recipe.oracles.values() if oracle.runtime != "steps"), "steps")
+
+
 def _evaluating(recipe: "Recipe") -> Runtime:
     """The runtime of evaluation: it samples with one engine, and may ask an oracle's model on another. The image of
     vLLM has what transformers needs, too."""
@@ -155,7 +160,7 @@ STEPS: dict[str, Step] = {
             level="shard",
             settings=JudgingStep,
             resources=ONE_ACCELERATOR,
-            runtime=lambda recipe: recipe.oracle.runtime,
+            runtime=_judging,
             new_data=True,
             shown=("pairs", "comparisons", "oracle_calls"),
             faults=("abstentions", "truncated"),

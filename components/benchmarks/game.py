@@ -17,7 +17,7 @@ from ..models.policies import LocalPolicy
 from ..storage.records import GAME_POLICY, GameProbability
 from .base import Bench, Benchmark, Figure, Measured
 
-_FROM_MANY = ("bracket", "extremes", "max_min")
+_FROM_MANY = ("bracket", "seeded", "extremes", "max_min")
 """The comparisons whose pairs are chosen among many responses: what their labels say depends on the choice."""
 
 

@@ -4,7 +4,10 @@ from pydantic import Field
 
 from ..core.settings import Settings
 from ..methods import AnyMethod
+from ..methods.base import Method
+from ..oracles.oracle_settings import OracleSettings
 from ..oracles.settings import AnyOracle
+from ..oracles.single import CheapOracle
 from ..runtime.protocol import StepSettings
 from .guards import GuardSettings
 
@@ -19,6 +22,8 @@ class JudgingSettings(Settings):
     length_ratio: float | None = Field(None, ge=1.0)
     """Drop pairs in which one response has more than this many times the tokens of the other; null: none."""
     guards: GuardSettings = GuardSettings()
+    seeding: CheapOracle | None = None
+    """A cheap oracle that ranks the responses to each prompt, all against all, for `method.comparisons: seeded`."""
 
 
 class JudgingStep(StepSettings):
@@ -27,3 +32,31 @@ class JudgingStep(StepSettings):
     method: AnyMethod
     oracle: AnyOracle
     judging: JudgingSettings
+
+    @property
+    def oracles(self) -> dict[str, OracleSettings]:
+        """The oracles that are asked; see `judges`."""
+        return judges(self.oracle, self.judging)
+
+
+def judges(oracle: OracleSettings, judging: JudgingSettings) -> dict[str, OracleSettings]:
+    """The oracles of a recipe by what they are: the `oracle`, and where one ranks responses first, the `seeding`."""
+    return {"oracle": oracle} | ({"seeding": judging.seeding} if judging.seeding else {})
+
+
+def check_seeding(method: Method, oracle: OracleSettings, judging: JudgingSettings) -> None:
+    """Seeded brackets and the oracle that seeds them belong together.
+
+    Raises:
+        ValueError: one of them is missing, or it judges another world.
+    """
+    seeded, seeding = any(phase.comparisons == "seeded" for phase in method.phases(1)), judging.seeding
+    if seeded and not seeding:
+        raise ValueError(
+            "method.comparisons is seeded, but nothing ranks the responses: set judging.seeding to a cheap oracle, or "
+            "method.comparisons to bracket"
+        )
+    if seeding and not seeded:
+        raise ValueError("judging.seeding is for method.comparisons: seeded alone: set that, or remove judging.seeding")
+    if seeding and seeding.own_world and seeding.own_world != oracle.own_world:
+        raise ValueError("judging.seeding judges another world than the oracle: set it to another oracle")

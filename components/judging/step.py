@@ -37,8 +37,8 @@ def run(call: Call[JudgingStep]) -> Result:
         {
             "prompts": prompts.digest,
             "rollouts": rollouts.digest,
-            "oracle": call.settings.oracle.digest(),
             "date": date_of(call.store),
+            **{name: oracle.digest() for name, oracle in call.settings.oracles.items()},
         },
     )
     manifest, found = AtWork(call, f"{call.phase}/judging").carry_out(
@@ -102,17 +102,19 @@ def _judged(
         phase.margin,
         settings.judging.length_ratio,
     )
-    oracle = settings.oracle.dated(date_of(call.store)).load(call.store) if phase.samples else None
+    asked, day = settings.oracles if phase.samples else {}, date_of(call.store)
+    oracles = {name: oracle.dated(day).load(call.store) for name, oracle in asked.items()}
+    dear, cheap = oracles.get("oracle"), oracles.get("seeding")
     rest = islice(_prompt_samples(call, prompts, rollouts), done * size, None)
     with Progress("prompts", count, done * size) as progress:
         while batch := list(islice(rest, size)):
-            before = dict(oracle.usage) if oracle else {}
+            before = {name: dict(oracle.usage) for name, oracle in oracles.items()}
             try:
-                judged = judge(batch, phase.comparisons, rules, oracle, signature)
+                judged = judge(batch, phase.comparisons, rules, dear, signature, cheap)
             except Unanswered as unanswered:
-                left = open_questions(chain(batch, rest), phase.comparisons, rules, oracle)
+                left = open_questions(chain(batch, rest), phase.comparisons, rules, dear, cheap)
                 raise Unanswered(left, unanswered.export) from None
-            used = used_since(oracle, before) if oracle else {}
+            used = total_usage(used_since(oracle, before[name]) for name, oracle in oracles.items())
             yield judged, used
             used_before = total_usage([used_before, used])
             progress.add(len(batch), used_before, oracle_calls=judged.counts["oracle_calls"])

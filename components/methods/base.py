@@ -56,7 +56,7 @@ class SelfPlayMethod(Method):
 
     @model_validator(mode="after")
     def _count_fits(self) -> "SelfPlayMethod":
-        if self.comparisons == "bracket" and self.samples & (self.samples - 1):
+        if self.comparisons in ("bracket", "seeded") and self.samples & (self.samples - 1):
             below = 1 << (self.samples.bit_length() - 1)
             raise ValueError(
                 f"samples is {self.samples}, but a bracket needs a power of two: set samples to {below} or "
@@ -80,14 +80,16 @@ class SelfPlayMethod(Method):
 class PairedMethod(SelfPlayMethod):
     """A method that regresses margins of pairs."""
 
-    comparisons: Literal["bracket", "iid", "all_pairs", "max_min", "versus_opponent"] = "iid"
+    comparisons: Literal["bracket", "seeded", "iid", "all_pairs", "max_min", "versus_opponent"] = "iid"
     """iid: responses 1 and 2, 3 and 4, …, one comparison each, as the theory assumes; all_pairs: every two of the K;
     versus_opponent: pairs of neighbours, each response compared with one further response sampled at temperature 1, so
     that the pairs may be sampled at any temperature; bracket: the best against the worst of a knock-out tournament, as
-    in the paper's experiments (K a power of two); max_min: the response with the highest mean win rate against the one
-    with the lowest (with a reward model and labels that are not sampled: highest against lowest reward). The pairs of
-    the last two are not independent draws, so their steps are larger than the theory's, and distorted: on the sandbox
-    world 1.6 times as large with a bracket of 4 and 1.8 times with one of 8, and larger with weak preferences."""
+    in the paper's experiments (K a power of two); seeded: a bracket in which responses that the cheap oracle
+    `judging.seeding` ranks highest, or lowest, meet late; max_min: the response with the highest mean win rate against
+    the one with the lowest (with a reward model and labels that are not sampled: highest against lowest reward). The
+    pairs of the last three are not independent draws, so their steps are larger than the theory's, and distorted: on
+    the sandbox world 1.6 times as large with a bracket of 4 and 1.8 times with one of 8, and larger with weak
+    preferences."""
 
     def target(self, step: float) -> float:
         """The regression's c, in nats, for a mirror step of size s: s/2, or s against a third response.
@@ -101,7 +103,7 @@ class PairedMethod(SelfPlayMethod):
 class ClassifyingMethod(SelfPlayMethod):
     """A method that classifies pairs by a logistic loss."""
 
-    comparisons: Literal["bracket", "iid", "all_pairs", "max_min"] = "iid"
+    comparisons: Literal["bracket", "seeded", "iid", "all_pairs", "max_min"] = "iid"
     """As for the methods with a squared loss."""
     labels: Literal["sampled", "binary"] = "sampled"
     """Label of a pair, from the oracle's probability p. sampled: the winner is drawn with p; binary: the response with

@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Comparisons = Literal["bracket", "iid", "all_pairs", "win_rates", "extremes", "max_min", "versus_opponent", "given"]
+Comparisons = Literal[
+    "bracket", "seeded", "iid", "all_pairs", "win_rates", "extremes", "max_min", "versus_opponent", "given"
+]
 Link = Literal["squared", "logistic", "unpaired"]
 Labels = Literal["binary", "sampled", "soft"]
 Reduction = Literal["sum", "mean"]

@@ -40,9 +40,39 @@ def bracket(count: int) -> Tournament:
     Raises:
         ValueError: `count` is not a power of two from 2 on.
     """
+    return (yield from _knock_out(range(_power_of_two(count))))
+
+
+def seeded(count: int, seeds: Sequence[int] | None = None) -> Tournament:
+    """A bracket in which the samples that a cheap score ranks highest meet late, and so do those it ranks lowest.
+
+    The first seed meets the last one, and so on: ArenaRL's seeded single elimination (arXiv 2601.06487), with a losers'
+    side. `seeds` are the samples, the highest first; None: in their order. 3 count / 2 - 1 comparisons.
+
+    Raises:
+        ValueError: `count` is not a power of two from 2 on.
+    """
+    order = range(count) if seeds is None else seeds
+    return (yield from _knock_out([order[place] for place in _places(_power_of_two(count))]))
+
+
+def _power_of_two(count: int) -> int:
     if count < 2 or count & (count - 1):
         raise ValueError(f"a bracket of {count} samples: not a power of two")
-    high = low = _neighbours(range(count))
+    return count
+
+
+def _places(count: int) -> list[int]:
+    """The ranks from 0 in the order of the bracket: in every round the sums of two neighbours' ranks are equal."""
+    places = [0]
+    while len(places) < count:
+        places = [rank for place in places for rank in (place, 2 * len(places) - 1 - place)]
+    return places
+
+
+def _knock_out(samples: Sequence[int]) -> Tournament:
+    """Best against worst, the samples standing in the order of the bracket."""
+    high = low = _neighbours(samples)
     outcomes = yield high
     winners, losers = _winners(high, outcomes), _losers(low, outcomes)
     while len(winners) > 1:
@@ -139,6 +169,7 @@ def given(count: int) -> Tournament:
 
 TOURNAMENTS: Mapping[Comparisons, Callable[[int], Tournament]] = {
     "bracket": bracket,
+    "seeded": seeded,
     "iid": iid_pairs,
     "all_pairs": all_pairs,
     "win_rates": win_rates,

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from ..core.seeds import derive_uniform
 from ..methods.phases import Comparisons, Labels
-from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament
+from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament, seeded
 from ..storage.records import Comparison, Message, Pair
 from .base import ABSTENTION, EVEN, Oracle, Query, Verdict
 from .conduct import CONDUCT, conduct_of
+from .seeding import seeds_of
 from .unanswered import Unanswered
 
 COUNTS = (
@@ -106,14 +107,26 @@ class Rules:
 
 
 def judge(
-    prompts: Sequence[PromptSamples], comparisons: Comparisons, rules: Rules, oracle: Oracle | None, signature: str = ""
+    prompts: Sequence[PromptSamples],
+    comparisons: Comparisons,
+    rules: Rules,
+    oracle: Oracle | None,
+    signature: str = "",
+    seeding: Oracle | None = None,
 ) -> Judged:
     """Play the tournament `comparisons` among the samples of each prompt, and turn its candidates into pairs.
 
     The tournaments advance in lock-step, so that the oracle gets whole rounds as batches. Given pairs need no oracle.
-    `signature` is the oracle's.
+    `signature` is the oracle's; `seeding` is the oracle that ranks the samples of seeded brackets.
     """
-    tables = [_Table(prompt, TOURNAMENTS[comparisons](len(prompt.samples)), rules, signature) for prompt in prompts]
+    counts = [len(prompt.samples) for prompt in prompts]
+    if seeding:
+        tournaments = list(map(seeded, counts, seeds_of(prompts, seeding)))
+    else:
+        tournaments = list(map(TOURNAMENTS[comparisons], counts))
+    tables = [
+        _Table(prompt, tournament, rules, signature) for prompt, tournament in zip(prompts, tournaments, strict=True)
+    ]
     while playing := [table for table in tables if not table.finished]:
         asked = [(table, query) for table in playing for query in table.open_questions()]
         verdicts = oracle.compare([query for _, query in asked]) if oracle else []
@@ -121,23 +134,27 @@ def judge(
             table.learn(query, verdict)
         for table in playing:
             table.play_round()
-    counts = Counter(dict.fromkeys(COUNTS, 0))
+    total = Counter(dict.fromkeys(COUNTS, 0))
     for table in tables:
         table.settle()
-        counts.update(table.counts())
+        total.update(table.counts())
     return Judged(
-        [row for table in tables for row in table.comparisons], [row for table in tables for row in table.pairs], counts
+        [row for table in tables for row in table.comparisons], [row for table in tables for row in table.pairs], total
     )
 
 
 def open_questions(
-    prompts: Iterable[PromptSamples], comparisons: Comparisons, rules: Rules, oracle: Oracle | None
+    prompts: Iterable[PromptSamples],
+    comparisons: Comparisons,
+    rules: Rules,
+    oracle: Oracle | None,
+    seeding: Oracle | None = None,
 ) -> list[Query]:
     """What the oracle cannot answer yet, with each prompt's tournament played as far as it can be."""
     questions = []
     for prompt in prompts:
         try:
-            judge([prompt], comparisons, rules, oracle)
+            judge([prompt], comparisons, rules, oracle, seeding=seeding)
         except Unanswered as unanswered:
             questions += unanswered.questions
     return questions

@@ -1,4 +1,5 @@
-"""`SingleOracle`: the settings of every oracle that has no others for members."""
+"""`SingleOracle`: the settings of every oracle that has no others for members. `CheapOracle`: of those that read each
+response once, or need no model."""
 
 from typing import Annotated
 
@@ -28,3 +29,6 @@ SINGLE: tuple[type[OracleSettings], ...] = (
 )
 
 SingleOracle = Annotated[OracleSettings, Variants(GROUP, OracleSettings, *SINGLE)]
+CheapOracle = Annotated[
+    OracleSettings, Variants(GROUP, OracleSettings, SandboxOracle, RewardModel, Embedding, ArmoRM, Rules)
+]

@@ -70,7 +70,8 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     if settings.unavailable:
         raise UserError("; ".join(settings.unavailable))
     settings.policy.check()
-    settings.oracle.check()
+    for oracle in settings.oracles.values():
+        oracle.check()
     for benchmark in settings.evaluation.benchmarks:
         benchmark.check()
     known = _known(store)
@@ -92,7 +93,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     named = {
         "prompts": all_prompts,
         "policy": settings.policy.digest(),
-        "oracle": settings.oracle.digest(),
+        **{name: oracle.digest() for name, oracle in settings.oracles.items()},
     }
     recipe = _recorded(settings.model_copy(update={"policy": settings.policy.pinned()}))
     run = Run(settings.run.name, recipe, named, _versions(), prompts=prompts.said(settings), date=day)
@@ -188,7 +189,8 @@ def run(call: Call[Recipe]) -> Result:
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     check_tracking()
-    recipe.oracle.check_reachable(store)
+    for oracle in recipe.oracles.values():
+        oracle.check_reachable(store)
     if checked.warning:
         print(f"warning: {checked.warning}", file=sys.stderr, flush=True)
     replace(checked.run, tracking=known.tracking if known else None).write(store)

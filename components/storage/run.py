@@ -83,8 +83,9 @@ def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     kept["run"].pop("keep", None)
     judging = kept.get("judging", {})
     judging.pop("guards", None)
-    if judging.get("length_ratio") is None:  # as in a run of before
-        judging.pop("length_ratio", None)
+    for name in ("length_ratio", "seeding"):
+        if judging.get(name) is None:  # as in a run of before
+            judging.pop(name, None)
     return {**kept, "oracle": without_endpoints(kept["oracle"])}
 
 

@@ -39,8 +39,9 @@ def _folders(recipe: Recipe) -> list[str]:
     """The model folders, rules and files of prompts that steps read; not those in a store or on the hub."""
     sets = [each for each in (recipe.prompts, recipe.evaluation.prompts) if each]
     paths = [path for each in sets for path in each.paths if "://" not in path]
-    folder = recipe.policy.folder
-    return [*(str(path) for path in (*([folder] if folder else []), *recipe.oracle.paths)), *paths]
+    read = [path for oracle in recipe.oracles.values() for path in oracle.paths]
+    folders = [folder] if (folder := recipe.policy.folder) else []
+    return [*map(str, folders + read), *paths]
 
 
 def _bound(tried: str, claim: object) -> Finding:

@@ -205,22 +205,22 @@ class Reader(Oracle):
     """Prefers the longer text; counts what a pair preference model and a reward model would read."""
 
     def __init__(self) -> None:
-        self.pairs = self.responses = 0
+        self.pairs, self.texts = 0, set[str]()
 
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
         self.pairs += 2 * len(queries)
-        self.responses += len({text for query in queries for text in (query.first, query.second)})
+        self.texts.update(text for query in queries for text in (query.first, query.second))
         return [Verdict.of(*[float(len(query.first) > len(query.second))] * 2) for query in queries]
 
 
 @pytest.mark.parametrize(("comparisons", "samples"), [("iid", 6), ("bracket", 8), ("bracket", 2), ("max_min", 5)])
 def test_what_the_oracle_reads_is_what_it_is_asked(comparisons: str, samples: int) -> None:
-    """A reward model reads a response again in each round of a bracket."""
+    """A reward model reads a response once, in whichever rounds of a bracket it plays."""
     reader = Reader()
     texts = [Sample("x" * (index + 1), [index]) for index in range(samples)]
     judge([PromptSamples(0, [], [], texts)], comparisons, Rules("binary", 0, True), reader)  # type: ignore[arg-type]
     sets = [f"method.samples={samples}", f"method.comparisons={comparisons}", "evaluation.benchmarks=[kl]"]
-    for name, read in (("inpo-llama3-8b", reader.pairs), ("inpo-llama3-8b-rm", reader.responses)):
+    for name, read in (("inpo-llama3-8b", reader.pairs), ("inpo-llama3-8b-rm", len(reader.texts))):
         recipe = load_recipe(name, [*sets, "prompts.per_iteration=10"])
         assert cost_of(recipe, 1, KNOWN).readings == 10 * read
 

@@ -398,3 +398,52 @@ def test_responses_of_too_different_lengths_make_no_pair(fresh: New, folders: Pa
     assert metrics["dropped_length"] == sum(apart)
     assert all(max(len(row["chosen_ids"]), len(row["rejected_ids"])) <= 6 for row in pairs)
     assert metrics["pairs"] == len(apart) - sum(apart) - metrics["dropped_identical"]
+
+
+def recorded(run: SandboxRun) -> Callable[..., list[Verdict]]:
+    """An oracle that reads the comparisons of a run, and asks nobody."""
+    said = {(row["row_id"], row["sample"]): row["text"] for row in run.content("rollouts", 1)}
+    messages = {row["row_id"]: row["messages"] for row in run.content("prompts", 1)}
+    verdicts = {}
+    for row in run.content("comparisons", 1):
+        query = Query(messages[row["row_id"]], *(said[row["row_id"], row[side]] for side in ("first", "second")))
+        verdict = Verdict(row["forward"], row["backward"], row["probability"], row["abstained"])
+        verdicts[str(query.messages), query.pair] = verdict if query.ordered else verdict.swapped()
+    return lambda queries: [verdicts[str(query.messages), query.pair] for query in queries]
+
+
+def test_comparisons_that_are_kept_serve_another_tournament_without_the_oracle(
+    rolled_by_four: SandboxRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = rolled_by_four.copied(str(tmp_path / "every" / "run"))
+    every.step("judging", 1)
+    bracket = every.copied(str(tmp_path / "bracket" / "run")).changed(method=method(every, comparisons="bracket"))
+    bracket.step("judging", 1)
+    again = every.copied(str(tmp_path / "again" / "run")).changed(method=method(every, comparisons="bracket"))
+    oracle = TableOracle(first_shown)
+    monkeypatch.setattr(oracle, "judge", recorded(every))
+    monkeypatch.setattr(SandboxOracle, "load", lambda *_: oracle)
+    again.step("judging", 1)
+    for kind in ("pairs", "comparisons"):
+        assert again.content(kind, 1) == bracket.content(kind, 1)
+
+
+def test_a_cheap_oracle_seeds_the_brackets(rolled_by_four: SandboxRun, tmp_path: Path) -> None:
+    (tmp_path / "rules.py").write_text(RULES)
+    rules = f"{tmp_path / 'rules.py'}:alphabet"
+    changes = {"method": method(rolled_by_four, comparisons="seeded"), "judging__seeding": {"kind": "rules"}}
+    changes["judging__seeding"]["function"] = rules
+    run = rolled_by_four.copied(str(tmp_path / "seeded" / "run")).changed(**changes)
+    metrics = run.step("judging", 1).metrics
+    assert metrics["comparisons"] == 24 * 5
+    texts = {(row["row_id"], row["sample"]): row["text"] for row in run.content("rollouts", 1)}
+    rows = run.content("comparisons", 1)
+    for row_id in range(24):
+        order = sorted(range(4), key=lambda sample: (texts[row_id, sample], sample))  # earlier in the alphabet wins
+        met = [(row["first"], row["second"]) for row in rows if row["row_id"] == row_id][:2]
+        assert [[texts[row_id, side] for side in match] for match in met] == [
+            [texts[row_id, order[rank]] for rank in ranks] for ranks in ((0, 3), (1, 2))
+        ]
+    assert run.step("judging", 1).skipped
+    (tmp_path / "rules.py").write_text(RULES.replace("0.75", "0.8"))
+    assert not run.step("judging", 1).skipped
