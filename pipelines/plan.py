@@ -162,4 +162,6 @@ def print_plan(recipe: Recipe) -> None:
     )
     if size.total > BUDGET:
         console.print(f"too large for a cluster: {way_out(graph)}")
+    if note := recipe.rollout.otherwise(recipe.method.phases(recipe.run.iterations)):
+        console.print(note, soft_wrap=True)
     console.print(f"policy: {recipe.policy.kind}; {prompts_line(recipe)}", soft_wrap=True)

@@ -152,6 +152,7 @@ STEPS: dict[str, Step] = {
             runtime=lambda recipe: recipe.rollout.engine.runtime,
             new_data=True,
             shown=("prompts", "responses", "tokens", "mean_length"),
+            faults=("identical", "empty", "cut"),
             hours=lambda estimate: estimate.generating(estimate.sampled),
             amount=Amount("responses", lambda estimate: estimate.work.responses, ("policy", "rollout")),
         ),

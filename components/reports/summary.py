@@ -5,10 +5,12 @@ from typing import Any
 
 from ..benchmarks import every_figure
 from ..core.errors import UserError
+from ..core.settings import Part
 from ..iterations.tracked import combined
 from ..iterations.units import Shape
 from ..oracles.conduct import SHARES
 from ..oracles.usage import PREFIX, total_usage
+from ..sampling.settings import GenerationSettings
 from ..storage import layout
 from ..storage.run import Run
 from ..storage.store import Store
@@ -23,7 +25,14 @@ _COUNTED = {
     "judging_truncated": "truncated",
 }
 """Counts of the judging of training pairs, by their names in the summary. A benchmark's own are without `judging_`."""
+_SAMPLED = ("identical", "empty", "cut")
+"""Counts of the rollouts; `sampled_` comes before their names in the summary."""
 _DROPPED = "dropped_"
+
+
+class _Sampling(Part):
+    rollout: GenerationSettings = GenerationSettings()
+
 
 Manifests = dict[str, list[Manifest]]
 """The manifests of an iteration's units by `<phase>/<step>`, and `evaluation`."""
@@ -33,8 +42,9 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     """The summary of iterations 0 (the reference) to `last`, a JSON value; those under way are left out.
 
     Counts are sums over shards and phases, `usage` over judging and evaluation; `dropped` counts candidates for pairs
-    by reason; seconds are the units' own, summed by
-    step; `duality_gap_average` is the unregularised gap of the average iterate. What does not apply is None.
+    by reason; `sampling` says how responses are sampled where they are not the policy's own; seconds are the units'
+    own, summed by step; `duality_gap_average` is the unregularised gap of the average iterate. What does not apply is
+    None.
 
     Raises:
         UserError: no iteration is finished.
@@ -54,6 +64,7 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
         "method": shape.method.name,
         "seed": run.recipe["run"]["seed"],
         "prompts": run.prompts,
+        "sampling": _Sampling.parse(run.recipe, layout.RUN).rollout.otherwise(shape.method.phases(last or 1)),
         "policies": [{"index": iteration, "digest": _weights_digest(store, iteration)} for iteration in finished],
         "iterations": [
             {**_row(iteration, manifests, evaluations[iteration]), "duality_gap_average": averages.get(iteration)}
@@ -81,6 +92,7 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
     figures = combined(evaluated)
     judging = [manifest for step, there in manifests.items() if step.endswith("/judging") for manifest in there]
     judged, together = [manifest.metrics for manifest in judging], combined(judging)
+    sampled = [manifest.metrics for step, there in manifests.items() if step.endswith("/rollout") for manifest in there]
     asked = [*judged, *(manifest.metrics for manifest in evaluated)]
     seconds: dict[str, float] = {}
     for step, there in manifests.items():
@@ -90,6 +102,13 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
         "iteration": iteration,
         **{name: _finite(figures.get(name)) for name in every_figure()},
         **{name: sum(metrics[counted] for metrics in judged) if judged else None for name, counted in _COUNTED.items()},
+        **{
+            # Rollouts of an earlier version have not counted them.
+            f"sampled_{name}": sum(metrics[name] for metrics in sampled)
+            if sampled and all(name in metrics for metrics in sampled)
+            else None
+            for name in _SAMPLED
+        },
         "dropped": {
             name.removeprefix(_DROPPED): count
             for name, count in together.items()

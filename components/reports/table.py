@@ -63,10 +63,20 @@ def caption(summary: Mapping[str, Any]) -> str:
     """What the columns of a run's table are."""
     faults = "; no verdict: of those the oracle could not judge, which make no pair; cut: judged by a part of a text"
     said = faults if faults_of_judging(summary["iterations"]) else ""
+    sampled = (
+        "; sampled: of all responses, identical: those whose text another one of their prompt has; empty: those "
+        "without text; cut: those without an end"
+        if faults_of_sampling(summary["iterations"])
+        else ""
+    )
+    otherwise = f"; {note}" if (note := summary.get("sampling")) else ""
     reasons = dropped_by_reason(summary["iterations"])
     dropped = f"; dropped: made no pair ({reasons})" if reasons else ""
     used = "; oracle: what it used, in judging and evaluation" if any(_usage(summary["iterations"])) else ""
-    return f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made{said}{dropped}{used}"
+    return (
+        f"{_meanings(summary['iterations'])}; pairs: kept; compared: comparisons made{said}{sampled}{dropped}{used}"
+        f"{otherwise}"
+    )
 
 
 def comparison_caption(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -89,11 +99,11 @@ def figure_columns(summary: Mapping[str, Any]) -> list[Column]:
     """Columns with the figures of each iteration's policy, and the number of pairs and comparisons that it was trained
     on."""
     rows = summary["iterations"]
-    counts = {"pairs": "pairs", "compared": "comparisons", **faults_of_judging(rows)}
+    counts = {**faults_of_sampling(rows), "pairs": "pairs", "compared": "comparisons", **faults_of_judging(rows)}
     return [
         Column("t", [str(row["iteration"]) for row in rows]),
         *_measured(rows),
-        *(Column(title, [show(row[name]) for row in rows]) for title, name in counts.items()),
+        *(Column(title, [show(row.get(name)) for row in rows]) for title, name in counts.items()),
         *_dropped(rows),
         *_usage(rows),
     ]
@@ -102,6 +112,15 @@ def figure_columns(summary: Mapping[str, Any]) -> list[Column]:
 def faults_of_judging(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Titles and names of the counts of faults in judging the training pairs, those that are not 0."""
     counts = {"compared: no verdict": "judging_abstentions", "compared: cut": "judging_truncated"}
+    return _counted(counts, rows)
+
+
+def faults_of_sampling(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Titles and names of the counts of faults in sampling the training pairs, those that are not 0."""
+    return _counted({f"sampled: {name}": f"sampled_{name}" for name in ("identical", "empty", "cut")}, rows)
+
+
+def _counted(counts: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {title: name for title, name in counts.items() if any(row.get(name) for row in rows)}
 
 

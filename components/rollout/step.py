@@ -113,7 +113,11 @@ def _batches(
 
 
 class Figures:
-    """The figures of rollouts, counted while their rows pass by, in order of their prompts."""
+    """The figures of rollouts, counted while their rows pass by, in order of their prompts.
+
+    `identical`: responses whose text another one of their prompt has had; `empty`: those without text; `cut`: those
+    without an end.
+    """
 
     def __init__(self, length: Callable[[Rollout], int]) -> None:
         """`length` counts the tokens of an answer."""
@@ -123,6 +127,7 @@ class Figures:
         """The same rows."""
         for _, group in groupby(rows, key=lambda row: row["row_id"]):
             mine = list(group)
+            distinct = len({row["text"] for row in mine})
             self._counts.update(
                 prompts=1,
                 rows=len(mine),
@@ -130,7 +135,10 @@ class Figures:
                 **tokens_of(mine),
                 length=sum(map(self._length, mine)),
                 finished=sum(row["finish"] == "stop" for row in mine),
-                distinct=len({row["text"] for row in mine}),
+                distinct=distinct,
+                identical=len(mine) - distinct,
+                empty=sum(not row["text"].strip() for row in mine),
+                cut=sum(row["finish"] == "length" for row in mine),
             )
             yield from mine
 
@@ -144,4 +152,7 @@ class Figures:
             "mean_length": counts["length"] / counts["rows"],
             "finished": counts["finished"] / counts["rows"],
             "distinct": counts["distinct"] / counts["rows"],
+            "identical": counts["identical"],
+            "empty": counts["empty"],
+            "cut": counts["cut"],
         }

@@ -25,6 +25,11 @@ class SamplingEngine(Variant, ABC):
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16", "float64")
     """The precisions in which it samples."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether it samples the policy as its precision has it."""
+        return True
+
     @abstractmethod
     def check(self) -> None:
         """Refuse, with a UserError, an engine that no image has."""
@@ -61,6 +66,11 @@ class Vllm(SamplingEngine, VllmSettings):
     kind: Literal["vllm"] = "vllm"
     runtime: ClassVar[Runtime] = "vllm"
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the KV cache has the model's precision."""
+        return self.kv_cache_dtype == "auto"
 
     def check(self) -> None:
         """Nothing to refuse: its image has it."""

@@ -1,10 +1,12 @@
 """How a policy is sampled: the recipe's `rollout` section."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field
 
 from ..core.settings import SHAPES_GRAPH, Settings
+from ..methods.phases import Phase
 from ..models.folders import Dtype
 from .engines import AnySamplingEngine, Transformers
 
@@ -42,3 +44,14 @@ class GenerationSettings(Settings):
     and chat template): texts, or tokens by name or id."""
     thinking: Thinking | None = None
     """For policies that think before they answer: `{close: "</think>"}`."""
+
+    def otherwise(self, phases: Iterable[Phase]) -> str:
+        """What to say where the responses that the phases train on are no samples of the policy itself; else empty."""
+        pairs = [sampling for phase in phases for sampling in phase.samples if sampling.role == "pair"]
+        other = sorted({sampling.temperature for sampling in pairs if sampling.temperature != 1})
+        said = [f"temperature {temperature:g}" for temperature in other]
+        said += [f"top_p {self.top_p:g}"] if self.top_p < 1 else []
+        said += ["a KV cache in fp8"] if not self.engine.exact else []
+        if not said:
+            return ""
+        return f"responses are sampled with {' and '.join(said)}: they are not π_t's own, which the theory assumes"

@@ -44,6 +44,7 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
         "method": "inpo",
         "seed": 7,
         "prompts": None,
+        "sampling": "",
         "policies": [{"index": 0, "digest": "0main"}, {"index": 1, "digest": "1main"}],
         "iterations": [
             {
@@ -70,6 +71,9 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
                 "oracle_calls": None,
                 "judging_abstentions": None,
                 "judging_truncated": None,
+                "sampled_identical": None,
+                "sampled_empty": None,
+                "sampled_cut": None,
                 "dropped": {},
                 "judging_position_share": None,
                 "judging_length_preference": None,
@@ -102,6 +106,9 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
                 "oracle_calls": 33 + 36,
                 "judging_abstentions": 0 + 1,
                 "judging_truncated": 0,
+                "sampled_identical": None,
+                "sampled_empty": None,
+                "sampled_cut": None,
                 "dropped": {},
                 "judging_position_share": None,
                 "judging_length_preference": None,

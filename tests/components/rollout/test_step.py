@@ -85,6 +85,9 @@ def test_figures_are_those_of_the_records(plain: SandboxRun) -> None:
     assert figures["mean_length"] == pytest.approx(np.mean(lengths))
     assert figures["finished"] == np.mean([row["finish"] == "stop" for row in rows])
     assert figures["distinct"] == len({(row["row_id"], row["text"]) for row in rows}) / len(rows)
+    assert figures["identical"] == len(rows) - len({(row["row_id"], row["text"]) for row in rows})
+    assert figures["empty"] == sum(not row["text"].strip() for row in rows)
+    assert figures["cut"] == sum(row["finish"] == "length" for row in rows)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1024])
