@@ -92,7 +92,8 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
     figures = combined(evaluated)
     judging = [manifest for step, there in manifests.items() if step.endswith("/judging") for manifest in there]
     judged, together = [manifest.metrics for manifest in judging], combined(judging)
-    sampled = [manifest.metrics for step, there in manifests.items() if step.endswith("/rollout") for manifest in there]
+    every = [manifest.metrics for there in manifests.values() for manifest in there]
+    sampled = [metrics for metrics in every if metrics.keys() >= set(_SAMPLED)]
     asked = [*judged, *(manifest.metrics for manifest in evaluated)]
     seconds: dict[str, float] = {}
     for step, there in manifests.items():
@@ -102,13 +103,7 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
         "iteration": iteration,
         **{name: _finite(figures.get(name)) for name in every_figure()},
         **{name: sum(metrics[counted] for metrics in judged) if judged else None for name, counted in _COUNTED.items()},
-        **{
-            # Rollouts of an earlier version have not counted them.
-            f"sampled_{name}": sum(metrics[name] for metrics in sampled)
-            if sampled and all(name in metrics for metrics in sampled)
-            else None
-            for name in _SAMPLED
-        },
+        **{f"sampled_{name}": sum(metrics[name] for metrics in sampled) if sampled else None for name in _SAMPLED},
         "dropped": {
             name.removeprefix(_DROPPED): count
             for name, count in together.items()
