@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import psutil
 from pydantic import Field
@@ -74,11 +74,13 @@ class VllmSettings(Settings):
 
 
 class VllmEngine:
-    """An opened engine. One process has one at a time, and closes it before it opens another.
+    """An opened engine. One process has one at a time: opening another closes it.
 
     On CPUs a request's tokens depend on nothing but its prompt and its parameters, the seed among them, in float32: not
     on the number of requests that run together, nor on their order.
     """
+
+    _last: ClassVar["VllmEngine | None"] = None
 
     def __init__(
         self,
@@ -89,6 +91,8 @@ class VllmEngine:
         *,
         longest: int,
         together: int,
+        of: str = "policy",
+        remedy: str = TRAINED,
         **more: Any,
     ) -> None:
         """Open a model folder.
@@ -100,6 +104,8 @@ class VllmEngine:
             dtype: precision of weights and activations.
             longest: the most tokens of an input with what is generated after it.
             together: how many requests run together.
+            of: what the model is, for messages.
+            remedy: what to do where it answers with NaN.
             more: further arguments of vLLM's `EngineArgs`, such as `runner="pooling"`.
 
         Raises:
@@ -109,6 +115,7 @@ class VllmEngine:
         check_model_folder(folder)
         os.environ.update(_ENVIRONMENT)  # read when vLLM is imported
         self.folder, self.dtype, self.longest, self.together = folder, dtype, longest, together
+        self._of, self._remedy = of, remedy
         arguments = {
             "model": str(folder),
             "dtype": dtype,
@@ -126,7 +133,15 @@ class VllmEngine:
             **({} if _accelerators() else _on_cpus(folder, setting, dtype, longest, together)),
             **more,
         }
+        if VllmEngine._last:
+            VllmEngine._last.close()
         self._engine: Any = _open(arguments)
+        VllmEngine._last = self
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed, which the next one that is opened does too."""
+        return self._engine is None
 
     def answers(self, prompts: Sequence[Sequence[int]], parameters: Sequence[Any]) -> Iterator[Any]:
         """vLLM's output for each prompt, in the order of the prompts.
@@ -174,7 +189,7 @@ class VllmEngine:
         except RuntimeError as error:
             if not (found := re.search(r"NaNs detected in logits: \{'(\d+)", str(error))):
                 raise
-            raise not_finite(self.folder, self.dtype, prompts[int(found[1])], TRAINED) from None
+            raise not_finite(self.folder, self.dtype, prompts[int(found[1])], self._remedy, self._of) from None
         return outputs
 
 

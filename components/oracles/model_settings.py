@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from ..core.digests import digest_json, sha256_file
 from ..core.runtimes import Runtime
@@ -124,10 +124,23 @@ class EngineOracle(ChatOracle):
     engine: Annotated[AnyOracleEngine, SHAPES_GRAPH] = TransformersEngine()
     """The engine that runs the model."""
 
+    @model_validator(mode="after")
+    def _computes(self) -> Self:
+        if self.dtype not in self.engine.dtypes:
+            raise ValueError(
+                f"engine {self.engine.kind} does not compute in {self.dtype}: set dtype to "
+                f"{' or '.join(self.engine.dtypes)}, or engine to transformers"
+            )
+        return self
+
     @property
     def runtime(self) -> Runtime:
         """The engine's."""
         return self.engine.runtime
+
+    def require_here(self) -> None:
+        """Refuse an engine that cannot run here."""
+        self.engine.require_here()
 
 
 def is_classifier(config: "PreTrainedConfig") -> bool:

@@ -72,6 +72,9 @@ class OracleSettings(Variant, ABC):
         """Raise if what it asks over a network is not there, for a run in `store`; preparation asks, no client does."""
         return
 
+    def require_here(self) -> None:
+        """Refuse, with a UserError, an oracle that cannot run on this machine, where its image can."""
+
     @abstractmethod
     def digest(self) -> str:
         """Digest that identifies the oracle: equal digests mean equal oracles."""

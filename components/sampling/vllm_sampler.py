@@ -67,7 +67,8 @@ class VllmSampler:
 
         Lengths are rounded up, so that the pieces of a shard share it.
         """
-        if self._engine and (longest > self._engine.longest or together != self._engine.together):
+        engine = self._engine
+        if engine and (engine.closed or longest > engine.longest or together != engine.together):
             self.close()
         if not self._engine:
             room = min(longest_input(self._config) or math.inf, 1 << (longest - 1).bit_length())

@@ -9,8 +9,10 @@ from ...core.runtimes import Runtime
 from ...core.settings import Variant
 from ...core.variants import Variants
 from ...models.folders import Dtype
+from ...models.vllm_engine import VllmSettings
 from .base import OracleModel
 from .transformers_models import Classifier, LanguageModel
+from .vllm_models import SETTING, VllmClassifier, VllmLanguageModel
 
 
 class OracleEngine(Variant, ABC):
@@ -18,11 +20,13 @@ class OracleEngine(Variant, ABC):
 
     runtime: ClassVar[Runtime] = "steps"
     """The runtime (image) that it needs."""
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16", "float64")
+    """The precisions in which it computes."""
     reserved: ClassVar[int] = 0
-    """Tokens of a language model's context that it keeps for the answer."""
+    """Tokens of a language model's context that are not for reading."""
 
-    def check(self, dtype: Dtype) -> None:
-        """Refuse, with a UserError, an engine that is not available here, or not in a precision."""
+    def require_here(self) -> None:
+        """Refuse, with a UserError, an engine that cannot run on this machine, where its image can."""
 
     @abstractmethod
     def language_model(self, folder: Path, dtype: Dtype, batch_size: int, tokens: Sequence[int]) -> OracleModel:
@@ -47,4 +51,27 @@ class TransformersEngine(OracleEngine):
         return Classifier(folder, dtype, batch_size)
 
 
-AnyOracleEngine = Annotated[OracleEngine, Variants("nashflow.oracle_engines", OracleEngine, TransformersEngine)]
+class VllmOracleEngine(OracleEngine, VllmSettings):
+    """vLLM's engine in this process, on CPUs or accelerators."""
+
+    kind: Literal["vllm"] = "vllm"
+    runtime: ClassVar[Runtime] = "vllm"
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
+    reserved: ClassVar[int] = VllmLanguageModel.reserved
+
+    def require_here(self) -> None:
+        """Refuse it where vLLM is not installed, or finds fewer accelerators than it is asked for."""
+        self.require(SETTING)
+
+    def language_model(self, folder: Path, dtype: Dtype, batch_size: int, tokens: Sequence[int]) -> OracleModel:
+        """The language model, opened when it is asked."""
+        return VllmLanguageModel(folder, self, dtype, batch_size, tokens)
+
+    def classifier(self, folder: Path, dtype: Dtype, batch_size: int) -> OracleModel:
+        """The classifier, opened when it is asked."""
+        return VllmClassifier(folder, self, dtype, batch_size)
+
+
+AnyOracleEngine = Annotated[
+    OracleEngine, Variants("nashflow.oracle_engines", OracleEngine, TransformersEngine, VllmOracleEngine)
+]

@@ -74,6 +74,11 @@ class Mixture(OracleSettings):
         """The most that one of their models reads at once."""
         return max(oracle.responses_read for oracle in self.oracles)
 
+    def require_here(self) -> None:
+        """Require it of every one of them."""
+        for oracle in self.oracles:
+            oracle.require_here()
+
     def check(self) -> None:
         """Check every one of them; says which one is refused."""
         for number, oracle in enumerate(self.oracles):

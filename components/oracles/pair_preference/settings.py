@@ -20,7 +20,6 @@ class PairPreference(EngineOracle):
 
     def check(self) -> None:
         """Raise if the folder holds no language model, or its tokenizer lacks the tokens "A" and "B"."""
-        self.engine.check(self.dtype)
         if is_classifier(self.check_folder()):
             raise UserError(f"oracle.model {self.model} is a sequence classifier: set oracle.kind to reward_model")
         check_causal_lm(self.folder)

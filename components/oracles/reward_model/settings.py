@@ -21,7 +21,6 @@ class RewardModel(EngineOracle):
 
     def check(self) -> None:
         """Refuse a folder that holds no sequence classifier with one output."""
-        self.engine.check(self.dtype)
         config = self.check_folder()
         if not is_classifier(config):
             raise UserError(f"oracle.model {self.model} is no reward model: config.json names no sequence classifier")
