@@ -28,6 +28,15 @@ def test_figures_of_shards_add_up_or_are_averaged() -> None:
     assert combined(shards[:1]) == {"pairs": 3, "mean_length": 2.0}
 
 
+def test_the_oracles_conduct_is_that_of_all_shards_together() -> None:
+    shards = [
+        manifest(oracle_calls=8, abstentions=0, position_decides=2, of_unequal_length=0, longer_preferred=0),
+        manifest(oracle_calls=2, abstentions=2, position_decides=0, of_unequal_length=4, longer_preferred=3),
+    ]
+    figures = combined(shards)
+    assert (figures["position_share"], figures["length_preference"], figures["abstention_share"]) == (0.25, 0.75, 0.2)
+
+
 def test_the_oracles_costs_add_up() -> None:
     shards = [manifest(usage_cost=0.25, mean_length=2.0), manifest(usage_cost=0.5, mean_length=3.0), manifest()]
     assert combined(shards) == {"usage_cost": 0.75, "mean_length": 2.5}
