@@ -5,29 +5,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..base import ABSTENTION, Oracle, Query, Verdict
+from .members import member
 
 
 class MixtureOracle(Oracle):
     """P = Σ_i w_i P_i, in either order; an abstention where a member abstains. Verdicts keep every member's P_i."""
 
-    def __init__(self, members: Sequence[Oracle], weights: Sequence[float], names: Sequence[str]) -> None:
-        """The weights sum to one; `names` are the members' in the figures of `usage`."""
+    def __init__(self, members: Sequence[Oracle], weights: Sequence[float], kinds: Sequence[str]) -> None:
+        """The weights sum to one; `kinds` are the members', for messages and the figures of `usage`."""
         self._members, self._weights = members, weights
-        self._names = [f"abstentions_{number}_{name}" for number, name in enumerate(names)]
+        self._kinds = kinds
+        self._names = [f"abstentions_{number}_{name}" for number, name in enumerate(kinds)]
         self._abstained = Counter[str]()
 
     @property
     def usage(self) -> Mapping[str, float]:
         """What the members have used together, and how often each has abstained."""
         used: dict[str, float] = {name: self._abstained[name] for name in self._names}
-        for member in self._members:
-            for name, value in member.usage.items():
+        for oracle in self._members:
+            for name, value in oracle.usage.items():
                 used[name] = used.get(name, 0) + value
         return used
 
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
-        """Ask every member about all queries."""
-        verdicts = list(zip(*(member.judge(queries) for member in self._members), strict=True))
+        """Ask every member about all queries.
+
+        Raises:
+            UserError, TryAgain: a member's, with its place in the recipe.
+        """
+        judged = []
+        for number, (kind, oracle) in enumerate(zip(self._kinds, self._members, strict=True)):
+            with member(number, kind):
+                judged.append(oracle.judge(queries))
+        verdicts = list(zip(*judged, strict=True))
         for each in verdicts:
             self._abstained.update(name for name, one in zip(self._names, each, strict=True) if one.abstained)
         return [self._mean(each) for each in verdicts]

@@ -1,13 +1,12 @@
 """Settings of a mixture of oracles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ...core.digests import digest_json
-from ...core.errors import UserError
 from ...core.runtimes import Runtime
 from ...games.sandbox.settings import WorldSettings
 from ...storage.records import Message
@@ -15,6 +14,7 @@ from ...storage.store import Store
 from ..base import Oracle
 from ..oracle_settings import OracleSettings, Reader, Round, Served
 from ..single import SingleOracle
+from .members import member
 from .oracle import MixtureOracle
 
 
@@ -82,15 +82,14 @@ class Mixture(OracleSettings):
     def check(self) -> None:
         """Check every one of them; says which one is refused."""
         for number, oracle in enumerate(self.oracles):
-            try:
+            with member(number, oracle.kind):
                 oracle.check()
-            except UserError as error:
-                raise UserError(f"oracle.oracles.{number}, {oracle.kind}: {error}") from None
 
     def check_reachable(self, store: Store) -> None:
         """Ask those that are asked over a network."""
-        for oracle in self.oracles:
-            oracle.check_reachable(store)
+        for number, oracle in enumerate(self.oracles):
+            with member(number, oracle.kind):
+                oracle.check_reachable(store)
 
     def digest(self) -> str:
         """Digest of their digests and weights."""
@@ -120,12 +119,23 @@ class Mixture(OracleSettings):
 
     def load(self, store: Store | None = None) -> Oracle:
         """All of them, opened."""
-        opened = [oracle.load(store) for oracle in self.oracles]
+        opened = []
+        for number, oracle in enumerate(self.oracles):
+            with member(number, oracle.kind):
+                opened.append(oracle.load(store))
         return MixtureOracle(opened, self.weights, [oracle.kind for oracle in self.oracles])
 
     def sequences(self, rounds: Sequence[Round]) -> int:
         """Those that all of their models read."""
         return sum(oracle.sequences(rounds) for oracle in self.oracles)
+
+    def expected_usage(self, comparisons: int, prompt_tokens: float, response_tokens: float) -> Mapping[str, float]:
+        """What they would use together."""
+        used: dict[str, float] = {}
+        for oracle in self.oracles:
+            for name, value in oracle.expected_usage(comparisons, prompt_tokens, response_tokens).items():
+                used[name] = used.get(name, 0) + value
+        return used
 
     def parameters(self) -> float | None:
         """Number of parameters of their models, on average, of those that can be read here; None if there are none."""

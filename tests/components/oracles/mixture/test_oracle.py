@@ -13,6 +13,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings
 from nashflow.components.oracles.base import ABSTENTION, Oracle, Query, Verdict
 from nashflow.components.oracles.mixture.oracle import MixtureOracle
+from nashflow.components.oracles.rules.oracle import RulesOracle
 from nashflow.components.oracles.settings import AnyOracle
 from tests.fixtures import models
 
@@ -167,3 +168,17 @@ def test_a_member_that_cannot_be_opened_is_named() -> None:
     rules = {"kind": "rules", "function": "gone.py:f"}
     with pytest.raises(UserError, match=r"^oracle.oracles.0, rules: oracle.function: there is no file gone.py$"):
         parsed(oracles=[rules, rules], weights=[0.5, 0.5]).check()
+
+
+def test_a_member_that_fails_while_it_is_asked_is_named() -> None:
+    bad = RulesOracle("rules.py:f", lambda messages, first, second: 2)
+    with pytest.raises(UserError, match=r"^oracle.oracles.1, rules: oracle.function rules.py:f returned 2"):
+        MixtureOracle([Member(ABSTENTION), bad], [0.5, 0.5], ["sandbox", "rules"]).judge([Query(PROMPT, "a", "b")])
+
+
+def test_what_judges_in_a_mixture_would_use_is_planned() -> None:
+    judge = {"kind": "llm_judge", "model": "m", "endpoint": {"url": "http://judge/v1", "prices": {"input": 1.0}}}
+    of_one = parsed(oracles=[judge, {"kind": "rules", "function": "a:b"}], weights=[0.5, 0.5]).expected_usage(10, 5, 5)
+    of_two = parsed(oracles=[judge, judge], weights=[0.5, 0.5]).expected_usage(10, 5, 5)
+    assert of_one["calls"] == 20
+    assert of_two == {name: 2 * value for name, value in of_one.items()}
