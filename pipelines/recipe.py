@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.overrides import override
-from nashflow.components.core.settings import SHAPES_GRAPH, Part
+from nashflow.components.core.settings import SHAPES_GRAPH, Part, Settings
 from nashflow.components.core.yaml_files import load_yaml, read_yaml
+from nashflow.components.oracles.fitted.settings import AnyJudge, JudgeSettings
 from nashflow.components.oracles.oracle_settings import OracleSettings
 from nashflow.components.oracles.settings import AnyOracle
 from nashflow.components.recipe import Recipe as BaseRecipe
@@ -30,6 +31,10 @@ class Recipe(BaseRecipe):
     """A recipe with where and with what its steps run on a cluster."""
 
     cluster: Annotated[ClusterSettings, SHAPES_GRAPH] = ClusterSettings()
+
+
+class _Fitted(Settings):
+    judge: AnyJudge
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -74,6 +79,21 @@ def load_oracle(name: str, overrides: Sequence[str] = ()) -> OracleSettings:
     for line in override(section, overrides, _Judged):
         print(f"nashflow: {line}", file=sys.stderr)
     return _Judged.parse(_expanded(section, name), name).oracle
+
+
+def load_judge(path: Path, overrides: Sequence[str] = ()) -> JudgeSettings:
+    """How a judge is fitted, from a YAML file, with overrides such as `epochs=2`; variables are replaced likewise.
+
+    Raises:
+        UserError: no such file, not YAML, an unknown key (names the nearest), a wrong value, an unset variable.
+    """
+    try:
+        data = {"judge": read_yaml(path, str(path))}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; give a YAML file with a judge's kind, model and data") from None
+    for line in override(data, [f"judge.{each}" for each in overrides], _Fitted):
+        print(f"nashflow: {line}", file=sys.stderr)
+    return _Fitted.parse(_expanded(data, str(path)), str(path)).judge
 
 
 def load_for_runs(name: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]:

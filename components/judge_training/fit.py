@@ -18,8 +18,9 @@ FIGURES = "figures.json"
 
 
 def made_from(settings: JudgeSettings, labelled: Labelled) -> dict[str, Any]:
-    """Everything that a judge depends on, as a JSON value: equal ones, equal judges."""
-    return {"settings": settings.model_dump(mode="json"), "model": settings.digest(), "pairs": labelled.digest}
+    """Everything that a judge depends on, as a JSON value, wherever it lies: equal ones, equal judges."""
+    told = settings.model_dump(mode="json", exclude={"model", "data", "checkpoint_updates"})
+    return {"settings": told, "model": settings.digest(), "pairs": labelled.digest}
 
 
 def fit(
@@ -52,7 +53,7 @@ def fit(
         **{name: float(np.mean(curves[name][-tail:])) for name in ("loss", "accuracy")},
     }
     figures = {
-        "kind": settings.kind,
+        "settings": settings.model_dump(mode="json"),
         "verdict": verdict(found),
         **found,
         "trained": trained,

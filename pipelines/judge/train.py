@@ -10,33 +10,13 @@ from pathlib import Path
 from nashflow.components.core.atomic_file import HIDDEN
 from nashflow.components.core.digests import digest_json
 from nashflow.components.core.errors import UserError
-from nashflow.components.core.overrides import override
-from nashflow.components.core.settings import Settings
-from nashflow.components.core.yaml_files import read_yaml
 from nashflow.components.fitting.checkpoint import Checkpoints
 from nashflow.components.judge_training.data import read_labelled
 from nashflow.components.judge_training.fit import FIGURES, fit, made_from
-from nashflow.components.oracles.fitted.settings import AnyJudge, JudgeSettings
 from nashflow.components.runtime.voice import log_format, speaking
 from nashflow.components.storage.store import open_store
 
-
-class _File(Settings):
-    judge: AnyJudge
-
-
-def load_judge(path: Path, overrides: Sequence[str]) -> JudgeSettings:
-    """How a judge is fitted, from a YAML file, with overrides such as `epochs=2`.
-
-    Raises:
-        UserError: no such file, not YAML, an unknown key (names the nearest), a wrong value.
-    """
-    try:
-        data = {"judge": read_yaml(path, str(path))}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; give a YAML file with kind, model and data of a judge") from None
-    override(data, [f"judge.{each}" for each in overrides], _File)
-    return _File.parse(data, str(path)).judge
+from ..recipe import load_judge
 
 
 def train_judge(config: Path, overrides: Sequence[str], output: Path, as_json: bool) -> None:

@@ -2,10 +2,7 @@
 
 import html
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +17,12 @@ import pytest
 
 from nashflow.components.fitting.order import batches
 from nashflow.components.iterations.units import Shape
+from nashflow.components.judge_training.data import read_labelled
 from nashflow.components.methods.phases import Phase
 from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_classifier, load_tokenizer
 from nashflow.components.oracles.base import Query
+from nashflow.components.oracles.fitted.fitting import RewardFitting
 from nashflow.components.oracles.reward_model.settings import RewardModel
 from nashflow.components.reports.answers import sample_answers
 from nashflow.components.storage import layout
@@ -33,11 +32,10 @@ from nashflow.components.storage.store import open_store
 from nashflow.components.storage.units import Manifest, require_manifest
 from nashflow.components.training.data import PairData, load
 from nashflow.pipelines.plan import planned_tasks
-from nashflow.pipelines.recipe import Recipe
+from nashflow.pipelines.recipe import Recipe, load_judge
 from tests.fixtures import cli
 from tests.fixtures.runs import RECORDS
-from tests.real.judge import COMPARISONS, encode, read_comparisons
-from tests.real.places import JUDGE, NEEDS_DATA, NEEDS_SMOLLM2, NEEDS_TINY_MODEL, ROOT, SMOLLM2
+from tests.real.places import JUDGE, NEEDS_DATA, NEEDS_SMOLLM2, NEEDS_TINY_MODEL, SMOLLM2
 
 HERE = Path(__file__).parent
 TINY = "${NASHFLOW_MODELS}/tiny-llama-7m-chat"
@@ -225,32 +223,39 @@ def test_a_small_run_on_real_input(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def judge() -> dict[str, Any]:
     """The judge's figures; it is made, unless it is there."""
+    import torch
+
+    fast = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    sets = (f"model={SMOLLM2}", f"dtype={'bfloat16' if fast else 'float32'}")
+    arguments = ("judge", "train", str(HERE / "judge.yaml"), "--output", str(JUDGE), "--json")
     with timed("judge"):
-        subprocess.run([sys.executable, "-m", "tests.real.judge", SMOLLM2, JUDGE], cwd=ROOT, check=True)
-    figures: dict[str, Any] = json.loads((JUDGE / "figures.json").read_text())
+        figures: dict[str, Any] = json.loads(cli.call(*arguments, sets=sets, OMP_WAIT_POLICY="PASSIVE").stdout)
+    print(figures["verdict"])
     return figures
 
 
 @pytest.mark.real
 @NEEDS_SMOLLM2
-def test_the_judge_agrees_with_humans_more_often_than_the_longer_answer_does(judge: dict[str, Any]) -> None:
-    assert judge["judge"]["n"] == judge["longer answer"]["n"] > 400
-    assert judge["judge"]["accuracy"] > max(0.5, judge["longer answer"]["accuracy"])
+def test_the_judge_agrees_with_humans_more_often_than_length_does(judge: dict[str, Any]) -> None:
+    assert judge["pairs"] > 400
+    assert judge["accuracy"]["low"] > 0.5
+    assert judge["over_length"]["low"] > 0
 
 
 @pytest.mark.real
 @NEEDS_SMOLLM2
 @pytest.mark.usefixtures("judge")
 def test_the_oracle_reads_what_the_judge_was_trained_on() -> None:
-    """Rewards of the training script's token ids, one by one, give the oracle's probabilities."""
+    """Rewards of the training's token ids, one by one, give the oracle's probabilities."""
     import torch
 
-    comparisons = read_comparisons(Path(os.environ["NASHFLOW_DATA"]) / COMPARISONS)[:5]
-    queries = [Query(each.question, each.chosen, each.rejected) for each in comparisons]
+    settings = load_judge(HERE / "judge.yaml")
+    pairs = read_labelled(settings.data, settings.held_out, settings.seed).held_out[:5]
     dialogues, model = Dialogues(load_tokenizer(JUDGE)), load_classifier(JUDGE)
-    for each, verdict in zip(comparisons, RewardModel(model=str(JUDGE)).load().compare(queries), strict=True):
+    verdicts = RewardModel(model=str(JUDGE)).load().compare([Query(*pair) for pair in pairs])
+    for pair, verdict in zip(pairs, verdicts, strict=True):
         with torch.no_grad():
-            chosen, rejected = (model(torch.tensor([ids])).logits[0] for ids in encode(dialogues, each))
+            chosen, rejected = (model(torch.tensor([ids])).logits[0] for ids in RewardFitting.read(dialogues, pair))
         assert verdict.probability == pytest.approx(float((chosen - rejected).sigmoid()), abs=1e-5)
 
 
