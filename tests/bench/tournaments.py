@@ -1,0 +1,54 @@
+"""Who judges: a pair preference model that is asked whole rounds of tournaments, or one comparison at a time."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from nashflow.components.oracles.base import Oracle, Query, Verdict
+from nashflow.components.oracles.pair_preference.settings import PairPreference
+from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
+from nashflow.components.storage.records import Message
+
+RESPONSES = 8
+"""To each context; they play a bracket, of 11 comparisons, each in both orders."""
+
+
+def _contexts(folder: Path) -> list[PromptSamples]:
+    made = []
+    for row_id, text in enumerate(json.loads((folder / "contexts.json").read_text())):
+        words = text.split()
+        samples = [Sample(" ".join(words[20 * k : 20 * k + 20]), [k]) for k in range(RESPONSES)]
+        made.append(PromptSamples(row_id, [Message(role="user", content=text)], [0], samples))
+    return made
+
+
+class Rounds:
+    """Whole rounds of all prompts at once, as the judging step asks them."""
+
+    def __init__(self, folder: Path) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # as recipes have it
+        settings = PairPreference(model=str(folder / "model"))
+        self.oracle, self._contexts = settings.load(), _contexts(folder)
+
+    def __call__(self) -> int:
+        return len(judge(self._contexts, "bracket", Rules("binary", 0, True), self.oracle).comparisons)
+
+
+class OneAtATime(Rounds):
+    """One comparison after the other, each in both orders."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.oracle = Single(self.oracle)
+
+
+class Single(Oracle):
+    """An oracle that asks another about one pair at a time."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        return [verdict for query in queries for verdict in self._oracle.judge([query])]
