@@ -11,6 +11,7 @@ import weakref
 from multiprocessing.pool import ThreadPool
 
 from ...core.digests import sha256_bytes
+from ...core.errors import UserError
 from ...storage import layout, records
 from ...storage.journal import seconds_between_segments
 from ...storage.records import CachedVerdict
@@ -83,7 +84,10 @@ class VerdictCache:
 
     def _read(self, name: str) -> list[CachedVerdict]:
         assert self._store
-        rows = records.from_bytes(self._store.read(name), records.VERDICTS, self._store.location(name))
+        try:
+            rows = records.from_bytes(self._store.read(name), records.VERDICTS, self._store.location(name))
+        except UserError as error:
+            raise UserError(f"{error}; delete that file: verdicts that it alone held are asked for again") from None
         kept: list[CachedVerdict] = rows.drop_columns(["output"]).to_pylist()
         return kept
 

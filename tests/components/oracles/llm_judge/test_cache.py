@@ -72,5 +72,5 @@ def test_the_first_of_two_answers_counts_and_both_are_paid_for(
 
 def test_a_damaged_file_is_named(local_store: Store, tmp_path: Path) -> None:
     local_store.at("..").write("cache/verdicts/judge/x.parquet", b"nothing")
-    with pytest.raises(UserError, match=r"cache/verdicts/judge/x\.parquet: not a Parquet file"):
+    with pytest.raises(UserError, match=r"cache/verdicts/judge/x\.parquet: not a Parquet file.*; delete that file: "):
         opened(local_store)
