@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ..core.digests import canonical_json
+from ..core.errors import UserError
 from ..storage.records import Message
 
 
@@ -99,7 +100,16 @@ class Oracle(ABC):
 
 
 def sigmoid(difference: float) -> float:
-    """σ(d), by tanh: nothing overflows, and σ(d) + σ(-d) is 1."""
+    """σ(d), by tanh: nothing overflows, and σ(d) + σ(-d) is 1.
+
+    Raises:
+        UserError: d is NaN, as it is where a head's weights are, or where all of them are zero.
+    """
+    if math.isnan(difference):
+        raise UserError(
+            "oracle.model: its preference is no number, since the weights of its head are not finite, or all are zero: "
+            "set it to a folder whose head is trained"
+        )
     return 0.5 + 0.5 * math.tanh(difference / 2)
 
 

@@ -34,7 +34,8 @@ class Head:
     def embeddings(self, states: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Of the answers that end with these hidden states, (answers, 2k), each of length one."""
         values = np.matmul(states, self.value.T)
-        found: NDArray[np.float64] = values / np.linalg.norm(values, axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # zeros have no direction: their preferences are refused
+            found: NDArray[np.float64] = values / np.linalg.norm(values, axis=1, keepdims=True)
         return found
 
     def scales(self, states: "NDArray[np.float64]") -> "NDArray[np.float64]":

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.oracles.base import ABSTENTION, EVEN, Query
+from nashflow.components.oracles.base import ABSTENTION, EVEN, Query, sigmoid
+from nashflow.components.oracles.embedding.head import Head, score
 from nashflow.components.oracles.embedding.settings import Embedding
 from nashflow.components.storage.records import Message
 from tests.fixtures import models
@@ -161,3 +162,11 @@ def test_a_folder_with_custom_code_is_opened_without_it(folder: Path, tmp_path: 
     (mute / "tokenizer_config.json").write_text(json.dumps({**config, "eos_token": None}))
     with pytest.raises(UserError, match="has no EOS"):
         Embedding(model=str(mute)).check()
+
+
+@pytest.mark.parametrize("weight", [0.0, math.nan])
+def test_a_head_that_was_never_trained_gives_no_verdict(weight: float) -> None:
+    head = Head(np.full((4, 3), weight), None)
+    first, second = head.embeddings(np.ones((2, 3)))
+    with pytest.raises(UserError, match=r"oracle\.model: its preference is no number"):
+        sigmoid(score(first, second, np.ones(2)))
