@@ -81,11 +81,7 @@ def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: copy.deepcopy(section) for name, section in recipe.items() if name not in _FREE_SECTIONS}
     kept["run"].pop("iterations")
     kept["run"].pop("keep", None)
-    judging = kept.get("judging", {})
-    judging.pop("guards", None)
-    for name in ("length_ratio", "seeding"):
-        if judging.get(name) is None:  # as in a run of before
-            judging.pop(name, None)
+    kept.get("judging", {}).pop("guards", None)
     return {**kept, "oracle": without_endpoints(kept["oracle"])}
 
 

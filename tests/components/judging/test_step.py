@@ -323,22 +323,44 @@ def alphabet(messages, first, second):
 """
 
 
-def test_rules_and_a_mixture_of_them_align_a_policy(fresh: New, folders: Path, tmp_path: Path) -> None:
-    """Every step of an iteration, on a policy in a folder and prompts in a file."""
-    (tmp_path / "rules.py").write_text(RULES)
-    rules = [{"kind": "rules", "function": f"{tmp_path / 'rules.py'}:{name}"} for name in ("vowels", "alphabet")]
-    mixture = {"kind": "mixture", "oracles": rules, "weights": [0.75, 0.25]}
-    run = fresh(over(folders, oracle=mixture))
+def whole(run: SandboxRun) -> SandboxRun:
+    """The run after every step of one iteration."""
     run.step("preparation")
     run.step("evaluation", 0)
     run.iterate(1)
     run.step("reporting")
+    assert run.manifest(UNIT).metrics["pairs"] > 0
+    return run
+
+
+def test_rules_and_a_mixture_of_them_align_a_policy(fresh: New, folders: Path, tmp_path: Path) -> None:
+    """On a policy in a folder and prompts in a file."""
+    (tmp_path / "rules.py").write_text(RULES)
+    rules = [{"kind": "rules", "function": f"{tmp_path / 'rules.py'}:{name}"} for name in ("vowels", "alphabet")]
+    mixture = {"kind": "mixture", "oracles": rules, "weights": [0.75, 0.25]}
+    run = whole(fresh(over(folders, oracle=mixture)))
     rows = run.content("comparisons", 1)
     assert {row["oracle"] for row in rows} == {run.recipe.oracle.signature}
     for row in rows:
         vowels, alphabet = row["members"] or (0.5, 0.5)  # of one text nobody is asked
         assert row["probability"] == pytest.approx(0.75 * vowels + 0.25 * alphabet)
-    assert run.manifest(UNIT).metrics["pairs"] > 0
+
+
+def test_a_general_preference_model_aligns_a_policy(fresh: New, folders: Path, tmp_path: Path) -> None:
+    """With a random head of three dimensions of preference, whose preferences go in circles."""
+    heads = {"value_head.weight": (6, 64), "prompt_head.weight": (3, 64)}
+    model = models.with_head(models.llama(tmp_path / "model"), **heads)
+    run = whole(fresh(over(folders, oracle={"kind": "embedding", "model": str(model)})))
+    prompts = {row["row_id"]: row["messages"] for row in run.content("prompts", 1)}
+    texts = {(row["row_id"], row["sample"]): row["text"] for row in run.content("rollouts", 1)}
+    rows = run.content("comparisons", 1)
+    queries = [
+        Query(prompts[row["row_id"]], *(texts[row["row_id"], row[side]] for side in ("first", "second")))
+        for row in rows
+    ]
+    verdicts = run.recipe.oracle.load().compare(queries)
+    assert [row["probability"] for row in rows] == pytest.approx([each.probability for each in verdicts], abs=1e-5)
+    assert len({row["probability"] for row in rows}) > len(rows) / 4
 
 
 def first_shown(first: str, second: str) -> float:
