@@ -68,6 +68,7 @@ def test_the_metrics_are_the_last_iterations(tmp_path: Path) -> None:
         "oracle_calls": 63,
         "judging_abstentions": 0,
         "judging_truncated": 0,
+        "judging_abstention_share": 0.0,
     }
 
 

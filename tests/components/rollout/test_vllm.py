@@ -38,9 +38,10 @@ def test_shards_and_batch_sizes_change_no_token(prepare: Callable[..., SandboxRu
     assert sharded.content("rollouts", 1) == rows
 
     killed = prepare({**BY_VLLM, "rollout.batch_size": 7}, "killed")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rollout, "Samplers", Struck)
-        killed.step("rollout", 1)
+        with pytest.raises(Killed):
+            killed.step("rollout", 1)
     assert killed.store.list("iterations/001/main/rollouts/00000.journal")
     killed.step("rollout", 1)
     assert killed.content("rollouts", 1) == rows
