@@ -76,14 +76,14 @@ def test_no_other_field_changes_the_compiled_graph(name: str, tmp_path: Path) ->
     assert graph_of(changed, tmp_path / "p.yaml") == graph_of(recipe, tmp_path / "p.yaml")
 
 
-SHAPING = ["run.seed=1", "run.name=x", "prompts.shards=2", "rollout.engine=vllm"]
+SHAPING = ["run.seed=1", "run.name=x", "prompts.shards=2", "rollout.engine=transformers"]
 
 
-@pytest.mark.parametrize("setting", [*SHAPING, "cluster.profile=one-node"])
+@pytest.mark.parametrize("setting", [*SHAPING, "cluster.profile=cpu"])
 def test_those_that_shape_it_are_the_graphs(setting: str) -> None:
-    base, given_to_run = load_for_runs("sandbox-egpo", [setting])
+    base, given_to_run = load_for_runs("inpo-llama3-8b", [setting])
     assert shapes_graph(setting)
-    assert (base, given_to_run) == (load_recipe("sandbox-egpo", [setting]), "")
+    assert (base, given_to_run) == (load_recipe("inpo-llama3-8b", [setting]), "")
 
 
 # --- base and settings are the whole ---------------------------------------------------------------------------------

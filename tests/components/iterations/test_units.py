@@ -98,6 +98,7 @@ def test_a_runs_shape_is_its_recipes() -> None:
         "run": {"iterations": 3},
         "method": {"name": "inpo", "eta": 0.5, "tau": 0.1},
         "prompts": {"path": "", "shards": 4},
+        "oracle": {"kind": "sandbox"},
         "evaluation": {"benchmarks": ["kl", {"kind": "game"}], "tau": 0.1},
     }
     assert Shape.of(Run("small", recipe, {}, {})) == Shape(INPO(eta=0.5, tau=0.1), 4, (MonteCarloKL(), ExactGame()))

@@ -151,7 +151,7 @@ LINES = [
     (
         "inpo",
         {"comparisons": "win_rates"},
-        "method.comparisons: Input should be 'bracket', 'iid', 'all_pairs', 'max_min' or 'versus_opponent', "
+        "method.comparisons: Input should be 'bracket', 'seeded', 'iid', 'all_pairs', 'max_min' or 'versus_opponent', "
         "not 'win_rates'",
     ),
     ("inpo", {"labels": "hard"}, "method.labels: Input should be 'binary', 'sampled' or 'soft', not 'hard'"),
@@ -170,7 +170,8 @@ LINES = [
     (
         "iterative_dpo",
         {"comparisons": "versus_opponent"},
-        "method.comparisons: Input should be 'bracket', 'iid', 'all_pairs' or 'max_min', not 'versus_opponent'",
+        "method.comparisons: Input should be 'bracket', 'seeded', 'iid', 'all_pairs' or 'max_min', "
+        "not 'versus_opponent'",
     ),
     ("dno", {"labels": "soft"}, "method.labels: Input should be 'sampled' or 'binary', not 'soft'"),
     ("dno", {"comparisons": "bracket"}, "method.comparisons: Input should be 'all_pairs' or 'max_min', not 'bracket'"),
