@@ -39,7 +39,7 @@ run: $(READY)  ## run the quickstart: the whole INPO pipeline on this machine
 test: $(READY)  ## run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-runs: $(READY)  ## run whole runs that are killed, extended, repeated and compared (ten minutes)
+runs: $(READY)  ## run whole runs that are killed, extended, repeated and compared (a quarter of an hour)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m runs
 
 engines: $(ENGINES_READY)  ## run the tests of vLLM, on CPUs, in an environment of its own (ten minutes; needs libnuma1)
