@@ -140,14 +140,13 @@ EMPTY: dict[str, dict[str, Any]] = {
 }
 
 
+LESS = (
+    "judging.batch_prompts is 64 there and absent here; judging.drop_identical is False there and absent here; "
+    "judging.length_ratio is None there and absent here; judging.seeding is None there and absent here"
+)
 EMPTY_LINES = {
-    "a section less": (
-        "judging.batch_prompts is 64 there and absent here; judging.drop_identical is False there and absent here"
-    ),
-    "an empty section": (
-        "judging is absent there and {} here; judging.batch_prompts is 64 there and absent here; "
-        "judging.drop_identical is False there and absent here"
-    ),
+    "a section less": LESS,
+    "an empty section": f"judging is absent there and {{}} here; {LESS}",
     "a section more": "teacher is absent there and {} here",
     "a key that is null": "judging.note is absent there and None here",
 }
