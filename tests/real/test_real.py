@@ -269,8 +269,7 @@ def test_two_iterations_of_a_real_model(tmp_path: Path) -> None:
     print(printed)
     print_answers(run)
     check(run)
-    # 64 pairs are too few for an improvement that 32 prompts could show.
-    assert cli.summary(run.root)["iterations"][-1]["win_rate_high"] > 0.5
+    assert cli.summary(run.root)["iterations"][-1]["win_rate"] > 0.5
     with timed("the same command again"):
         check_again(run)
 
