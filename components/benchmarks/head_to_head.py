@@ -9,7 +9,7 @@ from ..sampling.rollouts import answer_length
 from ..storage.records import COMPARISONS, Comparison, Message, Rollout
 from ..storage.run import without_endpoints
 from .base import Bench, Benchmark, Figure, Measured, Responses
-from .intervals import mean_interval
+from .intervals import mean_interval, means_of
 
 
 class HeadToHead(Benchmark):
@@ -101,17 +101,13 @@ def compare(
         }
         for index, (our, their, verdict) in enumerate(zip(ours, theirs, verdicts, strict=True))
     ]
-    by_prompt: dict[int, list[float]] = {}
-    for row in rows:
-        if not row["abstained"]:
-            by_prompt.setdefault(row["row_id"], []).append(row["probability"])
-    means = [sum(values) / len(values) for values in by_prompt.values()]
+    means = means_of((row["row_id"], row["probability"]) for row in rows if not row["abstained"])
     low, high = mean_interval(means) if means else (None, None)
     figures = {
         "win_rate": sum(means) / len(means) if means else None,
         "win_rate_low": None if low is None else float(low),
         "win_rate_high": None if high is None else float(high),
-        "evaluated_prompts": len(by_prompt),
+        "evaluated_prompts": len(means),
         "abstentions": sum(verdict.abstained for verdict in verdicts),
         "truncated": sum(verdict.truncated for verdict in verdicts),
     }

@@ -3,6 +3,8 @@
 Values are those of independent prompts: of several responses to one prompt, the mean counts as one value.
 """
 
+from collections.abc import Hashable, Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,6 +15,14 @@ _ROUNDING = 1e-12
 """Values this near each other are equal."""
 _LEAST_DOUBT, _MOST_DOUBT = 1e-4, 3.0
 """In coins; chosen by simulation, over means from 0.4 to 0.99, spreads of all sizes, and 8 to 512 values."""
+
+
+def means_of(values: Iterable[tuple[Hashable, float]]) -> list[float]:
+    """The mean of the values of each prompt, or of another unit that is independent; from pairs of unit and value."""
+    by_unit: dict[Hashable, list[float]] = {}
+    for unit, value in values:
+        by_unit.setdefault(unit, []).append(value)
+    return [sum(group) / len(group) for group in by_unit.values()]
 
 
 def mean_interval(values: ArrayLike) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..benchmarks.intervals import mean_interval
+from ..benchmarks.intervals import mean_interval, means_of
 from ..oracles.base import Oracle, Query
 from ..oracles.fitted.fitting import Pair
 from .data import Labelled, opening
@@ -65,9 +65,6 @@ def _hit(margin: float) -> float:
 
 def _share(pairs: Sequence[Pair], hits: Sequence[float]) -> dict[str, float]:
     """The mean of the hits over dialogues: those of pairs whose dialogues open alike are one value."""
-    by_opening: dict[str, list[float]] = {}
-    for pair, hit in zip(pairs, hits, strict=True):
-        by_opening.setdefault(opening(pair), []).append(hit)
-    values = [float(np.mean(group)) for group in by_opening.values()]
+    values = means_of((opening(pair), hit) for pair, hit in zip(pairs, hits, strict=True))
     low, high = mean_interval(values)
     return {"value": float(np.mean(values)), "low": float(low), "high": float(high)}
