@@ -1,7 +1,7 @@
 """Measure an iteration's policy on the benchmarks; then tell the tracker and tidy up: the iteration is done."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain
 
@@ -15,6 +15,7 @@ from ..iterations.work import AtWork, Work
 from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..oracles.base import Oracle
+from ..oracles.journalled import JournalledOracle
 from ..oracles.unanswered import waiting
 from ..runtime.artifacts import metrics_artifact
 from ..runtime.progress import over
@@ -153,10 +154,13 @@ class _Evaluation:
             load=self.load,
         )
 
+    def _journalled(self, work: Work) -> Oracle:
+        return JournalledOracle(self.judge(), work.journal, work.unit.name)
+
     def _measure(self, work: Work, benchmark: Benchmark, bench: Bench) -> Manifest:
         self.samplers.close()  # a judge may need the accelerator's memory
         with waiting(self.call.store, f"evaluation-{self.call.iteration:03d}-{benchmark.kind}"):
-            measured = benchmark.measure(bench)
+            measured = benchmark.measure(replace(bench, judge=cache(lambda: self._journalled(work))))
         declared = {figure.name for figure in benchmark.figures}
         if unknown := sorted(measured.figures.keys() - declared):
             raise ValueError(f"benchmark {benchmark.kind} measured {', '.join(unknown)}, which its figures lack")

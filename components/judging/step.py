@@ -54,7 +54,7 @@ def _judge(call: Call[JudgingStep], work: Work, prompts: Manifest, rollouts: Man
     counts = sum((Counter(entry["counts"]) for entry in journal), Counter[str]())
     guards.watch(counts, signature)
     with waiting(call.store, f"judging-{call.iteration:03d}-{call.phase}-{call.shard:05d}"):
-        for judged, used in _judged(call, prompts, rollouts, len(journal), usage_in(counts), signature):
+        for judged, used in _judged(call, work.unit, prompts, rollouts, len(journal), usage_in(counts)):
             mine = {**judged.counts, **used}
             journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": mine})
             counts += Counter(mine)
@@ -80,11 +80,11 @@ def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manife
 
 def _judged(
     call: Call[JudgingStep],
+    unit: Unit,
     prompts: Manifest,
     rollouts: Manifest,
     done: int,
     used_before: Mapping[str, float],
-    signature: str,
 ) -> Iterator[tuple[Judged, dict[str, float]]]:
     """The micro-batches of prompts after the first `done`, each with what the oracle has used for it.
 
@@ -109,12 +109,15 @@ def _judged(
     with Progress("prompts", count, done * size) as progress:
         while batch := list(islice(rest, size)):
             before = {name: dict(oracle.usage) for name, oracle in oracles.items()}
+            for oracle in oracles.values():
+                oracle.begin(f"{unit.name}/{done}")
             try:
-                judged = judge(batch, phase.comparisons, rules, dear, signature, cheap)
+                judged = judge(batch, phase.comparisons, rules, dear, settings.oracle.signature, cheap)
             except Unanswered as unanswered:
                 left = open_questions(chain(batch, rest), phase.comparisons, rules, dear, cheap)
                 raise Unanswered(left, unanswered.export) from None
             used = total_usage(used_since(oracle, before[name]) for name, oracle in oracles.items())
             yield judged, used
+            done += 1
             used_before = total_usage([used_before, used])
             progress.add(len(batch), used_before, oracle_calls=judged.counts["oracle_calls"])

@@ -80,6 +80,13 @@ class Oracle(ABC):
         """What it has used since it was opened, such as tokens, by name; the names are the same from the start."""
         return {}
 
+    def begin(self, part: str) -> None:
+        """What is asked from now on is for this part of a unit of work, which has one name in every attempt at it.
+
+        An oracle that keeps its answers counts what earlier attempts at the part have paid for as used.
+        """
+        return
+
     def compare(self, queries: Sequence[Query]) -> list[Verdict]:
         """One verdict a query; equal pairs are judged once, a text against itself never."""
         keys = [(canonical_json(list(query.messages)), *query.pair) for query in queries]

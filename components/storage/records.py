@@ -172,6 +172,8 @@ class CachedVerdict(TypedDict):
     """P(A is better); 1/2 where there is no verdict."""
     input_tokens: int
     output_tokens: int
+    part: str
+    """The part of a unit of work that it was asked for; empty: for none."""
     output: str
     """The judge's text, or the likeliest tokens with their log-probabilities, as JSON."""
 
@@ -183,7 +185,7 @@ PAIRS = Record("pairs", Pair)
 LOGPROBS = Record("logprobs", Logprob)
 GAME_POLICY = Record("game_policy", GameProbability)
 CACHE = Record("cache", CachedLogprob)
-VERDICTS = Record("verdicts", CachedVerdict)
+VERDICTS = Record("verdicts", CachedVerdict, {"part": ""})
 
 
 def table(rows: Sequence[Mapping[str, Any]], record: Record[Any]) -> pa.Table:

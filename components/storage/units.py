@@ -209,6 +209,11 @@ class Unit:
         """Digest of version, settings and inputs: equal fingerprints, equal results."""
         return digest_json([self.version, self.settings, dict(self.inputs)])
 
+    @property
+    def name(self) -> str:
+        """The same in all attempts at it, and another one under other settings or inputs."""
+        return f"{self.key}/{self.fingerprint[:16]}"
+
     def finished(self) -> Manifest | None:
         """The manifest, if the unit is done as it would be done now and its files are there."""
         manifest = self._if_finished(_read(self.store, self.key))

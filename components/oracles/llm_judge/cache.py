@@ -8,6 +8,7 @@ step that is killed asks again about the last ones at most. A file's name begins
 import threading
 import time
 import weakref
+from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 
 from ...core.digests import sha256_bytes
@@ -19,6 +20,21 @@ from ...storage.store import Store
 from .budget import Spent
 
 _READ_AT_ONCE = 16
+
+
+@dataclass
+class Paid:
+    """The answers that a part of a unit of work has paid for."""
+
+    keys: set[str] = field(default_factory=set)
+    calls: int = 0
+    spent: Spent = field(default_factory=Spent)
+
+    def add(self, verdict: CachedVerdict) -> None:
+        """Another one."""
+        self.keys.add(verdict["key"])
+        self.calls += 1
+        self.spent += Spent(verdict["input_tokens"], verdict["output_tokens"])
 
 
 class VerdictCache:
@@ -38,6 +54,7 @@ class VerdictCache:
         self._follow, self._every, self._flushed = follow, seconds_between_segments(), time.monotonic()
         self.spent = Spent()
         """All that the run has paid for, this process's answers among them."""
+        self._paid: dict[str, Paid] = {}
         self._read_others()
         if self._store:  # what is left is written when the judge is closed, or the process ends
             _bytes([])  # imports what a process that is ending could not import any more
@@ -46,6 +63,10 @@ class VerdictCache:
     def find(self, key: str) -> tuple[str, float] | None:
         """The outcome and P(A is better), if the judge has answered."""
         return self._verdicts.get(key)
+
+    def paid(self, part: str) -> Paid:
+        """What other processes of the run have paid for under a part's name, as far as that has been read."""
+        return self._paid.get(part, Paid())
 
     def add(self, verdict: CachedVerdict) -> None:
         """Keep an answer."""
@@ -81,6 +102,7 @@ class VerdictCache:
                     self._verdicts.setdefault(row["key"], (row["outcome"], row["probability"]))
                     if name.startswith(f"{self._run}-"):
                         self.spent += Spent(row["input_tokens"], row["output_tokens"])
+                        self._paid.setdefault(row["part"], Paid()).add(row)
 
     def _read(self, name: str) -> list[CachedVerdict]:
         assert self._store

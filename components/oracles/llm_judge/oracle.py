@@ -19,6 +19,7 @@ from ..base import ABSTENTION, Oracle, Query, Verdict
 from .budget import Budget, Prices, Spent
 from .cache import VerdictCache
 from .client import Answer, Client
+from .orders import gives_orders
 from .template import Template
 
 _FAULTS = ("unparsed", "refused", "too_long")
@@ -42,14 +43,24 @@ class LLMJudgeOracle(Oracle):
         self._prices, self._budget, self._concurrency = prices, budget, concurrency
         self._metered = prices != Prices() or budget != Budget()
         self._spent = Spent()
-        self._counts = Counter(dict.fromkeys(("calls", "cached", "imitations", *_FAULTS), 0))
+        self._counts = Counter(dict.fromkeys(("calls", "cached", "imitations", "orders", *_FAULTS), 0))
+        self._part = ""
+        self._earlier = set[str]()
+        """What earlier attempts at the part have paid for, as far as it has not been asked again."""
 
     @property
     def usage(self) -> Mapping[str, float]:
-        """Answered calls, their tokens and cost, answers from the cache, those without a verdict by reason, and pairs
-        with a response that imitates the template."""
+        """Answered calls, their tokens and cost, answers that were paid for before, those without a verdict by reason,
+        and pairs with a response that imitates the template, or that gives orders."""
         tokens = {"input_tokens": self._spent.input, "output_tokens": self._spent.output}
         return {**self._counts, **tokens, "cost": self._spent.cost(self._prices)}
+
+    def begin(self, part: str) -> None:
+        """Count what earlier attempts at a part of a unit of work have paid for as used."""
+        paid = self._cache.paid(part)
+        self._part, self._earlier = part, set(paid.keys)
+        self._counts["calls"] += paid.calls
+        self._spent += paid.spent
 
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
         """Ask about every pair in both orders.
@@ -65,12 +76,12 @@ class LLMJudgeOracle(Oracle):
         keys = [[digest_json(messages) for messages in order] for order in orders]
         shown = {key: messages for both in zip(keys, orders, strict=True) for key, messages in zip(*both, strict=True)}
         missing = {key: messages for key, messages in shown.items() if self._cache.find(key) is None}
-        self._counts["cached"] += len(shown) - len(missing)
+        self._counts["cached"] += len(shown.keys() - missing.keys() - self._earlier)
+        self._earlier -= shown.keys()
         if missing:
             self._ask(missing)
-        self._counts["imitations"] += sum(
-            self._template.imitated_in(query.first) or self._template.imitated_in(query.second) for query in queries
-        )
+        for name, seen_in in (("imitations", self._template.imitated_in), ("orders", gives_orders)):
+            self._counts[name] += sum(seen_in(query.first) or seen_in(query.second) for query in queries)
         self._counts.update(outcome for key in shown if (outcome := self._found(key)[0]) in _FAULTS)
         return [self._verdict(forward, swapped) for forward, swapped in keys]
 
@@ -128,6 +139,7 @@ class LLMJudgeOracle(Oracle):
                 probability=probability,
                 input_tokens=answer.input_tokens,
                 output_tokens=answer.output_tokens,
+                part=self._part,
                 output=output,
             )
         )

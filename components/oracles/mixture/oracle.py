@@ -27,6 +27,11 @@ class MixtureOracle(Oracle):
                 used[name] = used.get(name, 0) + value
         return used
 
+    def begin(self, part: str) -> None:
+        """Tell it to every member."""
+        for oracle in self._members:
+            oracle.begin(part)
+
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
         """Ask every member about all queries.
 

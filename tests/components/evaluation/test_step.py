@@ -1,5 +1,6 @@
 """The evaluation step on a run: its figures against the exact ones, and what makes it measure again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from nashflow.components.evaluation.settings import EvaluationSettings
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world
+from nashflow.components.oracles.base import Query, Verdict
+from nashflow.components.oracles.sandbox.oracle import MatrixOracle
 from nashflow.components.sampling.engines import Transformers
 from nashflow.components.sampling.rollouts import Samplers
 from nashflow.components.storage import layout
@@ -340,6 +343,31 @@ def test_a_sampling_that_was_cut_off_goes_on(finished: SandboxRun, monkeypatch: 
     run.step("evaluation", 2)
     assert works == [32, 32 - 2 * 8]
     assert finished.manifest(RESPONSES).files == whole.files
+
+
+def test_judging_that_was_cut_off_goes_on(finished: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished.changed(evaluation={"benchmarks": ["head_to_head"], "samples": 8})
+    run.step("evaluation", 0)
+    whole, unit = finished.manifest(layout.evaluation(0, "head_to_head")), layout.evaluation(0, "head_to_head")
+    remove(finished, unit)
+    judge, asked = MatrixOracle.judge, []
+
+    def cut(oracle: MatrixOracle, queries: Sequence[Query]) -> list[Verdict]:
+        if len(asked) == 1:
+            asked.append(0)
+            raise KeyboardInterrupt
+        asked.append(len(queries))
+        return judge(oracle, queries)
+
+    monkeypatch.setattr(MatrixOracle, "judge", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run.step("evaluation", 0)
+    run.step("evaluation", 0)
+    assert asked[:2] == [128, 0]
+    rows = finished.rows(unit, "comparisons")
+    assert len(rows) == 256
+    assert 128 < sum(asked) <= 256, "no pair is asked about twice"
+    assert finished.manifest(unit).files == whole.files
 
 
 def test_without_the_references_evaluation_it_says_so(finished: SandboxRun) -> None:

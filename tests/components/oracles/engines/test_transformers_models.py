@@ -48,7 +48,7 @@ def plain(folder: Path, sequences: Sequence[Sequence[int]], tokens: Sequence[int
     return torch.stack(found).numpy()
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-4)])
 def test_answers_after_a_shared_beginning_are_those_of_the_whole(folder: Path, dtype: Any, tolerance: float) -> None:
     sequences = [*SHORT, *([1, *CONTEXT, *end] for end in ENDS), *([2, *CONTEXT, *end] for end in ENDS)]
     prompts = ["a"] * 2 + ["b"] * 4 + ["c"] * 4

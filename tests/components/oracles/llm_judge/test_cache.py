@@ -1,21 +1,24 @@
 """The verdict cache: written in pieces, and read by all runs."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.oracles.llm_judge.budget import Spent
 from nashflow.components.oracles.llm_judge.cache import VerdictCache
+from nashflow.components.storage import records
 from nashflow.components.storage.records import CachedVerdict
 from nashflow.components.storage.store import Store
 
 
 def verdict(key: str, probability: float = 1.0) -> CachedVerdict:
     return CachedVerdict(
-        key=key, outcome="verdict", probability=probability, input_tokens=3, output_tokens=2, output="[[A]]"
+        key=key, outcome="verdict", probability=probability, input_tokens=3, output_tokens=2, part="", output="[[A]]"
     )
 
 
@@ -68,6 +71,14 @@ def test_the_first_of_two_answers_counts_and_both_are_paid_for(
     one.add(verdict("a", 1.0))
     assert one.find("a") == ("verdict", 0.0)
     assert opened(local_store).spent == Spent(9, 6)
+
+
+def test_files_of_earlier_versions_are_read(local_store: Store) -> None:
+    old = records.table([verdict("a")], records.VERDICTS).drop_columns(["part"])
+    sink = io.BytesIO()
+    pq.write_table(old, sink)
+    local_store.at("..").write("cache/verdicts/judge/x.parquet", sink.getvalue())
+    assert opened(local_store).find("a") == ("verdict", 1.0)
 
 
 def test_a_damaged_file_is_named(local_store: Store, tmp_path: Path) -> None:
