@@ -1,7 +1,7 @@
 """An oracle whose verdicts are journalled as they come: a unit of work that goes on asks for none of them again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import asdict
 from typing import Any
 
 from ..storage.journal import Journal
@@ -39,7 +39,7 @@ class JournalledOracle(Oracle):
             except Unanswered:
                 self._oracle.judge(queries[start:])
                 raise
-            verdicts += [Verdict(*sights, tuple(members)) for *sights, members in entry["verdicts"]]
+            verdicts += [Verdict(**{**said, "members": tuple(said["members"])}) for said in entry["verdicts"]]
             for name, value in entry["used"].items():
                 self._used[name] += value
         return verdicts
@@ -49,7 +49,7 @@ class JournalledOracle(Oracle):
         if self._read == len(self._journal):
             before = dict(self._oracle.usage)
             self._oracle.begin(f"{self._unit}/{self._read}")
-            verdicts = [astuple(verdict) for verdict in self._oracle.judge(queries)]
+            verdicts = [asdict(verdict) for verdict in self._oracle.judge(queries)]
             used = {name: value - before[name] for name, value in self._oracle.usage.items()}
             self._journal.append({"verdicts": verdicts, "used": used})
         self._read += 1
