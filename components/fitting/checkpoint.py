@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,10 @@ class Checkpoints:
         self.wait()
         moments = {
             f"{name}.{key}": value.detach().clone().cpu()
-            for name, parameter in model.named_parameters()
+            for name, parameter in _trained(model)
             for key, value in optimizer.state[parameter].items()
         }
-        weights = {name: parameter.detach().clone().cpu() for name, parameter in model.named_parameters()}
+        weights = {name: parameter.detach().clone().cpu() for name, parameter in _trained(model)}
         self._pending = self._writer.submit(self._write, update, weights, moments, json.dumps(curves))
 
     def wait(self) -> None:
@@ -56,7 +57,7 @@ class Checkpoints:
         import torch
 
         with torch.no_grad():
-            for name, parameter in model.named_parameters():
+            for name, parameter in _trained(model):
                 parameter.copy_(weights[name])
                 prefix = f"{name}."
                 optimizer.state[parameter] = {
@@ -100,3 +101,8 @@ class Checkpoints:
         from safetensors.torch import load
 
         return load(self._store.read(f"{folder}/{name}.safetensors"))
+
+
+def _trained(model: "PreTrainedModel") -> Iterator[tuple[str, "torch.nn.Parameter"]]:
+    """The parameters that are trained, by name: with an adapter, its own."""
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)

@@ -52,8 +52,9 @@ class Fitting(ABC):
         from transformers import get_scheduler
 
         self.updates = updates
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+            trained, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
         self.scheduler = get_scheduler(
             _SCHEDULES[self.settings.schedule],

@@ -14,6 +14,7 @@ from .weights import shards
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.utils.quantization_config import QuantizationConfigMixin
 
 Dtype = Literal["float32", "bfloat16", "float64"]
 Names = Mapping[str, str]
@@ -134,17 +135,20 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_causal_lm(folder: Path, dtype: Dtype = "float32") -> "PreTrainedModel":
+def load_causal_lm(
+    folder: Path, dtype: Dtype = "float32", quantization: "QuantizationConfigMixin | None" = None
+) -> "PreTrainedModel":
     """The folder's language model, dropout off, on the accelerator if there is one.
 
     The folder's generation settings (top-k, repetition penalty, …) are dropped: what is sampled is what is scored.
+    With a `quantization` its linear layers are quantised as they are read.
 
     Raises:
         UserError: as `check_model_folder`, or the folder's weights are not those of a language model.
     """
     from transformers import AutoModelForCausalLM, GenerationConfig
 
-    model = _load(AutoModelForCausalLM, folder, dtype, "language model")
+    model = _placed(_opened(AutoModelForCausalLM, folder, dtype, "language model", None, quantization=quantization))
     model.generation_config = GenerationConfig.from_dict({})
     return model
 
@@ -280,6 +284,7 @@ def _opened(
     config: "PreTrainedConfig | None" = None,
     *,
     new_head: bool = False,
+    quantization: "QuantizationConfigMixin | None" = None,
 ) -> Any:
     """The folder's model; on the device `meta` its shapes alone, for which no weights are read. With `names`, its body
     alone.
@@ -301,6 +306,7 @@ def _opened(
         ignore_mismatched_sizes=True,  # they are refused below, in one line
         output_loading_info=True,
         key_mapping=dict(names) if names else None,
+        **({"quantization_config": quantization} if quantization else {}),
     )
     # transformers only warns, and goes on with random weights.
     body = f"{model.base_model_prefix}."

@@ -9,7 +9,7 @@ from ..core.runtimes import Runtime
 from ..core.settings import Variant
 from ..core.variants import Variants
 from ..methods.phases import Phase
-from ..models.folders import Dtype, load_causal_lm
+from ..models.folders import Dtype
 from .data import PairData
 from .loop import Trainer
 
@@ -50,7 +50,7 @@ class Torch(TrainingEngine):
         self, start: Path, phase: Phase, data: PairData, settings: "TrainingSettings", seed: tuple[int | str, ...]
     ) -> Trainer:
         """The policy in float32 in this process."""
-        return Trainer(load_causal_lm(start, "float32"), phase, data, settings, seed)
+        return Trainer(settings.adapter.open(start, "float32", seed), phase, data, settings, seed)
 
 
 class DeepSpeed(TrainingEngine):

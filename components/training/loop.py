@@ -13,6 +13,7 @@ from ..methods.phases import Phase
 from ..models.finite import TRAINED, require_finite
 from ..models.folders import Dtype, load_causal_lm
 from ..scoring.logprobs import sequence_logprobs
+from .adapters import plain_name
 from .data import PairData
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class Trainer(Fitting):
 
     def start_from(self, folder: Path) -> None:
         """Take over the weights in a folder before the first update."""
-        self.model.load_state_dict(load_causal_lm(folder, "float32").state_dict())
+        weights = load_causal_lm(folder, "float32").state_dict()
+        own = {name: weights.get(plain_name(name), tensor) for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(own)
 
     def round_weights(self, dtype: Dtype) -> None:
         """Round every weight to a precision, in place, as saving it does."""

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.settings import SHAPES_GRAPH
 from ..fitting.settings import FittingSettings
 from ..methods import AnyMethod
 from ..runtime.protocol import StepPrompts, StepSettings
 from ..scoring.settings import ScoringSettings
+from .adapters import AnyAdapter, WholeWeights
 from .engines import AnyTrainingEngine, Torch, TrainingEngine
 
 
@@ -17,19 +18,29 @@ class TrainingSettings(FittingSettings):
 
     engine: Annotated[AnyTrainingEngine, SHAPES_GRAPH] = Torch()
     """The training engine: torch in one process, or DeepSpeed's ZeRO on several accelerators."""
+    adapter: AnyAdapter = WholeWeights()
+    """What is trained: every weight (none), or low-rank products beside frozen weights (lora; qlora: in four bits),
+    which are merged into them when the policy is saved."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the saved policy, which everything else reads; training's own weights are float32. bfloat16 keeps
     three digits of each, so small steps are lost to it: `h_saved` among training's figures is the margin that is left,
     and a warning says so where a third of it is gone."""
     masters: bool | None = Field(None, exclude_if=lambda masters: masters is None)
     """Keep the weights in float32 beside a policy that is saved rounded, and start the next training from them, so that
-    steps too small for one iteration add up over several; left out: where save_dtype is not float32. The policy that is
-    sampled, measured and anchored is the rounded one. A master goes when no training to come starts from it."""
+    steps too small for one iteration add up over several; left out: where save_dtype is not float32, but not with the
+    adapter qlora, whose training starts from four bits. The policy that is sampled, measured and anchored is the
+    rounded one. A master goes when no training to come starts from it."""
+
+    @model_validator(mode="after")
+    def _masters_are_started_from(self) -> "TrainingSettings":
+        if self.masters and not self.adapter.exact:
+            raise ValueError(f"masters is true, but adapter {self.adapter.kind} starts from fewer bits: leave it out")
+        return self
 
     @property
     def keeps_masters(self) -> bool:
         """Whether a policy's weights are kept in float32, too."""
-        return self.save_dtype != "float32" and self.masters is not False
+        return self.save_dtype != "float32" and self.masters is not False and self.adapter.exact
 
 
 def check_precision(scoring: ScoringSettings, engine: TrainingEngine) -> None:

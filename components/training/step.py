@@ -73,6 +73,7 @@ def _train(
     if start.master:
         trainer.start_from(open_master(call.store, str(phase.start_from), start.master))
     curves = trainer.train(checkpoints)
+    settings.adapter.merge(trainer.model)
     metrics = {"pairs": len(data), "updates": trainer.updates, **summary(phase, data, curves), **agreement}
     metrics["tokens"] = sum(map(trainer.tokens, trainer.plan()))
     with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:

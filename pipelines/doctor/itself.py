@@ -32,6 +32,7 @@ _STEPS = (
     "jsonschema",
     "matplotlib",
     "mlflow",
+    "peft",
     "requests",
     "safetensors",
     "scipy",
@@ -41,7 +42,7 @@ _STEPS = (
     "transformers",
     "zstandard",
 )
-_ENGINES = ("vllm", "deepspeed")
+_ENGINES = ("vllm", "deepspeed", "bitsandbytes")
 
 
 def itself() -> Iterator[Finding]:

@@ -42,7 +42,7 @@ def test_every_setting_of_a_recipe_has_a_row(recipe: str) -> None:
 
 def test_a_row_has_type_default_meaning_and_the_papers_value() -> None:
     assert rows("training")["epochs"] == (
-        "| `epochs` | integer ≥ 1 | `2` | Passes over the pairs. | `2`, of Dong et al. |"
+        "| `epochs` |  | integer ≥ 1 | `2` | Passes over the pairs. | `2`, of Dong et al. |"
     )
     assert "| required |" in rows("run")["name"], "though a recipe that extends another may leave it out"
     assert "1/β of the code" in COMMITTED, "a baseline's constants are those of its own recipe"
