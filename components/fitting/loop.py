@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..core.errors import UserError
 from ..runtime.progress import Progress
 from .checkpoint import Checkpoints
+from .micro_batches import micro_batches
 from .order import batches
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class Fitting(ABC):
     settings: "FittingSettings"
     seed: tuple[int | str, ...]
     """Names that determine the order of the pairs."""
+    rank: int = 0
+    """Which of the processes that share every update this is, from 0 on."""
+    ranks: int = 1
+    """How many they are."""
     remedy: ClassVar[str]
     """What to do about a training that diverges, for people."""
 
@@ -45,6 +50,10 @@ class Fitting(ABC):
     @abstractmethod
     def tokens(self, indices: list[int]) -> int:
         """How many tokens the model reads for the pairs with these indices."""
+
+    @abstractmethod
+    def cost(self, index: int) -> int:
+        """How many tokens a pass over the pair with this index alone has, with its padding."""
 
     def begin(self, updates: int) -> None:
         """Make the optimizer and its schedule, for so many updates."""
@@ -87,10 +96,11 @@ class Fitting(ABC):
         """The pairs of each update, by their indices."""
         return batches(len(self), self.settings.batch_size, self.updates, *self.seed)
 
-    def parts(self, batch: list[int]) -> Iterator[list[int]]:
-        """The micro-batches of a batch."""
-        size = self.settings.micro_batch_size
-        return (batch[at : at + size] for at in range(0, len(batch), size))
+    def parts(self, batch: list[int]) -> list[list[int]]:
+        """This rank's micro-batches of a batch; every rank has equally many, so that the last one may be empty."""
+        costs, budget = [self.cost(index) for index in batch], self.settings.micro_batch_tokens
+        mine = micro_batches(costs, budget, self.ranks, padded=True)[self.rank]
+        return [[batch[place] for place in part] for part in mine]
 
     def update(self, batch: list[int]) -> dict[str, float]:
         """One optimiser update on the pairs with these indices; the batch's figures."""
@@ -98,8 +108,9 @@ class Fitting(ABC):
 
         figures = {"loss": 0.0, "h": 0.0, "accuracy": 0.0}
         for part in self.parts(batch):
-            losses, h = self.forward(part)
-            # Every pair weighs the same, also in a last micro-batch that is smaller.
+            # Ranks go through their passes together: one without pairs takes any, and counts it nought times.
+            losses, h = (values * bool(part) for values in self.forward(part or batch[:1]))
+            # Every pair weighs the same, whatever its micro-batch.
             (losses.sum() / len(batch)).backward()
             sums = {"loss": losses.detach().sum(), "h": h.detach().sum(), "accuracy": (h > 0).sum()}
             for name, value in sums.items():

@@ -1,6 +1,6 @@
 """Settings that everything which is trained shares."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,8 +20,9 @@ class FittingSettings(Settings):
     """Passes over the pairs."""
     batch_size: int = Field(128, ge=1)
     """Pairs per update."""
-    micro_batch_size: int = Field(8, ge=1)
-    """Pairs per forward and backward pass; gradients are accumulated over the batch."""
+    micro_batch_tokens: int = Field(8192, ge=1)
+    """Tokens per forward and backward pass: of both sides of its pairs, with prompts and padding. Gradients are
+    accumulated over the batch. It changes results by rounding alone, and may change within a run."""
     weight_decay: float = Field(0.0, ge=0.0)
     """Decoupled weight decay of AdamW."""
     max_gradient_norm: float = Field(1.0, gt=0.0)
@@ -29,10 +30,12 @@ class FittingSettings(Settings):
     checkpoint_updates: int = Field(100, ge=1)
     """Updates between two checkpoints; a restarted training resumes exactly from the last one."""
 
-    @model_validator(mode="after")
-    def _batches_fit(self) -> "FittingSettings":
-        if self.micro_batch_size > self.batch_size:
+    @model_validator(mode="before")
+    @classmethod
+    def _by_tokens(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "micro_batch_size" in data:
             raise ValueError(
-                f"micro_batch_size is {self.micro_batch_size}, above batch_size: set it to at most {self.batch_size}"
+                "micro_batch_size, in pairs, has become micro_batch_tokens, the tokens of a forward and backward pass: "
+                f"set that, or leave it out: {cls.model_fields['micro_batch_tokens'].default}"
             )
-        return self
+        return data

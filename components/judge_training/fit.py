@@ -19,7 +19,7 @@ FIGURES = "figures.json"
 
 def made_from(settings: JudgeSettings, labelled: Labelled) -> dict[str, Any]:
     """Everything that a judge depends on, as a JSON value, wherever it lies: equal ones, equal judges."""
-    told = settings.model_dump(mode="json", exclude={"model", "data", "checkpoint_updates"})
+    told = settings.model_dump(mode="json", exclude={"model", "data", "checkpoint_updates", "micro_batch_tokens"})
     return {"settings": told, "model": settings.digest(), "pairs": labelled.digest}
 
 

@@ -163,7 +163,7 @@ def _check_measurable(store: Store, known: Run, now: Run) -> None:
     there, here = (flatten({**run.recipe, "oracle": without_endpoints(run.recipe["oracle"])}) for run in (known, now))
     # The two have one identity: besides the run's length and the guards, they differ in what measures alone.
     differing = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
-    changed = [key for key in differing if not key.startswith(("run.", "judging."))]
+    changed = [key for key in differing if not key.startswith(("run.", "judging.", "training."))]
     if not changed:
         return
     policies = [(iteration, name) for name, iterations in made(store).items() for iteration in iterations]

@@ -48,6 +48,7 @@ def read_run(store: Store) -> Run | None:
     try:
         data = json.loads(store.read(layout.RUN))
         data.pop("identity")
+        data["recipe"] = _without(data["recipe"], "micro_batch_size")  # of runs of before; it never changed a result
         return Run(**data)
     except FileNotFoundError:
         return None
@@ -77,12 +78,21 @@ def date_of(store: Store) -> str:
 
 def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a recipe that identifies a run: without the number of iterations, what is kept of them, and the
-    settings that only measure, or stop a step."""
-    kept = {name: copy.deepcopy(section) for name, section in recipe.items() if name not in _FREE_SECTIONS}
+    settings that only measure, stop a step, or say how much is in memory at a time."""
+    identifying = _without(recipe, "micro_batch_tokens")
+    kept = {name: copy.deepcopy(section) for name, section in identifying.items() if name not in _FREE_SECTIONS}
     kept["run"].pop("iterations")
     kept["run"].pop("keep", None)
     kept.get("judging", {}).pop("guards", None)
     return {**kept, "oracle": without_endpoints(kept["oracle"])}
+
+
+def _without(recipe: Mapping[str, Any], setting: str) -> dict[str, Any]:
+    """A recipe without a setting of its sections."""
+    return {
+        name: {key: value for key, value in section.items() if key != setting} if isinstance(section, dict) else section
+        for name, section in recipe.items()
+    }
 
 
 def without_endpoints(oracle: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..core.errors import UserError
 from ..fitting.loop import Fitting
 from ..methods import objective
 from ..methods.phases import Phase
@@ -44,6 +45,7 @@ class Trainer(Fitting):
 
         self.base = torch.from_numpy(self.data.base(self.phase)).float().to(self.model.device)
         self.labels = torch.from_numpy(self.data.labels).float().to(self.model.device)
+        self._check_lengths()
         self.begin(updates_of(self.phase, self.settings, len(self)))
 
     def __len__(self) -> int:
@@ -53,6 +55,20 @@ class Trainer(Fitting):
     def tokens(self, indices: list[int]) -> int:
         """How many tokens the pairs with these indices have, prompts counted for both sides."""
         return self.data.tokens(indices)
+
+    def cost(self, index: int) -> int:
+        """Tokens of both sides of the pair with this index, padded to the longer one."""
+        sides = self.data.chosen[index], self.data.rejected[index]
+        return 2 * max(len(prompt) + len(response) for prompt, response in sides)
+
+    def _check_lengths(self) -> None:
+        """Refuse pairs that do not fit into a micro-batch."""
+        costs, budget = [self.cost(index) for index in range(len(self))], self.settings.micro_batch_tokens
+        if (most := max(costs)) > budget:
+            raise UserError(
+                f"phase {self.phase.name}: {sum(cost > budget for cost in costs)} of {len(self)} pairs have more "
+                f"tokens than training.micro_batch_tokens = {budget}, with padding: set it to at least {most}"
+            )
 
     def forward(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Losses and margins h, (pairs,), of the pairs with these indices."""

@@ -40,7 +40,7 @@ def run(call: Call[TrainingStep]) -> Result:
         call.store,
         layout.policy(phase.result.iteration, phase.result.name),
         VERSION,
-        call.settings.model_dump(mode="json"),
+        call.settings.model_dump(mode="json", exclude={"training": {"micro_batch_tokens"}}),
         {
             **inputs,
             "start": start.weights_digest,

@@ -81,7 +81,7 @@ def _for_folder(name: str, model: str, prompts: str) -> dict[str, Any]:
         "rollout": {"max_new_tokens": 64},
         "judging": {},
         "logprobs": {},
-        "training": {"learning_rate": 5e-7, "epochs": 2, "batch_size": 16, "micro_batch_size": 4},
+        "training": {"learning_rate": 5e-7, "epochs": 2, "batch_size": 16},
         "evaluation": {"benchmarks": ["head_to_head", "kl"]},
         "cluster": {"profile": "cpu"},
     }

@@ -92,7 +92,8 @@ MISTAKES = {
     "metod.eta=0.1": "set: metod: unknown key; did you mean method?",
     "method.eta=-1": "set: method.eta: -1 is neither a number above 0 nor 'decreasing'",
     "training.epochs=0": "set: training.epochs: Input should be greater than or equal to 1, not 0",
-    "training.micro_batch_size=999": "set: training: micro_batch_size is 999, above batch_size: set it to at most 32",
+    "training.micro_batch_size=9": "set: training: micro_batch_size, in pairs, has become micro_batch_tokens, the "
+    "tokens of a forward and backward pass: set that, or leave it out: 8192",
     "eta=0.1": "--set eta=0.1: give section.key=value, such as training.learning_rate=1e-6",
     "method.eta": "--set method.eta: give section.key=value, such as training.learning_rate=1e-6",
     "method.eta.x=1": "--set method.eta.x=1: eta is a value, not a section",

@@ -38,7 +38,7 @@ def _refused(tmp_path: Path, *sets: str, recipe: str = "quickstart", line: tuple
         (("method.samples=6", "method.comparisons=bracket"), ("samples is 6", "power of two", "4 or 8")),
         (("method.samples=3",), ("samples is 3", "even number")),
         (("method.tau=0.6",), ("tau is 0.6, above eta = 0.5", "at most 0.5")),
-        (("training.micro_batch_size=1000",), ("micro_batch_size is 1000", "at most 128")),
+        (("training.micro_batch_size=32",), ("micro_batch_size, in pairs, has become micro_batch_tokens",)),
         (("oracle.world.seed=5",), ("policy.world and oracle.world differ",)),
         (("prompts",), ("--set prompts", "section.key=value")),
         (("run.name.first=x",), ("--set run.name.first=x", "name is a value, not a section")),

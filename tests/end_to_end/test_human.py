@@ -25,7 +25,7 @@ def recipe(prepared_root: SandboxRun, tmp_path: Path) -> Path:
         "prompts": {"path": str(prompts), "per_iteration": 6, "held_out": 2, "shards": 2, "max_tokens": 16},
         "oracle": {"kind": "human"},
         "rollout": {"max_new_tokens": 3, "dtype": "float64"},
-        "training": {"batch_size": 4, "micro_batch_size": 4},
+        "training": {"batch_size": 4},
         "evaluation": {"benchmarks": ["head_to_head"]},
     }
     file.write_text(yaml.safe_dump(sections))

@@ -175,9 +175,7 @@ def test_both_phases_of_a_method_cost() -> None:
 
 
 def test_updates_count_where_a_method_says_how_many() -> None:
-    recipe = load_recipe(
-        "sandbox-online-ipo", ["method.updates=3", "training.batch_size=64", "training.micro_batch_size=64"]
-    )
+    recipe = load_recipe("sandbox-online-ipo", ["method.updates=3", "training.batch_size=64"])
     expected = len(recipe.method.phases(1)) * 6 * 8e9 * 2 * 3 * 64 * 600 / HOUR
     assert cost_of(recipe, 1, KNOWN).hours["training"] == pytest.approx(expected)
 

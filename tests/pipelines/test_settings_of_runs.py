@@ -131,7 +131,7 @@ def test_runs_that_differ_in_nothing_that_shapes_the_graph_share_it(
 
 def test_a_setting_that_another_one_needs_stays_with_it() -> None:
     """Without the first the recipe would refuse the second."""
-    overrides = ["training.batch_size=256", "training.micro_batch_size=256"]
+    overrides = ["method.eta=0.75", "method.tau=0.6"]
     assert valid("quickstart", overrides[1:]) is None
     base, given_to_run = load_for_runs("quickstart", overrides)
     assert (base, given_to_run) == (load_recipe("quickstart"), shlex.join(overrides))

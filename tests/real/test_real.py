@@ -54,7 +54,6 @@ SMALL = (
     "training.learning_rate=1.0e-4",
     "training.epochs=1",
     "training.batch_size=4",
-    "training.micro_batch_size=4",
 )
 
 pytestmark = NEEDS_DATA

@@ -93,9 +93,9 @@ class JudgeFitting(Fitting):
         """Tokens of both inputs of the pairs with these indices."""
         return sum(len(ids) for index in indices for ids in self.inputs[index])
 
-    def parts(self, batch: list[int]) -> Iterator[list[int]]:
-        """The micro-batches of a batch: pairs of similar length, so that little is padding."""
-        return super().parts(sorted(batch, key=lambda index: max(map(len, self.inputs[index]))))
+    def cost(self, index: int) -> int:
+        """Tokens of both inputs of the pair with this index, padded to the longer one."""
+        return 2 * max(map(len, self.inputs[index]))
 
     def both(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
         """What the model says to the first and to the second inputs of these pairs, (pairs,) each."""

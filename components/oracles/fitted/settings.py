@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...core.settings import Variant
 from ...core.variants import Variants
@@ -46,13 +46,23 @@ class JudgeSettings(Variant, FittingSettings, TemplateSettings, ABC):
     batch_size: int = Field(32, ge=1)
     """Pairs per update."""
 
+    fitting: ClassVar[type[JudgeFitting]]
+    """The training."""
+
+    @model_validator(mode="after")
+    def _pairs_fit(self) -> Self:
+        if 2 * self.max_tokens > self.micro_batch_tokens:
+            raise ValueError(
+                f"micro_batch_tokens is {self.micro_batch_tokens}, which does not hold two inputs of max_tokens = "
+                f"{self.max_tokens}: set it to at least {2 * self.max_tokens}, or max_tokens to at most "
+                f"{self.micro_batch_tokens // 2}"
+            )
+        return self
+
     @property
     def folder(self) -> Path:
         """`model` as a path."""
         return Path(self.model)
-
-    fitting: ClassVar[type[JudgeFitting]]
-    """The training."""
 
     @abstractmethod
     def oracle(self, folder: Path) -> ChatOracle:
@@ -78,7 +88,7 @@ class JudgeSettings(Variant, FittingSettings, TemplateSettings, ABC):
     def _of_oracle(self, folder: Path) -> dict[str, Any]:
         """The oracle's settings."""
         template = {name: getattr(self, name) for name in TemplateSettings.model_fields}
-        return {"model": str(folder), "batch_size": 2 * self.micro_batch_size, **template}
+        return {"model": str(folder), **template}
 
 
 class RewardModelJudge(JudgeSettings):

@@ -79,7 +79,7 @@ def test_nothing_is_learnt_from_them(whole: Path, damaged: Path) -> None:
     (phase,) = INPO(eta=0.5, tau=0.1).phases(1)
     sides = [(WHOLE, [A, EOS]), (BROKEN, [B, EOS])]
     data = PairData(sides, sides[::-1], np.ones((2, 2)), {name: np.zeros((2, 2)) for name in phase.weights})
-    settings = TrainingSettings(batch_size=2, micro_batch_size=1, epochs=3, warmup_ratio=0.0)
+    settings = TrainingSettings(batch_size=2, epochs=3, warmup_ratio=0.0)
     with pytest.raises(UserError) as caught:
         Trainer(load_causal_lm(damaged), phase, data, settings, (0,)).update([0, 1])
     assert str(caught.value) == line(damaged, "")

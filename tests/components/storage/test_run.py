@@ -16,7 +16,10 @@ from tests.fixtures.runs import recipe
 
 RECIPE: dict[str, Any] = recipe().model_dump(mode="json")
 KEYS = sorted(flatten(RECIPE))
-FREE = ("run.iterations", "judging.guards.", "evaluation.", "cluster.", "promotion.", "reporting.")
+FREE = (
+    *("run.iterations", "judging.guards.", "training.micro_batch_tokens"),
+    *("evaluation.", "cluster.", "promotion.", "reporting."),
+)
 INPUTS = {"prompts": "a" * 64, "policy": "b" * 64, "oracle": "c" * 64}
 
 
@@ -42,6 +45,11 @@ def test_a_run_comes_back(run_store: Store) -> None:
     said = json.loads(run_store.read("run.json"))
     assert said["identity"] == one.identity
     check_same(run_store, require_run(run_store), one)
+
+
+def test_a_run_of_before_with_another_size_of_micro_batches_is_the_same_run(run_store: Store) -> None:
+    run(changed("training.micro_batch_size", 128)).write(run_store)
+    assert require_run(run_store) == run()
 
 
 def test_a_run_root_without_a_run_is_named(run_store: Store) -> None:

@@ -19,8 +19,7 @@ from tests.fixtures.runs import SandboxRun
 from tests.fixtures.tracking import free_port, nested, opened, points
 
 FIGURES = ("loss", "h", "accuracy", "gradient_norm", "learning_rate")
-CHANGES = {"run.iterations": 1, "training.checkpoint_updates": 2, "training.batch_size": 16}
-CHANGES |= {"training.micro_batch_size": 16, "training.epochs": 2}
+CHANGES = {"run.iterations": 1, "training.checkpoint_updates": 2, "training.batch_size": 16, "training.epochs": 2}
 
 
 @pytest.fixture

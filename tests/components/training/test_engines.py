@@ -18,7 +18,7 @@ DATA = PairData([([0], [7])] * 4, [([0], [8])] * 4, np.array([[1.0, -1.0]] * 4),
 
 def test_torch_trains_the_policy_it_starts_from_in_float32(tmp_path: Path) -> None:
     folder, (phase,) = models.llama(tmp_path, dtype="bfloat16"), IterativeDPO().phases(1)
-    settings = TrainingSettings(epochs=2, batch_size=2, micro_batch_size=2)
+    settings = TrainingSettings(epochs=2, batch_size=2)
     settings.engine.check()
     trainer = settings.engine.open(folder, phase, DATA, settings, (0, 1, "main"))
     assert settings.engine == Torch()

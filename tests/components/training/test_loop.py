@@ -36,6 +36,11 @@ METHODS: dict[str, AnyMethod] = {
     "logistic, smoothed": IterativeDPO(beta=2.0, label_smoothing=0.1),
 }
 
+THREE_PARTS = 22 * 2 * 7
+"""Tokens of 22 pairs: prompts have 4, responses 3."""
+SIZES = {64: [22, 22, 20], 50: [17, 17, 16]}
+"""Pairs of the micro-batches of such batches."""
+
 
 def fixed_batch(run: SandboxRun, phase: Phase, seed: int = 0, count: int = 64) -> PairData:
     """Some pairs of the second iteration with random labels, and the anchors' exact log-probs."""
@@ -71,7 +76,7 @@ def expected_losses(run: SandboxRun, phase: Phase, data: PairData, policy: str) 
 
 def trainer(run: SandboxRun, phase: Phase, data: PairData, start: str = "", **settings: Any) -> Trainer:
     model = load_causal_lm(run.folder(start or str(phase.start_from)))
-    chosen = {"batch_size": len(data), "micro_batch_size": len(data), "warmup_ratio": 0.5, "epochs": 2, **settings}
+    chosen = {"batch_size": len(data), "warmup_ratio": 0.5, "epochs": 2, **settings}
     return Trainer(model, phase, data, TrainingSettings(**chosen), (0, 2, "main"))
 
 
@@ -86,7 +91,7 @@ def test_the_loss_is_the_formulas(name: str, policy: str, finished_root: Sandbox
     (phase,) = METHODS[name].phases(2)
     data = fixed_batch(finished_root, phase)
     expected, margins = expected_losses(finished_root, phase, data, policy)
-    made = trainer(finished_root, phase, data, policy, micro_batch_size=24)
+    made = trainer(finished_root, phase, data, policy, micro_batch_tokens=THREE_PARTS)
     everything = list(range(len(data)))
     single = made.update(everything)  # the warm-up's first: it changes nothing
     assert single["loss"] == pytest.approx(expected.mean(), rel=2e-5)
@@ -111,7 +116,7 @@ def test_the_gradient_is_the_mean_losss(name: str, finished_root: SandboxRun) ->
     """
     (phase,) = METHODS[name].phases(2)
     data = fixed_batch(finished_root, phase)
-    made = trainer(finished_root, phase, data, "002/main", micro_batch_size=24, max_gradient_norm=1e9)
+    made = trainer(finished_root, phase, data, "002/main", micro_batch_tokens=THREE_PARTS, max_gradient_norm=1e9)
     made.model.double()
     start = parameters_to_vector(made.model.parameters()).detach()
     seen: list[torch.Tensor] = []
@@ -157,10 +162,10 @@ def trained(made: Trainer, tmp_path: Path) -> dict[str, torch.Tensor]:
     return {name: parameter.detach() for name, parameter in made.model.named_parameters()}
 
 
-@pytest.mark.parametrize("size", [64, 50])
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.usefixtures("norms_in_float64")
 def test_micro_batches_change_no_update(size: int, finished_root: SandboxRun, tmp_path: Path) -> None:
-    """Not even where the last one is smaller: 50 pairs are 16, 16, 16 and 2.
+    """Not even where one is smaller: 50 pairs are 17, 17 and 16.
 
     In float64: Adam divides a gradient by its size plus 1e-8, so that a rounding error of 1e-15 in a gradient that
     should be nought moves its weight by 1e-7 of the learning rate, and one of float32 by all of it.
@@ -168,13 +173,24 @@ def test_micro_batches_change_no_update(size: int, finished_root: SandboxRun, tm
     phase = finished_root.phase(2)
     data = fixed_batch(finished_root, phase, count=size)
     settings = {"epochs": 4, "learning_rate": 1e-5, "warmup_ratio": 0.0}
-    made = [trainer(finished_root, phase, data, micro_batch_size=count, **settings) for count in (size, 16)]
+    made = [trainer(finished_root, phase, data, micro_batch_tokens=most, **settings) for most in (8192, THREE_PARTS)]
+    assert [[len(part) for part in one.parts(list(range(size)))] for one in made] == [[size], SIZES[size]]
     start = {name: weights.detach().double() for name, weights in made[0].model.named_parameters()}
     for one in made:
         one.model.double()
     whole, parts = (trained(one, tmp_path) for one in made)
     assert max(float((whole[name] - start[name]).abs().max()) for name in whole) > 1e-5
     assert max(float((whole[name] - parts[name]).abs().max()) for name in whole) < 1e-10
+
+
+def test_pairs_that_no_micro_batch_holds_are_refused(finished_root: SandboxRun) -> None:
+    phase = finished_root.phase(2)
+    data = fixed_batch(finished_root, phase, count=12)
+    data.rejected[3] = (data.rejected[3][0], [14, 14, 14, 1])
+    line = r"1 of 12 pairs have more tokens than training\.micro_batch_tokens = 15, .*: set it to at least 16$"
+    with pytest.raises(UserError, match=line):
+        trainer(finished_root, phase, data, micro_batch_tokens=15)
+    trainer(finished_root, phase, data, micro_batch_tokens=16)
 
 
 def expected_rates(schedule: str, peak: float, warmup: int, updates: int) -> list[float]:
@@ -205,7 +221,6 @@ def test_the_learning_rate_rises_and_falls(
         warmup_ratio=ratio,
         batch_size=4,
         epochs=8,
-        micro_batch_size=4,
         learning_rate=3e-4,
     )
     curves = made.train(Checkpoints(open_store(str(tmp_path)), "training", "f"))
@@ -283,14 +298,14 @@ def test_a_training_that_diverges_says_so(finished_root: SandboxRun) -> None:
 
 def test_updates_are_epochs_over_the_pairs_unless_the_phase_says(finished_root: SandboxRun) -> None:
     phase = finished_root.phase(2)
-    settings = TrainingSettings(epochs=3, batch_size=10, micro_batch_size=10)
+    settings = TrainingSettings(epochs=3, batch_size=10)
     assert [updates_of(phase, settings, pairs) for pairs in (1, 10, 11, 100)] == [3, 3, 6, 30]
     assert updates_of(replace(phase, updates=7), settings, 100) == 7
 
 
 def test_a_phase_can_ask_for_its_number_of_updates(finished_root: SandboxRun, tmp_path: Path) -> None:
     phase = replace(finished_root.phase(2), updates=5)
-    made = trainer(finished_root, phase, fixed_batch(finished_root, phase, count=12), batch_size=8, micro_batch_size=8)
+    made = trainer(finished_root, phase, fixed_batch(finished_root, phase, count=12), batch_size=8)
     curves = made.train(Checkpoints(open_store(str(tmp_path)), "training", "f"))
     assert [len(values) for values in curves.values()] == [5] * 5
 

@@ -16,7 +16,7 @@ from nashflow.components.storage.units import Manifest
 from nashflow.components.training.settings import TrainingSettings
 from tests.fixtures.runs import SandboxRun, logprobs, remove
 
-SMALL_STEPS = {"save_dtype": "bfloat16", "learning_rate": 2e-5, "batch_size": 96, "micro_batch_size": 96}
+SMALL_STEPS = {"save_dtype": "bfloat16", "learning_rate": 2e-5, "batch_size": 96}
 
 
 def trained(run: SandboxRun, iteration: int = 1) -> Manifest:

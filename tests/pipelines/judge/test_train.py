@@ -52,7 +52,7 @@ def test_a_judge_is_made_once(train: Any) -> None:
         ("epoch=2", "judge.epoch: unknown key; did you mean judge.epochs?"),
         ("data.path=none.jsonl", "none.jsonl: no such file"),
         ("model=nowhere", "model folder nowhere does not exist or is not a folder"),
-        ("micro_batch_size=64", "micro_batch_size is 64, above batch_size: set it to at most 16"),
+        ("micro_batch_tokens=1024", "micro_batch_tokens is 1024, which does not hold two inputs of max_tokens = 1024"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_left(train: Any, change: str, message: str) -> None:
