@@ -23,8 +23,8 @@ EXCEPTIONS = {
     "components/reports/summary.py": {"judging"},
     "components/storage/layout.py": {"preparation", "logprobs", "training", "evaluation"},
     "components/storage/records.py": {"logprobs"},
-    "components/storage/run.py": {"evaluation", "judging", "reporting"},
-    "components/training/step.py": {"training", "logprobs"},
+    "components/storage/run.py": {"evaluation", "judging", "reporting", "training"},
+    "components/training/task.py": {"training", "logprobs"},
     "pipelines/prompts.py": {"preparation"},
     "pipelines/reference/initial.py": {"rollout", "judging", "logprobs", "training", "evaluation"},
 }

@@ -114,21 +114,16 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
     The package's module `step` has the settings' class `SETTINGS`, the function `run` and, where it has flags of its
     own, their names `FLAGS`.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     name = package.rpartition(".")[2]
     try:
         step = importlib.import_module(f"{package}.step")
         flags: Sequence[str] = getattr(step, "FLAGS", ())
         executor_input = _executor_input(arguments)
-        given = parser(name, flags).parse_args([*passed(executor_input, flags), *arguments])
-        own = {flag: getattr(given, flag.replace("-", "_")) for flag in flags}
-        store, recipe = _found(given.recipe, given.run_root.replace(JOB, own.get("job-id", "")))
-        settings = step.SETTINGS.parse(recipe, "--recipe")
-        cluster = StepCluster.parse(recipe.get("cluster", {}), "--recipe: cluster")
-        _pin_threads(settings.run.threads)
-        call = Call(store, given.iteration, given.phase, given.shard, settings, own)
+        call, style = read_call(name, step.SETTINGS, [*passed(executor_input, flags), *arguments], flags)
+        os.environ[voice.FORMAT] = style  # of the processes that the step starts, too
         started = time.monotonic()
-        with lock.renewing(store), voice.speaking(_place(name, call), voice.log_format(cluster.log_format)):
+        with lock.renewing(call.store), voice.speaking(place(name, call), style):
             result = step.run(call)
         _write_outputs(executor_input, result)
         print(json.dumps(line_of(name, call, result, time.monotonic() - started)), flush=True)
@@ -143,6 +138,23 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
             _fail(name, f"no space left on the device ({error}); free some and run the same command again", TRY_AGAIN)
         raise
     sys.exit(0)
+
+
+def read_call(
+    step: str, settings: type[SettingsT], arguments: Sequence[str], flags: Sequence[str] = ()
+) -> tuple[Call[SettingsT], str]:
+    """The call of a step by its arguments, and the format of its log lines; threads are pinned as it says.
+
+    Raises:
+        UserError: a wrong setting, or no recipe.
+    """
+    given = parser(step, flags).parse_args(arguments)
+    own = {flag: getattr(given, flag.replace("-", "_")) for flag in flags}
+    store, recipe = _found(given.recipe, given.run_root.replace(JOB, own.get("job-id", "")))
+    call = Call(store, given.iteration, given.phase, given.shard, settings.parse(recipe, "--recipe"), own)
+    cluster = StepCluster.parse(recipe.get("cluster", {}), "--recipe: cluster")
+    _pin_threads(call.settings.run.threads)
+    return call, voice.log_format(cluster.log_format)
 
 
 def _executor_input(arguments: Sequence[str]) -> dict[str, Any]:
@@ -189,7 +201,7 @@ def _fail(step: str, line: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _terminate(signum: int, frame: object) -> NoReturn:
+def terminate(signum: int, frame: object) -> NoReturn:
     """Leave by an exception, so that open journals are flushed on the way out, undisturbed by a second SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(TERMINATED)
@@ -227,14 +239,15 @@ def _pin_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _place(step: str, call: Call[Any]) -> dict[str, Any]:
+def place(step: str, call: Call[Any]) -> dict[str, Any]:
+    """Which unit of work a call is about."""
     return {"step": step, "iteration": call.iteration, "phase": call.phase, "shard": call.shard}
 
 
 def line_of(step: str, call: Call[Any], result: Result, seconds: float) -> dict[str, Any]:
     """The JSON object that a step prints when it is done."""
     measured = {"seconds": round(seconds, 3), "metrics": numbers(result.metrics)}
-    return {**_place(step, call), "skipped": result.skipped, **measured}
+    return {**place(step, call), "skipped": result.skipped, **measured}
 
 
 def _write_outputs(executor_input: Mapping[str, Any], result: Result) -> None:

@@ -26,6 +26,7 @@ _TEXT = "text"
 _SILENCE_SECONDS = 30.0
 _GLANCE_SECONDS = 0.5
 _logger = logging.getLogger("nashflow")
+_handed_over = threading.Event()
 
 
 def check_format(name: str, where: str) -> str:
@@ -69,11 +70,24 @@ def speaking(place: Mapping[str, Any], style: str) -> Iterator[None]:
         _logger.removeHandler(handler)
 
 
+@contextlib.contextmanager
+def handed_over() -> Iterator[None]:
+    """Within this block another process speaks for the step, and this one is silent."""
+    _handed_over.set()
+    try:
+        yield
+    finally:
+        _handed_over.clear()
+
+
 def _speak_until(done: threading.Event, every: float, handler: logging.Handler) -> None:
     status = os.environ.get(STATUS, "")
     begun = spoken = time.monotonic()
     lines, line = 0, ""
     while not done.wait(min(every, _GLANCE_SECONDS)):
+        if _handed_over.is_set():
+            spoken = time.monotonic()
+            continue
         work = [each for place, each in enumerate(under_way()) if each.done or not place]
         if (now := time.monotonic()) - spoken >= every:
             record = _record(work, now - begun)

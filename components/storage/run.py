@@ -78,12 +78,13 @@ def date_of(store: Store) -> str:
 
 def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a recipe that identifies a run: without the number of iterations, what is kept of them, and the
-    settings that only measure, stop a step, or say how much is in memory at a time."""
+    settings that only measure, stop a step, or say where and in which portions it works."""
     identifying = _without(recipe, "micro_batch_tokens")
     kept = {name: copy.deepcopy(section) for name, section in identifying.items() if name not in _FREE_SECTIONS}
     kept["run"].pop("iterations")
     kept["run"].pop("keep", None)
     kept.get("judging", {}).pop("guards", None)
+    kept.get("training", {}).pop("launcher", None)
     return {**kept, "oracle": without_endpoints(kept["oracle"])}
 
 

@@ -11,6 +11,8 @@ from ..runtime.protocol import StepPrompts, StepSettings
 from ..scoring.settings import ScoringSettings
 from .adapters import AnyAdapter, WholeWeights
 from .engines import AnyTrainingEngine, Torch, TrainingEngine
+from .launchers import AnyLauncher
+from .launchers.process import Process
 
 
 class TrainingSettings(FittingSettings):
@@ -21,6 +23,8 @@ class TrainingSettings(FittingSettings):
     adapter: AnyAdapter = WholeWeights()
     """What is trained: every weight (none), or low-rank products beside frozen weights (lora; qlora: in four bits),
     which are merged into them when the policy is saved."""
+    launcher: AnyLauncher = Process()
+    """The processes that train a policy together, and where they run."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the saved policy, which everything else reads; training's own weights are float32. bfloat16 keeps
     three digits of each, so small steps are lost to it: `h_saved` among training's figures is the margin that is left,

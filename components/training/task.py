@@ -1,0 +1,116 @@
+"""The training of a phase's policy, as each of the processes that share it carries it out."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from ..core.settings import named_by
+from ..fitting.checkpoint import Checkpoints
+from ..iterations.work import AtWork, Work
+from ..methods import phase_of
+from ..methods.phases import Phase
+from ..models.folders import save_policy
+from ..models.policies import LocalPolicy, open_master, open_policy
+from ..models.weights import weights_digest
+from ..runtime.protocol import Call
+from ..storage import layout
+from ..storage.units import Manifest, Unit, require_manifest
+from .agreement import check_agreement
+from .data import load
+from .loop import Trainer, summary
+from .saved import round_and_measure
+from .settings import TrainingStep
+
+@dataclass(frozen=True)
+class Task:
+    """The training that a call of the step asks for."""
+
+    call: Call[TrainingStep]
+    version: int
+    """The step's."""
+    phase: Phase
+    pairs: list[Manifest]
+    logprobs: list[Manifest]
+    start: LocalPolicy
+    """The policy that it starts from."""
+
+    @classmethod
+    def of(cls, call: Call[TrainingStep], version: int) -> "Task":
+        """The training of a call, whose inputs are there.
+
+        Raises:
+            UserError: one is not.
+        """
+        phase = phase_of(call.settings.method, call.iteration, call.phase)
+        pairs = manifests(call, phase.data_from or phase.name, "pairs")
+        scored = manifests(call, phase.name, "logprobs")
+        return cls(call, version, phase, pairs, scored, open_policy(call.store, str(phase.start_from)))
+
+    @cached_property
+    def unit(self) -> Unit:
+        """The unit of the policy; where it is trained, and in which portions, makes no other of it."""
+        inputs = {f"pairs {shard}": manifest.digest for shard, manifest in enumerate(self.pairs)}
+        inputs |= {f"logprobs {shard}": manifest.digest for shard, manifest in enumerate(self.logprobs)}
+        inputs |= {"start": self.start.weights_digest}
+        inputs |= {"master": self.start.master} if self.start.master else {}
+        result = self.phase.result
+        return Unit(
+            self.call.store,
+            layout.policy(result.iteration, result.name),
+            self.version,
+            self.call.settings.model_dump(mode="json", exclude={"training": {"launcher", "micro_batch_tokens"}}),
+            inputs | named_by(engine=self.call.settings.training.engine),
+        )
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Those of this training."""
+        folder = layout.training(self.call.iteration, self.call.phase)
+        return Checkpoints(self.call.store, folder, self.unit.fingerprint[:16])
+
+    def carry_out(self) -> None:
+        """Train in this process, alone or as rank 0, and publish the policy."""
+        at_work = AtWork(self.call, f"{self.call.phase}/training")
+        at_work.carry_out(self.unit, self._trained, lambda _: self.checkpoints.discard())
+
+    def _trained(self, work: Work) -> Manifest:
+        settings = self.call.settings.training
+        data = load(self.call.store, self.phase, self.pairs, self.logprobs)
+        seed = (self.call.settings.run.seed, self.call.iteration, self.call.phase)
+        trainer = settings.engine.open(self.start.folder, self.phase, data, settings, seed)
+        agreement = check_agreement(trainer, self._cached_in())
+        if self.start.master:
+            trainer.start_from(open_master(self.call.store, str(self.phase.start_from), self.start.master))
+        curves = trainer.train(self.checkpoints)
+        settings.adapter.merge(trainer.model)
+        metrics = {"pairs": len(data), "updates": trainer.updates, **summary(self.phase, data, curves), **agreement}
+        metrics["tokens"] = sum(map(trainer.tokens, trainer.plan()))
+        with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
+            policy, master = Path(scratch, "policy"), ""
+            if settings.keeps_masters:
+                master = self._publish_master(work, trainer, Path(scratch, "master"))
+            metrics |= round_and_measure(trainer, f"iteration {self.call.iteration}, {self.phase.name}")
+            save_policy(trainer.model, self.start.folder, policy, settings.save_dtype)
+            return work.publish_policy(
+                policy, metrics, weights_digest=weights_digest(policy), curves=curves, master=master
+            )
+
+    def _publish_master(self, work: Work, trainer: Trainer, folder: Path) -> str:
+        """Publish the weights in float32, and return their digest."""
+        save_policy(trainer.model, self.start.folder, folder, "float32")
+        result = self.phase.result
+        unit = replace(work.unit, key=layout.master(result.iteration, result.name))
+        return unit.publish_folder(folder, {}, work.started, weights_digest=weights_digest(folder)).weights_digest
+
+    def _cached_in(self) -> str:
+        """Where the phase's log-probabilities of the policy that it starts from are kept, for people."""
+        store, digest = self.call.store, self.start.weights_digest
+        phase = store.location(layout.shard(self.call.iteration, self.call.phase, "logprobs", 0).rpartition("/")[0])
+        return f"{phase} and {store.at('..').location(f'{layout.LOGPROB_CACHE}/{digest}')}"
+
+
+def manifests(call: Call[TrainingStep], phase: str, kind: str) -> list[Manifest]:
+    """The manifests of all shards of a phase."""
+    keys = [layout.shard(call.iteration, phase, kind, shard) for shard in range(call.settings.prompts.shards)]
+    return [require_manifest(call.store, key) for key in keys]

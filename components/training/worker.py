@@ -1,0 +1,59 @@
+"""One of the processes that train a policy together: `torchrun -m nashflow.components.training.worker`, with the flags
+of `launchers.base.arguments`.
+
+Exit codes are the step's. Rank 0 speaks for all of them, and publishes the policy.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ..core.errors import TryAgain, UserError
+from ..runtime import protocol, voice
+from .launchers.failure import hand_over
+from .settings import TrainingStep
+from .step import VERSION
+from .task import Task
+
+_STEP = "training"
+_GLANCE_SECONDS = 1.0
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Carry out one rank's part of a training, and exit."""
+    _end_with_parent()
+    signal.signal(signal.SIGTERM, protocol.terminate)
+    try:
+        call, style = protocol.read_call(_STEP, TrainingStep, arguments)
+        with voice.speaking(protocol.place(_STEP, call), style):
+            Task.of(call, VERSION).carry_out()
+    except UserError as error:
+        hand_over(error)
+        sys.exit(protocol.USER_ERROR)
+    except TryAgain as error:
+        hand_over(error)
+        sys.exit(protocol.TRY_AGAIN)
+    except Exception as error:
+        hand_over(error)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone: torchrun starts it in a session of its own, where no signal to the
+    step's group reaches it."""
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_GLANCE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
