@@ -22,6 +22,7 @@ from .loop import Trainer, summary
 from .saved import round_and_measure
 from .settings import TrainingStep
 
+
 @dataclass(frozen=True)
 class Task:
     """The training that a call of the step asks for."""

@@ -59,7 +59,8 @@ def _config(processes: int) -> "LaunchConfig":
     """One machine, which is reached by its loopback address: pods need not be able to look up their own names."""
     import logging
 
-    from torch.distributed.launcher.api import DefaultLogsSpecs, LaunchConfig
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.launcher.api import LaunchConfig
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # failures are told by our line
     return LaunchConfig(
