@@ -11,7 +11,8 @@ from .core.settings import SHAPES_GRAPH, WHOLE, Variant, graph_shaping
 from .evaluation.settings import EvaluationSettings
 from .judging.settings import JudgingSettings, check_seeding, judges
 from .methods import AnyMethod
-from .oracles.oracle_settings import OracleSettings
+from .oracles.fitted.settings import JudgeSettings
+from .oracles.oracle_settings import OracleSettings, judges_of
 from .oracles.settings import AnyOracle
 from .preparation.policy import AnyPolicy
 from .preparation.settings import (
@@ -60,6 +61,11 @@ class Recipe(StepSettings):
     def oracles(self) -> dict[str, OracleSettings]:
         """The oracles that are asked; see `judges`."""
         return judges(self.oracle, self.judging)
+
+    @property
+    def judges(self) -> dict[str, JudgeSettings]:
+        """The judges that the run fits itself, by their names."""
+        return judges_of(self.oracles.values())
 
     @property
     def engines(self) -> dict[str, Variant]:

@@ -88,7 +88,7 @@ class Cost:
 def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
     """The cost of one iteration."""
     estimate = Estimate(recipe, assumptions.of(recipe), iteration)
-    hours = {step.name: step.hours(estimate) for step in STEPS.values() if step.hours}
+    hours = {step.name: step.hours(estimate) for step in STEPS.values() if step.hours and step.runs_in(recipe)}
     return Cost(
         iteration,
         hours,

@@ -124,7 +124,8 @@ class _Tasks:
         self._last: Any = None
 
     def unroll(self, reference: Any, first: int, of_shards: _OfShards) -> None:
-        """The reference's iteration, the iterations from `first` on, the run's end."""
+        """What precedes the iterations, the reference's, those from `first` on, the run's end."""
+        self._all_of("start", iteration=0)
         self._made, iterations = {_POLICY: reference}, self._recipe.run.iterations
         self._all_of("iteration", iteration=0)
         for iteration in range(first, iterations + 1):
@@ -154,7 +155,7 @@ class _Tasks:
         if group:
             where["phase"] = group
         looped = self._sharded and step.level == "shard"
-        name = shown = step.name
+        name = shown = task_name(step.name)
         if not (step.once or looped):
             at = where["iteration"], where.get("phase", "")
             name, shown = task_name(step.name, *at), f"{step.name} {_where(*at)}"

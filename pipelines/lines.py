@@ -24,7 +24,7 @@ def finished_line(record: Mapping[str, Any], shards: int = 1) -> str:
 def task_line(step: str, iteration: int | None, phase: str, state: str, rest: str) -> str:
     """The columns of a line: where the task belongs, how it gets on, and what else there is to say."""
     place = "" if iteration is None or (step in STEPS and STEPS[step].once) else f"iteration {iteration}"
-    return f"{place:<13}{phase:<10}{step:<12}{state:>15}  {rest}".rstrip()
+    return f"{place:<13}{phase:<10}{step:<15}{state:>15}  {rest}".rstrip()
 
 
 def _duration(seconds: float) -> str:

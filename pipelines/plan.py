@@ -44,7 +44,7 @@ def planned_tasks(recipe: Recipe) -> list[str]:
             for group in step.groups(recipe)
         ]
 
-    tasks = [*named("beginning"), *named("iteration", 0)]
+    tasks = [*named("beginning"), *named("start"), *named("iteration", 0)]
     for iteration in range(1, recipe.run.iterations + 1):
         for phase in recipe.method.phases(iteration):
             for step in steps_of_data(phase):
@@ -57,7 +57,7 @@ def planned_tasks(recipe: Recipe) -> list[str]:
 def shape_of(recipe: Recipe) -> Shape:
     """Which units the recipe's iterations consist of."""
     sampling = recipe.rollout.engine.runtime
-    return Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks, sampling)
+    return Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks, sampling, tuple(recipe.judges))
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:

@@ -10,6 +10,7 @@ from nashflow.components.benchmarks import every_figure, groups_of
 from nashflow.components.closing.settings import ClosingStep
 from nashflow.components.core.runtimes import Runtime
 from nashflow.components.evaluation.settings import EvaluationStep
+from nashflow.components.judge_training.settings import JudgeTrainingStep
 from nashflow.components.judging.settings import JudgingStep
 from nashflow.components.logprobs.settings import LogprobsStep
 from nashflow.components.methods.phases import Phase
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from .costs import Estimate
     from .recipe import Recipe
 
-Level = Literal["beginning", "shard", "phase", "iteration", "end", "exit"]
-"""When a step runs: once at the beginning of a run, and the others wait for its output `go`; for each shard of the data
-of a phase; for each phase; for each iteration, 0 being the reference's; once at the end; once at the exit, however the
-run ends. Steps of one level follow one another in the order of the list."""
+Level = Literal["beginning", "start", "shard", "phase", "iteration", "end", "exit"]
+"""When a step runs: once at the beginning of a run, and the others wait for its output `go`; once before the first
+iteration; for each shard of the data of a phase; for each phase; for each iteration, 0 being the reference's; once at
+the end; once at the exit, however the run ends. Steps of one level follow one another in the order of the list."""
 IMAGES: Mapping[Runtime, str] = {"steps": "image", "vllm": "vllm_image", "training": "training_image"}
 """The pipeline's parameter that holds the image of each runtime."""
 
@@ -61,8 +62,8 @@ class Step:
     runtime: Callable[["Recipe"], Runtime] = lambda recipe: "steps"
     """The runtime whose image its pods use."""
     groups: Callable[["Recipe"], Iterable[str]] = lambda recipe: ("",)
-    """Its tasks in one iteration. Each is named after the runtime that it needs; the one without a name needs
-    `runtime`."""
+    """Its tasks in one iteration, none where the recipe has no work for it. Each is named after the runtime that it
+    needs; the one without a name needs `runtime`."""
     accelerated: Runtime = "vllm"
     """The runtime if its pods ask for accelerators: that of the steps has a torch for CPUs."""
     sees_models: bool = True
@@ -107,7 +108,11 @@ class Step:
     @property
     def once(self) -> bool:
         """Whether it runs once in a run."""
-        return self.level in ("beginning", "end", "exit")
+        return self.level in ("beginning", "start", "end", "exit")
+
+    def runs_in(self, recipe: "Recipe") -> bool:
+        """Whether a recipe has work for it."""
+        return any(True for _ in self.groups(recipe))
 
     def defaults(self, profile: Profile) -> StepResources:
         """What its pods ask for by default."""
@@ -143,6 +148,16 @@ STEPS: dict[str, Step] = {
             retried=False,
             unit=layout.PREPARATION,
             shown=("prompts", "read", *WORDS, "most_uses"),
+        ),
+        Step(
+            name="judge_training",
+            level="start",
+            settings=JudgeTrainingStep,
+            resources=ONE_ACCELERATOR,
+            accelerated="training",
+            groups=lambda recipe: ("",) if recipe.judges else (),
+            shown=("pairs", "updates", "loss", "held_out_pairs", "accuracy", "accuracy_low", "length_only"),
+            faults=("too_long", "abstentions"),
         ),
         Step(
             name="rollout",
@@ -244,6 +259,15 @@ def steps_of_data(phase: Phase) -> list[Step]:
     return [step for step in steps_of("shard") if not (step.new_data and phase.data_from)]
 
 
+def steps_in(recipe: "Recipe") -> list[str]:
+    """The names of the steps that a recipe has work for."""
+    return [name for name, step in STEPS.items() if step.runs_in(recipe)]
+
+
 def task_name(step: str, iteration: int | None = None, phase: str = "") -> str:
-    """A task's name in the graph: `training-001-main`, `evaluation-000`, `reporting`; one for all of its shards."""
-    return "-".join([step, *([] if iteration is None else [f"{iteration:03d}"]), *filter(None, [phase])])
+    """A task's name in the graph: `training-001-main`, `evaluation-000`, `reporting`; one for all of its shards.
+
+    KFP writes dashes for underscores.
+    """
+    place = [] if iteration is None else [f"{iteration:03d}"]
+    return "-".join([step.replace("_", "-"), *place, *filter(None, [phase])])

@@ -40,6 +40,8 @@ def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> N
     """Print a run's figures, a row an iteration, and where its report and its last policy lie."""
     _print_run(summary, console)
     console.print(caption(summary), style="dim")
+    for judge in summary["judges"]:
+        console.print(f"judge {judge['name']}: {judge['verdict']}")
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         print_place(console, name, store.location(key))
     last = summary["iterations"][-1]["iteration"]

@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TREES = ("components", "pipelines")
-STEPS = ("preparation", "rollout", "judging", "logprobs", "training", "evaluation", "reporting", "closing")
+STEPS = (
+    "preparation",
+    "judge_training",
+    "rollout",
+    "judging",
+    "logprobs",
+    "training",
+    "evaluation",
+    "reporting",
+    "closing",
+)
 FLOORS = [
     ("core",),
     ("storage",),
@@ -20,7 +30,7 @@ FLOORS = [
     ("methods", "games", "fitting"),
     ("oracles", "sampling", "scoring"),
     ("benchmarks",),
-    ("iterations", "judge_training", "quality"),
+    ("iterations", "quality"),
     ("reports",),
     STEPS,
 ]

@@ -16,6 +16,7 @@ from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..oracles.base import Oracle
 from ..oracles.journalled import JournalledOracle
+from ..oracles.oracle_settings import OracleSettings
 from ..oracles.unanswered import waiting
 from ..runtime.artifacts import metrics_artifact
 from ..runtime.progress import over
@@ -68,8 +69,12 @@ class _Evaluation:
 
     @cached_property
     def judge(self) -> Callable[[], Oracle]:
-        oracle = self.call.settings.oracle.dated(self.samplers.day)
+        oracle = self.oracle.dated(self.samplers.day)
         return cache(lambda: oracle.load(self.call.store))
+
+    @cached_property
+    def oracle(self) -> OracleSettings:
+        return self.call.settings.oracle.made_in(self.call.store)
 
     @cached_property
     def prompts(self) -> Manifest:
@@ -146,7 +151,7 @@ class _Evaluation:
             prompts=self.prompts.rows(store, PROMPTS),
             responses={which: manifest.rows(store, ROLLOUTS) for which, manifest in read.items()},
             method=recipe.method,
-            oracle=recipe.oracle,
+            oracle=self.oracle,
             judge=self.judge,
             rollout=recipe.rollout,
             logprobs=recipe.logprobs,

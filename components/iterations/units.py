@@ -13,7 +13,7 @@ from ..sampling.settings import GenerationSettings
 from ..storage import layout
 from ..storage.run import Run
 
-_EVALUATION = "evaluation"
+_EVALUATION, _JUDGES = "evaluation", "judge_training"
 
 
 class _Evaluation(Part):
@@ -36,20 +36,26 @@ class Shape:
     benchmarks: tuple[Benchmark, ...]
     sampling: Runtime = "steps"
     """The runtime of the engine that samples."""
+    judges: tuple[str, ...] = ()
+    """The judges that the run fits, by their names."""
 
     @classmethod
     def of(cls, run: Run) -> "Shape":
         """The shape of a run."""
         read = _Sections.parse(run.recipe, layout.RUN)
-        return cls(read.method, read.prompts.shards, read.evaluation.benchmarks, read.rollout.engine.runtime)
+        sampling = read.rollout.engine.runtime
+        return cls(read.method, read.prompts.shards, read.evaluation.benchmarks, sampling, tuple(run.judges))
 
     def units(self, iteration: int) -> dict[str, list[str]]:
-        """The units by `<phase>/<step>` in execution order, and `evaluation`; iteration 0 has only the latter.
+        """The units by `<phase>/<step>` in execution order, and `evaluation`; iteration 0 has only the latter, and the
+        judges that the run fits.
 
         Benchmarks with their own runtime are `<runtime>/evaluation`.
         """
         phases = self.method.phases(iteration) if iteration else ()
         units: dict[str, list[str]] = {}
+        if self.judges and not iteration:
+            units[_JUDGES] = self.fitted
         for phase in phases:
             records = {"logprobs": "logprobs"}
             if not phase.data_from:
@@ -63,6 +69,11 @@ class Shape:
             parts += [benchmark.kind for benchmark in benchmarks]
             units[f"{group}/{_EVALUATION}".lstrip("/")] = [layout.evaluation(iteration, part) for part in parts]
         return units
+
+    @property
+    def fitted(self) -> list[str]:
+        """The units of the judges that the run fits."""
+        return [layout.judge(name) for name in self.judges]
 
     def evaluations(self, iteration: int) -> list[str]:
         """The units of an iteration's evaluation: the responses that it makes, and the benchmarks."""

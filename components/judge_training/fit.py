@@ -8,25 +8,18 @@ from typing import Any
 import numpy as np
 
 from ..fitting.checkpoint import Checkpoints
+from ..fitting.loop import Curves
 from ..models.folders import save_policy
 from ..models.weights import weights_digest
-from ..oracles.fitted.settings import JudgeSettings
-from .data import Labelled
+from ..oracles.fitted.labelled import Labelled
+from ..oracles.fitted.settings import FIGURES, JudgeSettings
 from .held_out import measured, verdict
-
-FIGURES = "figures.json"
-
-
-def made_from(settings: JudgeSettings, labelled: Labelled) -> dict[str, Any]:
-    """Everything that a judge depends on, as a JSON value, wherever it lies: equal ones, equal judges."""
-    told = settings.model_dump(mode="json", exclude={"model", "data", "checkpoint_updates", "micro_batch_tokens"})
-    return {"settings": told, "model": settings.digest(), "pairs": labelled.digest}
 
 
 def fit(
     settings: JudgeSettings, labelled: Labelled, folder: Path, checkpoints: Checkpoints, day: str
-) -> dict[str, Any]:
-    """Write the judge into a folder, as its oracle takes it, with its figures, which are returned.
+) -> tuple[dict[str, Any], Curves]:
+    """Write the judge into a folder, as its oracle takes it, with its figures, which are returned with the curves.
 
     Args:
         settings: how it is fitted.
@@ -60,7 +53,7 @@ def fit(
         "read": labelled.said,
         "weights": weights_digest(folder),
         "seconds": round(time.monotonic() - started, 1),
-        "made_from": made_from(settings, labelled),
+        "made_from": settings.made_from(labelled.digest),
     }
     (folder / FIGURES).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return figures
+    return figures, curves

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ..benchmarks.intervals import mean_interval, means_of
 from ..oracles.base import Oracle, Query
 from ..oracles.fitted.fitting import Pair
-from .data import Labelled, opening
+from ..oracles.fitted.labelled import Labelled, opening
+from ..quality.agreement import Share, difference, share
+from ..quality.pairs import Array, ahead
 
 CHANCE = 0.5
 
@@ -22,16 +23,16 @@ def measured(oracle: Oracle, labelled: Labelled) -> dict[str, Any]:
     """
     pairs = labelled.held_out
     verdicts = oracle.compare([Query(pair.messages, pair.chosen, pair.rejected) for pair in pairs])
-    prefers = "longer" if sum(_longer(pair) for pair in labelled.training) >= 0 else "shorter"
-    right = [_hit(verdict.probability - CHANCE) for verdict in verdicts]
-    length = [_hit(_longer(pair) if prefers == "longer" else -_longer(pair)) for pair in pairs]
-    over = _share(pairs, [(one - other + 1) / 2 for one, other in zip(right, length, strict=True)])
+    prefers = "longer" if np.sign(_longer(labelled.training)).sum() >= 0 else "shorter"
+    right = ahead(np.array([verdict.probability - CHANCE for verdict in verdicts]))
+    length = ahead(_longer(pairs) if prefers == "longer" else -_longer(pairs))
+    _, dialogue = np.unique([opening(pair) for pair in pairs], return_inverse=True)
     return {
-        "accuracy": _share(pairs, right),
-        "length_only": {"prefers": prefers, **_share(pairs, length)},
-        "over_length": {name: 2 * value - 1 for name, value in over.items()},
+        "accuracy": _share(share(right, dialogue)),
+        "length_only": {"prefers": prefers, **_share(share(length, dialogue))},
+        "over_length": _share(difference(right, length, dialogue)),
         "pairs": len(pairs),
-        "dialogues": len({opening(pair) for pair in pairs}),
+        "dialogues": int(dialogue.max()) + 1,
         "abstentions": sum(verdict.abstained for verdict in verdicts),
     }
 
@@ -54,17 +55,11 @@ def _interval(share: Mapping[str, Any]) -> str:
     return f"{share['value']:.3f}, 95 % {share['low']:.3f} to {share['high']:.3f}"
 
 
-def _longer(pair: Pair) -> int:
-    """1 where the chosen answer is the longer one, in characters, -1 where it is the shorter one."""
-    return int(np.sign(len(pair.chosen) - len(pair.rejected)))
+def _longer(pairs: Sequence[Pair]) -> Array:
+    """How many characters the chosen answers have more, (pairs,)."""
+    return np.array([float(len(pair.chosen) - len(pair.rejected)) for pair in pairs])
 
 
-def _hit(margin: float) -> float:
-    return 0.5 if margin == 0 else float(margin > 0)
-
-
-def _share(pairs: Sequence[Pair], hits: Sequence[float]) -> dict[str, float]:
-    """The mean of the hits over dialogues: those of pairs whose dialogues open alike are one value."""
-    values = means_of((opening(pair), hit) for pair, hit in zip(pairs, hits, strict=True))
-    low, high = mean_interval(values)
-    return {"value": float(np.mean(values)), "low": float(low), "high": float(high)}
+def _share(found: Share | None) -> dict[str, float]:
+    assert found, "a part without pairs is refused"
+    return found._asdict()

@@ -58,5 +58,10 @@ def check_seeding(method: Method, oracle: OracleSettings, judging: JudgingSettin
         )
     if seeding and not seeded:
         raise ValueError("judging.seeding is for method.comparisons: seeded alone: set that, or remove judging.seeding")
+    if seeding and seeding.responses_read > 1:
+        raise ValueError(
+            "judging.seeding reads pairs of responses, which is as dear as the brackets: set it to an oracle that "
+            "reads each response once, such as a judge of kind reward_model"
+        )
     if seeding and seeding.own_world and seeding.own_world != oracle.own_world:
         raise ValueError("judging.seeding judges another world than the oracle: set it to another oracle")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
+from ..oracles.oracle_settings import OracleSettings
 from ..oracles.referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge, open_questions
 from ..oracles.unanswered import Unanswered, waiting
 from ..oracles.usage import total_usage, usage_in, used_since
@@ -29,6 +30,7 @@ def run(call: Call[JudgingStep]) -> Result:
     prompts = require_manifest(call.store, layout.prompts(call.iteration, call.shard))
     rollouts = require_manifest(call.store, layout.shard(call.iteration, call.phase, "rollouts", call.shard))
     settings = call.settings.model_dump(mode="json", exclude={"judging": {"guards"}})
+    oracles = {name: oracle.made_in(call.store) for name, oracle in call.settings.oracles.items()}
     unit = Unit(
         call.store,
         layout.shard(call.iteration, call.phase, "pairs", call.shard),
@@ -38,23 +40,29 @@ def run(call: Call[JudgingStep]) -> Result:
             "prompts": prompts.digest,
             "rollouts": rollouts.digest,
             "date": date_of(call.store),
-            **{name: oracle.digest() for name, oracle in call.settings.oracles.items()},
+            **{name: oracle.digest() for name, oracle in oracles.items()},
         },
     )
     manifest, found = AtWork(call, f"{call.phase}/judging").carry_out(
-        unit, lambda work: _judge(call, work, prompts, rollouts)
+        unit, lambda work: _judge(call, work, oracles, prompts, rollouts)
     )
     artifacts = {record.name: records_artifact(call.store, manifest, record) for record in (COMPARISONS, PAIRS)}
     return Result(manifest, found, artifacts)
 
 
-def _judge(call: Call[JudgingStep], work: Work, prompts: Manifest, rollouts: Manifest) -> Manifest:
+def _judge(
+    call: Call[JudgingStep],
+    work: Work,
+    asked: Mapping[str, OracleSettings],
+    prompts: Manifest,
+    rollouts: Manifest,
+) -> Manifest:
     journal, guards = work.journal, call.settings.judging.guards
-    signature = call.settings.oracle.signature
+    signature = asked["oracle"].signature
     counts = sum((Counter(entry["counts"]) for entry in journal), Counter[str]())
     guards.watch(counts, signature)
     with waiting(call.store, f"judging-{call.iteration:03d}-{call.phase}-{call.shard:05d}"):
-        for judged, used in _judged(call, work.unit, prompts, rollouts, len(journal), usage_in(counts)):
+        for judged, used in _judged(call, work.unit, asked, prompts, rollouts, len(journal), usage_in(counts)):
             mine = {**judged.counts, **used}
             journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": mine})
             counts += Counter(mine)
@@ -81,6 +89,7 @@ def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manife
 def _judged(
     call: Call[JudgingStep],
     unit: Unit,
+    asked: Mapping[str, OracleSettings],
     prompts: Manifest,
     rollouts: Manifest,
     done: int,
@@ -102,8 +111,8 @@ def _judged(
         phase.margin,
         settings.judging.length_ratio,
     )
-    asked, day = settings.oracles if phase.samples else {}, date_of(call.store)
-    oracles = {name: oracle.dated(day).load(call.store) for name, oracle in asked.items()}
+    day, signature = date_of(call.store), asked["oracle"].signature
+    oracles = {name: oracle.dated(day).load(call.store) for name, oracle in asked.items() if phase.samples}
     dear, cheap = oracles.get("oracle"), oracles.get("seeding")
     rest = islice(_prompt_samples(call, prompts, rollouts), done * size, None)
     with Progress("prompts", count, done * size) as progress:
@@ -112,7 +121,7 @@ def _judged(
             for oracle in oracles.values():
                 oracle.begin(f"{unit.name}/{done}")
             try:
-                judged = judge(batch, phase.comparisons, rules, dear, settings.oracle.signature, cheap)
+                judged = judge(batch, phase.comparisons, rules, dear, signature, cheap)
             except Unanswered as unanswered:
                 left = open_questions(chain(batch, rest), phase.comparisons, rules, dear, cheap)
                 raise Unanswered(left, unanswered.export) from None

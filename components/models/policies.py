@@ -49,7 +49,7 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
     manifest = require_manifest(store, f"{layout.POLICIES}/{reference}")
     if missing := not_kept(store, manifest):
         return LocalPolicy(None, manifest.weights_digest, manifest.master, missing)
-    return LocalPolicy(_checked(store, manifest), manifest.weights_digest, manifest.master)
+    return LocalPolicy(open_unit(store, manifest), manifest.weights_digest, manifest.master)
 
 
 def open_master(store: Store, reference: str, digest: str) -> Path:
@@ -64,7 +64,7 @@ def open_master(store: Store, reference: str, digest: str) -> Path:
             f"policy {reference} of {store.uri}: its float32 weights, from which training starts, are not kept; "
             + _made_again(store, f"{layout.POLICIES}/{reference}")
         )
-    return _checked(store, manifest)
+    return open_unit(store, manifest)
 
 
 def not_kept(store: Store, manifest: Manifest) -> str:
@@ -81,7 +81,12 @@ def _made_again(store: Store, unit: str) -> str:
     return f"to train it again, delete {place} and run the recipe with run.keep=all"
 
 
-def _checked(store: Store, manifest: Manifest) -> Path:
+def open_unit(store: Store, manifest: Manifest) -> Path:
+    """The folder of a model that is a run's unit of work, checked against its digests; from a remote store, fetched.
+
+    Raises:
+        UserError: a file does not have its digest.
+    """
     origin = open_store(manifest.source) if manifest.source else store
     if "://" in origin.uri:
         return _fetched(store, manifest)

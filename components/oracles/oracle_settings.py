@@ -1,9 +1,9 @@
 """The interface of the settings of every oracle."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from ..core.errors import UserError
 from ..core.runtimes import Runtime
@@ -12,6 +12,9 @@ from ..games.sandbox.settings import WorldSettings
 from ..storage.records import Message
 from ..storage.store import Store
 from .base import Oracle
+
+if TYPE_CHECKING:
+    from .fitted.settings import JudgeSettings
 
 Round = Collection[tuple[int, int]]
 """The matches of one round: two of a prompt's responses each."""
@@ -60,6 +63,11 @@ class OracleSettings(Variant, ABC):
         return ()
 
     @property
+    def judges(self) -> tuple["JudgeSettings", ...]:
+        """The judges that a run fits for it, before its first iteration."""
+        return ()
+
+    @property
     def served(self) -> tuple[Served, ...]:
         """The models behind servers that steps ask."""
         return ()
@@ -92,6 +100,10 @@ class OracleSettings(Variant, ABC):
         """The oracle on a day, an ISO date, which a judge's chat template may write."""
         return self
 
+    def made_in(self, store: Store) -> Self:
+        """The oracle as the run in `store` has made it: the same, unless the run fits judges for it."""
+        return self
+
     @abstractmethod
     def load(self, store: Store | None = None) -> Oracle:
         """The opened oracle; one that is dear to ask keeps its verdicts in `store`, if there is one."""
@@ -111,6 +123,11 @@ class OracleSettings(Variant, ABC):
     def parameters(self) -> float | None:
         """Number of parameters of its model; None if it has none, or its folder cannot be read here."""
         return None
+
+
+def judges_of(oracles: Iterable[OracleSettings]) -> dict[str, "JudgeSettings"]:
+    """The judges that a run fits for its oracles, by their names; equal ones are one."""
+    return {judge.name: judge for oracle in oracles for judge in oracle.judges}
 
 
 def first_meetings(rounds: Sequence[Round]) -> list[set[frozenset[int]]]:

@@ -6,6 +6,7 @@ from typing import Annotated
 from ..core.variants import Variants
 from .armorm.settings import ArmoRM
 from .embedding.settings import Embedding
+from .fitted.oracle import Fitted
 from .human.settings import Human
 from .llm_judge.settings import LLMJudge
 from .oracle_settings import OracleSettings
@@ -26,9 +27,10 @@ SINGLE: tuple[type[OracleSettings], ...] = (
     LLMJudge,
     Rules,
     Human,
+    Fitted,
 )
 
 SingleOracle = Annotated[OracleSettings, Variants(GROUP, OracleSettings, *SINGLE)]
 CheapOracle = Annotated[
-    OracleSettings, Variants(GROUP, OracleSettings, SandboxOracle, RewardModel, Embedding, ArmoRM, Rules)
+    OracleSettings, Variants(GROUP, OracleSettings, SandboxOracle, RewardModel, Embedding, ArmoRM, Rules, Fitted)
 ]

@@ -94,9 +94,18 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         "prompts": all_prompts,
         "policy": settings.policy.digest(),
         **{name: oracle.digest() for name, oracle in settings.oracles.items()},
+        **{f"pairs of {name}": judge.labelled().digest for name, judge in settings.judges.items()},
     }
     recipe = _recorded(settings.model_copy(update={"policy": settings.policy.pinned()}))
-    run = Run(settings.run.name, recipe, named, _versions(), prompts=prompts.said(settings), date=day)
+    run = Run(
+        settings.run.name,
+        recipe,
+        named,
+        _versions(),
+        prompts=prompts.said(settings),
+        judges=[*settings.judges],
+        date=day,
+    )
     if known:
         check_same(store, known, run)
         _check_length(store, settings)

@@ -1,5 +1,6 @@
 """The summary of a run: its figures by iteration, for programs; figure, page and table are made from it."""
 
+import json
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ from ..core.settings import Part
 from ..iterations.tracked import combined
 from ..iterations.units import Shape
 from ..oracles.conduct import SHARES
+from ..oracles.fitted.settings import FIGURES
 from ..oracles.usage import PREFIX, total_usage
 from ..sampling.settings import GenerationSettings
 from ..storage import layout
@@ -42,9 +44,9 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     """The summary of iterations 0 (the reference) to `last`, a JSON value; those under way are left out.
 
     Counts are sums over shards and phases, `usage` over judging and evaluation; `dropped` counts candidates for pairs
-    by reason; `sampling` says how responses are sampled where they are not the policy's own; seconds are the units'
-    own, summed by step; `duality_gap_average` is the unregularised gap of the average iterate. What does not apply is
-    None.
+    by reason; `sampling` says how responses are sampled where they are not the policy's own; `judges` are those that
+    the run has fitted; seconds are the units' own, summed by step; `duality_gap_average` is the unregularised gap of
+    the average iterate. What does not apply is None.
 
     Raises:
         UserError: no iteration is finished.
@@ -65,11 +67,24 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
         "seed": run.recipe["run"]["seed"],
         "prompts": run.prompts,
         "sampling": _Sampling.parse(run.recipe, layout.RUN).rollout.otherwise(shape.method.phases(last or 1)),
+        "judges": [_judge(store, unit) for unit in shape.fitted],
         "policies": [{"index": iteration, "digest": _weights_digest(store, iteration)} for iteration in finished],
         "iterations": [
             {**_row(iteration, manifests, evaluations[iteration]), "duality_gap_average": averages.get(iteration)}
             for iteration, manifests in finished.items()
         ],
+    }
+
+
+def _judge(store: Store, unit: str) -> dict[str, Any]:
+    """How good a judge is that the run has fitted: its figures, and what they say in a line."""
+    manifest = require_manifest(store, unit)
+    said = json.loads(manifest.read(store, FIGURES))["verdict"]
+    return {
+        "name": unit.rpartition("/")[2],
+        "digest": manifest.weights_digest,
+        "verdict": said,
+        **{name: _finite(value) for name, value in manifest.metrics.items()},
     }
 
 

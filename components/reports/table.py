@@ -147,9 +147,13 @@ def _usage(rows: Sequence[Mapping[str, Any]]) -> Iterator[Column]:
 
 
 def second_columns(summary: Mapping[str, Any]) -> list[Column]:
-    """How long each step took, in seconds; in the order of the steps, which the last iteration has all of."""
+    """How long each step took, in seconds; in the order of the steps.
+
+    Those that the last iteration lacks come before it.
+    """
     rows = summary["iterations"]
-    steps = dict.fromkeys(step for row in reversed(rows) for step in row["seconds"])
+    later = rows[-1]["seconds"]
+    steps = dict.fromkeys([*(step for row in rows for step in row["seconds"] if step not in later), *later])
     return [Column(f"{step} s", [show(row["seconds"].get(step), 1) for row in rows]) for step in steps]
 
 

@@ -88,6 +88,14 @@ RUN = page(
 </div>
 {% endfor %}
 <p class="quiet">t: iteration, 0 is the reference; {{ caption }}; s: seconds.</p>
+{% if summary.judges %}
+<h2>Judges</h2>
+<p class="quiet">Fitted to labelled pairs by this run, and measured on pairs that they were not fitted to.</p>
+{% for judge in summary.judges %}
+<p>{{ judge.name }}: {{ judge.verdict }}; fitted to {{ judge.pairs | show }} pairs, weights
+<code>{{ judge.digest }}</code></p>
+{% endfor %}
+{% endif %}
 {% if answers %}
 <h2>Sample answers</h2>
 <p class="quiet">Held-out prompts; P: the oracle's probability that the answer of iteration {{ last.iteration }} is

@@ -47,6 +47,14 @@ def policy_artifact(store: Store, manifest: Manifest) -> Artifact:
     return Artifact(_json(manifest.to_json()), {"uri": folder, "digest": manifest.weights_digest})
 
 
+def folders_artifact(store: Store, place: str, manifests: Sequence[Manifest]) -> Artifact:
+    """Model folders that lie together: their manifests, and the folder that they are in."""
+    digest = digest_json([manifest.weights_digest for manifest in manifests])
+    return Artifact(
+        _json([manifest.to_json() for manifest in manifests]), {"uri": store.location(place), "digest": digest}
+    )
+
+
 def metrics_artifact(figures: Mapping[str, Any]) -> Artifact:
     """Figures for KFP's tables of scalar metrics."""
     return Artifact(_json(dict(figures)), numbers(figures))

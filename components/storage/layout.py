@@ -10,6 +10,8 @@ EXPORTS, VERDICTS = "human/exports", "human/verdicts"
 """Comparisons for people, and their verdicts."""
 PREPARATION, REPORT = "preparation", "report/report"
 """Units that a run has once."""
+JUDGES = "judges"
+"""Folder of the judges that a run fits."""
 KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts", "training")
 """Folders of an iteration, or of a phase in it."""
 LOGPROB_CACHE = "cache/logprobs"
@@ -49,6 +51,11 @@ def policy(iteration: int, name: str) -> str:
 def master(iteration: int, name: str) -> str:
     """The unit of a policy's master: its weights in float32, before they were rounded to be saved."""
     return f"{MASTERS}/{iteration:03d}/{name}"
+
+
+def judge(name: str) -> str:
+    """The unit of a judge that the run fits: a Hugging Face folder."""
+    return f"{JUDGES}/{name}"
 
 
 def evaluation(iteration: int, part: str) -> str:

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,12 +21,14 @@ class Run:
     name: str
     recipe: Mapping[str, Any]
     inputs: Mapping[str, str]
-    """Digests of the prompts, the starting policy and the oracle; empty if a scheduled run found too few new
-    prompts."""
+    """Digests of the prompts, the starting policy, the oracles and the pairs of judges; empty if a scheduled run found
+    too few new prompts."""
     versions: Mapping[str, str]
     tracking: Mapping[str, Any] | None = None
     prompts: Mapping[str, Any] | None = None
     """What was read of the prompts' files, what was left out and why, and how often each is used."""
+    judges: Sequence[str] = field(default_factory=list)
+    """The judges that the run fits itself, by their names."""
     date: str = ""
     """The ISO date on which the run was prepared first, which chat templates write; empty in a run of before."""
     identity: str = field(init=False, default="")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kubernetes import client
 
 from ..resources import StepResources
-from ..steps import STEPS
+from ..steps import steps_in
 from .amounts import Amounts, amounts, amounts_of_pod, amounts_of_step, shown
 from .case import Case
 from .cluster import Cluster, NotTried
@@ -42,7 +42,7 @@ class Taken:
 def nodes(case: Case) -> Iterator[Finding]:
     """Nodes with room for each step's pods."""
     groups: dict[str, list[str]] = {}
-    for step in STEPS:
+    for step in steps_in(case.needs):
         asked = case.needs.cluster.resources(step).model_dump(mode="json", include=_ASKED)
         groups.setdefault(json.dumps(asked, sort_keys=True), []).append(step)
     listed = case.cluster.read("nodes of the cluster", case.cluster.core.list_node)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..resources import StepResources
-from ..steps import STEPS
+from ..steps import steps_in
 from .amounts import Amounts, amounts, amounts_of_step, shown
 from .case import Case
 from .cluster import NotTried
@@ -22,7 +22,7 @@ def quotas(case: Case) -> Iterator[Finding]:
     ours = [quota for quota in (listed.items if listed else ()) if _holds(quota)]
     if not ours:
         yield Finding("quotas", "not needed", f"resource quotas of {cluster.namespace}", "there are none")
-    asked = {step: _counted(case.needs.cluster.resources(step)) for step in STEPS}
+    asked = {step: _counted(case.needs.cluster.resources(step)) for step in steps_in(case.needs)}
     for quota in ours:
         tried = f"resource quota {quota.metadata.name} in {cluster.namespace}"
         yield _left(tried, quota, asked)

@@ -14,7 +14,8 @@ from nashflow.components.storage.store_keys import Entry
 
 MANIFEST = layout.MANIFEST
 _LOCK = f"{layout.LOCK}/"
-_FOLDERS = ("iterations/", "masters/", "policies/", "recipes/", "report/", "tracking/", f"{layout.PREPARATION}/", _LOCK)
+_NAMES = ("iterations", layout.JUDGES, "masters", "policies", "recipes", "report", "tracking", layout.PREPARATION)
+_FOLDERS = (*(f"{name}/" for name in _NAMES), _LOCK)
 _FILES = (layout.RUN, layout.PREPARATION + MANIFEST)
 _SHARED = ("cache", "ledgers")
 

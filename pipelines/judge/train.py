@@ -11,8 +11,8 @@ from nashflow.components.core.atomic_file import HIDDEN
 from nashflow.components.core.digests import digest_json
 from nashflow.components.core.errors import UserError
 from nashflow.components.fitting.checkpoint import Checkpoints
-from nashflow.components.judge_training.data import read_labelled
-from nashflow.components.judge_training.fit import FIGURES, fit, made_from
+from nashflow.components.judge_training.fit import fit
+from nashflow.components.oracles.fitted.settings import FIGURES
 from nashflow.components.runtime.voice import log_format, speaking
 from nashflow.components.storage.store import open_store
 
@@ -27,8 +27,8 @@ def train_judge(config: Path, overrides: Sequence[str], output: Path, as_json: b
     """
     settings = load_judge(config, overrides)
     settings.check()
-    labelled = read_labelled(settings.data, settings.held_out, settings.seed)
-    wanted = made_from(settings, labelled)
+    labelled = settings.labelled()
+    wanted = settings.made_from(labelled.digest)
     if output.exists():
         figures = _known(output, wanted)
     else:
@@ -39,7 +39,7 @@ def train_judge(config: Path, overrides: Sequence[str], output: Path, as_json: b
             tempfile.TemporaryDirectory(prefix=HIDDEN, dir=output.parent) as scratch,
         ):
             made = Path(scratch, "judge")
-            figures = fit(settings, labelled, made, checkpoints, date.today().isoformat())
+            figures, _ = fit(settings, labelled, made, checkpoints, date.today().isoformat())
             made.rename(output)
         checkpoints.discard()
         shutil.rmtree(output.with_name(f"{output.name}.training"), ignore_errors=True)

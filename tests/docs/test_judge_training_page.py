@@ -7,12 +7,17 @@ import yaml
 
 from nashflow.components.core.settings import Settings
 from nashflow.components.oracles.fitted.settings import AnyJudge, PairPreferenceJudge, RewardModelJudge
+from nashflow.components.oracles.settings import AnyOracle
 
 PAGE = (Path(__file__).parents[2] / "docs/judge-training.md").read_text()
 
 
 class _File(Settings):
     judge: AnyJudge
+
+
+class _Recipe(Settings):
+    oracle: AnyOracle
 
 
 def defaults() -> dict[str, str]:
@@ -39,6 +44,8 @@ def test_every_setting_is_there_with_its_default() -> None:
                 assert page[name] == default
 
 
-def test_its_example_is_one() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert isinstance(_File.parse({"judge": yaml.safe_load(example)}, "the page").judge, RewardModelJudge)
+def test_its_examples_are_a_judge_and_an_oracle_of_that_judge() -> None:
+    judge, oracle = (yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL))
+    told = _File.parse({"judge": judge}, "the page").judge
+    assert isinstance(told, RewardModelJudge)
+    assert _Recipe.parse(oracle, "the page").oracle.judges == (told,)

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from nashflow.components.core.errors import UserError
+from nashflow.pipelines.cluster.runs.tasks import Place as PlaceOfTask
+from nashflow.pipelines.cluster.runs.tasks import place_of
 from nashflow.pipelines.graph import compile_graph, write_graph
 from nashflow.pipelines.plan import planned_tasks
 from nashflow.pipelines.recipe import SHIPPED, Recipe, load_recipe
@@ -382,3 +384,23 @@ def test_recipes_of_language_models_fit_at_eight_shards(name: str, tmp_path: Pat
 def test_a_recipe_of_a_language_model_fits_at_ten_iterations(tmp_path: Path) -> None:
     compile_graph(load_recipe("dno-llama3-8b", ["run.iterations=10"]), tmp_path / "p.yaml")
     assert len(unrolled(tmp_path / "p.yaml")) == 4 + 10 * (3 * 8 + 2)
+
+
+# --- a step that only some recipes have ------------------------------------------------------------------------------
+
+
+def test_a_judge_is_fitted_before_it_is_asked_for_the_first_time(tmp_path: Path) -> None:
+    judge = "{kind: reward_model, model: /models/base, data: {path: /models/pairs.jsonl}}"
+    overrides = ["oracle.kind=fitted", f"oracle.judge={judge}", "run.iterations=1"]
+    recipe = load_recipe("inpo-llama3-8b", overrides)
+    package = tmp_path / "p.yaml"
+    compile_graph(recipe, package)
+    found = unrolled(package)
+    fitting = Place("judge_training")
+    assert found[fitting].after == {Place("preparation")}
+    assert all(fitting in task.after for place, task in found.items() if place not in (*OUTSIDE, fitting))
+    assert found[fitting].flags["recipe"] == "<preparation.resolved>"
+    assert found[fitting].image == "<training_image>"
+    tasks = planned_tasks(recipe)
+    assert tasks[:3] == ["preparation", "judge-training", "evaluation-000"]
+    assert place_of("judge-training") == PlaceOfTask("judge_training")

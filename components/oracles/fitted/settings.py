@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ...core.digests import digest_json
 from ...core.settings import Variant
 from ...core.variants import Variants
 from ...fitting.settings import FittingSettings
@@ -18,6 +19,12 @@ from ..pair_preference.oracle import answer_tokens
 from ..pair_preference.settings import PairPreference
 from ..reward_model.settings import RewardModel
 from .fitting import JudgeFitting, LettersFitting, Pair, RewardFitting
+from .labelled import Labelled, read_labelled
+
+_HOW = ("checkpoint_updates", "micro_batch_tokens")
+"""Settings that change no judge."""
+FIGURES = "figures.json"
+"""The file in a judge's folder that says how good it is."""
 
 
 class JudgeSettings(Variant, FittingSettings, TemplateSettings, ABC):
@@ -64,6 +71,12 @@ class JudgeSettings(Variant, FittingSettings, TemplateSettings, ABC):
         """`model` as a path."""
         return Path(self.model)
 
+    @property
+    def name(self) -> str:
+        """Names it among the judges of a run: the kind, and the beginning of a digest of the settings."""
+        told = self.model_dump(mode="json", exclude={*_HOW})
+        return f"{self.kind}-{digest_json(told)[:8]}"
+
     @abstractmethod
     def oracle(self, folder: Path) -> ChatOracle:
         """The oracle of a model folder that was fitted like this."""
@@ -81,9 +94,21 @@ class JudgeSettings(Variant, FittingSettings, TemplateSettings, ABC):
         check_base(self.folder, classifier=self.fitting.classifies, layers=self.layers)
         require_chat_template(self.folder)
 
-    def digest(self) -> str:
-        """Digest of the model's weights, and of everything that its configuration and its tokenizer consist of."""
-        return self.oracle(self.folder).digest()
+    def labelled(self) -> Labelled:
+        """Its pairs, in two parts.
+
+        Raises:
+            UserError: as `read_labelled`.
+        """
+        return read_labelled(self.data, self.held_out, self.seed)
+
+    def made_from(self, pairs: str) -> dict[str, Any]:
+        """Everything that the judge depends on, as a JSON value, wherever it lies: equal ones, equal judges.
+
+        `pairs` is the digest of its labelled pairs.
+        """
+        told = self.model_dump(mode="json", exclude={"model", "data", *_HOW})
+        return {"settings": told, "model": self.oracle(self.folder).digest(), "pairs": pairs}
 
     def _of_oracle(self, folder: Path) -> dict[str, Any]:
         """The oracle's settings."""

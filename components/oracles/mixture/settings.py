@@ -12,6 +12,7 @@ from ...games.sandbox.settings import WorldSettings
 from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Oracle
+from ..fitted.settings import JudgeSettings
 from ..oracle_settings import OracleSettings, Reader, Round, Served
 from ..single import SingleOracle
 from .members import member
@@ -65,6 +66,11 @@ class Mixture(OracleSettings):
         return tuple(path for oracle in self.oracles for path in oracle.paths)
 
     @property
+    def judges(self) -> tuple[JudgeSettings, ...]:
+        """Those of all of them."""
+        return tuple(judge for oracle in self.oracles for judge in oracle.judges)
+
+    @property
     def served(self) -> tuple[Served, ...]:
         """Those of all of them."""
         return tuple(each for oracle in self.oracles for each in oracle.served)
@@ -108,6 +114,10 @@ class Mixture(OracleSettings):
     def dated(self, day: str) -> Self:
         """All of them on a day."""
         return self.model_copy(update={"oracles": tuple(oracle.dated(day) for oracle in self.oracles)})
+
+    def made_in(self, store: Store) -> Self:
+        """All of them as the run in `store` has made them."""
+        return self.model_copy(update={"oracles": tuple(oracle.made_in(store) for oracle in self.oracles)})
 
     def asked_again(self) -> Self | None:
         """All of them, those that draw random numbers with others; None if none does."""

@@ -134,7 +134,7 @@ def _keys(run: Run) -> dict[str, list[str]]:
     for iteration in range(int(run.recipe["run"]["iterations"]) + 1):
         for unit, made in shape.units(iteration).items():
             phase, _, step = unit.rpartition("/")
-            keys[task_name(step, iteration, phase)] = made
+            keys[task_name(step, *(() if STEPS[step].once else (iteration, phase)))] = made
     return keys | _once("end")
 
 

@@ -14,7 +14,7 @@ from ..api.clock import known, seconds_between
 FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 """States that a run or a task does not leave any more."""
 
-_NAME = re.compile(r"(?P<step>\w+)(-(?P<iteration>\d+)(-(?P<phase>[^()]+))?)?")
+_NAME = re.compile(r"(?P<step>[a-z]\w*(-[a-z]\w*)*)(-(?P<iteration>\d+)(-(?P<phase>[^()]+))?)?")
 
 _DRIVERS_OF_LOOPS = ("iteration-driver", "iteration-item-driver")
 _SHARDS = re.compile(r"shards-(?P<iteration>\d+)(-(?P<phase>[^()]+))?")
@@ -87,9 +87,10 @@ def name_in(graph: str, node: str) -> str:
 def place_of(name: str) -> Place | None:
     """Where the node of this name belongs; None if it is no step's and no driver's, such as a graph or an attempt."""
     bare = name.removesuffix("-driver")
-    if (match := _NAME.fullmatch(bare)) and match["step"] in STEPS:
+    step = match["step"].replace("-", "_") if (match := _NAME.fullmatch(bare)) else ""
+    if match and step in STEPS:
         iteration = int(match["iteration"]) if match["iteration"] else None
-        return Place(match["step"], iteration, match["phase"] or "", bare != name)
+        return Place(step, iteration, match["phase"] or "", bare != name)
     if bare != name and (match := _SHARDS.fullmatch(bare)):
         return Place("shards", int(match["iteration"]), match["phase"] or "main", driver=True)
     return Place(bare, driver=True) if bare != name else None

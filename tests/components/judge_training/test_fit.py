@@ -9,7 +9,6 @@ import pytest
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings
 from nashflow.components.fitting.checkpoint import Checkpoints
-from nashflow.components.judge_training.data import read_labelled
 from nashflow.components.judge_training.fit import fit
 from nashflow.components.models.weights import weights_digest
 from nashflow.components.oracles.base import Query
@@ -47,8 +46,9 @@ def parsed(settings: Mapping[str, Any]) -> JudgeSettings:
 
 def fitted(settings: JudgeSettings, folder: Path) -> dict[str, Any]:
     """Fit a judge into a folder; its checkpoints are beside it."""
-    labelled = read_labelled(settings.data, settings.held_out, settings.seed)
-    return fit(settings, labelled, folder, Checkpoints(open_store(str(folder.parent)), "state", "same"), "")
+    checkpoints = Checkpoints(open_store(str(folder.parent)), "state", "same")
+    figures, _ = fit(settings, settings.labelled(), folder, checkpoints, "")
+    return figures
 
 
 class Interrupted(Exception):

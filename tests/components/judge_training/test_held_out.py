@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from nashflow.components.judge_training.data import Labelled
 from nashflow.components.judge_training.held_out import measured, verdict
 from nashflow.components.oracles.base import ABSTENTION, Oracle, Query, Verdict
 from nashflow.components.oracles.fitted.fitting import Pair
+from nashflow.components.oracles.fitted.labelled import Labelled
 
 
 class Says(Oracle):

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..core.digests import digest_json_list
-from ..core.errors import UserError
-from ..core.seeds import derive_seed
-from ..oracles.fitted.fitting import Pair
-from ..prompts.compared import read_compared
-from ..prompts.settings import PromptSource
+from ...core.digests import digest_json_list
+from ...core.errors import UserError
+from ...core.seeds import derive_seed
+from ...prompts.compared import read_compared
+from ...prompts.settings import PromptSource
+from .fitting import Pair
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nashflow.components.judge_training.data import opening, read_labelled
 from nashflow.components.oracles.fitted.fitting import Pair
+from nashflow.components.oracles.fitted.labelled import opening, read_labelled
 from nashflow.components.prompts.settings import PromptSource
 
 
