@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ..core.redaction import redact
 from ..methods.phases import PolicyRef
 from ..storage import dropped, layout
+from ..storage.claims import claimed
 from ..storage.run import Run, read_run
 from ..storage.store import Store
 from ..storage.units import asking, require_manifest
@@ -22,7 +23,8 @@ from .units import Shape
 def retain(store: Store, done: int) -> None:
     """Delete what nothing needs any more, once iteration `done` is evaluated and told to the tracker.
 
-    Policies that a registered model points to stay; all do, with a warning, while the registry does not answer.
+    Policies that a registered model or another run points to stay; all do, with a warning, while the registry does not
+    answer.
     """
     run = read_run(store)
     if asking() or run is None:
@@ -37,6 +39,7 @@ def retain(store: Store, done: int) -> None:
         for policy, unit in _there(store, layout.POLICIES)
         if policy.iteration < done
         and not policy_stays(method, keep, policy, done, last)
+        and not claimed(store, unit)
         and any(store.exists(file.key) for file in require_manifest(store, unit).files.values())
     }
     staying = _registered(store, run, list(going)) if going else set()

@@ -19,11 +19,12 @@ from ..games.sandbox.settings import WorldSettings
 from ..models.dialogues import Dialogues, PolicyTemplate, TemplateSettings
 from ..models.folders import check_causal_lm, check_model_folder, load_tokenizer, read_config, require_chat_template
 from ..models.named import find, place_of
-from ..models.policies import open_policy
+from ..models.policies import not_kept, open_policy
 from ..models.positions import longest_input
 from ..models.size import parameters_of
 from ..models.weights import weights_digest
 from ..storage import layout
+from ..storage.claims import claim
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit, require_manifest
 
@@ -81,6 +82,13 @@ class PolicySettings(Variant, ABC):
     @abstractmethod
     def digest(self) -> str:
         """Digest that identifies the policy: equal digests mean equal policies."""
+
+    def claim(self, store: Store) -> None:
+        """Where the run under `store` only points to its files, see to it that they stay.
+
+        Raises:
+            UserError: that cannot be done, or they are deleted already.
+        """
 
     @abstractmethod
     def publish(self, unit: Unit) -> Manifest:
@@ -186,6 +194,16 @@ class FolderPolicy(PolicySettings, TemplateSettings):
     def digest(self) -> str:
         """Digest of the weights."""
         return weights_digest(self.folder)
+
+    def claim(self, store: Store) -> None:
+        """Note it where they are another run's."""
+        if self.copy_files:
+            return
+        claim(place_of(*self._of_run) if self._of_run else str(self.folder.resolve()), store)
+        if self._of_run:
+            other, reference = self._of_run
+            if missing := not_kept(other, require_manifest(other, f"{layout.POLICIES}/{reference}")):
+                raise UserError(missing)
 
     def publish(self, unit: Unit) -> Manifest:
         """Copy the files, or point to them where every step finds them: the folder, or the other run's store."""

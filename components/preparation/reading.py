@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -91,6 +91,11 @@ class Prompts:
         pool = self.learning
         left = pool.only(np.array(indices, np.int64)) if isinstance(pool, Pool) else [pool[index] for index in indices]
         return replace(self, learning=left)
+
+    def of_sets(self, count: int) -> "Prompts":
+        """With those of the first sets alone."""
+        pool = cast(Pool, self.learning)
+        return self.only([int(index) for number in range(count) for index in pool.part(number)])
 
     def said(self, recipe: Recipe) -> dict[str, Any] | None:
         """What was read and left out, and how often each is used, as a JSON value; None for the sandbox world."""

@@ -29,10 +29,9 @@ class RunSettings(StepRun):
     keep: str = Field(ALL, pattern=KEEP, exclude_if=lambda keep: keep == ALL)
     """Which policies stay while the run goes on: `all`; `last 3`, those of the three newest iterations; or `every 5`,
     those of iterations 5, 10, …. The reference, the newest policies, those that a later iteration needs, such as its
-    anchors, and those that a registered model points to stay in any case. Of the others the files are deleted when an
-    iteration is done; records and figures stay. A run that starts from a policy of another run needs
-    `policy.copy_files` where that one deletes policies. Checkpoints and masters go as soon as no training to come needs
-    them, whatever is set here."""
+    anchors, and those that a registered model or another run points to stay in any case. Of the others the files are
+    deleted when an iteration is done; records and figures stay. Checkpoints and masters go as soon as no training to
+    come needs them, whatever is set here."""
 
 
 class PromptSettings(StepPrompts, PromptSource):
@@ -123,7 +122,7 @@ def check_sets(iterations: int, prompts: PromptSettings, evaluation: PromptSourc
     if 1 < len(prompts.paths) < iterations:
         raise ValueError(
             f"prompts.path has {len(prompts.paths)} sets, one for each iteration, and run.iterations is {iterations}: "
-            f"add sets, unless the run has begun, or set run.iterations to {len(prompts.paths)}"
+            f"add sets at its end, or set run.iterations to {len(prompts.paths)}"
         )
     if evaluation and not all(evaluation.paths or [""]):
         raise ValueError("evaluation.prompts.path: required, but missing")

@@ -82,7 +82,7 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     digests, count = list[str](), len(prompts.learning)
     if ledger:
         prompts, digests = _free(prompts, ledger)
-    all_prompts = digest_json_list([prompt.messages, prompt.given] for prompt in prompts.learning)
+    all_prompts = _digest_of(prompts)
     if ledger:
         if known and known.inputs.get("prompts", all_prompts) != all_prompts:
             raise UserError(
@@ -107,10 +107,33 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         date=day,
     )
     if known:
-        check_same(store, known, run)
+        check_same(store, known, _as_begun(store, known, run, prompts))
         _check_length(store, settings)
         _check_measurable(store, known, run)
     return Checked(prompts, digests, run, _short_of_room(settings, rendering.left) if rendering else "")
+
+
+def _digest_of(prompts: Prompts) -> str:
+    return digest_json_list([prompt.messages, prompt.given] for prompt in prompts.learning)
+
+
+def _as_begun(store: Store, known: Run, now: Run, prompts: Prompts) -> Run:
+    """The run without the sets of prompts that are added to those of the run under the run root.
+
+    Raises:
+        UserError: there are such, and they would change what is held out.
+    """
+    before, sets = (run.recipe["prompts"]["path"] for run in (known, now))
+    if isinstance(before, str) or not 1 < len(before) < len(sets) or sets[: len(before)] != before:
+        return now
+    if prompts.evaluated is None:
+        raise UserError(
+            f"{store.uri}: has prompts held out from all of its {len(before)} sets, so that none can be added: choose "
+            "another run root, where evaluation.prompts is a set of its own if sets are to be added later"
+        )
+    recipe = {**now.recipe, "prompts": {**now.recipe["prompts"], "path": before}}
+    digest = _digest_of(prompts.of_sets(len(before)))
+    return replace(now, recipe=recipe, inputs={**now.inputs, "prompts": digest})
 
 
 def _free(prompts: Prompts, ledger: Ledger) -> tuple[Prompts, list[str]]:
@@ -202,6 +225,7 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
         oracle.check_reachable(store)
     if checked.warning:
         print(f"warning: {checked.warning}", file=sys.stderr, flush=True)
+    recipe.policy.claim(store)
     replace(checked.run, tracking=known.tracking if known else None).write(store)
     policy = bring_in(store, recipe, checked)
     tracking = _tracked(store, recipe, known)
@@ -271,7 +295,7 @@ def _claimed(call: Call[Recipe], settings: Recipe, ledger: Ledger | None) -> Che
         lock.acquire(call.store, owner, job=job)
         # Once more: until the lock was taken, another run could make this run root its own.
         if known := _known(call.store):
-            check_same(call.store, known, checked.run)
+            check_same(call.store, known, _as_begun(call.store, known, checked.run, checked.prompts))
         if not ledger or ledger.take(checked.digests):
             return checked
 

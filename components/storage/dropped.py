@@ -4,13 +4,19 @@ The reason is written before the first file goes, so a deletion that is interrup
 """
 
 from . import layout
+from .claims import claimed
 from .store import Store
 
 
 def drop(store: Store, key: str, reason: str) -> None:
-    """Delete the files of the unit `key`; `reason` says why, for people."""
-    store.create(_key(key), reason.encode())
-    _delete_files(store, key)
+    """Delete the files of the unit `key`, unless another run claims them; `reason` says why, for people.
+
+    A run claims them before it looks whether they are dropped: of the two, one sees the other.
+    """
+    if store.create(_key(key), reason.encode()) and claimed(store, key):
+        restore(store, key)
+    else:
+        _delete_files(store, key)
 
 
 def dropped(store: Store, key: str) -> str:

@@ -86,6 +86,20 @@ def test_it_can_be_extended(kept: SandboxRun) -> None:
     assert folders(longer, "masters") == {"004/main"}
 
 
+def test_in_s3_too(kept_root: SandboxRun, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training that goes on starts from the master there, as on a disk."""
+    here, there = kept_root.copied(str(tmp_path / "here")), kept_root.copied(f"{s3_bucket}/runs/there")
+    monkeypatch.setenv("NASHFLOW_CACHE", str(tmp_path / "machine"))
+    for run in (here, there):
+        longer = run.changed(run__iterations=4)
+        longer.step("preparation")
+        longer.iterate(4)
+        assert folders(longer, "policies") == {"000/main", "004/main"}
+        assert folders(longer, "masters") == {"004/main"}
+    assert there.manifest("policies/004/main").weights_digest == here.manifest("policies/004/main").weights_digest
+    assert there.manifest("masters/004/main").weights_digest == here.manifest("masters/004/main").weights_digest
+
+
 def test_the_report_says_what_is_not_kept(kept: SandboxRun) -> None:
     run = require_run(kept.store)
     summary = summarise(kept.store, run, 3)

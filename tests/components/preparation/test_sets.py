@@ -54,6 +54,33 @@ def test_too_few_sets_or_an_empty_one_are_refused(fresh: New, folders: Path, tmp
         fresh(sections(folders, paths)).step("preparation")
 
 
+def test_a_run_can_be_extended_by_sets_where_evaluation_has_its_own(fresh: New, folders: Path, tmp_path: Path) -> None:
+    own, *paths = (write(tmp_path, name, 6, "a 0") for name in ("own", "a", "b", "c"))
+    evaluation = {"benchmarks": ["head_to_head"], "prompts": {"path": own}}
+    run = fresh(sections(folders, paths[:2], evaluation=evaluation))
+    run.step("preparation")
+    before = [run.content("prompts", iteration) for iteration in (1, 2)]
+    longer = fresh(sections(folders, paths, evaluation=evaluation, run__iterations=3))
+    for _ in range(2):
+        longer.step("preparation")
+    assert [run.content("prompts", iteration) for iteration in (1, 2)] == before
+    assert {text[0] for text in contents(run.content("prompts", 3))} == {"c"}
+    for others in ([paths[1], paths[0], paths[2]], paths[:2]):
+        with pytest.raises(UserError, match=r"belongs to another recipe: .*prompts\.path is "):
+            fresh(sections(folders, others, evaluation=evaluation, run__iterations=2)).step("preparation")
+    write(tmp_path, "b", 5)
+    with pytest.raises(UserError, match=r"belongs to another recipe: digest of prompts is "):
+        longer.step("preparation")
+
+
+def test_sets_that_would_change_what_is_held_out_are_not_added(fresh: New, folders: Path, tmp_path: Path) -> None:
+    paths = [write(tmp_path, name, 6) for name in "abc"]
+    fresh(sections(folders, paths[:2])).step("preparation")
+    longer = fresh(sections(folders, paths, run__iterations=3))
+    with pytest.raises(UserError, match=r"has prompts held out from all of its 2 sets, so that none can be added"):
+        longer.step("preparation")
+
+
 def test_evaluation_may_have_a_set_of_its_own(fresh: New, folders: Path, tmp_path: Path) -> None:
     path, own = write(tmp_path, "a", 8), write(tmp_path, "own", 4, "a 0", "a 1")
     changes = sections(folders, path, evaluation={"benchmarks": ["head_to_head"], "prompts": {"path": own}})
