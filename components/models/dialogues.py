@@ -4,6 +4,9 @@ The template decides: ids are those of the tokenizer's own `apply_chat_template`
 a text that spells a special token stays text, and a BOS that is written twice at the beginning is written once.
 """
 
+import html
+import json
+import re
 from collections.abc import Sequence
 from datetime import date
 from functools import cached_property
@@ -21,6 +24,7 @@ from .plain_text import SpecialTokens
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_JSON_ESCAPES = re.compile(r'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+')
 _ANSWER = "It is that one."
 _ASKED = Message(role="user", content="Which one is it?")
 
@@ -159,16 +163,16 @@ class Dialogues:
             return False
 
     def require_whole(self, messages: Sequence[Message]) -> None:
-        """Raise if the template refuses the messages, or loses something of them.
+        """Raise if the template refuses the messages, or loses something of them; it may escape their characters.
 
         Raises:
             UserError: says what is lost.
         """
         shape = tuple(message["role"] for message in messages)
         self._require_roles(shape)
-        text = self._render(messages, prompting=messages[-1]["role"] != "assistant")
+        texts = _readings(self._render(messages, prompting=messages[-1]["role"] != "assistant"))
         for message in messages:
-            if message["content"].strip() not in text:
+            if not any(message["content"].strip() in text for text in texts):
                 raise UserError(
                     f"{self._says} leaves out a part of what the {message['role']} says: take that part out of the "
                     f"message ({one_line(message['content'])[:60]!r}), or use another template"
@@ -277,6 +281,11 @@ class Dialogues:
         if not self._day:
             raise UserError(f"{self._says} writes the date, and the run has none: run its preparation again")
         return date.fromisoformat(self._day).strftime(form)
+
+
+def _readings(text: str) -> list[str]:
+    """A rendered text as it is, and without the escapes of HTML and of JSON, which templates may write."""
+    return [text, html.unescape(text), _JSON_ESCAPES.sub(lambda escapes: json.loads(f'"{escapes[0]}"'), text)]
 
 
 def _named(tokenizer: "PreTrainedTokenizerBase", name: str, section: str) -> str:

@@ -299,11 +299,19 @@ def test_dialogues_that_are_kept_whole_are_accepted(make: families.Make, tmp_pat
         dialogues.require_whole(asked)
 
 
+@pytest.mark.parametrize("filter", ["escape", "tojson", "tojson(ensure_ascii=True)", "replace('<', '&lt;')"])
+def test_templates_that_escape_what_is_said_lose_nothing(filter: str, tmp_path: Path) -> None:
+    dialogues = of(tmp_path, "{% for m in messages %}{{ m['role'] }}: {{ m['content'] | " + filter + " }}{% endfor %}")
+    dialogues.require_whole(dialogue("if (a < b) {\n\treturn 'ü 😀'; }", '\\n "said" <b>he</b>', "C:\\new &c."))
+    dialogues.require_whole(dialogue(FIRST, ANSWER))
+
+
 PARTS = (
     "{% for m in messages %}{{ m['role'] }}:{% for part in m['content'] %}{% if part['type'] == 'text' %}"
     "{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
 )
 SHORT = "{% for m in messages %}{{ m['role'] + m['content'][:20] }}{% endfor %}"
+STRIPPED = "{% for m in messages %}{{ m['role'] + (m['content'] | striptags | escape) }}{% endfor %}"
 ELSE = (
     "{% for m in messages %}{% if m['role'] == 'user' %}[{{ m['content'] }}]{% else %}{{ m['content'] }}{% endif %}"
     "{% endfor %}"
@@ -318,6 +326,7 @@ ELSE = (
         (families.GEMMA, dialogue("a", system="Be kind."), "refuses a dialogue: System role not supported"),
         (PARTS, dialogue("a"), "leaves out what the user says"),
         (SHORT, dialogue("a" * 21), "leaves out a part of what the user says"),
+        (STRIPPED, dialogue("<b>a</b>"), "leaves out a part of what the user says"),
         (ELSE, dialogue("a", "b", system="Be kind."), "does not know the role 'system'"),
     ],
 )
