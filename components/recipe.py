@@ -9,7 +9,7 @@ from .core.errors import UserError
 from .core.overrides import override
 from .core.settings import SHAPES_GRAPH, WHOLE, Variant, graph_shaping
 from .evaluation.settings import EvaluationSettings
-from .judging.settings import JudgingSettings, check_seeding, judges
+from .judging.settings import JudgingSettings, check_labels, check_seeding, judges
 from .methods import AnyMethod
 from .oracles.fitted.settings import JudgeSettings
 from .oracles.oracle_settings import OracleSettings, judges_of
@@ -54,6 +54,7 @@ class Recipe(StepSettings):
         check_sets(self.run.iterations, self.prompts, self.evaluation.prompts)
         check_sampling(self.method, self.rollout.engine, self.rollout.dtype)
         check_precision(self.logprobs, self.training.engine)
+        check_labels(self.method, self.oracle)
         check_seeding(self.method, self.oracle, self.judging)
         return self
 

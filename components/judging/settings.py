@@ -44,6 +44,19 @@ def judges(oracle: OracleSettings, judging: JudgingSettings) -> dict[str, Oracle
     return {"oracle": oracle} | ({"seeding": judging.seeding} if judging.seeding else {})
 
 
+def check_labels(method: Method, oracle: OracleSettings) -> None:
+    """Labels that are scores come from an oracle that has such.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if any(phase.labels == "score" for phase in method.phases(1)) and not oracle.scores:
+        raise ValueError(
+            f"method.labels is score, but verdicts of oracle.kind {oracle.kind} have no scores: set method.labels to "
+            "soft, or oracle to a reward model or an embedding"
+        )
+
+
 def check_seeding(method: Method, oracle: OracleSettings, judging: JudgingSettings) -> None:
     """Seeded brackets and the oracle that seeds them belong together.
 

@@ -50,7 +50,8 @@ class SelfPlayMethod(Method):
     comparisons: Comparisons
     labels: Labels = "sampled"
     """Label of a pair, from the oracle's probability p. sampled: the winner is drawn with p; binary: the response with
-    p > 1/2 wins (a sharper game); soft: the label is 2p - 1."""
+    p > 1/2 wins (a sharper game); soft: the label is 2p - 1; score: it is the oracle's score, log p/(1 - p) of a
+    reward model or a general preference model, by which the target is multiplied: a game whose payoff is the score."""
     reduction: Reduction = "sum"
     """A response's log-probability is the sum of its tokens' (the theory) or their mean (some published code)."""
 

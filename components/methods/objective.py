@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
-from .phases import Phase, PolicyRef
+from .phases import Phase, PolicyRef, Reduction
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ def margin(sides: "torch.Tensor") -> "torch.Tensor":
 
 
 def losses(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
-    """Each pair's loss, (B,), for log-ratios and labels z in [-1, 1] of both sides, (B, 2).
+    """Each pair's loss of the phase's link, (B,), for log-ratios and labels z of both sides, (B, 2).
 
     squared     (h − c z)²,  z = (z_w − z_l) / 2
     logistic    −(1−ε) log σ(β h) − ε log σ(−β h)
@@ -33,12 +33,33 @@ def losses(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "tor
     return _LINKS[phase.link](phase, ratios, labels)
 
 
+def objective(
+    phase: Phase, logprobs: "torch.Tensor", base: "torch.Tensor", labels: "torch.Tensor", lengths: "torch.Tensor"
+) -> "torch.Tensor":
+    """Each pair's whole loss, (B,): that of its link times its weight, and its likelihood term −α log π(y_w).
+
+    Args:
+        phase: says which.
+        logprobs: log π of both sides, (B, 2), in the phase's reduction; its gradient is the loss's.
+        base: the anchors' weighted sum, likewise.
+        labels: z of both sides, (B, 2).
+        lengths: tokens of both responses, (B, 2).
+    """
+    found = losses(phase, log_ratios(logprobs, base), labels)
+    if phase.weight == "likelihood":
+        found = found * _reduced(phase, logprobs.detach(), lengths, "mean").sum(-1).exp()
+    if phase.likelihood:
+        found = found - phase.likelihood * _reduced(phase, logprobs, lengths, phase.likelihood_reduction)[:, 0]
+    return found
+
+
 def pair_losses(
     phase: Phase,
     chosen: "torch.Tensor",
     rejected: "torch.Tensor",
     anchors: Mapping[PolicyRef, tuple["torch.Tensor", "torch.Tensor"]],
     labels: "torch.Tensor | None" = None,
+    lengths: "torch.Tensor | None" = None,
 ) -> "torch.Tensor":
     """Each pair's loss, (B,), from log-probabilities alone, for a training loop of one's own.
 
@@ -48,22 +69,35 @@ def pair_losses(
             mean where `phase.reduction` says so; its gradient is the loss's.
         rejected: log π(y_l|x), likewise.
         anchors: the two of each policy that `phase.weights` names.
-        labels: z of either side, (B, 2), in [-1, 1]; left out: 1 and -1, the chosen response has won.
+        labels: z of either side, (B, 2), in [-1, 1], or their scores; left out: 1 and -1, the chosen response has won.
+        lengths: how many tokens either response has, (B, 2); a phase with a `likelihood` or a `weight` needs them.
 
     Raises:
-        UserError: an anchor is missing, or the phase's labels are more than who has won and are not given.
+        UserError: an anchor is missing; or the phase's labels are more than who has won, or it needs lengths, and they
+            are not given.
     """
     import torch
 
     weights = {policy: weight for policy, weight in phase.anchors.items() if weight}
     if missing := [str(policy) for policy in weights if policy not in anchors]:
         raise UserError(f"anchors: the log-probabilities of {', '.join(missing)} are missing; needed: {phase.weights}")
-    if labels is None and phase.link != "logistic" and (phase.labels == "soft" or phase.comparisons in _AGAINST_OTHERS):
+    told = phase.labels in ("soft", "score") or phase.comparisons in _AGAINST_OTHERS
+    if labels is None and phase.link != "logistic" and told:
         raise UserError(f"labels: {phase.comparisons} pairs with {phase.labels} labels need z of both sides, (B, 2)")
+    if lengths is None and (phase.likelihood or phase.weight != "one"):
+        raise UserError("lengths: the phase's likelihood or weight needs the tokens of both responses, (B, 2)")
     logprobs = torch.stack((chosen, rejected), -1)
     base = sum((w * torch.stack(anchors[policy], -1) for policy, w in weights.items()), torch.zeros_like(logprobs))
     won = logprobs.new_tensor([1.0, -1.0]).expand_as(logprobs)
-    return losses(phase, log_ratios(logprobs, base), won if labels is None else labels)
+    tokens = torch.ones_like(logprobs) if lengths is None else lengths
+    return objective(phase, logprobs, base, won if labels is None else labels, tokens)
+
+
+def _reduced(phase: Phase, logprobs: "torch.Tensor", lengths: "torch.Tensor", wanted: Reduction) -> "torch.Tensor":
+    """Log-probabilities (B, 2) of the phase's reduction in another one."""
+    if phase.reduction == wanted:
+        return logprobs
+    return logprobs / lengths if wanted == "mean" else logprobs * lengths
 
 
 def _squared(phase: Phase, ratios: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":

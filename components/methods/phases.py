@@ -7,9 +7,10 @@ in training and `h = D − Σ_j w_j D_j`, a phase minimises over pairs
     logistic   −(1−ε) log σ(β h) − ε log σ(−β h)
     unpaired   ½ Σ_{y ∈ {w, l}} (log π(y) − Σ_j w_j log π_j(y) − c z_y)²
 
-where w are the `anchors`, c is the `target`, z_y ∈ [−1, 1] the label of a response (against the other one: z_l = −z_w)
-and ε the `label_smoothing`. Who generated the pairs is the opponent, unless they were measured against another one; the
-anchors decide the base measure only.
+where w are the `anchors`, c is the `target`, z_y the label of a response (against the other one: z_l = −z_w), in
+[−1, 1] but for scores, and ε the `label_smoothing`. Who generated the pairs is the opponent, unless they were measured
+against another one; the anchors decide the base measure only. A pair's loss may have a `weight`, and may be added a
+`likelihood` term −α log π(y_w).
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ Comparisons = Literal[
     "bracket", "seeded", "iid", "all_pairs", "win_rates", "extremes", "max_min", "versus_opponent", "given"
 ]
 Link = Literal["squared", "logistic", "unpaired"]
-Labels = Literal["binary", "sampled", "soft"]
+Labels = Literal["binary", "sampled", "soft", "score"]
 Reduction = Literal["sum", "mean"]
 
 
@@ -80,11 +81,20 @@ class Phase:
     """Data that come with the prompts: responses join the samples, pairs replace them."""
     comparisons: Comparisons = "iid"
     target: float = 0.0
-    """c of the squared link, in nats."""
+    """c of the squared and the unpaired link, in nats; where labels are scores, their scale."""
     beta: float = 1.0
     """Scale of the logistic link."""
     label_smoothing: float = 0.0
     """ε of the logistic link."""
+    likelihood: float = 0.0
+    """α ≥ 0 of −α log π(y_w|x), which each pair's loss is added, so that the chosen response does not become rare (RPO,
+    arXiv 2404.19733; ENPO, arXiv 2606.01382)."""
+    likelihood_reduction: Reduction = "mean"
+    """That log π is the mean over the tokens (RPO) or their sum (ENPO)."""
+    weight: Literal["one", "likelihood"] = "one"
+    """What the regression's loss is multiplied by: one; or likelihood, the product of both sides' exp of the mean log π
+    of a token, without a gradient: pairs that the policy would hardly sample count little (WPO, arXiv 2406.11827, which
+    also divides by how much the policy agrees with itself)."""
     labels: Labels = "sampled"
     margin: float = 0.0
     """Least |2p − 1| of a pair that is kept."""

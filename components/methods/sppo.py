@@ -31,7 +31,8 @@ class SPPO(SelfPlayMethod):
     (with binary labels, the hard variant: ±η/2)."""
     labels: Labels = "soft"
     """Label of a comparison, from the oracle's probability p. soft: p itself; binary: the response with p > 1/2 wins;
-    sampled: the winner is drawn with p."""
+    sampled: the winner is drawn with p; score: the oracle's score instead of 2p - 1, as in GPO (arXiv 2410.02197, whose
+    log-partition function stays out)."""
 
     @property
     def game_tau(self) -> float:

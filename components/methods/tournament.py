@@ -1,8 +1,8 @@
 """Tournaments: the matches among the K samples of one prompt, and the resulting pairs.
 
 A tournament is a generator, pure and deterministic. It yields rounds, lists of matches (first, second) of sample
-indices; it is sent back each match's outcome in [-1, 1], the first's label: positive where the first won, negative
-where the second did, 0 for a tie; it returns candidates.
+indices; it is sent back each match's outcome, the first's label: positive where the first won, negative where the
+second did, 0 for a tie; it returns candidates.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence

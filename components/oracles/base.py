@@ -52,18 +52,20 @@ class Verdict:
     """The oracle saw only part of a text."""
     members: tuple[float, ...] = ()
     """P(first ≻ second) of each of the oracles of which this verdict is the mean; empty if it is the verdict of one."""
+    score: float = 0.0
+    """log P(first ≻ second) − log P(second ≻ first) where the oracle's settings say that it has scores."""
 
     @classmethod
-    def of(cls, forward: float, backward: float, *, truncated: bool = False) -> Self:
+    def of(cls, forward: float, backward: float, *, truncated: bool = False, score: float = 0.0) -> Self:
         """The verdict of two sights of a pair, in multiples of 2^-53: on these, 1 - x is exact and its own inverse."""
-        return cls(_rounded(forward), _rounded(backward), _rounded((forward + backward) / 2), truncated=truncated)
+        mean = _rounded((forward + backward) / 2)
+        return cls(_rounded(forward), _rounded(backward), mean, truncated=truncated, score=score)
 
     def swapped(self) -> "Verdict":
         """The verdict on the same pair in the other order."""
         members = tuple(1 - member for member in self.members)
-        return Verdict(
-            1 - self.backward, 1 - self.forward, 1 - self.probability, self.abstained, self.truncated, members
-        )
+        probabilities = 1 - self.backward, 1 - self.forward, 1 - self.probability
+        return Verdict(*probabilities, self.abstained, self.truncated, members, -self.score)
 
 
 ABSTENTION = Verdict(0.5, 0.5, 0.5, abstained=True)

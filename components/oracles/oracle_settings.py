@@ -46,6 +46,8 @@ class OracleSettings(Variant, ABC):
 
     responses_read: ClassVar[int] = 0
     """Number of responses in one input sequence of the oracle's model; 0: it has no model."""
+    scores: ClassVar[bool] = False
+    """Whether its verdicts have scores: log-odds of any size, which `method.labels: score` takes for labels."""
 
     @property
     def own_world(self) -> WorldSettings | None:

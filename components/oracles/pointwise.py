@@ -119,5 +119,6 @@ class PointwiseOracle(Oracle, Generic[Seen]):
 
     def _verdict(self, pair: tuple[_Key, _Key], read: dict[_Key, Answered]) -> Verdict:
         first, second = pair
-        probability = sigmoid(self.log_odds(self._seen[first], self._seen[second]))
-        return Verdict.of(probability, probability, truncated=read[first].cut or read[second].cut)
+        score = self.log_odds(self._seen[first], self._seen[second])
+        probability = sigmoid(score)
+        return Verdict.of(probability, probability, truncated=read[first].cut or read[second].cut, score=score)

@@ -80,11 +80,14 @@ class Rules:
     """Pairs of which one response has more than this many times the tokens of the other are dropped."""
 
     def label(self, row_id: int, query: Query, verdict: Verdict) -> float:
-        """z of the first text against the second, in [-1, 1]; 0 where they are one or the oracle abstained."""
+        """z of the first text against the second, in [-1, 1] but for scores; 0 where they are one or the oracle
+        abstained."""
         if query.identical or verdict.abstained:
             return 0.0
         if self.labels == "soft":
             return 2 * verdict.probability - 1
+        if self.labels == "score":
+            return verdict.score
         if self.labels == "binary":
             return float((verdict.probability > 0.5) - (verdict.probability < 0.5))
         (low, high), probability = query.pair, (verdict if query.ordered else verdict.swapped()).probability
@@ -279,7 +282,7 @@ class _Table:
     def _labels(self, candidate: Candidate, verdict: Verdict) -> tuple[float, float]:
         """z of the chosen and of the rejected response."""
         if not candidate.against:
-            label = 2 * verdict.probability - 1 if self._rules.labels == "soft" else 1.0
+            label = {"soft": 2 * verdict.probability - 1, "score": verdict.score}.get(self._rules.labels, 1.0)
             return label, -label
         chosen, rejected = (
             sum(self._rules.label(self._prompt.row_id, *asked) for asked in judged) / len(judged)

@@ -128,10 +128,10 @@ class Pair(TypedDict):
     """P(chosen ≻ rejected), or 1/2 and half the difference of their win rates where they were measured against
     others."""
     chosen_label: float
-    """z in [-1, 1] of the chosen response against the other (1 for binary and sampled labels, 2p - 1 for soft ones), or
-    its mean against others. Labels multiply the objective's target."""
+    """z of the chosen response against the other (1 for binary and sampled labels, 2p - 1 for soft ones, the oracle's
+    score, of any size, for score), or its mean against others. Labels multiply the objective's target."""
     rejected_label: float
-    """z of the rejected response, likewise: -1, or 1 - 2p."""
+    """z of the rejected response, likewise: -1, 1 - 2p, or the negative score."""
 
 
 class Logprob(TypedDict):

@@ -1,14 +1,18 @@
 """Whether the cached log-probabilities are those that training computes: asked before the first update."""
 
 from collections.abc import Mapping
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.errors import UserError
 from ..methods import objective
 from ..models.folders import Dtype
 from .loop import Trainer
+
+if TYPE_CHECKING:
+    import torch
 
 TOLERANCE: Mapping[Dtype, float] = {"float32": 0.05, "bfloat16": 1.0}
 """Largest difference, in nats a response, of a cached log-probability from training's own, by training's precision.
@@ -37,9 +41,10 @@ def check_agreement(trainer: Trainer, places: str) -> dict[str, float]:
     name, phase = str(trainer.phase.start_from), trainer.phase
     if name not in phase.weights:
         return {}
-    batch, tolerance = next(trainer.plan()), TOLERANCE[trainer.settings.engine.dtype]
-    lengths = _lengths(trainer, batch) if phase.reduction == "mean" else 1
-    differences = (_live(trainer, batch) - trainer.data.anchors[name][batch]) * lengths
+    batch, live = _live(trainer)
+    tolerance = TOLERANCE[trainer.settings.engine.dtype]
+    lengths = trainer.data.lengths[batch] if phase.reduction == "mean" else 1
+    differences = (live.double().cpu().numpy() - trainer.data.anchors[name][batch]) * lengths
     mismatch = float(np.abs(differences).max())
     if not trainer.settings.adapter.exact:
         return {"cache_mismatch": mismatch}
@@ -51,7 +56,7 @@ def check_agreement(trainer: Trainer, places: str) -> dict[str, float]:
             f"have made them; {remedy}"
         )
     if list(phase.weights) == [name]:
-        found, expected, apart = _first_loss(trainer, batch, tolerance)
+        found, expected, apart = _first_loss(trainer, batch, live, tolerance)
         if not abs(found - expected) <= apart:
             raise UserError(
                 f"phase {phase.name}: the first loss is {found:.6g}, but {expected:.6g} for a policy that is its only "
@@ -60,29 +65,28 @@ def check_agreement(trainer: Trainer, places: str) -> dict[str, float]:
     return {"cache_mismatch": mismatch}
 
 
-def _live(trainer: Trainer, batch: list[int]) -> NDArray[np.float64]:
-    """Log-probabilities as training computes them, (pairs, 2)."""
+def _live(trainer: Trainer) -> tuple[list[int], "torch.Tensor"]:
+    """The pairs of the first update, in the order of their micro-batches; their log-probabilities as training computes
+    them, (pairs, 2)."""
     import torch
 
+    parts = trainer.parts(next(trainer.plan()))
     with torch.no_grad():
-        values = [trainer.logprobs(part).double().cpu().numpy() for part in trainer.parts(batch)]
-    return np.concatenate(values)
+        values = torch.cat([trainer.logprobs(part) for part in parts])
+    return list(chain.from_iterable(parts)), values
 
 
-def _lengths(trainer: Trainer, batch: list[int]) -> NDArray[np.int64]:
-    """Tokens of the responses, (pairs, 2)."""
-    sides = trainer.data.chosen, trainer.data.rejected
-    return np.array([[len(side[index][1]) for side in sides] for index in batch])
-
-
-def _first_loss(trainer: Trainer, batch: list[int], tolerance: float) -> tuple[float, float, float]:
-    """The batch's mean loss, that of log-ratios of 0, and how far ratios within the tolerance take it from there."""
+def _first_loss(
+    trainer: Trainer, batch: list[int], live: "torch.Tensor", tolerance: float
+) -> tuple[float, float, float]:
+    """The regression's mean loss in a batch, that of log-ratios of 0, and how far ratios within the tolerance take it
+    from there."""
     import torch
 
-    with torch.no_grad():
-        found = torch.cat([trainer.forward(part)[0] for part in trainer.parts(batch)])
-        labels, zero = trainer.labels[batch], torch.zeros_like(trainer.base[batch])
-        off = tolerance * zero.new_tensor([1.0, -1.0])
-        expected, *ends = (objective.losses(trainer.phase, zero + by, labels) for by in (0.0, off, -off))
-        apart = torch.maximum(*((end - expected).abs() for end in ends))
+    labels, base = trainer.labels[batch], trainer.base[batch]
+    zero = torch.zeros_like(base)
+    off = tolerance * zero.new_tensor([1.0, -1.0])
+    ratios = objective.log_ratios(live, base), zero, zero + off, zero - off
+    found, expected, *ends = (objective.losses(trainer.phase, each, labels) for each in ratios)
+    apart = torch.maximum(*((end - expected).abs() for end in ends))
     return float(found.mean()), float(expected.mean()), float(apart.mean())

@@ -15,7 +15,7 @@ from ..storage.units import Manifest
 
 @dataclass(frozen=True)
 class PairData:
-    """N training pairs: token ids of both sides, labels z, and the anchors' log-probabilities by policy, (N, 2)."""
+    """N training pairs: token ids of both sides, labels z (N, 2), the anchors' log-probabilities by policy (N, 2)."""
 
     chosen: list[Pair]
     rejected: list[Pair]
@@ -28,6 +28,11 @@ class PairData:
     def tokens(self, indices: list[int]) -> int:
         """How many tokens the pairs with these indices have, prompts counted for both sides."""
         return tokens_of(side for index in indices for side in (self.chosen[index], self.rejected[index]))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of both responses, (N, 2)."""
+        return np.array([[len(response) for _, response in side] for side in (self.chosen, self.rejected)]).T
 
     def base(self, phase: Phase) -> NDArray[np.float64]:
         """`Σ_j w_j log π_j` of both sides, (N, 2), in nats."""

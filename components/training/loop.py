@@ -45,6 +45,7 @@ class Trainer(Fitting):
 
         self.base = torch.from_numpy(self.data.base(self.phase)).float().to(self.model.device)
         self.labels = torch.from_numpy(self.data.labels).float().to(self.model.device)
+        self.lengths = torch.from_numpy(self.data.lengths).to(self.model.device)
         self._check_lengths()
         self.begin(updates_of(self.phase, self.settings, len(self)))
 
@@ -72,8 +73,9 @@ class Trainer(Fitting):
 
     def forward(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Losses and margins h, (pairs,), of the pairs with these indices."""
-        ratios = objective.log_ratios(self.logprobs(indices), self.base[indices])
-        return objective.losses(self.phase, ratios, self.labels[indices]), objective.margin(ratios)
+        logprobs, base = self.logprobs(indices), self.base[indices]
+        losses = objective.objective(self.phase, logprobs, base, self.labels[indices], self.lengths[indices])
+        return losses, objective.margin(objective.log_ratios(logprobs, base))
 
     def measure(self, indices: list[int]) -> dict[str, float]:
         """Mean loss, h and accuracy of the pairs with these indices under the present weights."""

@@ -99,6 +99,8 @@ MISTAKES = {
     "method.eta.x=1": "--set method.eta.x=1: eta is a value, not a section",
     "training.epochs=@": "--set training.epochs=@: '@' is not a YAML value: line 1: found character '@' that "
     "cannot start any token",
+    "method.labels=score": "set: method.labels is score, but verdicts of oracle.kind sandbox have no scores: set "
+    "method.labels to soft, or oracle to a reward model or an embedding",
     "prompts.path=x": "set: oracle.kind is sandbox, which judges its own prompts only, but prompts.path is 'x'",
 }
 

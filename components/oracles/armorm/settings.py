@@ -22,6 +22,7 @@ class ArmoRM(ChatOracle):
 
     kind: Literal["armorm"] = "armorm"
     responses_read: ClassVar[int] = 1
+    scores: ClassVar[bool] = True
 
     def check(self) -> None:
         """Refuse a folder without the head."""

@@ -26,6 +26,7 @@ class Embedding(ChatOracle):
 
     kind: Literal["embedding"] = "embedding"
     responses_read: ClassVar[int] = 1
+    scores: ClassVar[bool] = True
 
     beta: float = Field(0.1, gt=0.0)
     """The scale β of scores: P = σ(s / β). The published models are trained with 0.1."""

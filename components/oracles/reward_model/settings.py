@@ -18,6 +18,7 @@ class RewardModel(EngineOracle):
 
     kind: Literal["reward_model"] = "reward_model"
     responses_read: ClassVar[int] = 1
+    scores: ClassVar[bool] = True
 
     def check(self) -> None:
         """Refuse a folder that holds no sequence classifier with one output."""

@@ -347,10 +347,10 @@ def test_rules_and_a_mixture_of_them_align_a_policy(fresh: New, folders: Path, t
 
 
 def test_a_general_preference_model_aligns_a_policy(fresh: New, folders: Path, tmp_path: Path) -> None:
-    """With a random head of three dimensions of preference, whose preferences go in circles."""
+    """With a random head of three dimensions of preference, whose preferences go in circles. Its scores are labels."""
     heads = {"value_head.weight": (6, 64), "prompt_head.weight": (3, 64)}
     model = models.with_head(models.llama(tmp_path / "model"), **heads)
-    run = whole(fresh(over(folders, oracle={"kind": "embedding", "model": str(model)})))
+    run = whole(fresh(over(folders, oracle={"kind": "embedding", "model": str(model)}, method__labels="score")))
     prompts = {row["row_id"]: row["messages"] for row in run.content("prompts", 1)}
     texts = {(row["row_id"], row["sample"]): row["text"] for row in run.content("rollouts", 1)}
     rows = run.content("comparisons", 1)
@@ -361,6 +361,11 @@ def test_a_general_preference_model_aligns_a_policy(fresh: New, folders: Path, t
     verdicts = run.recipe.oracle.load().compare(queries)
     assert [row["probability"] for row in rows] == pytest.approx([each.probability for each in verdicts], abs=1e-5)
     assert len({row["probability"] for row in rows}) > len(rows) / 4
+    labels = np.array(
+        [(row["probability"], row["chosen_label"], row["rejected_label"]) for row in run.content("pairs", 1)]
+    )
+    np.testing.assert_allclose(labels[:, 1], np.log(labels[:, 0] / (1 - labels[:, 0])), atol=1e-9)
+    np.testing.assert_array_equal(labels[:, 1], -labels[:, 2])
 
 
 def first_shown(first: str, second: str) -> float:

@@ -1,5 +1,8 @@
 """The losses against their formulas, and against what minimises them."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -141,3 +144,84 @@ def test_an_anchor_that_is_missing_is_named() -> None:
     chosen, rejected, *others = plain(4)
     with pytest.raises(UserError, match="of 001/main are missing"):
         pair_losses(second, chosen, rejected, {REFERENCE: (others[0], others[1])})
+
+
+# --- likelihood, weight, scores --------------------------------------------------------------------------------------
+
+FEATURES: dict[str, dict[str, Any]] = {
+    "likelihood": {"likelihood": 0.7},
+    "likelihood, summed": {"likelihood": 0.7, "likelihood_reduction": "sum"},
+    "likelihood of means": {"likelihood": 0.7, "likelihood_reduction": "sum", "reduction": "mean"},
+    "weight": {"weight": "likelihood"},
+    "weight of means": {"weight": "likelihood", "reduction": "mean"},
+    "both": {"likelihood": 0.2, "weight": "likelihood"},
+    "scores": {"labels": "score"},
+}
+LENGTHS = torch.tensor([[3, 7], [12, 1], [5, 5], [30, 8], [2, 9]])
+
+
+def featured(link: str, **constants: Any) -> tuple[Phase, dict[str, Any]]:
+    made = replace(phase(link, target=1.5, beta=0.4, label_smoothing=0.1), **constants)
+    chosen, rejected, *others = plain(4)
+    z = 5 * torch.randn(5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    anchors = {REFERENCE: (others[0], others[1])}
+    given = {"anchors": anchors, "labels": torch.stack([z, -z], 1), "lengths": LENGTHS}
+    return made, {"chosen": chosen, "rejected": rejected, **given}
+
+
+@pytest.mark.parametrize("link", ["squared", "logistic", "unpaired"])
+@pytest.mark.parametrize("feature", FEATURES)
+def test_the_whole_loss_is_its_formula(link: str, feature: str) -> None:
+    made, given = featured(link, **FEATURES[feature])
+    plainly, _ = featured(link)
+    expected = pair_losses(plainly, **given)
+    chosen, rejected, lengths = given["chosen"], given["rejected"], given["lengths"]
+    summed = made.reduction == "sum"
+    means = torch.stack([chosen, rejected]) / (lengths.T if summed else 1)
+    if made.weight == "likelihood":
+        expected = expected * torch.exp(means[0] + means[1])
+    whole = chosen if summed else chosen * lengths[:, 0]
+    expected = expected - made.likelihood * (whole if made.likelihood_reduction == "sum" else means[0])
+    torch.testing.assert_close(pair_losses(made, **given), expected)
+
+
+@pytest.mark.parametrize("link", ["squared", "logistic", "unpaired"])
+@pytest.mark.parametrize("feature", FEATURES)
+def test_the_gradient_is_that_of_finite_differences(link: str, feature: str) -> None:
+    """A weight counts as a constant: it is taken at the point itself."""
+    made, given = featured(link, **FEATURES[feature])
+    sides = [given.pop(side).requires_grad_() for side in ("chosen", "rejected")]
+    weightless = replace(made, weight="one", likelihood=0.0)
+    frozen = (
+        pair_losses(replace(made, likelihood=0.0), *sides, **given) / pair_losses(weightless, *sides, **given)
+    ).detach()
+
+    def loss(chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
+        term = pair_losses(replace(made, weight="one"), chosen, rejected, **given)
+        link_alone = pair_losses(weightless, chosen, rejected, **given)
+        return link_alone * frozen + (term - link_alone)
+
+    found = torch.autograd.grad(pair_losses(made, *sides, **given).sum(), sides)
+    step = 1e-6
+    for side in (0, 1):
+        up, down = ([s.detach() + sign * step * (at == side) for at, s in enumerate(sides)] for sign in (1, -1))
+        slope = (loss(*up) - loss(*down)) / (2 * step)
+        torch.testing.assert_close(found[side], slope, rtol=1e-6, atol=1e-6)
+
+
+def test_scores_are_the_rewards_that_the_squared_loss_regresses_on() -> None:
+    """REBEL: (D − D_t − η (r_w − r_l))²."""
+    made, given = featured("squared", labels="score")
+    rewards = given["labels"][:, 0]
+    (base,) = given["anchors"].values()
+    h = (given["chosen"] - given["rejected"]) - (base[0] - base[1])
+    torch.testing.assert_close(pair_losses(made, **given), (h - 1.5 * rewards) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("missing", "feature"), [("labels", "scores"), ("lengths", "likelihood"), ("lengths", "weight")]
+)
+def test_what_a_phase_needs_has_to_be_given(missing: str, feature: str) -> None:
+    made, given = featured("squared", **FEATURES[feature])
+    with pytest.raises(UserError, match=f"^{missing}: "):
+        pair_losses(made, **{**given, missing: None})

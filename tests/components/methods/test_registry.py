@@ -154,7 +154,7 @@ LINES = [
         "method.comparisons: Input should be 'bracket', 'seeded', 'iid', 'all_pairs', 'max_min' or 'versus_opponent', "
         "not 'win_rates'",
     ),
-    ("inpo", {"labels": "hard"}, "method.labels: Input should be 'binary', 'sampled' or 'soft', not 'hard'"),
+    ("inpo", {"labels": "hard"}, "method.labels: Input should be 'binary', 'sampled', 'soft' or 'score', not 'hard'"),
     ("inpo", {"temperature": 0}, "method.temperature: Input should be greater than 0, not 0"),
     ("inpo", {"temprature": 1}, "method.temprature: unknown key; did you mean method.temperature?"),
     (

@@ -14,7 +14,7 @@ from nashflow.components.methods.phases import Comparisons, Labels
 from nashflow.components.oracles.base import Verdict
 from nashflow.components.oracles.referee import COUNTS, Judged, PromptSamples, Rules, judge
 from nashflow.components.storage import records
-from tests.fixtures.table_oracle import TableOracle, judged, prompt
+from tests.fixtures.table_oracle import TableOracle, judged, prompt, score_of
 
 
 def alphabetical(first: str, second: str) -> float:
@@ -98,7 +98,7 @@ def cases(draw: st.DrawFn, among: Sequence[Comparisons] = tuple(MATCHES)) -> Cas
         table={pair: draw(st.sampled_from((0.1, 0.4, 0.5, 0.6, 0.7, None))) for pair in PAIRS_OF_TEXTS},
         comparisons=comparisons,
         rules=Rules(
-            draw(st.sampled_from(("binary", "sampled", "soft"))),
+            draw(st.sampled_from(("binary", "sampled", "soft", "score"))),
             0,
             draw(st.booleans()),
             draw(st.sampled_from((0, 0.3))),
@@ -190,7 +190,8 @@ def test_a_pair_judged_by_itself_has_one_verdict_and_opposite_labels(case: Case)
         chosen, rejected = case.texts(row)
         labels = case.rules.labels
         assert row["rejected_label"] == -row["chosen_label"]
-        assert row["chosen_label"] == (2 * row["probability"] - 1 if labels == "soft" else 1.0)
+        said = {"soft": 2 * row["probability"] - 1, "score": score_of(row["probability"])}.get(labels, 1.0)
+        assert row["chosen_label"] == pytest.approx(said, abs=1e-15)
         assert row["probability"] == pytest.approx(case.probability(chosen, rejected), abs=1e-15)
         assert abs(2 * row["probability"] - 1) >= case.rules.margin
         if chosen == rejected:
@@ -216,6 +217,8 @@ def test_sides_measured_against_others_have_their_mean_label_and_win_rate(case: 
         probability = case.probability(*texts)
         if case.rules.labels == "soft":
             return 2 * probability - 1
+        if case.rules.labels == "score":
+            return score_of(probability)
         if case.rules.labels == "binary":
             return float(np.sign(probability - 0.5))
         if texts[0] == texts[1]:
