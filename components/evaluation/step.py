@@ -130,14 +130,14 @@ class _Evaluation:
         recipe, role, journal = self.call.settings, _ROLES[which], work.journal
         prompts = self.prompts.rows(self.call.store, PROMPTS)
         todo = [(prompt, index) for prompt in prompts for index in range(recipe.evaluation.samples)]
+        before = sum(map(len, journal))
         batches = self.samplers.rows(
             {self.policy.folder: 1.0},
-            todo[len(journal) * recipe.rollout.batch_size :],
+            todo[before:],
             role=role,
             temperature=recipe.evaluation.temperature,
             seed=(recipe.run.seed, "evaluation", self.call.iteration, role),
         )
-        before = sum(map(len, journal))
         for batch in over(batches, "responses", len(todo), before, tokens_of):
             journal.append(batch)
         return work.publish({ROLLOUTS: chain.from_iterable(journal)}, {})

@@ -5,7 +5,7 @@ from pydantic import Field
 from ..core.settings import Settings
 from ..methods import AnyMethod
 from ..methods.base import Method
-from ..oracles.oracle_settings import OracleSettings
+from ..oracles.oracle_settings import OracleSettings, require_memory
 from ..oracles.settings import AnyOracle
 from ..oracles.single import CheapOracle
 from ..runtime.protocol import StepSettings
@@ -61,7 +61,7 @@ def check_seeding(method: Method, oracle: OracleSettings, judging: JudgingSettin
     """Seeded brackets and the oracle that seeds them belong together.
 
     Raises:
-        ValueError: one of them is missing, or it judges another world.
+        ValueError: one of them is missing, or it judges another world, or the two do not fit into memory together.
     """
     seeded, seeding = any(phase.comparisons == "seeded" for phase in method.phases(1)), judging.seeding
     if seeded and not seeding:
@@ -78,3 +78,4 @@ def check_seeding(method: Method, oracle: OracleSettings, judging: JudgingSettin
         )
     if seeding and seeding.own_world and seeding.own_world != oracle.own_world:
         raise ValueError("judging.seeding judges another world than the oracle: set it to another oracle")
+    require_memory(judges(oracle, judging))

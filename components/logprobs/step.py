@@ -1,11 +1,11 @@
 """Cache the log-probabilities of a phase's pairs under its anchor policies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core.digests import digest_json
+from ..core.digests import digest_json, sha256_file
 from ..core.settings import named_by
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
@@ -15,10 +15,13 @@ from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
+from ..scoring.engines import Scorer
 from ..scoring.logprobs import Pair, bucket, tokens_of
+from ..scoring.settings import ScoringSettings
 from ..storage import layout, records
-from ..storage.units import Manifest, Unit, require_manifest
+from ..storage.units import Manifest, Unit, read_manifest, require_manifest
 from .cache import LogprobCache, key_of
+from .sampled import Recorded, close, recorded
 from .settings import LogprobsStep
 
 SETTINGS = LogprobsStep
@@ -32,6 +35,7 @@ def run(call: Call[LogprobsStep]) -> Result:
     source = phase.data_from or phase.name
     pairs = require_manifest(call.store, layout.shard(call.iteration, source, "pairs", call.shard))
     policies = {name: open_policy(call.store, name) for name in phase.weights}
+    rollouts = _recording(call, source)
     unit = Unit(
         call.store,
         layout.shard(call.iteration, call.phase, "logprobs", call.shard),
@@ -40,22 +44,41 @@ def run(call: Call[LogprobsStep]) -> Result:
         {
             "pairs": pairs.digest,
             **{name: policy.weights_digest for name, policy in policies.items()},
+            **({"rollouts": rollouts.digest} if rollouts else {}),
             **named_by(scorer=call.settings.logprobs.engine),
         },
     )
-    manifest, found = AtWork(call, f"{call.phase}/logprobs").carry_out(
-        unit, lambda work: _score(call, work, phase, policies, pairs.rows(call.store, records.PAIRS))
-    )
+
+    def work(work: Work) -> Manifest:
+        rows = pairs.rows(call.store, records.PAIRS)
+        sampled = rollouts.stream(call.store, records.ROLLOUTS) if rollouts else ()
+        own = recorded(phase_of(call.settings.method, call.iteration, source), rows, sampled)
+        return _score(call, work, phase, policies, rows, own)
+
+    manifest, found = AtWork(call, f"{call.phase}/logprobs").carry_out(unit, work)
     return Result(manifest, found, {"log_probabilities": records_artifact(call.store, manifest, records.LOGPROBS)})
 
 
+def _recording(call: Call[LogprobsStep], source: str) -> Manifest | None:
+    """The rollouts of the pairs, if log-probabilities that are recorded with them may stand for scored ones."""
+    rollouts = read_manifest(call.store, layout.shard(call.iteration, source, "rollouts", call.shard))
+    return (
+        rollouts if rollouts and "recorded" in rollouts.metrics and call.settings.logprobs.dtype == "float32" else None
+    )
+
+
 def _score(
-    call: Call[LogprobsStep], work: Work, phase: Phase, policies: dict[str, LocalPolicy], rows: list[records.Pair]
+    call: Call[LogprobsStep],
+    work: Work,
+    phase: Phase,
+    policies: dict[str, LocalPolicy],
+    rows: list[records.Pair],
+    own: Recorded,
 ) -> Manifest:
     sequences, journal = _unique(rows), work.journal
     # Micro-batches are fixed by the shard's content, not by what is missing: the same numbers after a restart.
     batches = bucket(list(sequences.values()), call.settings.logprobs.batch_tokens)
-    for entry in _scored(call, policies, sequences, batches, len(journal)):
+    for entry in _scored(call, policies, sequences, batches, own, len(journal)):
         journal.append(entry)
     entries = list(journal)
     found = _gathered(call, policies, sequences, batches, entries)
@@ -64,7 +87,10 @@ def _score(
     scored = len(sequences) * len(policies)
     pairs, scored_batches = list(sequences.values()), zip(batches * len(policies), entries, strict=True)
     tokens = sum(_read(pairs, batch, entry["computed"]) for batch, entry in scored_batches)
-    metrics = {"sequences": scored, "cache_hits": scored - computed, "tokens": tokens}
+    spared = sum(entry.get("sampled", 0) for entry in entries)
+    metrics = {"sequences": scored, "cache_hits": scored - computed - spared, "tokens": tokens}
+    if own:
+        metrics |= {"sampled": spared, "sampled_apart": max(entry["apart"] for entry in entries)}
     return work.publish({records.LOGPROBS: _rows(rows, found, reduce)}, metrics)
 
 
@@ -88,26 +114,49 @@ def _scored(
     policies: dict[str, LocalPolicy],
     sequences: dict[str, Pair],
     batches: list[list[int]],
+    own: Recorded,
     done: int,
 ) -> Iterator[dict[str, Any]]:
-    """The values of every policy's micro-batches after the first `done`, from the cache or computed."""
+    """The values of every policy's micro-batches after the first `done`: from the cache, recorded, or computed."""
     keys, pairs = list(sequences), list(sequences.values())
     before, settings = sum(map(len, (batches * len(policies))[:done])), call.settings.logprobs
     with Progress("sequences", len(keys) * len(policies), before) as progress:
-        for policy in policies.values():
+        for name, policy in policies.items():
             todo, done = batches[done:], max(0, done - len(batches))
             cached = _cache(call, policy).load(*_writer(call)) if todo else {}
-            scorer = None
+            scorer = _LazyScorer(settings, policy, sequences)
+            missing = {key: value for key, value in own.get(name, {}).items() if key not in cached} if todo else {}
+            spared, distance = close(missing, [[keys[index] for index in batch] for batch in batches], scorer.by_key)
+            there = cached | spared
             for batch in todo:
-                known = {index: cached[keys[index]] for index in batch if keys[index] in cached}
+                known = {index: there[keys[index]] for index in batch if keys[index] in there}
                 if len(known) < len(batch):
-                    scorer = scorer or settings.engine.open(policy.folder, settings.dtype, load_causal_lm)
-                    computed = scorer.score([pairs[index] for index in batch], settings.batch_tokens)
-                    rounded = (float(np.float32(value)) for value in computed)
-                    known = dict(zip(batch, rounded, strict=True)) | known
-                new = [keys[index] not in cached for index in batch]
+                    computed = scorer.by_key([keys[index] for index in batch])
+                    known = {index: computed[keys[index]] for index in batch} | known
+                new = [keys[index] not in there for index in batch]
                 progress.add(len(batch), tokens=_read(pairs, batch, new))
-                yield {"values": [known[index] for index in batch], "computed": new}
+                yield {
+                    "values": [known[index] for index in batch],
+                    "computed": new,
+                    "sampled": sum(keys[index] in spared for index in batch),
+                    "apart": distance,
+                }
+
+
+class _LazyScorer:
+    """A policy's scorer, opened when it is first asked."""
+
+    def __init__(self, settings: ScoringSettings, policy: LocalPolicy, sequences: Mapping[str, Pair]) -> None:
+        self._settings, self._policy, self._sequences = settings, policy, sequences
+        self._scorer: Scorer | None = None
+
+    def by_key(self, keys: Sequence[str]) -> dict[str, float]:
+        """The values of a micro-batch of sequences, as they are stored."""
+        settings = self._settings
+        if not self._scorer:
+            self._scorer = settings.engine.open(self._policy.folder, settings.dtype, load_causal_lm)
+        values = self._scorer.score([self._sequences[key] for key in keys], settings.batch_tokens)
+        return {key: float(np.float32(value)) for key, value in zip(keys, values, strict=True)}
 
 
 def _gathered(
@@ -132,7 +181,8 @@ def _gathered(
 
 def _cache(call: Call[LogprobsStep], policy: LocalPolicy) -> LogprobCache:
     settings = call.settings.logprobs
-    return LogprobCache(call.store, policy.weights_digest, settings.engine.label, settings.dtype)
+    config = sha256_file(policy.folder / "config.json")
+    return LogprobCache(call.store, policy.weights_digest, config, settings.engine.label, settings.dtype)
 
 
 def _writer(call: Call[LogprobsStep]) -> tuple[str, str]:

@@ -22,7 +22,6 @@ from .folders import Dtype, check_model_folder, read_config
 
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: nothing is left behind when it is killed
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else two engines on one machine share a core
     "VLLM_RAISE_ON_LOGIT_NANS": "1",
     "VLLM_LOGGING_LEVEL": "CRITICAL",  # what goes wrong is raised; it would write pages besides
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
@@ -39,8 +38,8 @@ class VllmSettings(Settings):
     tensor_parallel: int = Field(1, ge=1)
     """Number of accelerators that the model is split over."""
     gpu_memory: float = Field(0.9, gt=0.0, le=1.0)
-    """Share of an accelerator's memory that the engine takes, for weights and KV cache. On CPUs the KV cache is as
-    large as the work needs."""
+    """Share of an accelerator's memory that the engine takes, for weights and KV cache. Engines of one step stay open
+    beside each other where their shares add up to 1 at most. On CPUs the KV cache is as large as the work needs."""
     kv_cache_dtype: Literal["auto", "fp8"] = "auto"
     """Precision of the KV cache; auto: that of the model. fp8 takes half the memory of bfloat16; what is sampled then
     is no longer exactly the policy."""
@@ -74,13 +73,14 @@ class VllmSettings(Settings):
 
 
 class VllmEngine:
-    """An opened engine. One process has one at a time: opening another closes it.
+    """An opened engine. Those of a process are closed together, since vLLM keeps one communicator for all of them.
 
     On CPUs a request's tokens depend on nothing but its prompt and its parameters, the seed among them, in float32: not
     on the number of requests that run together, nor on their order.
     """
 
-    _last: ClassVar["VllmEngine | None"] = None
+    _all: ClassVar[list["VllmEngine"]] = []
+    """Those that are open."""
 
     def __init__(
         self,
@@ -93,9 +93,10 @@ class VllmEngine:
         together: int,
         of: str = "policy",
         remedy: str = TRAINED,
+        own_head: bool = False,
         **more: Any,
     ) -> None:
-        """Open a model folder.
+        """Open a model folder, after closing the open ones if accelerators have no room for them beside it.
 
         Args:
             folder: the model's.
@@ -106,15 +107,17 @@ class VllmEngine:
             together: how many requests run together.
             of: what the model is, for messages.
             remedy: what to do where it answers with NaN.
+            own_head: as `check_model_folder` has it.
             more: further arguments of vLLM's `EngineArgs`, such as `runner="pooling"`.
 
         Raises:
             UserError: as `VllmSettings.require` and `check_model_folder`; or vLLM cannot run such a model here.
         """
         settings.require(setting)
-        check_model_folder(folder)
+        check_model_folder(folder, own_head=own_head)
         os.environ.update(_ENVIRONMENT)  # read when vLLM is imported
         self.folder, self.dtype, self.longest, self.together = folder, dtype, longest, together
+        self._memory = settings.gpu_memory
         self._of, self._remedy = of, remedy
         arguments = {
             "model": str(folder),
@@ -133,14 +136,15 @@ class VllmEngine:
             **({} if _accelerators() else _on_cpus(folder, setting, dtype, longest, together)),
             **more,
         }
-        if VllmEngine._last:
-            VllmEngine._last.close()
+        taken = sum(engine._memory for engine in VllmEngine._all)
+        if _accelerators() and taken + self._memory > 1:
+            close_all()
         self._engine: Any = _open(arguments)
-        VllmEngine._last = self
+        VllmEngine._all.append(self)
 
     @property
     def closed(self) -> bool:
-        """Whether it has been closed, which the next one that is opened does too."""
+        """Whether it has been closed, which closing another one does too."""
         return self._engine is None
 
     def answers(self, prompts: Sequence[Sequence[int]], parameters: Sequence[Any]) -> Iterator[Any]:
@@ -173,15 +177,13 @@ class VllmEngine:
                 self._engine.abort_request([str(number) for number in open_ones if number not in finished])
 
     def close(self) -> None:
-        """Give back its memory."""
-        if not self._engine:
-            return
-        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+        """Give back its memory, and that of the others that are open."""
+        if self._engine:
+            close_all()
 
+    def _shut_down(self) -> None:
         self._engine.engine_core.shutdown()
         self._engine = None
-        cleanup_dist_env_and_memory()
-        gc.collect()
 
     def _step(self, prompts: Sequence[Sequence[int]]) -> list[Any]:
         try:
@@ -191,6 +193,16 @@ class VllmEngine:
                 raise
             raise not_finite(self.folder, self.dtype, prompts[int(found[1])], self._remedy, self._of) from None
         return outputs
+
+
+def close_all() -> None:
+    """Close every engine of this process."""
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    while VllmEngine._all:
+        VllmEngine._all.pop()._shut_down()
+    cleanup_dist_env_and_memory()
+    gc.collect()
 
 
 def _open(arguments: dict[str, Any]) -> Any:

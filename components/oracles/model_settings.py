@@ -138,6 +138,11 @@ class EngineOracle(ChatOracle):
         """The engine's."""
         return self.engine.runtime
 
+    @property
+    def memory(self) -> float:
+        """The engine's."""
+        return self.engine.memory
+
     def require_here(self) -> None:
         """Refuse an engine that cannot run here."""
         self.engine.require_here()

@@ -60,6 +60,11 @@ class OracleSettings(Variant, ABC):
         return "steps"
 
     @property
+    def memory(self) -> float:
+        """Share of an accelerator's memory that its models keep for themselves."""
+        return 0.0
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The files and folders that steps read."""
         return ()
@@ -130,6 +135,21 @@ class OracleSettings(Variant, ABC):
 def judges_of(oracles: Iterable[OracleSettings]) -> dict[str, "JudgeSettings"]:
     """The judges that a run fits for its oracles, by their names; equal ones are one."""
     return {judge.name: judge for oracle in oracles for judge in oracle.judges}
+
+
+def require_memory(oracles: Mapping[str, OracleSettings]) -> None:
+    """Oracles that are asked in turn, by their names, have to fit into an accelerator's memory together.
+
+    Raises:
+        ValueError: the shares that they keep for themselves add up to more than 1.
+    """
+    shares = {name: oracle.memory for name, oracle in oracles.items() if oracle.memory}
+    if len(shares) > 1 and sum(shares.values()) > 1:
+        told = " and ".join(f"{share:g} of {name}" for name, share in shares.items())
+        raise ValueError(
+            f"vllm runs several oracles beside each other, and their engine.gpu_memory, {told}, add up to more than 1: "
+            f"set each to {100 // len(shares) / 100} at most"
+        )
 
 
 def first_meetings(rounds: Sequence[Round]) -> list[set[frozenset[int]]]:

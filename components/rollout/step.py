@@ -59,11 +59,12 @@ def _sample(
     rollout, template, day, journal = call.settings.rollout, call.settings.policy, date_of(call.store), work.journal
     count, each = prompts.files[PROMPTS.name].rows or 0, sum(sampling.count for sampling in phase.samples)
     with Samplers(rollout, template=template, day=day) as samplers:
-        batches = _batches(call, phase, samplers, policies, prompts, len(journal))
-        for batch in over(batches, "responses", count * each, sum(map(len, journal)), tokens_of):
+        done = sum(map(len, journal))
+        batches = _batches(call, phase, samplers, policies, prompts, done)
+        for batch in over(batches, "responses", count * each, done, tokens_of):
             journal.append(batch)
     figures = Figures(answer_length(next(iter(policies.values())).folder, rollout.thinking))
-    sources = [chain.from_iterable(batches) for batches in _kept(call, work, phase, count)]
+    sources = list(_kept(work, phase, count))
     if phase.given:
         folder, given = policies[str(phase.start_from)].folder, prompts.stream(call.store, PROMPTS)
         sources.append(chain(given_rows(folder, given, each, rollout.thinking, template, day)))
@@ -72,12 +73,12 @@ def _sample(
     return work.unit.publish(files, figures.metrics(), work.started)
 
 
-def _kept(call: Call[RolloutStep], work: Work, phase: Phase, prompts: int) -> Iterator[Iterator[list[Rollout]]]:
-    """The journal's micro-batches, sampling by sampling."""
+def _kept(work: Work, phase: Phase, prompts: int) -> Iterator[Iterator[Rollout]]:
+    """The journal's rows, sampling by sampling."""
     first = 0
     for sampling in phase.samples:
-        end = first + -(-prompts * sampling.count // call.settings.rollout.batch_size)
-        yield work.journal.read(first, end)
+        end = first + prompts * sampling.count
+        yield islice(chain.from_iterable(work.journal), first, end)
         first = end
 
 
@@ -89,7 +90,7 @@ def _batches(
     prompts: Manifest,
     done: int,
 ) -> Iterator[list[Rollout]]:
-    """The micro-batches after the first `done`, in canonical order: sampling by sampling, prompt by prompt."""
+    """The rows after the first `done`, in canonical order: sampling by sampling, prompt by prompt."""
     size, first, count = call.settings.rollout.batch_size, 0, prompts.files[PROMPTS.name].rows or 0
     for sampling in phase.samples:
         indices = range(first, first + sampling.count)
@@ -99,7 +100,7 @@ def _batches(
             folder = policies[name].folder
             mixture[folder] = mixture.get(folder, 0.0) + weight
         work = ((prompt, index) for prompt in prompts.stream(call.store, PROMPTS) for index in indices)
-        rest = islice(work, done * size, None)
+        rest = islice(work, done, None)
         while piece := list(islice(rest, size * max(1, _TOGETHER // size))):
             yield from samplers.rows(
                 mixture,
@@ -108,7 +109,7 @@ def _batches(
                 temperature=sampling.temperature,
                 seed=(call.settings.run.seed, call.iteration, call.phase),
             )
-        done = max(0, done - -(-count * sampling.count // size))
+        done = max(0, done - count * sampling.count)
         first += sampling.count
 
 
@@ -116,7 +117,7 @@ class Figures:
     """The figures of rollouts, counted while their rows pass by, in order of their prompts.
 
     `identical`: responses whose text another one of their prompt has had; `empty`: those without text; `cut`: those
-    without an end.
+    without an end; `recorded`: those whose log-probability the sampler gives, if it gives any.
     """
 
     def __init__(self, length: Callable[[Rollout], int]) -> None:
@@ -139,6 +140,7 @@ class Figures:
                 identical=len(mine) - distinct,
                 empty=sum(not row["text"].strip() for row in mine),
                 cut=sum(row["finish"] == "length" for row in mine),
+                recorded=sum(bool(row["logprob"]) for row in mine),
             )
             yield from mine
 
@@ -155,4 +157,5 @@ class Figures:
             "identical": counts["identical"],
             "empty": counts["empty"],
             "cut": counts["cut"],
+            **({"recorded": counts["recorded"]} if counts["recorded"] else {}),
         }

@@ -67,7 +67,7 @@ class Samplers:
         temperature: float,
         seed: Sequence[int | str],
     ) -> Iterator[list[Rollout]]:
-        """Rows of the rollout record, micro-batch by micro-batch, for (prompt, sample index) in `work`.
+        """Rows of the rollout record, as they come but in order, for (prompt, sample index) in `work`.
 
         A response's randomness is a function of `seed`, the prompt's row id and the sample index alone.
 
@@ -97,6 +97,7 @@ class Samplers:
                     "response_ids": response.ids,
                     "text": response.text,
                     "finish": response.finish,
+                    "logprob": [] if response.logprob is None else [response.logprob],
                 }
                 # The batch comes first: zip stops at its end without taking one too many of the rest.
                 for response, (prompt, index) in zip(_answers(batch, settings.thinking), rest, strict=False)
@@ -149,4 +150,5 @@ def given_rows(
                 "response_ids": dialogues.answer(prompt["messages"], text),
                 "text": (thinking.answer(text) if thinking else None) or text,
                 "finish": "stop",
+                "logprob": [],
             }

@@ -1,7 +1,7 @@
 """The interface of samplers: an opened policy, or a mixture of several, that generates responses."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ class Sampled:
     finish: Literal["stop", "length"]
     text: str
     """Its tokens decoded, without what ended it."""
+    logprob: float | None = field(default=None, compare=False)
+    """Sum of its tokens' log-probabilities as the policy has them, whatever temperature and top_p, in nats and in
+    float32; None where the sampler does not know it."""
 
 
 class Sampler(Protocol):
@@ -40,7 +43,7 @@ class Sampler(Protocol):
         batch_size: int,
         stop: "Stop | None" = None,
     ) -> Iterator[list[Sampled]]:
-        """One response for each row, micro-batch after micro-batch in the order of the rows.
+        """One response for each row, in the order of the rows; a list of them as soon as they are there.
 
         It ends at `stop`; None: at the policy's own stop tokens.
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ class VllmSampler:
         settings.require(SETTING)
         self.tokenizer = load_tokenizer(folder)
         self._folder, self._settings, self._dtype = folder, settings, dtype
+        # In bfloat16 log-probabilities are those of no other engine.
+        self._exact = dtype == "float32" and settings.kv_cache_dtype == "auto"
         self._config = read_config(folder)
         self._engine: VllmEngine | None = None
 
@@ -53,8 +55,7 @@ class VllmSampler:
         wanted = [self._parameters(seed, temperature, top_p, max_new_tokens, ends) for seed in seeds]
         engine = self._opened(max(map(len, prompts), default=0) + max_new_tokens, batch_size)
         outputs = engine.answers(prompts, wanted)
-        responses = (ends.response(self.tokenizer, list(output.outputs[0].token_ids)) for output in outputs)
-        return iter(lambda: list(islice(responses, batch_size)), [])
+        return ([self._sampled(output.outputs[0], ends)] for output in outputs)
 
     def close(self) -> None:
         """Close the engine."""
@@ -77,13 +78,22 @@ class VllmSampler:
             )
         return self._engine
 
+    def _sampled(self, output: Any, stop: Stop) -> Sampled:
+        response = stop.response(self.tokenizer, list(output.token_ids))
+        if not self._exact:
+            return response
+        tokens = zip(response.ids, output.logprobs, strict=False)  # what follows a stop text is no part of it
+        return replace(response, logprob=sum(found[token].logprob for token, found in tokens))
+
     def _parameters(
         self, seed: int, temperature: float, top_p: float, max_new_tokens: int, stop: Stop
     ) -> "SamplingParams":
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        texts: dict[str, Any] = {"stop": list(stop.texts)} if stop.texts else {"detokenize": False}
+        further: dict[str, Any] = {"stop": list(stop.texts)} if stop.texts else {"detokenize": False}
+        if self._exact:
+            further["logprobs"] = 0  # of the sampled tokens alone
         return SamplingParams(
             seed=seed & _LARGEST_SEED,
             temperature=temperature,
@@ -93,7 +103,7 @@ class VllmSampler:
             ignore_eos=True,  # the stop set has it, where it ends a response
             skip_special_tokens=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            **texts,
+            **further,
         )
 
 

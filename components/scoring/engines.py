@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Protocol
 
+from ..core.errors import UserError
 from ..core.runtimes import Runtime
 from ..core.settings import Variant
 from ..core.variants import Variants
 from ..models.folders import Dtype, Load
+from ..models.vllm_engine import VllmSettings
 from .logprobs import Pair, TransformersScorer
+from .vllm_scorer import SETTING, VllmScorer
 
 
 class Scorer(Protocol):
@@ -28,12 +31,17 @@ class ScoringEngine(Variant, ABC):
 
     runtime: ClassVar[Runtime] = "steps"
     """The runtime (image) that it needs."""
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16", "float64")
+    """The precisions in which it scores."""
     as_training: ClassVar[bool] = False
     """Whether it computes by `sequence_logprobs`, as training does."""
 
     @abstractmethod
     def check(self) -> None:
         """Refuse, with a UserError, an engine that is not available here."""
+
+    def require_here(self) -> None:
+        """Refuse, with a UserError, an engine that cannot run on this machine, where its image can."""
 
     @abstractmethod
     def open(self, folder: Path, dtype: Dtype, load: Load) -> Scorer:
@@ -54,5 +62,29 @@ class Transformers(ScoringEngine):
         return TransformersScorer(load(folder, dtype))
 
 
-SCORING_ENGINES = Variants("nashflow.scorers", ScoringEngine, Transformers)
+class Vllm(ScoringEngine, VllmSettings):
+    """vLLM's engine in this process, on CPUs or accelerators. In float32 its values are as good as training's own."""
+
+    kind: Literal["vllm"] = "vllm"
+    runtime: ClassVar[Runtime] = "vllm"
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32",)
+
+    def check(self) -> None:
+        """Refuse a KV cache of another precision, in which values are not those of training."""
+        if self.kv_cache_dtype != "auto":
+            raise UserError(
+                f"logprobs.engine.kv_cache_dtype is {self.kv_cache_dtype}, in which log-probabilities are not the "
+                f"policy's: set it to auto"
+            )
+
+    def require_here(self) -> None:
+        """Refuse it where vLLM is not installed, or finds fewer accelerators than it is asked for."""
+        self.require(SETTING)
+
+    def open(self, folder: Path, dtype: Dtype, load: Load) -> Scorer:
+        """The policy; the engine reads its folder by itself."""
+        return VllmScorer(folder, self, dtype)
+
+
+SCORING_ENGINES = Variants("nashflow.scorers", ScoringEngine, Transformers, Vllm)
 AnyScoringEngine = Annotated[ScoringEngine, SCORING_ENGINES]

@@ -1,6 +1,8 @@
 """How responses are scored: the recipe's `logprobs` section."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from ..core.settings import Settings
 from ..models.folders import Dtype
@@ -19,3 +21,12 @@ class ScoringSettings(Settings):
     the batch, so they are reproducible bit by bit, whatever is already cached. Sums are stored in float32."""
     batch_tokens: int = Field(4096, ge=1)
     """Tokens per micro-batch, including padding."""
+
+    @model_validator(mode="after")
+    def _computes(self) -> Self:
+        if self.dtype not in self.engine.dtypes:
+            raise ValueError(
+                f"engine {self.engine.kind} does not score in {self.dtype}: set dtype to "
+                f"{' or '.join(self.engine.dtypes)}, or engine to transformers"
+            )
+        return self

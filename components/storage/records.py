@@ -35,7 +35,7 @@ class Record(Generic[RowT]):
     """A kind of record: its name in manifests, and the columns of its files, made from the type of its rows."""
 
     def __init__(self, name: str, row: type[RowT], later: Mapping[str, Any] | None = None) -> None:
-        """`later`: the values of columns that files of earlier versions lack."""
+        """`later`: the values of columns that files and journals of earlier versions lack."""
         self.name = name
         self.schema = pa.schema(_columns(row))
         self.later = later or {}
@@ -85,6 +85,9 @@ class Rollout(TypedDict):
     """The answer, without thoughts and without what ended it; special tokens amid it stand by their names."""
     finish: str
     """stop where the model ended by itself, else length: it was cut, or its thoughts did not end."""
+    logprob: list[float]
+    """One number: the sum of the tokens' log-probabilities, in nats, as the sampled policy has them in float32,
+    whatever temperature and top_p. Empty where the engine does not give it, or in another precision."""
 
 
 class Comparison(TypedDict):
@@ -179,7 +182,7 @@ class CachedVerdict(TypedDict):
 
 
 PROMPTS = Record("prompts", Prompt)
-ROLLOUTS = Record("rollouts", Rollout)
+ROLLOUTS = Record("rollouts", Rollout, {"logprob": []})
 COMPARISONS = Record("comparisons", Comparison, {"oracle": "", "members": []})
 PAIRS = Record("pairs", Pair)
 LOGPROBS = Record("logprobs", Logprob)
@@ -197,7 +200,8 @@ def table(rows: Sequence[Mapping[str, Any]], record: Record[Any]) -> pa.Table:
     columns = []
     for field in record.schema:
         try:
-            columns.append(pa.array([row.get(field.name) for row in rows], field.type))
+            later = record.later.get(field.name)
+            columns.append(pa.array([row.get(field.name, later) for row in rows], field.type))
         except (ValueError, TypeError, OverflowError) as error:  # a lone surrogate, another type, a large integer
             raise UserError(f"rows: column {field.name}: {error}") from None
     made = pa.Table.from_arrays(columns, schema=record.schema)
@@ -242,10 +246,11 @@ def read(path: Path, record: Record[RowT], where: str) -> Iterator[RowT]:
     """
     try:
         file = pq.ParquetFile(path)
-        _check(file.schema_arrow.empty_table(), record.schema, where)
+        _check(_completed(file.schema_arrow.empty_table(), record), record.schema, where)
         for batch in file.iter_batches(_PIECE):
-            _check(pa.Table.from_batches([batch]), record.schema, where)
-            yield from batch.to_pylist()
+            rows = _completed(pa.Table.from_batches([batch]), record)
+            _check(rows, record.schema, where)
+            yield from rows.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{where}: not a Parquet file, or damaged: {one_line(error)}") from None
 
@@ -261,10 +266,16 @@ def from_bytes(data: bytes, record: Record[Any], where: str) -> pa.Table:
         rows = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:  # pyarrow says of most damages that they are input and output errors
         raise UserError(f"{where}: not a Parquet file, or damaged: {one_line(error)}") from None
+    rows = _completed(rows, record)
+    _check(rows, record.schema, where)
+    return rows
+
+
+def _completed(rows: pa.Table, record: Record[Any]) -> pa.Table:
+    """With the columns that files of earlier versions lack."""
     for name, value in record.later.items():
         if name not in rows.column_names:
             rows = rows.append_column(name, pa.array([value] * len(rows), record.schema.field(name).type))
-    _check(rows, record.schema, where)
     return rows
 
 

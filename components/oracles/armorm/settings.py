@@ -7,14 +7,13 @@ from ...models.folders import check_body, read_json
 from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Oracle
-from ..engines.transformers_models import HiddenStates
-from ..model_settings import ChatOracle
+from ..model_settings import EngineOracle
 from ..oracle_settings import Reader, Round, responses_in
-from .head import Head, check_head
+from .head import Head, check_head, shapes
 from .oracle import ArmoRMOracle
 
 
-class ArmoRM(ChatOracle):
+class ArmoRM(EngineOracle):
     """Bradley-Terry preferences from ArmoRM, whose gating network weighs the rewards of several objectives.
 
     The folder's weights hold the head, which its custom code describes; that code is not run.
@@ -37,9 +36,9 @@ class ArmoRM(ChatOracle):
 
     def load(self, store: Store | None = None) -> Oracle:
         """ArmoRM."""
-        model = HiddenStates(self.folder, self.dtype, self.batch_size)
-        head = Head.read(self.folder, read_json(self.folder / "config.json"))
-        return ArmoRMOracle(model, head, self.dialogues())
+        config = read_json(self.folder / "config.json")
+        model = self.engine.hidden_states(self.folder, self.dtype, self.batch_size, list(shapes(config)))
+        return ArmoRMOracle(model, Head.read(self.folder, config), self.dialogues())
 
     def sequences(self, rounds: Sequence[Round]) -> int:
         """Every response, and the end of the prompt."""

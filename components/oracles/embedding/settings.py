@@ -10,14 +10,13 @@ from ...models.folders import check_body, load_tokenizer
 from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Oracle
-from ..engines.transformers_models import HiddenStates
-from ..model_settings import ChatOracle
+from ..model_settings import EngineOracle
 from ..oracle_settings import Reader, Round, responses_in
-from .head import Head, check_head
+from .head import GATE, VALUE, Head, check_head
 from .oracle import EmbeddingOracle
 
 
-class Embedding(ChatOracle):
+class Embedding(EngineOracle):
     """Preferences, cyclic ones too, between embeddings of responses: a general preference model (GPM).
 
     The folder's weights hold its `value_head.weight` and, where the prompt scales the embedding, its
@@ -49,7 +48,7 @@ class Embedding(ChatOracle):
 
     def load(self, store: Store | None = None) -> Oracle:
         """The general preference model."""
-        model = HiddenStates(self.folder, self.dtype, self.batch_size)
+        model = self.engine.hidden_states(self.folder, self.dtype, self.batch_size, [VALUE, GATE])
         return EmbeddingOracle(model, Head.read(self.folder), self.beta, self.dialogues())
 
     def sequences(self, rounds: Sequence[Round]) -> int:

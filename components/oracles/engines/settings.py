@@ -11,8 +11,8 @@ from ...core.variants import Variants
 from ...models.folders import Dtype
 from ...models.vllm_engine import VllmSettings
 from .base import OracleModel
-from .transformers_models import Classifier, LanguageModel
-from .vllm_models import SETTING, VllmClassifier, VllmLanguageModel
+from .transformers_models import Classifier, HiddenStates, LanguageModel
+from .vllm_models import SETTING, VllmClassifier, VllmHiddenStates, VllmLanguageModel
 
 
 class OracleEngine(Variant, ABC):
@@ -25,6 +25,11 @@ class OracleEngine(Variant, ABC):
     reserved: ClassVar[int] = 0
     """Tokens of a language model's context that are not for reading."""
 
+    @property
+    def memory(self) -> float:
+        """Share of an accelerator's memory that it keeps for itself."""
+        return 0.0
+
     def require_here(self) -> None:
         """Refuse, with a UserError, an engine that cannot run on this machine, where its image can."""
 
@@ -35,6 +40,10 @@ class OracleEngine(Variant, ABC):
     @abstractmethod
     def classifier(self, folder: Path, dtype: Dtype, batch_size: int) -> OracleModel:
         """The folder's sequence classifier: it answers with the raw outputs of its head."""
+
+    @abstractmethod
+    def hidden_states(self, folder: Path, dtype: Dtype, batch_size: int, head: Sequence[str]) -> OracleModel:
+        """The folder's model without the tensors of its `head`: it answers with the hidden state at the last token."""
 
 
 class TransformersEngine(OracleEngine):
@@ -50,6 +59,10 @@ class TransformersEngine(OracleEngine):
         """The classifier in this process."""
         return Classifier(folder, dtype, batch_size)
 
+    def hidden_states(self, folder: Path, dtype: Dtype, batch_size: int, head: Sequence[str]) -> OracleModel:
+        """The model in this process."""
+        return HiddenStates(folder, dtype, batch_size)
+
 
 class VllmOracleEngine(OracleEngine, VllmSettings):
     """vLLM's engine in this process, on CPUs or accelerators."""
@@ -58,6 +71,11 @@ class VllmOracleEngine(OracleEngine, VllmSettings):
     runtime: ClassVar[Runtime] = "vllm"
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
     reserved: ClassVar[int] = VllmLanguageModel.reserved
+
+    @property
+    def memory(self) -> float:
+        """As its settings have it."""
+        return self.gpu_memory
 
     def require_here(self) -> None:
         """Refuse it where vLLM is not installed, or finds fewer accelerators than it is asked for."""
@@ -70,6 +88,10 @@ class VllmOracleEngine(OracleEngine, VllmSettings):
     def classifier(self, folder: Path, dtype: Dtype, batch_size: int) -> OracleModel:
         """The classifier, opened when it is asked."""
         return VllmClassifier(folder, self, dtype, batch_size)
+
+    def hidden_states(self, folder: Path, dtype: Dtype, batch_size: int, head: Sequence[str]) -> OracleModel:
+        """The model, opened when it is asked."""
+        return VllmHiddenStates(folder, self, dtype, batch_size, head)
 
 
 AnyOracleEngine = Annotated[

@@ -2,7 +2,8 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,9 +12,11 @@ import numpy as np
 from ...models.finite import not_finite
 from ...models.folders import Dtype, load_tokenizer, read_config
 from ...models.vllm_engine import VllmEngine, VllmSettings
+from ...models.vllm_weights import causal_architecture, load_format_without
 from ...runtime.progress import over
 from ..inference import REMEDY, context_length
 from .base import Ids, OracleModel
+from .pieces import pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,20 +39,38 @@ class VllmModel(OracleModel):
         self._context = context_length(read_config(folder), load_tokenizer(folder))
         self.longest = self._context - self.reserved
         self._engine: VllmEngine | None = None
+        self._begun = set[Hashable]()
 
     def read(self, sequences: Sequence[Ids], prompts: Sequence[Hashable]) -> "NDArray[np.float64]":
-        """The model's answers, (sequences, numbers); the sequences of a prompt are read one after the other."""
-        first = {prompt: index for index, prompt in reversed(list(enumerate(prompts)))}
-        order = sorted(range(len(sequences)), key=lambda index: first[prompts[index]])
+        """The model's answers, (sequences, numbers)."""
         answers: list[list[float]] = [[]] * len(sequences)
         engine = self._opened(max(map(len, sequences)))
-        outputs = engine.answers([sequences[index] for index in order], [self._parameters()] * len(order))
-        read = zip(order, outputs, strict=True)
-        for index, output in over(read, "texts", len(order), amounts=lambda each: {"tokens": len(sequences[each[0]])}):
+        waves = (self._wave(engine, sequences, wave) for wave in self._waves(sequences, prompts))
+        read = ([each] for each in chain.from_iterable(waves))
+        for [(index, output)] in over(
+            read, "texts", len(sequences), amounts=lambda each: {"tokens": len(sequences[each[0][0]])}
+        ):
             answers[index] = self._numbers(output)
             if not all(map(math.isfinite, answers[index])):
                 raise not_finite(self._folder, self._dtype, sequences[index], REMEDY, "oracle")
         return np.array(answers, np.float64)
+
+    def _waves(self, sequences: Sequence[Ids], prompts: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+        """The sequences by index: those to read first, and the others, the sequences of a prompt side by side.
+
+        What is being read is not in the prefix cache yet. So one sequence of each prompt that is new goes ahead, where
+        the beginning that the others share with it is long.
+        """
+        begun, self._begun = self._begun, set(prompts)
+        made = pieces(sequences, prompts, self._batch_size)
+        heads = (piece.indices[0] for piece in made if piece.shared)
+        ahead = [index for index in heads if prompts[index] not in begun]
+        first = set(ahead)
+        return ahead, [index for piece in made for index in piece.indices if index not in first]
+
+    def _wave(self, engine: VllmEngine, sequences: Sequence[Ids], wave: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        outputs = engine.answers([sequences[index] for index in wave], [self._parameters()] * len(wave))
+        return zip(wave, outputs, strict=True)
 
     @abstractmethod
     def _parameters(self) -> Any:
@@ -59,10 +80,17 @@ class VllmModel(OracleModel):
     def _numbers(self, output: Any) -> list[float]:
         """The numbers in its output."""
 
+    def _further(self) -> dict[str, Any]:
+        """Further arguments of the engine."""
+        return {}
+
     def _opened(self, longest: int) -> VllmEngine:
         """The engine; another one if this one was opened for shorter sequences. Lengths are rounded up."""
         needed = longest + self.reserved
-        if not self._engine or self._engine.closed or needed > self._engine.longest:
+        if self._engine and needed > self._engine.longest:
+            self._engine.close()
+        if not self._engine or self._engine.closed:
+            self._begun = set()
             room = min(self._context, 1 << (needed - 1).bit_length())
             self._engine = VllmEngine(
                 self._folder,
@@ -74,6 +102,7 @@ class VllmModel(OracleModel):
                 of="oracle",
                 remedy=REMEDY,
                 runner=self.runner,
+                **self._further(),
             )
         return self._engine
 
@@ -118,6 +147,39 @@ class VllmClassifier(VllmModel):
 
         # By default, vLLM answers with the sigmoid of a single output.
         return PoolingParams(task="classify", use_activation=False)
+
+    def _numbers(self, output: Any) -> list[float]:
+        numbers: list[float] = output.outputs.data.tolist()
+        return numbers
+
+
+class VllmHiddenStates(VllmModel):
+    """A model that is asked for its last layer's hidden state, after the final norm, at the last token."""
+
+    runner = "pooling"
+
+    def __init__(
+        self, folder: Path, settings: VllmSettings, dtype: Dtype, batch_size: int, head: Sequence[str]
+    ) -> None:
+        """`head` names the tensors that stay in the folder.
+
+        Raises:
+            UserError: vLLM has no causal model of this type.
+        """
+        super().__init__(folder, settings, dtype, batch_size)
+        self._head, self._architecture = head, causal_architecture(folder, SETTING)
+
+    def _further(self) -> dict[str, Any]:
+        # The folder's own architecture is that of its custom code.
+        overrides = {"architectures": [self._architecture]}
+        loaded = load_format_without(self._head)
+        return {"own_head": True, "convert": "embed", "hf_overrides": overrides, "load_format": loaded}
+
+    def _parameters(self) -> Any:
+        from vllm import PoolingParams
+
+        # By default, vLLM scales a state to length one.
+        return PoolingParams(task="embed", use_activation=False)
 
     def _numbers(self, output: Any) -> list[float]:
         numbers: list[float] = output.outputs.data.tolist()

@@ -13,7 +13,7 @@ from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Oracle
 from ..fitted.settings import JudgeSettings
-from ..oracle_settings import OracleSettings, Reader, Round, Served
+from ..oracle_settings import OracleSettings, Reader, Round, Served, require_memory
 from ..single import SingleOracle
 from .members import member
 from .oracle import MixtureOracle
@@ -48,6 +48,7 @@ class Mixture(OracleSettings):
             raise ValueError(f"weights sum to {total:.6g}, not to 1: in the same proportions they are [{shares}]")
         if len({repr(oracle.own_world) for oracle in self.oracles}) > 1:
             raise ValueError("oracles judge different worlds: a mixture is of one sandbox world, or of none")
+        require_memory({f"oracles.{number}": oracle for number, oracle in enumerate(self.oracles)})
         return self
 
     @property
@@ -59,6 +60,11 @@ class Mixture(OracleSettings):
     def runtime(self) -> Runtime:
         """That of those whose models need another than the steps'."""
         return next((oracle.runtime for oracle in self.oracles if oracle.runtime != "steps"), "steps")
+
+    @property
+    def memory(self) -> float:
+        """That of all of them."""
+        return sum(oracle.memory for oracle in self.oracles)
 
     @property
     def paths(self) -> tuple[Path, ...]:

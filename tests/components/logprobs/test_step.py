@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nashflow.components.core.digests import sha256_file
 from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs import step as scoring
 from nashflow.components.models.folders import load_causal_lm
@@ -147,12 +148,14 @@ def test_policies_and_precisions_have_caches_of_their_own(run: SandboxRun) -> No
         atol=1e-4,
     )
     run.step("logprobs", 2)
-    digests = [run.manifest(f"policies/{policy}").weights_digest for policy in ("000/main", "001/main")]
+    policies = ("000/main", "001/main")
+    digests = [run.manifest(f"policies/{policy}").weights_digest for policy in policies]
+    config = [sha256_file(run.folder(policy) / "config.json")[:16] for policy in policies]
     folders = {key.rpartition("/")[0] for key in open_store(str(Path(run.root).parent / "cache" / "logprobs")).list()}
     assert folders == {
-        f"{digests[0]}/transformers-float32-sum",
-        f"{digests[0]}/transformers-float64-sum",
-        f"{digests[1]}/transformers-float64-sum",
+        f"{digests[0]}/transformers-float32-sum-{config[0]}",
+        f"{digests[0]}/transformers-float64-sum-{config[0]}",
+        f"{digests[1]}/transformers-float64-sum-{config[1]}",
     }
 
 

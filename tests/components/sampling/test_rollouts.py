@@ -143,6 +143,7 @@ def test_rows_are_the_responses_to_their_prompts_micro_batch_by_micro_batch(
             "response_ids": one.ids,
             "text": one.text,
             "finish": one.finish,
+            "logprob": [],
         }
         for (prompt, index), ids, one in zip(WORK, tokens, drawn, strict=True)
     ]

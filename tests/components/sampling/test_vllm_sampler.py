@@ -21,6 +21,7 @@ from nashflow.components.sampling.stop import Stop
 from tests.fixtures import models
 from tests.fixtures.engines import NEEDS_VLLM
 from tests.fixtures.models import BOS, EOS
+from tests.fixtures.runs import logprobs
 from tests.fixtures.statistics import BY_CHANCE, chance
 
 pytestmark = NEEDS_VLLM
@@ -51,8 +52,7 @@ def sampler(folder: Path) -> Iterator[Sampler]:
 
 def sampled(sampler: Sampler, rows: slice = slice(None), batch_size: int = 16, **changed: Any) -> list[Sampled]:
     settings: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12, **changed}
-    batches = list(sampler.sample(PROMPTS[rows], SEEDS[rows], batch_size=batch_size, **settings))
-    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    batches = sampler.sample(PROMPTS[rows], SEEDS[rows], batch_size=batch_size, **settings)
     return [response for batch in batches for response in batch]
 
 
@@ -66,9 +66,24 @@ def test_a_row_has_the_same_tokens_in_any_batch_and_any_company(sampler: Sampler
 
 def test_one_that_is_left_half_way_goes_on_with_others(sampler: Sampler) -> None:
     batches = sampler.sample(PROMPTS, SEEDS, temperature=1.0, top_p=1.0, max_new_tokens=12, batch_size=7)
-    first = next(batches)
+    first = [*next(batches), *next(batches)]
     del batches
-    assert [*first, *sampled(sampler, slice(7, 40), 7)] == sampled(sampler, batch_size=7)
+    assert [*first, *sampled(sampler, slice(len(first), 40), 7)] == sampled(sampler, batch_size=7)
+
+
+@pytest.mark.parametrize("changed", [{}, {"temperature": 0.5, "top_p": 0.8}, {"stop": Stop((EOS,), ("b",))}])
+def test_log_probabilities_are_those_of_the_policy_itself(
+    changed: dict[str, Any], sampler: Sampler, folder: Path
+) -> None:
+    said = sampled(sampler, **changed)
+    pairs = [(prompt, response.ids) for prompt, response in zip(PROMPTS, said, strict=True)]
+    assert [response.logprob for response in said] == pytest.approx(logprobs(folder, pairs).tolist(), abs=1e-3)
+
+
+def test_a_bfloat16_policy_has_no_log_probabilities(folder: Path) -> None:
+    opened = Vllm().open({folder: 1.0}, "bfloat16", load_causal_lm)
+    assert {response.logprob for response in sampled(opened)} == {None}
+    opened.close()
 
 
 def test_responses_end_at_the_stop_set(sampler: Sampler) -> None:

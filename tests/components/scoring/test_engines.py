@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nashflow.components.models.folders import load_causal_lm
-from nashflow.components.scoring.engines import SCORING_ENGINES, Transformers
+from nashflow.components.scoring.engines import SCORING_ENGINES
 from nashflow.components.scoring.settings import ScoringSettings
 from tests.fixtures import models
 from tests.fixtures.runs import logprobs
@@ -28,6 +28,6 @@ def test_transformers_scores_with_what_load_gives(tmp_path: Path) -> None:
     assert loaded == [(folder, "float64")]
 
 
-def test_all_of_them_run_in_the_image_of_the_steps() -> None:
-    assert dict(SCORING_ENGINES.members) == {"transformers": Transformers}
-    assert Transformers.runtime == "steps"
+def test_the_image_is_that_of_the_engine() -> None:
+    runtimes = {kind: engine.runtime for kind, engine in SCORING_ENGINES.members.items()}  # type: ignore[attr-defined]
+    assert runtimes == {"transformers": "steps", "vllm": "vllm"}

@@ -172,7 +172,7 @@ def test_a_value_that_a_row_lacks_is_missed(column: str) -> None:
 def test_a_token_id_above_32_bits_is_refused() -> None:
     row = dict.fromkeys(records.ROLLOUTS.schema.names, 0) | {"prompt_ids": [1], "response_ids": [2**31]}
     with pytest.raises(UserError, match=r"^rows: column response_ids: Value 2147483648 too large"):
-        records.table([{**row, "role": "", "text": "", "finish": ""}], records.ROLLOUTS)
+        records.table([{**row, "role": "", "text": "", "finish": "", "logprob": []}], records.ROLLOUTS)
 
 
 nulls_inside = pa.array([[{"role": "user", "content": None}]], records.PROMPTS.schema.field("messages").type)

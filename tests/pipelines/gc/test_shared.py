@@ -22,7 +22,7 @@ def test_of_the_cache_only_what_no_kept_run_has_goes(prefix: Path) -> None:
     kept = a_run(prefix, "kept", YOUNG, inputs={"policy": "shared-reference"})
     gone = a_run(prefix, "gone", inputs={"policy": "other-reference"})
     for store, weights in ((kept, "1main"), (gone, "of another run"), (gone, "0main")):
-        LogprobCache(store, weights, "transformers", "float32").add("group", "0", {"key": -1.0})
+        LogprobCache(store, weights, "0123", "transformers", "float32").add("group", "0", {"key": -1.0})
     for name in ("shared-reference", "other-reference"):
         top.write(f"cache/references/{name}.manifest.json", b"{}")
         top.write(f"cache/references/{name}/0123/config.json", b"{}")
@@ -32,8 +32,8 @@ def test_of_the_cache_only_what_no_kept_run_has_goes(prefix: Path) -> None:
     aged(prefix / "cache", OLD)
     clean(prefix)
     assert {key.rpartition("/")[0] for key in top.list("cache")} == {
-        "cache/logprobs/0main/transformers-float32-sum",
-        "cache/logprobs/1main/transformers-float32-sum",
+        "cache/logprobs/0main/transformers-float32-sum-0123",
+        "cache/logprobs/1main/transformers-float32-sum-0123",
         "cache/references",
         "cache/references/shared-reference/0123",
     }
@@ -43,7 +43,7 @@ def test_of_the_cache_only_what_no_kept_run_has_goes(prefix: Path) -> None:
 def test_of_policies_that_are_not_kept_no_values_are_kept_and_masters_go_with_their_run(prefix: Path) -> None:
     top, kept, gone = open_store(str(prefix)), a_run(prefix, "kept"), a_run(prefix, "gone")
     for weights in ("1main", "2main"):
-        LogprobCache(kept, weights, "transformers", "float32").add("group", "0", {"key": -1.0})
+        LogprobCache(kept, weights, "0123", "transformers", "float32").add("group", "0", {"key": -1.0})
     gone.write("masters/002/main/0123/model.safetensors", b"")
     gone.write("masters/002/main.manifest.json", b"{}")
     aged(prefix, OLD)
