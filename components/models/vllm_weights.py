@@ -32,7 +32,7 @@ def load_format_without(head: Sequence[str]) -> str:
     from vllm.model_executor.model_loader import register_model_loader
     from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
-    class WithoutHead(DefaultModelLoader):
+    class WithoutHead(DefaultModelLoader):  # type: ignore[misc]
         def __init__(self, load_config: Any) -> None:
             super().__init__(replace(load_config, load_format="safetensors"))
 

@@ -91,9 +91,7 @@ class VllmSampler:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        further: dict[str, Any] = {"stop": list(stop.texts)} if stop.texts else {"detokenize": False}
-        if self._exact:
-            further["logprobs"] = 0  # of the sampled tokens alone
+        texts: dict[str, Any] = {"stop": list(stop.texts)} if stop.texts else {"detokenize": False}
         return SamplingParams(
             seed=seed & _LARGEST_SEED,
             temperature=temperature,
@@ -103,7 +101,8 @@ class VllmSampler:
             ignore_eos=True,  # the stop set has it, where it ends a response
             skip_special_tokens=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            **further,
+            logprobs=0 if self._exact else None,  # of the sampled tokens alone
+            **texts,
         )
 
 
