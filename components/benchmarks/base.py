@@ -96,7 +96,7 @@ class Bench:
 
     def scorer(self, policy: LocalPolicy) -> Scorer:
         """A policy's log-probabilities."""
-        return self.logprobs.engine.open(policy.folder, self.logprobs.dtype, self.load)
+        return self.logprobs.engine.open(policy.folder, self.logprobs.dtype, self.load, self.logprobs.layout)
 
 
 class Benchmark(Variant, ABC):

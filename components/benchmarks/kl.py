@@ -38,7 +38,7 @@ class MonteCarloKL(Benchmark):
     def depends_on(self, bench: Bench) -> Any:
         """How responses are scored, and whether they are samples of the policy itself."""
         return {
-            "logprobs": bench.logprobs.model_dump(mode="json"),
+            "logprobs": bench.logprobs.model_dump(mode="json", exclude={"layout"}),
             "scorer": bench.logprobs.engine.digest(),
             "exact_samples": _of_the_policy(bench),
         }

@@ -36,6 +36,8 @@ class Fitting(ABC):
     """Which of the processes that share every update this is, from 0 on."""
     ranks: int = 1
     """How many they are."""
+    padded: bool = True
+    """Whether the pairs of a pass are padded to the longest."""
     remedy: ClassVar[str]
     """What to do about a training that diverges, for people."""
 
@@ -99,7 +101,7 @@ class Fitting(ABC):
     def parts(self, batch: list[int]) -> list[list[int]]:
         """This rank's micro-batches of a batch; every rank has equally many, so that the last one may be empty."""
         costs, budget = [self.cost(index) for index in batch], self.settings.micro_batch_tokens
-        mine = micro_batches(costs, budget, self.ranks, padded=True)[self.rank]
+        mine = micro_batches(costs, budget, self.ranks, self.padded)[self.rank]
         return [[batch[place] for place in part] for part in mine]
 
     def update(self, batch: list[int]) -> dict[str, float]:

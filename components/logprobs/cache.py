@@ -9,7 +9,7 @@ them.
 from collections.abc import Mapping
 
 from ..core.digests import digest_json, sha256_bytes
-from ..scoring.logprobs import Pair
+from ..scoring.groups import Pair
 from ..storage import layout, records
 from ..storage.store import Store
 

@@ -15,8 +15,9 @@ from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
+from ..scoring.batches import bucket
 from ..scoring.engines import Scorer
-from ..scoring.logprobs import Pair, bucket, tokens_of
+from ..scoring.groups import Pair, tokens_of
 from ..scoring.settings import ScoringSettings
 from ..storage import layout, records
 from ..storage.units import Manifest, Unit, read_manifest, require_manifest
@@ -40,7 +41,7 @@ def run(call: Call[LogprobsStep]) -> Result:
         call.store,
         layout.shard(call.iteration, call.phase, "logprobs", call.shard),
         VERSION,
-        call.settings.model_dump(mode="json"),
+        call.settings.model_dump(mode="json", exclude={"logprobs": {"layout"}}),
         {
             "pairs": pairs.digest,
             **{name: policy.weights_digest for name, policy in policies.items()},
@@ -77,7 +78,8 @@ def _score(
 ) -> Manifest:
     sequences, journal = _unique(rows), work.journal
     # Micro-batches are fixed by the shard's content, not by what is missing: the same numbers after a restart.
-    batches = bucket(list(sequences.values()), call.settings.logprobs.batch_tokens)
+    settings = call.settings.logprobs
+    batches = bucket(list(sequences.values()), settings.batch_tokens, settings.layout)
     for entry in _scored(call, policies, sequences, batches, own, len(journal)):
         journal.append(entry)
     entries = list(journal)
@@ -154,7 +156,8 @@ class _LazyScorer:
         """The values of a micro-batch of sequences, as they are stored."""
         settings = self._settings
         if not self._scorer:
-            self._scorer = settings.engine.open(self._policy.folder, settings.dtype, load_causal_lm)
+            opened = settings.engine.open(self._policy.folder, settings.dtype, load_causal_lm, settings.layout)
+            self._scorer = opened
         values = self._scorer.score([self._sequences[key] for key in keys], settings.batch_tokens)
         return {key: float(np.float32(value)) for key, value in zip(keys, values, strict=True)}
 

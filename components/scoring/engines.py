@@ -11,7 +11,9 @@ from ..core.settings import Variant
 from ..core.variants import Variants
 from ..models.folders import Dtype, Load
 from ..models.vllm_engine import VllmSettings
-from .logprobs import Pair, TransformersScorer
+from .groups import Pair
+from .layouts.base import Layout
+from .scorer import TransformersScorer
 from .vllm_scorer import SETTING, VllmScorer
 
 
@@ -21,7 +23,7 @@ class Scorer(Protocol):
     def score(self, pairs: Sequence[Pair], max_tokens: int) -> list[float]:
         """log π(response | prompt) in nats, summed over tokens, in the order of `pairs`.
 
-        The micro-batches are those of `bucket`: at most `max_tokens` with padding.
+        The micro-batches are those of `bucket`: at most `max_tokens` each.
         """
         ...
 
@@ -34,7 +36,7 @@ class ScoringEngine(Variant, ABC):
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16", "float64")
     """The precisions in which it scores."""
     as_training: ClassVar[bool] = False
-    """Whether it computes by `sequence_logprobs`, as training does."""
+    """Whether it computes by a layout, as training does."""
 
     @abstractmethod
     def check(self) -> None:
@@ -44,7 +46,7 @@ class ScoringEngine(Variant, ABC):
         """Refuse, with a UserError, an engine that cannot run on this machine, where its image can."""
 
     @abstractmethod
-    def open(self, folder: Path, dtype: Dtype, load: Load) -> Scorer:
+    def open(self, folder: Path, dtype: Dtype, load: Load, layout: Layout) -> Scorer:
         """A scorer of the policy in a folder; `load` opens its model, which others may share."""
 
 
@@ -57,9 +59,9 @@ class Transformers(ScoringEngine):
     def check(self) -> None:
         """Nothing to refuse: transformers comes with the steps."""
 
-    def open(self, folder: Path, dtype: Dtype, load: Load) -> Scorer:
+    def open(self, folder: Path, dtype: Dtype, load: Load, layout: Layout) -> Scorer:
         """The policy in this process."""
-        return TransformersScorer(load(folder, dtype))
+        return TransformersScorer(load(folder, dtype), layout)
 
 
 class Vllm(ScoringEngine, VllmSettings):
@@ -81,7 +83,7 @@ class Vllm(ScoringEngine, VllmSettings):
         """Refuse it where vLLM is not installed, or finds fewer accelerators than it is asked for."""
         self.require(SETTING)
 
-    def open(self, folder: Path, dtype: Dtype, load: Load) -> Scorer:
+    def open(self, folder: Path, dtype: Dtype, load: Load, layout: Layout) -> Scorer:
         """The policy; the engine reads its folder by itself."""
         return VllmScorer(folder, self, dtype)
 

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from ..core.settings import Settings
 from ..models.folders import Dtype
 from .engines import AnyScoringEngine, Transformers
+from .layouts import AnyLayout
+from .layouts.padded import Padded
 
 
 class ScoringSettings(Settings):
@@ -19,8 +21,11 @@ class ScoringSettings(Settings):
     """Precision of the forward pass, which has to be that of the training engine: float32 with torch, bfloat16 with
     deepspeed. float64 is taken for float32, from which it differs by rounding alone: its stored values do not depend on
     the batch, so they are reproducible bit by bit, whatever is already cached. Sums are stored in float32."""
+    layout: AnyLayout = Padded()
+    """How prompts and responses lie in a forward pass of transformers. All layouts give the same values, but for
+    rounding."""
     batch_tokens: int = Field(4096, ge=1)
-    """Tokens per micro-batch, including padding."""
+    """Tokens per micro-batch, as the layout counts them: padding included, a shared prompt once."""
 
     @model_validator(mode="after")
     def _computes(self) -> Self:

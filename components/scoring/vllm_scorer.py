@@ -10,7 +10,7 @@ from ..models.folders import Dtype, read_config
 from ..models.positions import longest_input
 from ..models.vllm_engine import VllmEngine, VllmSettings
 from ..runtime.progress import over
-from .logprobs import Pair, tokens_of
+from .groups import Pair, tokens_of
 
 if TYPE_CHECKING:
     from vllm import SamplingParams

@@ -87,6 +87,9 @@ def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     kept["run"].pop("keep", None)
     kept.get("judging", {}).pop("guards", None)
     kept.get("training", {}).pop("launcher", None)
+    for name, section in kept.items():
+        if isinstance(section, dict) and name != "prompts":  # whose layout says what the prompts are
+            section.pop("layout", None)
     return {**kept, "oracle": without_endpoints(kept["oracle"])}
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import UserError
 from ..methods.phases import Phase
-from ..scoring.logprobs import Pair, tokens_of
+from ..scoring.groups import Group, tokens_of
 from ..storage import records
 from ..storage.store import Store
 from ..storage.units import Manifest
@@ -15,24 +15,24 @@ from ..storage.units import Manifest
 
 @dataclass(frozen=True)
 class PairData:
-    """N training pairs: token ids of both sides, labels z (N, 2), the anchors' log-probabilities by policy (N, 2)."""
+    """N training pairs: a prompt with its chosen and its rejected response each, labels z, and the anchors'
+    log-probabilities by policy, (N, 2)."""
 
-    chosen: list[Pair]
-    rejected: list[Pair]
+    groups: list[Group]
     labels: NDArray[np.float64]
     anchors: dict[str, NDArray[np.float64]]
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return len(self.groups)
 
     def tokens(self, indices: list[int]) -> int:
         """How many tokens the pairs with these indices have, prompts counted for both sides."""
-        return tokens_of(side for index in indices for side in (self.chosen[index], self.rejected[index]))
+        return tokens_of(pair for index in indices for pair in self.groups[index].pairs)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of both responses, (N, 2)."""
-        return np.array([[len(response) for _, response in side] for side in (self.chosen, self.rejected)]).T
+        return np.array([[len(response) for response in group.responses] for group in self.groups])
 
     def base(self, phase: Phase) -> NDArray[np.float64]:
         """`Σ_j w_j log π_j` of both sides, (N, 2), in nats."""
@@ -74,8 +74,7 @@ def load(store: Store, phase: Phase, pairs: list[Manifest], logprobs: list[Manif
     if missing := [(name, *key) for name in phase.weights for key in keys if (name, *key) not in values]:
         raise ValueError(f"phase {phase.name}: no log-probability for (policy, row, pair) {missing[0]}")
     return PairData(
-        chosen=[(row["prompt_ids"], row["chosen_ids"]) for row in rows],
-        rejected=[(row["prompt_ids"], row["rejected_ids"]) for row in rows],
+        groups=[Group(row["prompt_ids"], (row["chosen_ids"], row["rejected_ids"])) for row in rows],
         labels=np.array([(row["chosen_label"], row["rejected_label"]) for row in rows]),
         anchors={name: np.array([values[(name, *key)] for key in keys]) for name in phase.weights},
     )

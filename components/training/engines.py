@@ -50,7 +50,9 @@ class Torch(TrainingEngine):
         self, start: Path, phase: Phase, data: PairData, settings: "TrainingSettings", seed: tuple[int | str, ...]
     ) -> Trainer:
         """The policy in float32 in this process."""
-        return Trainer(settings.adapter.open(start, "float32", seed), phase, data, settings, seed)
+        model = settings.adapter.open(start, "float32", seed)
+        settings.layout.check(model)
+        return Trainer(model, phase, data, settings, seed)
 
 
 class DeepSpeed(TrainingEngine):

@@ -13,7 +13,6 @@ from ..methods import objective
 from ..methods.phases import Phase
 from ..models.finite import TRAINED, require_finite
 from ..models.folders import Dtype, load_causal_lm
-from ..scoring.logprobs import sequence_logprobs
 from .adapters import plain_name
 from .data import PairData
 
@@ -46,6 +45,7 @@ class Trainer(Fitting):
         self.base = torch.from_numpy(self.data.base(self.phase)).float().to(self.model.device)
         self.labels = torch.from_numpy(self.data.labels).float().to(self.model.device)
         self.lengths = torch.from_numpy(self.data.lengths).to(self.model.device)
+        self.padded = self.settings.layout.padded
         self._check_lengths()
         self.begin(updates_of(self.phase, self.settings, len(self)))
 
@@ -58,9 +58,8 @@ class Trainer(Fitting):
         return self.data.tokens(indices)
 
     def cost(self, index: int) -> int:
-        """Tokens of both sides of the pair with this index, padded to the longer one."""
-        sides = self.data.chosen[index], self.data.rejected[index]
-        return 2 * max(len(prompt) + len(response) for prompt, response in sides)
+        """Tokens of the pair with this index, as the layout has them."""
+        return self.settings.layout.tokens(self.data.groups[index])
 
     def _check_lengths(self) -> None:
         """Refuse pairs that do not fit into a micro-batch."""
@@ -101,17 +100,17 @@ class Trainer(Fitting):
                     tensor.copy_(tensor.to(getattr(torch, dtype)))
 
     def logprobs(self, indices: list[int]) -> "torch.Tensor":
-        """log π of both sides of the pairs with these indices, (pairs, 2), in nats.
+        """log π of both sides of the pairs with these indices, (pairs, 2), in nats, by the phase's reduction.
 
         Raises:
             UserError: one is no finite number.
         """
-        sides = [self.data.chosen[index] for index in indices] + [self.data.rejected[index] for index in indices]
-        values = sequence_logprobs(self.model, sides, self.phase.reduction)
+        groups = [self.data.groups[index] for index in indices]
+        values = self.settings.layout.logprobs(self.model, groups).view(len(groups), 2)
         done = self.scheduler.last_epoch
         remedy = f"that is after {done} updates: lower training.learning_rate" if done else TRAINED
-        require_finite(values.detach(), self.model, [prompt for prompt, _ in sides], remedy)
-        return values.view(2, len(indices)).T
+        require_finite(values.detach(), self.model, [group.prompt for group in groups], remedy)
+        return values / self.lengths[indices] if self.phase.reduction == "mean" else values
 
 
 def summary(phase: Phase, data: PairData, curves: dict[str, Any]) -> dict[str, float]:

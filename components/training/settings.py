@@ -8,6 +8,8 @@ from ..core.settings import SHAPES_GRAPH
 from ..fitting.settings import FittingSettings
 from ..methods import AnyMethod
 from ..runtime.protocol import StepPrompts, StepSettings
+from ..scoring.layouts import AnyLayout
+from ..scoring.layouts.padded import Padded
 from ..scoring.settings import ScoringSettings
 from .adapters import AnyAdapter, WholeWeights
 from .engines import AnyTrainingEngine, Torch, TrainingEngine
@@ -25,6 +27,9 @@ class TrainingSettings(FittingSettings):
     which are merged into them when the policy is saved."""
     launcher: AnyLauncher = Process()
     """The processes that train a policy together, and where they run."""
+    layout: AnyLayout = Padded()
+    """How prompts and responses lie in a forward pass. All layouts give the same losses and gradients, but for
+    rounding."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the saved policy, which everything else reads; training's own weights are float32. bfloat16 keeps
     three digits of each, so small steps are lost to it: `h_saved` among training's figures is the margin that is left,

@@ -60,7 +60,9 @@ class Task:
             self.call.store,
             layout.policy(result.iteration, result.name),
             self.version,
-            self.call.settings.model_dump(mode="json", exclude={"training": {"launcher", "micro_batch_tokens"}}),
+            self.call.settings.model_dump(
+                mode="json", exclude={"training": {"launcher", "layout", "micro_batch_tokens"}}
+            ),
             inputs | named_by(engine=self.call.settings.training.engine),
         )
 

@@ -12,7 +12,7 @@ from nashflow.components.core.digests import sha256_file
 from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs import step as scoring
 from nashflow.components.models.folders import load_causal_lm
-from nashflow.components.scoring.logprobs import TransformersScorer
+from nashflow.components.scoring.scorer import TransformersScorer
 from nashflow.components.storage import records
 from nashflow.components.storage.store import open_store
 from nashflow.components.storage.units import Unit

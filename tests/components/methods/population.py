@@ -24,6 +24,7 @@ from nashflow.components.methods.objective import log_ratios, losses
 from nashflow.components.methods.phases import REFERENCE, Phase
 from nashflow.components.oracles import referee
 from nashflow.components.oracles.sandbox.oracle import MatrixOracle
+from nashflow.components.scoring.groups import Group
 from nashflow.components.training.data import PairData
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def derivatives(
 
     game, sides = torch.from_numpy(pairs.game)[:, None], torch.from_numpy(pairs.sides)
     anchors = {name: policies[name][pairs.game[:, None], pairs.sides] for name in phase.weights}
-    data = PairData([([], [])] * len(weight), [], pairs.labels, anchors)
+    data = PairData([Group([], ())] * len(weight), pairs.labels, anchors)
     logits = logits.clone().requires_grad_()
     ratios = log_ratios(logits.log_softmax(-1)[game, sides], torch.from_numpy(data.base(phase)))
     loss = torch.from_numpy(weight) @ losses(phase, ratios, torch.from_numpy(data.labels))

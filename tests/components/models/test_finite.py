@@ -13,7 +13,9 @@ from nashflow.components.models.finite import require_finite
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.sampling.processors import FiniteLogits
 from nashflow.components.sampling.transformers_sampler import TransformersSampler
-from nashflow.components.scoring.logprobs import TransformersScorer
+from nashflow.components.scoring.groups import Group
+from nashflow.components.scoring.layouts.padded import Padded
+from nashflow.components.scoring.scorer import TransformersScorer
 from nashflow.components.training.data import PairData
 from nashflow.components.training.loop import Trainer
 from nashflow.components.training.settings import TrainingSettings
@@ -68,7 +70,7 @@ def test_a_model_may_forbid_tokens_but_not_all_of_them(row: list[float], whole: 
 
 
 def test_nothing_is_scored_with_them(damaged: Path) -> None:
-    scorer = TransformersScorer(load_causal_lm(damaged))
+    scorer = TransformersScorer(load_causal_lm(damaged), Padded())
     assert all(map(math.isfinite, scorer.score([(WHOLE, [A, EOS]), ([BOS], [B, EOS])], 100)))
     with pytest.raises(UserError) as caught:
         scorer.score([(WHOLE, [A, EOS]), (BROKEN, [B, EOS])], 100)
@@ -77,8 +79,8 @@ def test_nothing_is_scored_with_them(damaged: Path) -> None:
 
 def test_nothing_is_learnt_from_them(whole: Path, damaged: Path) -> None:
     (phase,) = INPO(eta=0.5, tau=0.1).phases(1)
-    sides = [(WHOLE, [A, EOS]), (BROKEN, [B, EOS])]
-    data = PairData(sides, sides[::-1], np.ones((2, 2)), {name: np.zeros((2, 2)) for name in phase.weights})
+    groups = [Group(WHOLE, ([A, EOS], [B, EOS])), Group(BROKEN, ([A, EOS], [B, EOS]))]
+    data = PairData(groups, np.ones((2, 2)), {name: np.zeros((2, 2)) for name in phase.weights})
     settings = TrainingSettings(batch_size=2, epochs=3, warmup_ratio=0.0)
     with pytest.raises(UserError) as caught:
         Trainer(load_causal_lm(damaged), phase, data, settings, (0,)).update([0, 1])

@@ -7,6 +7,7 @@ import numpy as np
 
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.scoring.engines import SCORING_ENGINES
+from nashflow.components.scoring.layouts.padded import Padded
 from nashflow.components.scoring.settings import ScoringSettings
 from tests.fixtures import models
 from tests.fixtures.runs import logprobs
@@ -21,7 +22,7 @@ def test_transformers_scores_with_what_load_gives(tmp_path: Path) -> None:
 
     engine = ScoringSettings().engine
     engine.check()
-    scorer = engine.open(folder, "float64", load)
+    scorer = engine.open(folder, "float64", load, Padded())
     pairs = [([0, 7], [8, 9, 1]), ([0], [1]), ([0, 9, 9], [7])]
     for max_tokens in (1, 100):
         np.testing.assert_allclose(scorer.score(pairs, max_tokens), logprobs(folder, pairs), rtol=1e-10)

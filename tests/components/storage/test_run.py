@@ -17,7 +17,8 @@ from tests.fixtures.runs import recipe
 RECIPE: dict[str, Any] = recipe().model_dump(mode="json")
 KEYS = sorted(flatten(RECIPE))
 FREE = (
-    *("run.iterations", "judging.guards.", "training.micro_batch_tokens"),
+    *("run.iterations", "judging.guards."),
+    *("training.micro_batch_tokens", "training.launcher", "training.layout", "logprobs.layout"),
     *("evaluation.", "cluster.", "promotion.", "reporting."),
 )
 INPUTS = {"prompts": "a" * 64, "policy": "b" * 64, "oracle": "c" * 64}

@@ -23,8 +23,7 @@ def test_pairs_come_with_the_values_of_their_own_responses(finished_root: Sandbo
     rows, values = finished_root.content("pairs", 2), finished_root.content("logprobs", 2)
     assert len(data) == len(rows) == 96
     for index, row in enumerate(rows):
-        assert data.chosen[index] == (row["prompt_ids"], row["chosen_ids"])
-        assert data.rejected[index] == (row["prompt_ids"], row["rejected_ids"])
+        assert data.groups[index] == (row["prompt_ids"], (row["chosen_ids"], row["rejected_ids"]))
         for anchor in ("000/main", "001/main"):
             (mine,) = (v for v in values if (v["row_id"], v["policy"]) == (row["row_id"], anchor))
             assert data.anchors[anchor][index].tolist() == [mine["chosen"], mine["rejected"]]
@@ -65,7 +64,7 @@ def test_shards_are_put_together_in_order(tmp_path: Any) -> None:
     store = open_store(str(tmp_path))
     shards = [published(store, 0, [3, 5], [3, 5]), published(store, 1, [], []), published(store, 2, [8], [8])]
     data = load(store, phase, [pairs for pairs, _ in shards], [scored for _, scored in shards])
-    assert [response for _, response in data.chosen] == [[3], [5], [8]]
+    assert [group.responses[0] for group in data.groups] == [[3], [5], [8]]
     assert data.anchors["000/main"].tolist() == [[-3, -0.5], [-5, -0.5], [-8, -0.5]]
 
 

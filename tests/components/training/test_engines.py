@@ -8,12 +8,13 @@ import torch
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.methods.iterative_dpo import IterativeDPO
+from nashflow.components.scoring.groups import Group
 from nashflow.components.training.data import PairData
 from nashflow.components.training.engines import TRAINING_ENGINES, DeepSpeed, Torch
 from nashflow.components.training.settings import TrainingSettings
 from tests.fixtures import models
 
-DATA = PairData([([0], [7])] * 4, [([0], [8])] * 4, np.array([[1.0, -1.0]] * 4), {"000/main": np.zeros((4, 2))})
+DATA = PairData([Group([0], ([7], [8]))] * 4, np.array([[1.0, -1.0]] * 4), {"000/main": np.zeros((4, 2))})
 
 
 def test_torch_trains_the_policy_it_starts_from_in_float32(tmp_path: Path) -> None:

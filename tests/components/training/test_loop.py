@@ -21,6 +21,7 @@ from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.iterative_dpo import IterativeDPO
 from nashflow.components.methods.phases import Phase
 from nashflow.components.models.folders import load_causal_lm
+from nashflow.components.scoring.groups import Group
 from nashflow.components.storage.store import open_store
 from nashflow.components.training.data import PairData
 from nashflow.components.training.loop import Trainer, summary, updates_of
@@ -45,27 +46,24 @@ SIZES = {64: [22, 22, 20], 50: [17, 17, 16]}
 def fixed_batch(run: SandboxRun, phase: Phase, seed: int = 0, count: int = 64) -> PairData:
     """Some pairs of the second iteration with random labels, and the anchors' exact log-probs."""
     rows = run.content("pairs", 2)[:count]
-    chosen, rejected = ([(row["prompt_ids"], row[f"{side}_ids"]) for row in rows] for side in ("chosen", "rejected"))
-    lengths = np.array([[len(response) for _, response in side] for side in (chosen, rejected)]).T
-    per = lengths if phase.reduction == "mean" else 1
-    exact = {
-        name: np.stack([logprobs(run.folder(name), side) for side in (chosen, rejected)], 1) / per
-        for name in phase.weights
-    }
+    groups = [Group(row["prompt_ids"], (row["chosen_ids"], row["rejected_ids"])) for row in rows]
+    exact = {name: exact_logprobs(run.folder(name), groups, phase) for name in phase.weights}
     labels = np.random.default_rng(seed).uniform(-1, 1, len(rows)) if phase.labels == "soft" else np.ones(len(rows))
-    return PairData(chosen, rejected, np.stack([labels, -labels], axis=1), exact)
+    return PairData(groups, np.stack([labels, -labels], axis=1), exact)
+
+
+def exact_logprobs(folder: Path, groups: list[Group], phase: Phase) -> np.ndarray:
+    """log π of both sides of the pairs, (pairs, 2), by the phase's reduction."""
+    sums = logprobs(folder, [pair for group in groups for pair in group.pairs]).reshape(-1, 2)
+    lengths = np.array([[len(response) for response in group.responses] for group in groups])
+    return np.asarray(sums / lengths if phase.reduction == "mean" else sums)
 
 
 def expected_losses(run: SandboxRun, phase: Phase, data: PairData, policy: str) -> tuple[np.ndarray, np.ndarray]:
     """Losses and h of every pair, from exact log-probs and the paper's formulas."""
     margins = {}
     for name in {policy, *phase.weights}:
-        chosen, rejected = (logprobs(run.folder(name), side) for side in (data.chosen, data.rejected))
-        if phase.reduction == "mean":
-            chosen, rejected = (
-                values / [len(response) for _, response in side]
-                for values, side in ((chosen, data.chosen), (rejected, data.rejected))
-            )
+        chosen, rejected = exact_logprobs(run.folder(name), data.groups, phase).T
         margins[name] = chosen - rejected
     h = margins[policy] - sum(weight * margins[name] for name, weight in phase.weights.items())
     if phase.link == "squared":
@@ -146,7 +144,7 @@ def test_inpos_margin_before_the_first_update_is_the_anchors(finished_root: Sand
     with torch.no_grad():
         _, h = trainer(finished_root, phase, data).forward(list(range(len(data))))
     current, reference = (
-        logprobs(finished_root.folder(name), data.chosen) - logprobs(finished_root.folder(name), data.rejected)
+        np.subtract(*exact_logprobs(finished_root.folder(name), data.groups, phase).T)
         for name in ("001/main", "000/main")
     )
     expected = current * (1 - phase.weights["001/main"]) - phase.weights["000/main"] * reference
@@ -186,7 +184,7 @@ def test_micro_batches_change_no_update(size: int, finished_root: SandboxRun, tm
 def test_pairs_that_no_micro_batch_holds_are_refused(finished_root: SandboxRun) -> None:
     phase = finished_root.phase(2)
     data = fixed_batch(finished_root, phase, count=12)
-    data.rejected[3] = (data.rejected[3][0], [14, 14, 14, 1])
+    data.groups[3] = Group(data.groups[3].prompt, (data.groups[3].responses[0], [14, 14, 14, 1]))
     line = r"1 of 12 pairs have more tokens than training\.micro_batch_tokens = 15, .*: set it to at least 16$"
     with pytest.raises(UserError, match=line):
         trainer(finished_root, phase, data, micro_batch_tokens=15)
@@ -338,8 +336,7 @@ def population(run: SandboxRun, copies: np.ndarray) -> PairData:
     one, two = (np.repeat(index, copies[below]) for index in below)
     labels = 2 * matrix[one, two] - 1
     return PairData(
-        [(prompts[CONTEXT], spelt[response]) for response in one],
-        [(prompts[CONTEXT], spelt[response]) for response in two],
+        [Group(prompts[CONTEXT], (spelt[i], spelt[j])) for i, j in zip(one, two, strict=True)],
         np.stack([labels, -labels], 1),
         {name: np.stack([values[one], values[two]], 1) for name, values in exact.items()},
     )

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_causal_lm, save_policy
 from nashflow.components.sampling.transformers_sampler import TransformersSampler
-from nashflow.components.scoring import logprobs as scoring
-from nashflow.components.scoring.logprobs import TransformersScorer, bucket, sequence_logprobs
+from nashflow.components.scoring import head
+from nashflow.components.scoring.batches import bucket
+from nashflow.components.scoring.groups import grouped
+from nashflow.components.scoring.layouts.padded import Padded
+from nashflow.components.scoring.scorer import TransformersScorer
 from tests.fixtures import models
 
 WORDS = ("a", "b", "c", "d")
@@ -38,7 +41,11 @@ def random_pairs(count, seed=0, longest=12):
 
 
 def score(model, pairs, max_tokens):
-    return TransformersScorer(model).score(pairs, max_tokens)
+    return TransformersScorer(model, Padded()).score(pairs, max_tokens)
+
+
+def logprobs(model, pairs):
+    return Padded().logprobs(model, grouped(pairs))
 
 
 def alone(model, prompt, response):
@@ -65,17 +72,10 @@ def test_float32_agrees_with_float64(folder, model):
 def test_a_bfloat16_model_is_reduced_in_float32(folder):
     half = load_causal_lm(folder, "bfloat16")
     pair = ([0, 7], [8, 9, 10, 1])
-    values = sequence_logprobs(half, [pair])
+    values = logprobs(half, [pair])
     assert values.dtype == torch.float32
     # The same bfloat16 logits, normalised in float64: no error beyond float32's.
     assert values.item() == pytest.approx(alone(half, *pair), rel=1e-6)
-
-
-def test_the_mean_is_the_sum_over_the_number_of_response_tokens(model):
-    pairs = random_pairs(9)
-    sums, means = (sequence_logprobs(model, pairs, reduction).tolist() for reduction in ("sum", "mean"))
-    expected = [total / len(response) for total, (_, response) in zip(sums, pairs, strict=True)]
-    assert means == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("max_tokens", [1, 30, 60, 10_000])
@@ -86,9 +86,9 @@ def test_micro_batches_do_not_change_the_values(model, max_tokens):
 
 def test_a_large_vocabulary_is_reduced_in_chunks_of_the_same_value(model, monkeypatch):
     pairs = random_pairs(7)
-    whole = sequence_logprobs(model, pairs)
-    monkeypatch.setattr(scoring, "CHUNK", 2 * VOCABULARY * 12)
-    torch.testing.assert_close(sequence_logprobs(model, pairs), whole, rtol=0, atol=0)
+    whole = logprobs(model, pairs)
+    monkeypatch.setattr(head, "CHUNK", 2 * VOCABULARY)
+    torch.testing.assert_close(logprobs(model, pairs), whole, rtol=1e-12, atol=0)
 
 
 def test_all_continuations_of_one_length_have_probability_one(model):
@@ -110,16 +110,14 @@ def gradients(model, loss):
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_gradients_equal_those_of_full_forwards_without_padding(model, reduction):
+def test_gradients_equal_those_of_full_forwards_without_padding(model):
     pairs = random_pairs(6, seed=2)
     weights = torch.linspace(-1, 1, 6, dtype=torch.float64)
-    batched = gradients(model, (weights * sequence_logprobs(model, pairs, reduction)).sum())
+    batched = gradients(model, (weights * logprobs(model, pairs)).sum())
 
     def naive(prompt, response):
         logits = model(torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1]
-        tokens = logits.log_softmax(-1)[torch.arange(len(response)), response]
-        return tokens.sum() if reduction == "sum" else tokens.mean()
+        return logits.log_softmax(-1)[torch.arange(len(response)), response].sum()
 
     one_by_one = gradients(model, sum(weight * naive(*pair) for weight, pair in zip(weights, pairs, strict=True)))
     for name, gradient in one_by_one.items():
@@ -131,26 +129,26 @@ def test_scoring_leaves_no_gradient_and_training_values_are_the_cached_ones(mode
     pairs = random_pairs(5)
     model.zero_grad()
     cached = score(model, pairs, 10_000)
-    trained = sequence_logprobs(model, pairs)
+    trained = logprobs(model, pairs)
     assert trained.requires_grad
     assert all(parameter.grad is None for parameter in model.parameters())
     # The same code on the same micro-batch, with and without gradients: the same bits.
-    order = bucket(pairs, 10_000)[0]
-    assert sequence_logprobs(model, [pairs[index] for index in order]).tolist() == [cached[index] for index in order]
+    order = bucket(pairs, 10_000, Padded())[0]
+    assert logprobs(model, [pairs[index] for index in order]).tolist() == [cached[index] for index in order]
 
 
 def test_only_response_positions_reach_the_language_model_head(model):
     seen = []
-    hook = model.get_output_embeddings().register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
-    sequence_logprobs(model, [([0] * 40, [7, 8, 1]), ([0] * 3, [7, 1])])
+    hook = model.get_output_embeddings().register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[0]))
+    logprobs(model, [([0] * 40, [7, 8, 1]), ([0] * 3, [7, 1])])
     hook.remove()
-    assert seen == [4]
+    assert seen == [5]
 
 
 @pytest.mark.parametrize("pair", [([0], []), ([], [1])])
 def test_a_prompt_or_response_without_tokens_is_refused(model, pair):
     with pytest.raises(ValueError, match="at least one token"):
-        sequence_logprobs(model, [([0], [1]), pair])
+        logprobs(model, [([0], [1]), pair])
 
 
 def test_nothing_to_score_gives_nothing(model):
@@ -181,7 +179,7 @@ def of_lengths(sizes):
 
 @given(sizes=lengths, max_tokens=st.integers(1, 200))
 def test_buckets_hold_each_sequence_once_within_the_budget_shortest_first(sizes, max_tokens):
-    batches = bucket(of_lengths(sizes), max_tokens)
+    batches = bucket(of_lengths(sizes), max_tokens, Padded())
     assert sorted(index for batch in batches for index in batch) == list(range(len(sizes)))
     totals = [[sum(sizes[index]) for index in batch] for batch in batches]
     assert all(len(batch) * max(batch) <= max_tokens or len(batch) == 1 for batch in totals)

@@ -1,0 +1,73 @@
+"""The language-model head on response positions alone: log-probabilities of tokens, and never all logits at once."""
+
+from typing import TYPE_CHECKING
+
+from ..core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+CHUNK = 1 << 24  # logits at a time: 64 MiB in float32
+_SOFT_CAPS = ("final_logit_softcapping", "logits_soft_cap")
+_FACTORS = ("logit_scale", "output_multiplier", "lm_head_multiplier")
+_DIVISORS = ("logits_scaling",)
+
+
+def token_logprobs(model: "PreTrainedModel", hidden: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+    """Log-probability of each target, (tokens,), in nats, from the hidden states that predict it, (tokens, width).
+
+    Differentiable: logits are computed chunk by chunk, and again in the backward pass. Reduced in float32, or in
+    float64 for a float64 model.
+    """
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    rows = max(1, CHUNK // model.get_output_embeddings().weight.shape[0])
+    chunks = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
+    return torch.cat(
+        [checkpoint(_chunk, model, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
+    )
+
+
+def check_head(model: "PreTrainedModel") -> None:
+    """Refuse a model whose logits are not those that `token_logprobs` computes from its last hidden states.
+
+    Raises:
+        UserError: names the model's folder.
+    """
+    import torch
+
+    apart = torch.tensor(torch.inf)
+    if model.get_output_embeddings() is not None and model.base_model is not model:
+        ids = torch.arange(4, device=model.device)[None]
+        with torch.no_grad():
+            expected = model(input_ids=ids, use_cache=False).logits[0]
+            found = _logits(model, model.base_model(input_ids=ids, use_cache=False).last_hidden_state[0])
+        apart = (found - expected).abs() / expected.abs().max()
+    if (apart > 1e-2).any():  # not where they are NaN: that is refused elsewhere
+        raise UserError(
+            f"the model in {model.name_or_path} ({model.config.model_type}) makes its logits in a way that is not "
+            "known here, so its log-probabilities would be wrong: set policy.model to a model of another family"
+        )
+
+
+def _chunk(model: "PreTrainedModel", hidden: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+    import torch
+
+    logits = _logits(model, hidden)
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return wide.gather(-1, targets[:, None]).squeeze(-1) - wide.logsumexp(-1)
+
+
+def _logits(model: "PreTrainedModel", hidden: "torch.Tensor") -> "torch.Tensor":
+    """The model's logits, scaled and capped as its family does."""
+    config = model.config.get_text_config()
+    logits: torch.Tensor = model.get_output_embeddings()(hidden)
+    for factor in filter(None, (getattr(config, name, None) for name in _FACTORS)):
+        logits = logits * factor
+    for divisor in filter(None, (getattr(config, name, None) for name in _DIVISORS)):
+        logits = logits / divisor
+    for cap in filter(None, (getattr(config, name, None) for name in _SOFT_CAPS)):
+        logits = (logits / cap).tanh() * cap
+    return logits
