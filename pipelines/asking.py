@@ -11,7 +11,8 @@ from nashflow.components.core.settings import Settings, nearest
 from nashflow.components.methods.phases import Comparisons, Labels
 from nashflow.components.methods.tournament import TOURNAMENTS
 from nashflow.components.oracles.base import Oracle
-from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
+from nashflow.components.oracles.referee import PromptSamples, Rules, Sample
+from nashflow.components.oracles.rounds import judge
 from nashflow.components.oracles.settings import AnyOracle
 from nashflow.components.storage import records
 from nashflow.components.storage.records import Message

@@ -18,7 +18,8 @@ class JudgingSettings(Settings):
     drop_identical: bool = True
     """Drop pairs of two identical responses, which carry no gradient."""
     batch_prompts: int = Field(64, ge=1)
-    """Number of prompts whose tournaments are played at the same time."""
+    """Number of prompts whose tournaments are played at the same time, at least: more are where their comparisons do
+    not keep the oracle busy. A kill loses one call to the oracle: with fewer prompts it loses less."""
     length_ratio: float | None = Field(None, ge=1.0)
     """Drop pairs in which one response has more than this many times the tokens of the other; null: none."""
     guards: GuardSettings = GuardSettings()

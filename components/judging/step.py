@@ -2,19 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from typing import Any
 
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..oracles.oracle_settings import OracleSettings
-from ..oracles.referee import COUNTS, Judged, PromptSamples, Rules, Sample, judge, open_questions
+from ..oracles.referee import COUNTS, PromptSamples, Rules, Sample
+from ..oracles.rounds import Asked, Known, Rounds, open_questions
 from ..oracles.unanswered import Unanswered, waiting
-from ..oracles.usage import total_usage, usage_in, used_since
+from ..oracles.usage import usage_in
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
 from ..storage import layout
+from ..storage.journal import Journal
 from ..storage.records import COMPARISONS, PAIRS, PROMPTS, ROLLOUTS
 from ..storage.run import date_of, without_endpoints
 from ..storage.units import Manifest, Unit, require_manifest
@@ -50,6 +53,32 @@ def run(call: Call[JudgingStep]) -> Result:
     return Result(manifest, found, artifacts)
 
 
+@dataclass(frozen=True)
+class _SoFar:
+    """The work of earlier attempts, by the journal, which has an entry for each call to the oracle."""
+
+    counts: Counter[str]
+    ended: int
+    """Prompts of which the tournaments have ended."""
+    begun: int
+    known: list[Known]
+    """The verdicts on those in between."""
+
+    @classmethod
+    def of(cls, journal: Journal, size: int, prompts: int) -> "_SoFar":
+        """`size`: prompts of an entry of earlier versions, which kept tournaments that had ended alone."""
+        counts, ended, begun, known = Counter[str](), 0, 0, dict[int, list[Known]]()
+        for entry in journal:
+            counts += Counter(entry["counts"])
+            ended += len(entry["prompts"]) if "prompts" in entry else size
+            begun = entry.get("begun", ended)
+            for verdict in entry.get("verdicts", ()):
+                known.setdefault(verdict["row_id"], []).append(verdict)
+            for row_id in entry.get("prompts", ()):
+                known.pop(row_id, None)
+        return cls(counts, min(ended, prompts), min(begun, prompts), list(chain.from_iterable(known.values())))
+
+
 def _judge(
     call: Call[JudgingStep],
     work: Work,
@@ -58,21 +87,63 @@ def _judge(
     rollouts: Manifest,
 ) -> Manifest:
     journal, guards = work.journal, call.settings.judging.guards
-    signature = asked["oracle"].signature
-    counts = sum((Counter(entry["counts"]) for entry in journal), Counter[str]())
+    signature, count = asked["oracle"].signature, prompts.files[PROMPTS.name].rows or 0
+    so_far = _SoFar.of(journal, call.settings.judging.batch_prompts, count)
+    counts = so_far.counts
     guards.watch(counts, signature)
-    with waiting(call.store, f"judging-{call.iteration:03d}-{call.phase}-{call.shard:05d}"):
-        for judged, used in _judged(call, work.unit, asked, prompts, rollouts, len(journal), usage_in(counts)):
-            mine = {**judged.counts, **used}
-            journal.append({"comparisons": judged.comparisons, "pairs": judged.pairs, "counts": mine})
+    with (
+        waiting(call.store, f"judging-{call.iteration:03d}-{call.phase}-{call.shard:05d}"),
+        Progress("prompts", count, so_far.ended) as progress,
+    ):
+        left = islice(_prompt_samples(call, prompts, rollouts), so_far.ended, None)
+        for each in _calls(call, asked, left, so_far, work.unit.name, len(journal)):
+            mine = {**each.ended.counts, **each.used}
+            rows = {"comparisons": each.ended.comparisons, "pairs": each.ended.pairs, "counts": mine}
+            journal.append({**rows, "prompts": each.prompts, "begun": each.begun, "verdicts": each.verdicts})
             counts += Counter(mine)
             guards.watch(counts, signature)
+            progress.add(len(each.prompts), usage_in(counts), oracle_calls=each.ended.counts["oracle_calls"])
 
-    def rows(name: str) -> Iterator[Any]:
+    def rows_of(name: str) -> Iterator[Any]:
         return (row for entry in journal for row in entry[name])
 
-    records = {record: rows(record.name) for record in (COMPARISONS, PAIRS)}
+    records = {record: rows_of(record.name) for record in (COMPARISONS, PAIRS)}
     return work.publish(records, dict.fromkeys(COUNTS, 0) | counts)
+
+
+def _calls(
+    call: Call[JudgingStep],
+    asked: Mapping[str, OracleSettings],
+    left: Iterator[PromptSamples],
+    so_far: _SoFar,
+    unit: str,
+    number: int,
+) -> Iterator[Asked]:
+    """The calls to the oracle for the prompts that are left, from the `number`-th of the unit on."""
+    settings, day = call.settings, date_of(call.store)
+    phase, judging = phase_of(settings.method, call.iteration, call.phase), call.settings.judging
+    rules = Rules(phase.labels, settings.run.seed, judging.drop_identical, phase.margin, judging.length_ratio)
+    first = next(left, None)
+    if first is None:
+        return
+    oracles = {name: oracle.dated(day).load(call.store) for name, oracle in asked.items() if phase.samples}
+    dear, cheap = oracles.get("oracle"), oracles.get("seeding")
+    rounds = Rounds(
+        chain([first], left),
+        phase.comparisons,
+        rules,
+        dear,
+        asked["oracle"].signature,
+        cheap,
+        together=judging.batch_prompts,
+        fill=asked["oracle"].fills,
+    )
+    rounds.resume(so_far.ended, so_far.begun, so_far.known)
+    try:
+        yield from rounds.calls(unit, number)
+    except Unanswered as unanswered:
+        questions = open_questions(rounds.left(), phase.comparisons, rules, dear, cheap)
+        raise Unanswered(questions, unanswered.export) from None
 
 
 def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manifest) -> Iterator[PromptSamples]:
@@ -84,49 +155,3 @@ def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manife
         mine = list(group)
         samples = [Sample(row["text"], row["response_ids"]) for row in mine]
         yield PromptSamples(row_id, prompt["messages"], mine[0]["prompt_ids"], samples)
-
-
-def _judged(
-    call: Call[JudgingStep],
-    unit: Unit,
-    asked: Mapping[str, OracleSettings],
-    prompts: Manifest,
-    rollouts: Manifest,
-    done: int,
-    used_before: Mapping[str, float],
-) -> Iterator[tuple[Judged, dict[str, float]]]:
-    """The micro-batches of prompts after the first `done`, each with what the oracle has used for it.
-
-    `used_before`: for those first.
-    """
-    settings, count = call.settings, prompts.files[PROMPTS.name].rows or 0
-    phase = phase_of(settings.method, call.iteration, call.phase)
-    size = settings.judging.batch_prompts
-    if done * size >= count:
-        return
-    rules = Rules(
-        phase.labels,
-        settings.run.seed,
-        settings.judging.drop_identical,
-        phase.margin,
-        settings.judging.length_ratio,
-    )
-    day, signature = date_of(call.store), asked["oracle"].signature
-    oracles = {name: oracle.dated(day).load(call.store) for name, oracle in asked.items() if phase.samples}
-    dear, cheap = oracles.get("oracle"), oracles.get("seeding")
-    rest = islice(_prompt_samples(call, prompts, rollouts), done * size, None)
-    with Progress("prompts", count, done * size) as progress:
-        while batch := list(islice(rest, size)):
-            before = {name: dict(oracle.usage) for name, oracle in oracles.items()}
-            for oracle in oracles.values():
-                oracle.begin(f"{unit.name}/{done}")
-            try:
-                judged = judge(batch, phase.comparisons, rules, dear, signature, cheap)
-            except Unanswered as unanswered:
-                left = open_questions(chain(batch, rest), phase.comparisons, rules, dear, cheap)
-                raise Unanswered(left, unanswered.export) from None
-            used = total_usage(used_since(oracle, before[name]) for name, oracle in oracles.items())
-            yield judged, used
-            done += 1
-            used_before = total_usage([used_before, used])
-            progress.add(len(batch), used_before, oracle_calls=judged.counts["oracle_calls"])

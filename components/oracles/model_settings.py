@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 
+_BATCHES = 4
+
+
 class ModelOracle(OracleSettings):
     """Settings of an oracle whose model is in a folder."""
 
@@ -43,6 +46,11 @@ class ModelOracle(OracleSettings):
     def folder(self) -> Path:
         """`model` as a path."""
         return Path(self.model)
+
+    @property
+    def fills(self) -> int:
+        """As many as make a few batches: sequences of like length are read together."""
+        return _BATCHES * self.batch_size
 
     @property
     def paths(self) -> tuple[Path, ...]:

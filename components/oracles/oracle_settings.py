@@ -50,6 +50,11 @@ class OracleSettings(Variant, ABC):
     """Whether its verdicts have scores: log-odds of any size, which `method.labels: score` takes for labels."""
 
     @property
+    def fills(self) -> int:
+        """How many comparisons keep it busy, where it is asked about them at once."""
+        return 1
+
+    @property
     def own_world(self) -> WorldSettings | None:
         """The sandbox world that the oracle belongs to, if it does."""
         return None

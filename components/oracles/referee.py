@@ -1,21 +1,19 @@
-"""The referee: plays the tournaments of many prompts at once and asks the oracle for the verdicts.
+"""The referee of one prompt's tournament: what it asks the oracle, and what it makes of the verdicts.
 
 A verdict depends only on the prompt and the unordered pair of texts. It is requested once, in one order. The prompt and
 the pair also seed the random number of a sampled label, so if the two texts meet again, the outcome is the same.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.seeds import derive_uniform
-from ..methods.phases import Comparisons, Labels
-from ..methods.tournament import TOURNAMENTS, Candidate, Match, Outcome, Tournament, seeded
+from ..methods.phases import Labels
+from ..methods.tournament import Candidate, Match, Outcome, Tournament
 from ..storage.records import Comparison, Message, Pair
-from .base import ABSTENTION, EVEN, Oracle, Query, Verdict
+from .base import ABSTENTION, EVEN, Query, Verdict
 from .conduct import CONDUCT, conduct_of
-from .seeding import seeds_of
-from .unanswered import Unanswered
 
 COUNTS = (
     "comparisons",
@@ -53,15 +51,6 @@ class PromptSamples:
     messages: Sequence[Message]
     prompt_ids: Sequence[int]
     samples: Sequence[Sample]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Rows in the order of the prompts, and how often each of `COUNTS` has happened."""
-
-    comparisons: list[Comparison]
-    pairs: list[Pair]
-    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -109,65 +98,12 @@ class Rules:
         return self.length_ratio is not None and max(one, other) > self.length_ratio * min(one, other)
 
 
-def judge(
-    prompts: Sequence[PromptSamples],
-    comparisons: Comparisons,
-    rules: Rules,
-    oracle: Oracle | None,
-    signature: str = "",
-    seeding: Oracle | None = None,
-) -> Judged:
-    """Play the tournament `comparisons` among the samples of each prompt, and turn its candidates into pairs.
-
-    The tournaments advance in lock-step, so that the oracle gets whole rounds as batches. Given pairs need no oracle.
-    `signature` is the oracle's; `seeding` is the oracle that ranks the samples of seeded brackets.
-    """
-    counts = [len(prompt.samples) for prompt in prompts]
-    if seeding:
-        tournaments = list(map(seeded, counts, seeds_of(prompts, seeding)))
-    else:
-        tournaments = list(map(TOURNAMENTS[comparisons], counts))
-    tables = [
-        _Table(prompt, tournament, rules, signature) for prompt, tournament in zip(prompts, tournaments, strict=True)
-    ]
-    while playing := [table for table in tables if not table.finished]:
-        asked = [(table, query) for table in playing for query in table.open_questions()]
-        verdicts = oracle.compare([query for _, query in asked]) if oracle else []
-        for (table, query), verdict in zip(asked, verdicts, strict=True):
-            table.learn(query, verdict)
-        for table in playing:
-            table.play_round()
-    total = Counter(dict.fromkeys(COUNTS, 0))
-    for table in tables:
-        table.settle()
-        total.update(table.counts())
-    return Judged(
-        [row for table in tables for row in table.comparisons], [row for table in tables for row in table.pairs], total
-    )
-
-
-def open_questions(
-    prompts: Iterable[PromptSamples],
-    comparisons: Comparisons,
-    rules: Rules,
-    oracle: Oracle | None,
-    seeding: Oracle | None = None,
-) -> list[Query]:
-    """What the oracle cannot answer yet, with each prompt's tournament played as far as it can be."""
-    questions = []
-    for prompt in prompts:
-        try:
-            judge([prompt], comparisons, rules, oracle, seeding=seeding)
-        except Unanswered as unanswered:
-            questions += unanswered.questions
-    return questions
-
-
-class _Table:
+class Table:
     """The running tournament of one prompt, its rows, and the oracle's verdicts on the prompt's texts."""
 
     def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: Rules, signature: str) -> None:
-        self._prompt = prompt
+        """`signature` is the oracle's."""
+        self.prompt = prompt
         self._tournament = tournament
         self._rules = rules
         self._signature = signature
@@ -177,20 +113,30 @@ class _Table:
         self._dropped: Counter[str] = Counter()
         self._matches: list[Match] = next(tournament)
         self.finished = False
+        self.open: list[Query] = []
+        """The round's comparisons that the oracle has not judged yet, with the texts in the oracle's order."""
         self.comparisons: list[Comparison] = []
         self.pairs: list[Pair] = []
 
-    def open_questions(self) -> Iterator[Query]:
-        """The round's comparisons that the oracle has not judged yet, with the texts in the oracle's order."""
-        queries = [self._query(match) for match in self._matches]
-        unknown = {query.pair for query in queries if not query.identical} - self._verdicts.keys()
-        return (Query(self._prompt.messages, *texts) for texts in sorted(unknown))
-
     def learn(self, query: Query, verdict: Verdict) -> None:
-        """Note an answer to an open question."""
+        """Note the answer to a question."""
         self._verdicts[query.pair] = verdict
 
-    def play_round(self) -> None:
+    def play(self) -> None:
+        """Play until a verdict is missing, or to the end."""
+        while not self.finished:
+            self.open = self._open_questions()
+            if self.open:
+                return
+            self._play_round()
+        self._settle()
+
+    def _open_questions(self) -> list[Query]:
+        queries = [self._query(match) for match in self._matches]
+        unknown = {query.pair for query in queries if not query.identical} - self._verdicts.keys()
+        return [Query(self.prompt.messages, *texts) for texts in sorted(unknown)]
+
+    def _play_round(self) -> None:
         """Decide the round's matches and draw the next one."""
         outcomes = [self._play(match) for match in self._matches]
         try:
@@ -198,12 +144,12 @@ class _Table:
         except StopIteration as stop:
             self.finished, self._candidates = True, stop.value
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Make the candidates pairs, or drop them."""
         for candidate in self._candidates:
             query, verdict = self._query((candidate.chosen, candidate.rejected)), self._candidate_verdict(candidate)
-            sides = (self._prompt.samples[side].response_ids for side in (candidate.chosen, candidate.rejected))
-            reason = self._rules.reason_to_drop(self._prompt.row_id, candidate, query, verdict)
+            sides = (self.prompt.samples[side].response_ids for side in (candidate.chosen, candidate.rejected))
+            reason = self._rules.reason_to_drop(self.prompt.row_id, candidate, query, verdict)
             if reason is None and self._rules.too_unequal(*map(len, sides)):
                 reason = "dropped_length"
             if reason:
@@ -219,18 +165,18 @@ class _Table:
             "abstentions": sum(verdict.abstained for verdict in self._verdicts.values()),
             "truncated": sum(verdict.truncated for verdict in self._verdicts.values()),
             "pairs": len(self.pairs),
-            **conduct_of((Query(self._prompt.messages, *pair), verdict) for pair, verdict in self._verdicts.items()),
+            **conduct_of((Query(self.prompt.messages, *pair), verdict) for pair, verdict in self._verdicts.items()),
             **self._dropped,
         }
 
     def _play(self, match: Match) -> Outcome:
         query = self._query(match)
         verdict = self._verdict(query)
-        outcome = self._rules.label(self._prompt.row_id, query, verdict)
+        outcome = self._rules.label(self.prompt.row_id, query, verdict)
         first, second = match
         self.comparisons.append(
             {
-                "row_id": self._prompt.row_id,
+                "row_id": self.prompt.row_id,
                 "index": len(self.comparisons),
                 "first": first,
                 "second": second,
@@ -248,13 +194,13 @@ class _Table:
         return outcome
 
     def _pair(self, candidate: Candidate, verdict: Verdict) -> Pair:
-        samples, (chosen_label, rejected_label) = self._prompt.samples, self._labels(candidate, verdict)
+        samples, (chosen_label, rejected_label) = self.prompt.samples, self._labels(candidate, verdict)
         return {
-            "row_id": self._prompt.row_id,
+            "row_id": self.prompt.row_id,
             "pair": len(self.pairs),
             "chosen": candidate.chosen,
             "rejected": candidate.rejected,
-            "prompt_ids": list(self._prompt.prompt_ids),
+            "prompt_ids": list(self.prompt.prompt_ids),
             "chosen_ids": list(samples[candidate.chosen].response_ids),
             "rejected_ids": list(samples[candidate.rejected].response_ids),
             "probability": verdict.probability,
@@ -285,7 +231,7 @@ class _Table:
             label = {"soft": 2 * verdict.probability - 1, "score": verdict.score}.get(self._rules.labels, 1.0)
             return label, -label
         chosen, rejected = (
-            sum(self._rules.label(self._prompt.row_id, *asked) for asked in judged) / len(judged)
+            sum(self._rules.label(self.prompt.row_id, *asked) for asked in judged) / len(judged)
             for judged in (self._judged(side, candidate.against) for side in (candidate.chosen, candidate.rejected))
         )
         return chosen, rejected
@@ -299,8 +245,8 @@ class _Table:
         return judged if told else []
 
     def _query(self, match: Match) -> Query:
-        first, second = (self._prompt.samples[sample].text for sample in match)
-        return Query(self._prompt.messages, first, second)
+        first, second = (self.prompt.samples[sample].text for sample in match)
+        return Query(self.prompt.messages, first, second)
 
     def _verdict(self, query: Query) -> Verdict:
         if query.identical:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from nashflow.components.oracles.base import Oracle, Query, Verdict
 from nashflow.components.oracles.pair_preference.settings import PairPreference
-from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
+from nashflow.components.oracles.referee import PromptSamples, Rules, Sample
+from nashflow.components.oracles.rounds import judge
 from nashflow.components.storage.records import Message
 
 RESPONSES = 8

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.oracles.base import Oracle, Query, Verdict
-from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
+from nashflow.components.oracles.referee import PromptSamples, Rules, Sample
+from nashflow.components.oracles.rounds import judge
 from nashflow.pipelines import cli
 from nashflow.pipelines.commands import app
 from nashflow.pipelines.costs import Assumptions, checkpoint_bytes, cost_of, master_bytes

@@ -41,6 +41,11 @@ class Fitted(OracleSettings):
         return self._begins.responses_read
 
     @property
+    def fills(self) -> int:
+        """As many as its kind."""
+        return self._begins.fills
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The folder that it begins with, and its pairs, but for those in a store or on the hub."""
         return (self.judge.folder, *(Path(path) for path in self.judge.data.paths if "://" not in path))

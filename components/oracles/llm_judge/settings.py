@@ -23,6 +23,7 @@ from .client import Client
 from .oracle import LLMJudgeOracle
 from .template import RequestFields, Template, read_template, shipped
 
+_ROUNDS = 4
 _TRIAL = Query([Message(role="user", content="What is the capital of France?")], "It is Lyon.", "It is Paris.")
 
 
@@ -152,6 +153,11 @@ class LLMJudge(OracleSettings):
             place.budget,
             place.concurrency,
         )
+
+    @property
+    def fills(self) -> int:
+        """As many as make a few calls for each of those that are under way at the same time."""
+        return _ROUNDS * self.endpoint.concurrency
 
     def asked_again(self) -> Self | None:
         """With another seed; None for log-probabilities, and where the temperature is 0."""

@@ -52,6 +52,11 @@ class Mixture(OracleSettings):
         return self
 
     @property
+    def fills(self) -> int:
+        """As many as keep every one of them busy."""
+        return max(oracle.fills for oracle in self.oracles)
+
+    @property
     def own_world(self) -> WorldSettings | None:
         """The world of all of them."""
         return self.oracles[0].own_world

@@ -1,5 +1,6 @@
 """The judging step on a run: which pairs it makes of the rollouts, and that it can be interrupted."""
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +13,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world
-from nashflow.components.judging import step as judging
 from nashflow.components.oracles.base import Query, Verdict
-from nashflow.components.oracles.referee import judge
 from nashflow.components.oracles.sandbox.settings import SandboxOracle
 from nashflow.components.storage.run import identity_of
 from tests.fixtures import models
@@ -219,60 +218,73 @@ def test_the_seed_tosses_other_coins(run: SandboxRun) -> None:
     assert [row["winner"] for row in run.content("comparisons", 1)] != first
 
 
-@pytest.mark.parametrize("killed_before", [0, 1, 4])
-def test_a_killed_step_goes_on_where_its_journal_ends(
-    killed_before: int, run: SandboxRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undisturbed = run.step("judging", 1).manifest
-    run = run.changed(judging__batch_prompts=20)  # 5 micro-batches
-    judged: list[int] = []
-
-    def until(stop: int) -> Callable[..., Any]:
-        def mortal(batch: Any, *rest: Any) -> Any:
-            if len(judged) == stop:
-                raise Killed
-            judged.append(len(batch))
-            return judge(batch, *rest)
-
-        return mortal
-
-    monkeypatch.setattr(judging, "judge", until(killed_before))
-    with pytest.raises(Killed):
-        run.step("judging", 1)
-    monkeypatch.setattr(judging, "judge", until(-1))
-    manifest = run.step("judging", 1).manifest
-    assert judged == [20, 20, 20, 20, 16]  # each batch once, before or after
-    assert manifest.files == undisturbed.files
-    assert manifest.metrics == undisturbed.metrics
-    assert run.store.list(f"{UNIT}.journal") == []
+@pytest.fixture
+def brackets(prepare: New) -> SandboxRun:
+    """A run that is about to play brackets of four."""
+    run = prepare({"method.comparisons": "bracket", "method.samples": 4, "prompts.per_iteration": 24})
+    run.step("rollout", 1)
+    return run.changed(judging__batch_prompts=6)
 
 
-def test_what_the_oracle_has_used_is_counted_once_however_often_the_step_is_killed(
-    run: SandboxRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[TableOracle] = []
+class Mortal(TableOracle):
+    """Prefers the longer text, and dies instead of answering the call of a number."""
 
-    def load(*_: Any) -> TableOracle:
-        opened.append(TableOracle(lambda first, second: 0.8))
+    def __init__(self, dies_at: int) -> None:
+        super().__init__(lambda first, second: 0.8 if (len(first), first) > (len(second), second) else 0.3)
+        self._dies_at = dies_at
+
+    def judge(self, queries: Sequence[Query]) -> list[Verdict]:
+        if len(self.batches) == self._dies_at:
+            raise Killed
+        return super().judge(queries)
+
+
+def opened_as(monkeypatch: pytest.MonkeyPatch, *deaths: int) -> list[Mortal]:
+    """The oracles that the step opens, one after the other, each of which dies at its call."""
+    left, opened = iter(deaths), list[Mortal]()
+
+    def load(*_: Any) -> Mortal:
+        opened.append(Mortal(next(left)))
         return opened[-1]
 
     monkeypatch.setattr(SandboxOracle, "load", load)
-    run = run.changed(judging__batch_prompts=20)  # 5 micro-batches
+    return opened
 
-    def killed(batch: Any, *rest: Any) -> Any:
-        if batch[0].row_id == 60:
-            raise Killed
-        return judge(batch, *rest)
 
-    monkeypatch.setattr(judging, "judge", killed)
+def test_a_killed_step_goes_on_with_the_verdicts_of_tournaments_that_have_not_ended(
+    brackets: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No question is asked twice, no cost is lost, and calls are those of an undisturbed step."""
+    opened = opened_as(monkeypatch, -1, 1, 3, 2, -1)
+    undisturbed = brackets.step("judging", 1).manifest
+    remove(brackets, UNIT)
+    for _ in range(3):
+        with pytest.raises(Killed):
+            brackets.step("judging", 1)
+    manifest = brackets.step("judging", 1).manifest
+    whole, *others = opened
+    assert [batch for oracle in others for batch in oracle.batches] == whole.batches
+    assert len(whole.batches) > 6
+    assert manifest.files == undisturbed.files
+    assert manifest.metrics == undisturbed.metrics
+    assert manifest.metrics["usage_words"] == len(whole.asked) == manifest.metrics["oracle_calls"]
+    assert manifest.metrics["usage_cost"] == 0.25 * len(whole.batches)
+    assert "usage_nothing" not in manifest.metrics
+    assert brackets.store.list(f"{UNIT}.journal") == []
+
+
+def test_a_journal_of_an_earlier_version_is_gone_on_with(brackets: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its entries are of tournaments that have ended, `batch_prompts` of them."""
+    opened = opened_as(monkeypatch, -1, 3, -1)
+    undisturbed = brackets.step("judging", 1).manifest
+    entry = {name: [row for row in brackets.content(name, 1) if row["row_id"] < 6] for name in ("comparisons", "pairs")}
+    remove(brackets, UNIT)
     with pytest.raises(Killed):
-        run.step("judging", 1)
-    monkeypatch.setattr(judging, "judge", judge)
-    metrics = run.step("judging", 1).metrics
-    assert [len(oracle.batches) for oracle in opened] == [3, 2]
-    assert metrics["usage_words"] == sum(len(oracle.asked) for oracle in opened)
-    assert metrics["usage_cost"] == 0.25 * 5
-    assert "usage_nothing" not in metrics
+        brackets.step("judging", 1)
+    (segment,) = brackets.store.list(f"{UNIT}.journal")
+    brackets.store.write(segment, json.dumps([{**entry, "counts": {}}]).encode())
+    assert brackets.step("judging", 1).manifest.files == undisturbed.files
+    assert len(opened[2].asked) < len(opened[0].asked)
 
 
 def test_a_finished_unit_needs_no_oracle(run: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from nashflow.components.games.sandbox.world import CONTEXTS, World
 from nashflow.components.methods.base import Method
 from nashflow.components.methods.objective import log_ratios, losses
 from nashflow.components.methods.phases import REFERENCE, Phase
-from nashflow.components.oracles import referee
+from nashflow.components.oracles import referee, rounds
 from nashflow.components.oracles.sandbox.oracle import MatrixOracle
 from nashflow.components.scoring.groups import Group
 from nashflow.components.training.data import PairData
@@ -78,7 +78,7 @@ def judge(games: Batch, game: Indices, drawn: Indices, source: Phase, seed: int 
     ]
     rules = referee.Rules(source.labels, seed, drop_identical=True, margin=source.margin)
     oracle = MatrixOracle(World(games.matrix, games.log_reference))
-    rows = referee.judge(prompts, source.comparisons, rules, oracle).pairs
+    rows = rounds.judge(prompts, source.comparisons, rules, oracle).pairs
     prompt = np.array([row["row_id"] for row in rows])
     sides = np.array([(*row["chosen_ids"], *row["rejected_ids"]) for row in rows])
     labels = np.array([(row["chosen_label"], row["rejected_label"]) for row in rows])

@@ -6,7 +6,8 @@ import pytest
 
 from nashflow.components.methods.base import Method
 from nashflow.components.oracles.base import Oracle, Query, Verdict
-from nashflow.components.oracles.referee import PromptSamples, Rules, Sample, judge
+from nashflow.components.oracles.referee import PromptSamples, Rules, Sample
+from nashflow.components.oracles.rounds import judge
 from nashflow.pipelines.plan import work_of
 from tests.fixtures.runs import recipe
 

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from nashflow.components.methods.phases import Comparisons, Labels
-from nashflow.components.oracles.referee import COUNTS, Judged, Rules, judge
+from nashflow.components.oracles.referee import COUNTS, Rules
+from nashflow.components.oracles.rounds import Judged, judge
 from tests.fixtures.table_oracle import Preference, judged, prompt
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nashflow.components.methods.phases import Comparisons, Labels
 from nashflow.components.oracles.base import Verdict
-from nashflow.components.oracles.referee import COUNTS, Judged, PromptSamples, Rules, judge
+from nashflow.components.oracles.referee import COUNTS, PromptSamples, Rules
+from nashflow.components.oracles.rounds import Judged, judge
 from nashflow.components.storage import records
 from tests.fixtures.table_oracle import TableOracle, judged, prompt, score_of
 
