@@ -1,8 +1,10 @@
 """The language-model head on response positions alone: log-probabilities of tokens, and never all logits at once."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
+from .log_softmax import log_softmax_at
 
 if TYPE_CHECKING:
     import torch
@@ -17,17 +19,16 @@ _DIVISORS = ("logits_scaling",)
 def token_logprobs(model: "PreTrainedModel", hidden: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
     """Log-probability of each target, (tokens,), in nats, from the hidden states that predict it, (tokens, width).
 
-    Differentiable: logits are computed chunk by chunk, and again in the backward pass. Reduced in float32, or in
-    float64 for a float64 model.
+    Differentiable: logits are computed chunk by chunk, and again in the backward pass but for the last chunk, with
+    which that begins. Reduced in float32, or in float64 for a float64 model.
     """
     import torch
     from torch.utils.checkpoint import checkpoint
 
     rows = max(1, CHUNK // model.get_output_embeddings().weight.shape[0])
-    chunks = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
-    return torch.cat(
-        [checkpoint(_chunk, model, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
-    )
+    *chunks, last = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
+    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([*(again(_chunk, model, *chunk) for chunk in chunks), _chunk(model, *last)])
 
 
 def check_head(model: "PreTrainedModel") -> None:
@@ -56,8 +57,7 @@ def _chunk(model: "PreTrainedModel", hidden: "torch.Tensor", targets: "torch.Ten
     import torch
 
     logits = _logits(model, hidden)
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return wide.gather(-1, targets[:, None]).squeeze(-1) - wide.logsumexp(-1)
+    return log_softmax_at(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets)
 
 
 def _logits(model: "PreTrainedModel", hidden: "torch.Tensor") -> "torch.Tensor":
