@@ -1,6 +1,7 @@
 """The loop that fits a model to pairs: AdamW with a schedule, gradients accumulated, exact resume."""
 
 import math
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -57,6 +58,10 @@ class Fitting(ABC):
     def cost(self, index: int) -> int:
         """How many tokens a pass over the pair with this index alone has, with its padding."""
 
+    def speed(self, batch: list[int], seconds: float) -> dict[str, float]:
+        """Figures of how fast an update was, which are shown beside its own and are no part of its results."""
+        return {}
+
     def begin(self, updates: int) -> None:
         """Make the optimizer and its schedule, for so many updates."""
         import torch
@@ -85,8 +90,10 @@ class Fitting(ABC):
             for update, batch in enumerate(self.plan(), start=1):
                 if update <= done:
                     continue
+                started = time.perf_counter()
                 figures = self.update(batch)
-                progress.add(1, figures, tokens=self.tokens(batch))
+                speed = self.speed(batch, time.perf_counter() - started)
+                progress.add(1, figures | speed, tokens=self.tokens(batch))
                 for name, value in figures.items():
                     curves.setdefault(name, []).append(value)
                 if update % self.settings.checkpoint_updates == 0 and update < self.updates:

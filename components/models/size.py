@@ -12,12 +12,13 @@ def parameters_of(folder: Path) -> float | None:
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return None if _has_experts(config) else float(_embeddings(config) + _layers(config))
+        return None if has_experts(config) else float(_embeddings(config) + _layers(config))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _has_experts(config: dict[str, Any]) -> bool:
+def has_experts(config: dict[str, Any]) -> bool:
+    """Whether a configuration is that of a mixture of experts."""
     return any("experts" in key for key in config)
 
 

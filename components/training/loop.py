@@ -15,6 +15,7 @@ from ..models.finite import TRAINED, require_finite
 from ..models.folders import Dtype, load_causal_lm
 from .adapters import plain_name
 from .data import PairData
+from .speed import Speed
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,7 @@ class Trainer(Fitting):
         self.lengths = torch.from_numpy(self.data.lengths).to(self.model.device)
         self.padded = self.settings.layout.padded
         self._check_lengths()
+        self.speeds = Speed(self.model, self.settings.engine.dtype)
         self.begin(updates_of(self.phase, self.settings, len(self)))
 
     def __len__(self) -> int:
@@ -60,6 +62,13 @@ class Trainer(Fitting):
     def cost(self, index: int) -> int:
         """Tokens of the pair with this index, as the layout has them."""
         return self.settings.layout.tokens(self.data.groups[index])
+
+    def speed(self, batch: list[int], seconds: float) -> dict[str, float]:
+        """MFU, padding and peak memory of this process's share of an update; see `Speed`."""
+        parts = [[self.cost(index) for index in part] for part in self.parts(batch) if part]
+        positions = sum(len(costs) * max(costs) if self.padded else sum(costs) for costs in parts)
+        groups = [self.data.groups[index] for part in self.parts(batch) for index in part]
+        return self.speeds.add(groups, positions, seconds)
 
     def _check_lengths(self) -> None:
         """Refuse pairs that do not fit into a micro-batch."""

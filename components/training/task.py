@@ -89,6 +89,7 @@ class Task:
         settings.adapter.merge(trainer.model)
         metrics = {"pairs": len(data), "updates": trainer.updates, **summary(self.phase, data, curves), **agreement}
         metrics["tokens"] = sum(map(trainer.tokens, trainer.plan()))
+        metrics |= trainer.speeds.figures()
         with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
             policy, master = Path(scratch, "policy"), ""
             if settings.keeps_masters:

@@ -15,6 +15,7 @@ from nashflow.components.oracles.referee import COUNTS
 from nashflow.components.storage import records
 from nashflow.components.storage.units import Manifest, Unit
 from nashflow.components.training.loop import Trainer
+from nashflow.components.training.speed import FIGURES
 from tests.fixtures.runs import SandboxRun, log_policy, logprobs, remove, snapshot
 
 New = Callable[..., SandboxRun]
@@ -50,10 +51,11 @@ def run(finished: SandboxRun) -> SandboxRun:
 
 
 def learnt(manifest: Manifest) -> tuple[Any, ...]:
-    """All that training says of what it made: every figure, every curve, and the digest of the weights."""
+    """What training says of what it made: every figure but its speed, every curve, and the digest of the weights."""
     assert manifest.weights_digest
     assert manifest.curves
-    return manifest.metrics, manifest.curves, manifest.weights_digest
+    figures = {name: value for name, value in manifest.metrics.items() if name not in FIGURES}
+    return figures, manifest.curves, manifest.weights_digest
 
 
 def margins(run: SandboxRun, policy: str) -> np.ndarray:
@@ -77,6 +79,11 @@ def test_a_policy_and_its_figures_are_published(finished_root: SandboxRun) -> No
     assert (figures["pairs"], figures["updates"]) == (96, 12)
     assert {len(values) for values in manifest.curves.values()} == {12}
     assert figures["cache_mismatch"] < 1e-4
+    assert figures["mfu"] > 0
+    assert 0 <= figures["padding"] < 1
+    assert figures["tokens_per_second"] > 0
+    assert figures["peak_gib"] > 0.1
+    assert set(FIGURES) <= figures.keys()
     for name in ("000/main", "001/main"):
         assert figures[f"margin/{name}"] == pytest.approx(margins(finished_root, name).mean(), abs=1e-6)
     assert finished_root.store.list("iterations/002/main/training") == []
