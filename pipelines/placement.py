@@ -1,13 +1,16 @@
 """The cluster configuration of a task: image, resources, volumes, environment, retries, labels."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl, kubernetes
 
+from nashflow.components.runtime.jobs import NAMESPACE, NODE, POD
+
 from .cluster.settings import ClusterSettings
 from .recipe import Recipe
-from .resources import StepResources
+from .resources import SMALL, Profile, StepResources
 from .steps import IMAGES, Step
 
 
@@ -20,6 +23,9 @@ def place(task: dsl.PipelineTask, step: Step, recipe: Recipe, images: Mapping[st
     Standard with the images' own user, whatever UID the cluster gives it.
     """
     resources = recipe.cluster.resources(step.name)
+    if step.job(recipe):
+        _hand_on(task, resources)
+        resources = _waiting(resources, recipe.cluster.profile)
     task.set_container_image(images[IMAGES[step.runtime_in(recipe, group)]]).set_caching_options(False)
     _ask_for(task, resources)
     if resources.retries:
@@ -32,8 +38,41 @@ def place(task: dsl.PipelineTask, step: Step, recipe: Recipe, images: Mapping[st
         kubernetes.mount_pvc(task, recipe.cluster.models.claim, recipe.cluster.models.path)
 
 
-def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:
+def _hand_on(task: dsl.PipelineTask, resources: StepResources) -> None:
+    """Tell the step's pod who it is, and what each pod of the job that it makes asks for."""
+    kubernetes.use_field_path_as_env(task, POD, "metadata.name")
+    kubernetes.use_field_path_as_env(task, NAMESPACE, "metadata.namespace")
+    devices = {resources.accelerator_type: str(resources.accelerators)} if resources.accelerators else {}
+    request, limit = ({"cpu": cores, "memory": resources.memory} | devices for cores in _cores(resources))
+    node = {
+        "requests": request,
+        "limits": limit,
+        "accelerators": resources.accelerators,
+        "shared_memory": resources.shared_memory,
+        "node_selector": resources.node_selector,
+        "tolerations": [
+            {key: value for key, value in toleration.model_dump().items() if value}
+            for toleration in resources.tolerations
+        ],
+    }
+    kubernetes.add_pod_annotation(task, NODE, json.dumps(node, sort_keys=True))
+
+
+def _waiting(resources: StepResources, profile: Profile) -> StepResources:
+    """What a pod asks for that only waits for others."""
+    return SMALL[profile].model_copy(
+        update={"timeout_seconds": resources.timeout_seconds, "retries": resources.retries}
+    )
+
+
+def _cores(resources: StepResources) -> tuple[str, str]:
+    """Request and limit."""
     request, limit = (f"{cores:.8g}" for cores in (resources.cpu, resources.cpu_limit or resources.cpu))
+    return request, limit
+
+
+def _ask_for(task: dsl.PipelineTask, resources: StepResources) -> None:
+    request, limit = _cores(resources)
     task.set_cpu_request(request).set_cpu_limit(limit)
     task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
     if resources.accelerators:

@@ -6,7 +6,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
+
+from pydantic import model_validator
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.overrides import override
@@ -20,6 +22,7 @@ from nashflow.components.recipe import shapes_graph, with_settings
 
 from .carried import carried
 from .cluster.settings import ClusterSettings
+from .steps import STEPS
 
 SHIPPED = Path(__file__).parent / "recipes"
 WHOLES = {"method", "policy", "oracle"}
@@ -31,6 +34,22 @@ class Recipe(BaseRecipe):
     """A recipe with where and with what its steps run on a cluster."""
 
     cluster: Annotated[ClusterSettings, SHAPES_GRAPH] = ClusterSettings()
+
+    @model_validator(mode="after")
+    def _jobs_fit_the_cluster(self) -> Self:
+        for name, step in STEPS.items():
+            job, accelerators = step.job(self), self.cluster.resources(name).accelerators
+            if job and job.nodes > 1 and self.cluster.profile == "one-node":
+                raise ValueError(
+                    f"{name}.launcher.nodes is {job.nodes}, and cluster.profile is one-node: set cluster.profile to "
+                    f"many-nodes, or {name}.launcher to torchrun"
+                )
+            if job and accelerators and (job.processes or 0) > accelerators:
+                raise ValueError(
+                    f"{name}.launcher.processes is {job.processes}, and a pod has {accelerators} accelerators: lower "
+                    f"it, or raise cluster.steps.{name}.accelerators"
+                )
+        return self
 
 
 class _Fitted(Settings):

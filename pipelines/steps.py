@@ -20,6 +20,7 @@ from nashflow.components.reporting.settings import ReportingStep
 from nashflow.components.rollout.settings import RolloutStep
 from nashflow.components.runtime.protocol import StepSettings
 from nashflow.components.storage import layout
+from nashflow.components.training.launchers.trainjob.launcher import TrainJob
 from nashflow.components.training.settings import TrainingStep
 
 from .resources import ONE_ACCELERATOR, SMALL, WHOLE_NODE, ByProfile, Profile, StepResources
@@ -61,6 +62,9 @@ class Step:
     """What its pods ask for unless the recipe's `cluster.steps` says otherwise."""
     runtime: Callable[["Recipe"], Runtime] = lambda recipe: "steps"
     """The runtime whose image its pods use."""
+    job: Callable[["Recipe"], TrainJob | None] = lambda recipe: None
+    """The job whose pods do its work, each with its resources, while its own pod, with few, waits for them; None: its
+    own pod does it."""
     groups: Callable[["Recipe"], Iterable[str]] = lambda recipe: ("",)
     """Its tasks in one iteration, none where the recipe has no work for it. Each is named after the runtime that it
     needs; the one without a name needs `runtime`."""
@@ -137,6 +141,16 @@ def _evaluating(recipe: "Recipe") -> Runtime:
     return recipe.oracle.runtime if asks and recipe.oracle.runtime != "steps" else recipe.rollout.engine.runtime
 
 
+def _training(recipe: "Recipe") -> Runtime:
+    """The runtime of training: the engine's, or the one with a client of Kubernetes, if it makes a job there."""
+    return "training" if _training_job(recipe) else recipe.training.engine.runtime
+
+
+def _training_job(recipe: "Recipe") -> TrainJob | None:
+    launcher = recipe.training.launcher
+    return launcher if isinstance(launcher, TrainJob) else None
+
+
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
@@ -199,7 +213,8 @@ STEPS: dict[str, Step] = {
             level="phase",
             settings=TrainingStep,
             resources=WHOLE_NODE,
-            runtime=lambda recipe: recipe.training.engine.runtime,
+            runtime=_training,
+            job=_training_job,
             accelerated="training",
             reads={"scored": ("log_probabilities",), "previous": ("policy",)},
             if_sharded=("previous", "responses", "comparisons", "pairs"),
@@ -241,6 +256,11 @@ STEPS: dict[str, Step] = {
     )
 }
 """Every step by its name, in the order of a run."""
+
+
+def job_of(recipe: "Recipe") -> TrainJob | None:
+    """The job that a step of a recipe makes, if one does."""
+    return next((job for step in STEPS.values() if (job := step.job(recipe))), None)
 
 
 def steps_of(level: Level) -> list[Step]:

@@ -24,10 +24,13 @@ RUNNING = (
 )
 """Rights that KFP's driver and launcher and Argo's executor need in the pods of a run."""
 TRAINING = (
-    *(Right("trainer.kubeflow.org", "trainjobs", verb) for verb in ("create", "get", "list", "patch", "delete")),
+    *(Right("trainer.kubeflow.org", "trainjobs", verb) for verb in ("create", "get", "delete")),
+    Right("trainer.kubeflow.org", "trainingruntimes", "list"),
     Right("", "pods", "list"),
+    Right("", "pods", "get", subresource="log"),
+    Right("", "events", "list"),
 )
-"""Further rights that training on several nodes needs."""
+"""Further rights that training by a TrainJob needs."""
 
 
 def submitter(case: Case) -> Iterator[Finding]:
@@ -65,6 +68,8 @@ def runner(case: Case) -> Iterator[Finding]:
         yield Finding(_RUNNER, "not tried", f"rights of {user}", str(reason), f"an administrator: {command}")
         return
     advice = f"bind the chart's runner role to {name}, or the role of Kubeflow's own pipeline-runner"
+    if set(missing) & set(TRAINING):
+        advice += "; for TrainJobs install the chart with trainer.enabled=true"
     yield _rights(_RUNNER, f"rights of {user}", missing, advice)
 
 

@@ -64,7 +64,12 @@ class Cluster:
             NotTried: who asks may not ask that.
         """
         attributes = client.V1ResourceAttributes(
-            namespace=self.namespace, group=right.group, resource=right.resource, verb=right.verb, name=right.name
+            namespace=self.namespace,
+            group=right.group,
+            resource=right.resource,
+            subresource=right.subresource,
+            verb=right.verb,
+            name=right.name,
         )
         api = client.AuthorizationV1Api(self.api)
         if not user:
@@ -89,9 +94,11 @@ class Right:
     resource: str
     verb: str
     name: str | None = None
+    subresource: str | None = None
 
     def __str__(self) -> str:
-        where = f"{self.resource}.{self.group}" if self.group else self.resource
+        kind = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+        where = f"{kind}.{self.group}" if self.group else kind
         return f"{self.verb} {where}" + (f"/{self.name}" if self.name else "")
 
 

@@ -49,11 +49,11 @@ RUNNER = (
     | all_of("", "secrets", "get", names=("nashflow-s3", "mlpipeline-minio-artifact"))
 )
 TRAIN = (
-    all_of(TRAINER, "trainjobs", "create", "delete", "get", "list", "patch", "watch")
-    | all_of(TRAINER, "trainingruntimes", *READ)
-    | all_of("", "pods", *READ)
-    | all_of("", "pods/log", *READ)
-    | all_of("", "events", *READ)
+    all_of(TRAINER, "trainjobs", "create", "delete", "get")
+    | all_of(TRAINER, "trainingruntimes", "list")
+    | all_of("", "pods", "list")
+    | all_of("", "pods/log", "get")
+    | all_of("", "events", "list")
 )
 SUBMIT = set().union(*(all_of(KFP, kind, "create", "get", "list") for kind in ("pipelines", "experiments", "runs")))
 """Pipelines are their versions too: KFP 2.17 asks Kubernetes about no resource of that name."""
@@ -79,8 +79,11 @@ def test_steps_may_report_and_read_what_kfp_needs() -> None:
 
 
 def test_steps_may_run_trainjobs_where_that_is_asked_for() -> None:
-    found = rights_of(render({"trainer": {"enabled": True}}), "nashflow-runner")
-    assert found == {"Role": RUNNER | TRAIN, "ClusterRole": all_of(TRAINER, "clustertrainingruntimes", *READ)}
+    objects, runtimes = render({"trainer": {"enabled": True}}), all_of(TRAINER, "clustertrainingruntimes", "list")
+    assert rights_of(objects, "nashflow-runner") == {"Role": RUNNER | TRAIN, "ClusterRole": runtimes}
+    tidies = all_of(TRAINER, "trainjobs", "delete", "list") | all_of(TRAINER, "trainingruntimes", "list")
+    own = all_of("", "secrets", "get", names=("nashflow-s3",))
+    assert rights_of(objects, "nashflow-client") == {"Role": CLIENT | own | tidies, "ClusterRole": runtimes}
 
 
 def test_the_client_may_submit_and_schedule() -> None:

@@ -42,6 +42,11 @@ class KubernetesServer:
         self.controller: dict[str, str] | None = None
         """The configuration of Argo's workflow controller, in the namespace kubeflow."""
         self.served: dict[str, tuple[str, ...]] = {}
+        self.runtimes: dict[str, list[str]] = {
+            "trainingruntimes": [],
+            "clustertrainingruntimes": ["jax-distributed", "torch-distributed"],
+        }
+        self.trainjob_fields: tuple[str, ...] = ("runtimePatches", "runtimeRef", "trainer")
         self.denied: dict[str, set[str]] = {}
         """Rights that users lack, such as `create runs.pipelines.kubeflow.org`; the user who asks is ``."""
         self.forbidden: set[str] = set()
@@ -97,6 +102,11 @@ class KubernetesServer:
         reviews = rf"/apis/authorization.k8s.io/v1/(selfsubject|namespaces/{self.namespace}/localsubject)accessreviews"
         if found := re.fullmatch(reviews, path):
             return self._review(json.loads(body), found[1] == "selfsubject")
+        if found := re.fullmatch(r"/apis/trainer.kubeflow.org/v1alpha1/(?:namespaces/\w+/)?(\w+runtimes)", path):
+            return 200, {"items": [{"metadata": {"name": name}} for name in self.runtimes[found[1]]]}
+        if path == "/openapi/v3/apis/trainer.kubeflow.org/v1alpha1":
+            fields: dict[str, Any] = {name: {} for name in self.trainjob_fields}
+            return 200, {"components": {"schemas": {"TrainJob": {"properties": {"spec": {"properties": fields}}}}}}
         if (found := re.fullmatch(r"/apis/([\w.]+/v1\w+)", path)) and found[1] in self.served:
             resources = [
                 client.V1APIResource(kind=name, name=name, namespaced=True, singular_name=name, verbs=["get"])
@@ -110,7 +120,8 @@ class KubernetesServer:
         review = _API.deserialize(SimpleNamespace(data=json.dumps(body)), model)
         asked = review.spec.resource_attributes
         assert asked.namespace == self.namespace
-        right = f"{asked.verb} {asked.resource}" + (f".{asked.group}" if asked.group else "")
+        right = f"{asked.verb} {asked.resource}" + (f"/{asked.subresource}" if asked.subresource else "")
+        right += f".{asked.group}" if asked.group else ""
         right += f"/{asked.name}" if asked.name else ""
         user = "" if self_review else review.spec.user
         assert self_review or "system:authenticated" in review.spec.groups

@@ -1,9 +1,11 @@
 """What a compiled graph asks of a cluster, step by step."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.graph import compile_graph
 from nashflow.pipelines.recipe import load_recipe
 from tests.fixtures.graphs import Task, unrolled
@@ -49,6 +51,52 @@ def test_a_profile_and_what_differs_from_it(tmp_path: Path) -> None:
     (shm,) = there["emptyDirMounts"]
     assert (shm["mountPath"], shm["medium"], shm["sizeLimit"]) == ("/dev/shm", "Memory", "64Gi")
     assert not any("accelerator" in key for key in tasks["preparation"].resources)
+
+
+def test_a_step_that_makes_a_job_asks_for_little_and_hands_on_what_its_nodes_ask_for(tmp_path: Path) -> None:
+    tasks = placed(
+        tmp_path,
+        *("cluster.profile=many-nodes", "training.launcher=trainjob"),
+        "cluster.steps={training: {cpu_limit: 96, node_selector: {pool: a}, timeout_seconds: 60, retries: 1}}",
+    )
+    training = tasks["training"]
+    assert training.resources["resourceCpuLimit"] == "1"
+    assert not any("accelerator" in key for key in training.resources)
+    assert not {"nodeSelector", "tolerations", "emptyDirMounts"} & set(training.placed)
+    assert training.placed["activeDeadlineSeconds"] == "60"
+    assert training.placed["fieldPathAsEnv"] == [
+        {"name": "NASHFLOW_POD", "fieldPath": "metadata.name"},
+        {"name": "NASHFLOW_NAMESPACE", "fieldPath": "metadata.namespace"},
+    ]
+    assert json.loads(training.placed["podMetadata"]["annotations"]["nashflow/node"]) == {
+        "requests": {"cpu": "64", "memory": "640Gi", "nvidia.com/gpu": "8"},
+        "limits": {"cpu": "96", "memory": "640Gi", "nvidia.com/gpu": "8"},
+        "accelerators": 8,
+        "shared_memory": "64Gi",
+        "node_selector": {"pool": "a"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    }
+    assert tasks["rollout"].resources["accelerator.resourceCount"] == "1"
+    assert "annotations" not in tasks["rollout"].placed["podMetadata"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ("cluster.profile=one-node",),
+            "nodes is 2, and cluster.profile is one-node: set cluster.profile to many",
+        ),
+        (
+            ("cluster.profile=many-nodes", "training.launcher.processes=9"),
+            "processes is 9, and a pod has 8 accelerators: lower it, or raise cluster.steps.training.accelerators",
+        ),
+    ],
+)
+def test_a_job_that_the_profile_has_no_room_for_is_refused(overrides: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_recipe("sandbox-egpo", ["training.launcher=trainjob", *overrides])
+    load_recipe("sandbox-egpo", ["training.launcher=trainjob", "training.launcher.nodes=1", "cluster.profile=one-node"])
 
 
 def test_environment_and_volumes_go_by_name_into_every_pod(tmp_path: Path) -> None:

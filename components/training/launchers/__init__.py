@@ -6,6 +6,7 @@ from ...core.variants import Variants
 from .base import Launcher
 from .process import Process
 from .torchrun import Torchrun
+from .trainjob.launcher import TrainJob
 
-LAUNCHERS = Variants("nashflow.launchers", Launcher, Process, Torchrun)
+LAUNCHERS = Variants("nashflow.launchers", Launcher, Process, Torchrun, TrainJob)
 AnyLauncher = Annotated[Launcher, LAUNCHERS]

@@ -2,7 +2,7 @@
 
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -33,18 +33,10 @@ class Torchrun(Launcher):
             UserError: there are no GPUs, and `processes` is not set; or as every launcher.
             TryAgain: as every launcher.
         """
-        from torch.distributed.elastic.multiprocessing import SignalException
-        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-        from torch.distributed.launcher.api import elastic_launch
-
-        config = _config(self._count())
-        try:
-            with voice.handed_over():
-                elastic_launch(config, sys.executable)("-m", WORKER, *arguments(call))
-        except SignalException:
-            sys.exit(TERMINATED)
-        except ChildFailedError as error:
-            raise failure_of(error) from None
+        # This machine is reached by its loopback address: pods need not be able to look up their own names.
+        here = {"run_id": uuid.uuid4().hex, "rdzv_backend": "c10d", "rdzv_endpoint": f"{HERE}:0", "local_addr": HERE}
+        with voice.handed_over():
+            start(config_of(self._count(), 1, **here), arguments(call))
 
     def _count(self) -> int:
         import torch
@@ -55,8 +47,8 @@ class Torchrun(Launcher):
         return count
 
 
-def _config(processes: int) -> "LaunchConfig":
-    """One machine, which is reached by its loopback address: pods need not be able to look up their own names."""
+def config_of(processes: int, machines: int, **meeting: Any) -> "LaunchConfig":
+    """How torchrun starts processes on this machine, one of several; `meeting`: how the machines find one another."""
     import logging
 
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
@@ -64,14 +56,29 @@ def _config(processes: int) -> "LaunchConfig":
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # failures are told by our line
     return LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=machines,
+        max_nodes=machines,
         nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint=f"{HERE}:0",
-        local_addr=HERE,
         max_restarts=0,
         signals_to_handle="SIGTERM,SIGINT",
         logs_specs=DefaultLogsSpecs(),
+        **meeting,
     )
+
+
+def start(config: "LaunchConfig", flags: Sequence[str]) -> None:
+    """Run workers with these flags to their end; the first one that fails ends the others.
+
+    Raises:
+        UserError, TryAgain: as every launcher. SystemExit: on SIGTERM.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    try:
+        elastic_launch(config, sys.executable)("-m", WORKER, *flags)
+    except SignalException:
+        sys.exit(TERMINATED)
+    except ChildFailedError as error:
+        raise failure_of(error) from None

@@ -14,6 +14,7 @@ from ..api.connection import Connection, NotFound
 from ..runs.cancelled import record_cancelled
 from ..runs.outcomes import is_cancelled, outcome_in_words
 from ..runs.tasks import FINISHED
+from ..runs.train_jobs import delete_train_jobs
 from .ending import conclude
 from .progress import Progress
 
@@ -57,6 +58,7 @@ def until_stopped(connection: Connection, run: Any, console: Console) -> None:
         print(f"nashflow: it ends unobserved: {how}", file=sys.stderr)
         sys.exit(_INTERRUPTED)
     if is_cancelled(run):
+        delete_train_jobs(connection, run, say)
         record_cancelled(run, connection.access.flags, say)
     say(f"{run.display_name}: {outcome_in_words(run, None)}")
 

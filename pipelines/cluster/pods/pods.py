@@ -86,6 +86,15 @@ class Pods:
         listed = self._get_if_allowed(self._custom.list_namespaced_custom_object, *where, label_selector=self._selector)
         return next(iter(listed["items"]), {})
 
+    def delete_train_jobs(self) -> list[str]:
+        """Delete the run's TrainJobs; their names."""
+        where = ("trainer.kubeflow.org", "v1alpha1", self.namespace, "trainjobs")
+        listed = self._get(self._custom.list_namespaced_custom_object, *where, label_selector=self._selector)
+        names = [str(job["metadata"]["name"]) for job in listed["items"]]
+        for name in names:
+            self._get(self._custom.delete_namespaced_custom_object, *where, name, propagation_policy="Foreground")
+        return names
+
     def _log(self, name: str, _request_timeout: Any = _SECONDS, **options: Any) -> Any:
         return self._core.read_namespaced_pod_log(
             name,

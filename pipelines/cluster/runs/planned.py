@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.runtime.jobs import NODE
 
 from ...compiled import Graph, Json, tasks_of, times
 from ...steps import IMAGES
@@ -22,6 +23,8 @@ class Planned(NamedTuple):
     """How many times it runs, once for each shard."""
     image: str
     """Its image's name in the recipe's `cluster.images`; empty where it is another pipeline's."""
+    job: bool
+    """Whether its pod makes a TrainJob."""
 
 
 def planned_tasks(connection: Connection, run: Any) -> dict[str, Planned]:
@@ -41,7 +44,8 @@ def planned_tasks(connection: Connection, run: Any) -> dict[str, Planned]:
     except UserError:
         return {}
     specification: Mapping[str, Any] = version.pipeline_spec or {}
-    graph = Graph(specification.get("pipeline_spec", specification), {})
+    platform = specification.get("platform_spec", {}).get("platforms", {}).get("kubernetes", {})
+    graph = Graph(specification.get("pipeline_spec", specification), platform)
     return dict(_walk(graph, graph.ir["root"], "", 1)) if "root" in graph.ir else {}
 
 
@@ -52,7 +56,8 @@ def _walk(graph: Graph, part: Json, around: str, count: int) -> Iterator[tuple[s
         if "dag" in component:
             yield from _walk(graph, component, name if is_of_shards(name) else around, each)
         else:
-            yield name_in(around, name), Planned(each, _image(graph, component))
+            annotations = graph.placed(component.get("executorLabel", "")).get("podMetadata", {}).get("annotations", {})
+            yield name_in(around, name), Planned(each, _image(graph, component), NODE in annotations)
 
 
 def _image(graph: Graph, component: Json) -> str:

@@ -26,9 +26,9 @@ class Kubernetes:
             Refused: there is no such thing.
         """
         if found := re.fullmatch(f"{_NAMESPACE}/pods", path):
-            return _listed("Pod", [pod.manifest for pod in self._pods(found[1])], query)
+            return listed("Pod", [pod.manifest for pod in self._pods(found[1])], query)
         if found := re.fullmatch(f"{_NAMESPACE}/events", path):
-            return _listed("Event", [event for pod in self._pods(found[1]) for event in list(pod.events)], query)
+            return listed("Event", [event for pod in self._pods(found[1]) for event in list(pod.events)], query)
         if found := re.fullmatch(f"{_NAMESPACE}/pods/([^/]+)/log", path):
             return self._log(self._pod(found[1], found[2]), query)
         if found := re.fullmatch(f"{_NAMESPACE}/pods/([^/]+)", path):
@@ -38,7 +38,7 @@ class Kubernetes:
             return pod.manifest
         if found := re.fullmatch(_WORKFLOWS, path):
             mine = [item for item in self._workflows() if item["metadata"]["namespace"] == found[1]]
-            return {**_listed("Workflow", mine, query), "apiVersion": "argoproj.io/v1alpha1"}
+            return {**listed("Workflow", mine, query), "apiVersion": "argoproj.io/v1alpha1"}
         return None
 
     def _pods(self, namespace: str) -> list[Pod]:
@@ -70,7 +70,7 @@ class Kubernetes:
         return pod.log.read(flags["follow"], flags["timestamps"], since)
 
 
-def _listed(kind: str, items: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
+def listed(kind: str, items: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
     """A list, by a label selector and a field selector of equalities."""
     for part in filter(None, query.get("labelSelector", "").split(",")):
         key, _, value = part.partition("=")

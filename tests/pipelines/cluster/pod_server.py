@@ -15,6 +15,7 @@ import yaml
 
 Json = dict[str, Any]
 _WHERE = r"/api/v1/namespaces/(?P<namespace>[\w-]+)"
+_JOBS = r"/apis/trainer.kubeflow.org/v1alpha1/namespaces/(?P<namespace>[\w-]+)/trainjobs"
 _WORKFLOWS = r"/apis/argoproj.io/v1alpha1/namespaces/(?P<namespace>[\w-]+)/workflows"
 
 
@@ -40,6 +41,8 @@ class PodServer:
         self.pods: list[Json] = []
         self.events: list[Json] = []
         self.workflows: list[Json] = []
+        self.jobs: list[Json] = []
+        """TrainJobs."""
         self.logs: dict[str, Log] = {}
         """By a pod's uid."""
         self.forbidden = ""
@@ -88,6 +91,11 @@ class PodServer:
             return 200, {"items": self._selected(self.workflows, match["namespace"], query)}
         if (match := re.fullmatch(rf"{_WHERE}/pods/([\w-]+)(?P<log>/log)?", path)) and (pod := self._pod(match[2])):
             return self._log(pod, query) if match["log"] else (200, pod)
+        if match := re.fullmatch(_JOBS, path):
+            return 200, {"items": self._selected(self.jobs, match["namespace"], query)}
+        if match := re.fullmatch(rf"{_JOBS}/(?P<name>[\w-]+)", path):
+            self.jobs = [job for job in self.jobs if job["metadata"]["name"] != match["name"]]
+            return 200, {}
         return _refusal(404, f"{path} not found")
 
     def _selected(self, items: list[Json], namespace: str, query: dict[str, str]) -> list[Json]:
@@ -215,6 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
+
+    do_DELETE = do_GET
 
     def _stream(self, lines: Iterator[str]) -> None:
         self.send_response(200)

@@ -44,6 +44,7 @@ def nodes(*there: Any) -> Callable[[KubernetesServer], Any]:
     return lambda cluster: setattr(cluster, "nodes", list(there))
 
 
+JOB = ("cluster.profile=many-nodes", "training.launcher=trainjob")
 ONE_GROUP = (
     "cluster.profile=cpu",
     *(f"cluster.steps.{step}.cpu=2" for step in ("preparation", "reporting", "closing")),
@@ -73,8 +74,8 @@ FAILURES: dict[str, tuple[str, tuple[str, ...], Any, str, str]] = {
         *("may not create workflowtaskresults.argoproj.io, get pods", "runner role to nashflow-runner"),
     ),
     "runner's rights to train": (
-        *("service account", ("cluster.profile=many-nodes",), may_not(RUNNER, "create trainjobs.trainer.kubeflow.org")),
-        *("may not create trainjobs.trainer.kubeflow.org", "runner role"),
+        *("service account", JOB, may_not(RUNNER, "create trainjobs.trainer.kubeflow.org", "get pods/log")),
+        *("may not create trainjobs.trainer.kubeflow.org, get pods/log", "trainer.enabled=true"),
     ),
     "own rights": (
         *("submitting", (), may_not("", "create runs.pipelines.kubeflow.org", "delete jobs.pipelines.kubeflow.org")),
@@ -102,13 +103,21 @@ FAILURES: dict[str, tuple[str, tuple[str, ...], Any, str, str]] = {
         *("not below /models", "name it below /models"),
     ),
     "Trainer": (
-        *("Trainer", ("cluster.profile=many-nodes",), lambda cluster: cluster.served.clear()),
-        *("not served: trainjobs, trainingruntimes, clustertrainingruntimes", "install Kubeflow Trainer v2"),
+        *("Trainer", JOB, lambda cluster: cluster.served.clear()),
+        *("not served: trainjobs, trainingruntimes, clustertrainingruntimes", "install Kubeflow Trainer 2.2 or newer"),
     ),
     "Trainer in part": (
-        *("Trainer", ("cluster.profile=many-nodes",)),
+        *("Trainer", JOB),
         lambda cluster: cluster.served.update({"trainer.kubeflow.org/v1alpha1": TRAINER[:1]}),
         *("not served: trainingruntimes, clustertrainingruntimes", "Trainer"),
+    ),
+    "an older Trainer": (
+        *("Trainer", JOB, lambda cluster: setattr(cluster, "trainjob_fields", ("podTemplateOverrides",))),
+        *("Kubeflow Trainer is older than 2.2", "upgrade Kubeflow Trainer to 2.2"),
+    ),
+    "no runtime": (
+        *("Trainer", JOB, lambda cluster: cluster.runtimes["clustertrainingruntimes"].remove("torch-distributed")),
+        *("neither team nor the cluster has it; they have jax-distributed", "set training.launcher.runtime to one"),
     ),
     "no nodes": ("nodes", SAME, nodes(), "there are no nodes", "autoscaler"),
     "no accelerators": (
