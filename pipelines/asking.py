@@ -11,6 +11,7 @@ from nashflow.components.core.settings import Settings, nearest
 from nashflow.components.methods.phases import Comparisons, Labels
 from nashflow.components.methods.tournament import TOURNAMENTS
 from nashflow.components.oracles.base import Oracle
+from nashflow.components.oracles.oracle_settings import OracleSettings
 from nashflow.components.oracles.referee import PromptSamples, Rules, Sample
 from nashflow.components.oracles.rounds import judge
 from nashflow.components.oracles.settings import AnyOracle
@@ -45,9 +46,18 @@ def open_oracle(settings: Mapping[str, Any], day: str = "", run_root: Store | No
     Raises:
         UserError: there is no such oracle, or the folder holds none.
     """
-    oracle = _Asked.parse({"oracle": settings}, "open_oracle").oracle
+    oracle = oracle_settings(settings)
     oracle.check()
     return oracle.dated(day or date.today().isoformat()).load(run_root)
+
+
+def oracle_settings(settings: Mapping[str, Any]) -> OracleSettings:
+    """The settings in a recipe's section `oracle`.
+
+    Raises:
+        UserError: there is no such oracle, or a wrong setting.
+    """
+    return _Asked.parse({"oracle": settings}, "open_oracle").oracle
 
 
 class Played(NamedTuple):
@@ -66,12 +76,14 @@ def play(
     seed: int = 0,
     margin: float = 0.0,
     seeding: Oracle | None = None,
+    signature: str = "",
 ) -> Played:
     """Play a tournament among the responses to each dialogue, by the rules that a method's settings have.
 
     `row_id` numbers the dialogues, `first`, `second`, `chosen` and `rejected` the responses to one. `seed` is of the
     coins that are the sampled labels; pairs with |2p − 1| below `margin` are dropped, and so are those of one text.
-    `seeding` is the cheap oracle that ranks the responses for `seeded`.
+    `seeding` is the cheap oracle that ranks the responses for `seeded`. `signature`, in the column `oracle` of the
+    comparisons, says which oracle it was; that of a run is `RunRoot.signature`.
 
     Raises:
         UserError: the numbers of dialogues and of lists of responses differ, there is no such tournament, or `seeding`
@@ -89,7 +101,7 @@ def play(
         for row_id, (messages, texts) in enumerate(zip(dialogues, responses, strict=True))
     ]
     rules = Rules(labels, seed, drop_identical=True, margin=margin)
-    judged = judge(games, comparisons, rules, oracle, seeding=seeding)
+    judged = judge(games, comparisons, rules, oracle, signature, seeding)
     prompts = [{"row_id": game.row_id, "messages": game.messages, "given": []} for game in games]
     answers = [
         {"row_id": game.row_id, "sample": number, "text": sample.text}

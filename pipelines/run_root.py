@@ -22,7 +22,7 @@ from nashflow.components.storage.run import Run, require_run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import require_manifest
 
-from .asking import open_oracle
+from .asking import open_oracle, oracle_settings
 from .joined import with_messages, with_texts
 
 
@@ -89,6 +89,11 @@ class RunRoot:
     def oracle(self) -> Oracle:
         """The run's oracle, loaded."""
         return open_oracle(self.recipe["oracle"], self.run.date, self.store)
+
+    @property
+    def signature(self) -> str:
+        """Stands on the verdicts of the run's oracle, in the column `oracle`."""
+        return oracle_settings(self.recipe["oracle"]).made_in(self.store).signature
 
     @property
     def _numbers(self) -> range:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .base import Query, Verdict
 
@@ -18,11 +19,17 @@ def conduct_of(verdicts: Iterable[tuple[Query, Verdict]]) -> dict[str, int]:
     """How often each of `CONDUCT` has happened; lengths are those of the texts, in characters."""
     counts = dict.fromkeys(CONDUCT, 0)
     for query, verdict in verdicts:
-        longer, margin = len(query.first) - len(query.second), verdict.probability - 0.5
-        counts["position_decides"] += (verdict.forward - 0.5) * (verdict.backward - 0.5) < 0
-        counts["of_unequal_length"] += longer * margin != 0
-        counts["longer_preferred"] += longer * margin > 0
+        towards_longer = (len(query.first) - len(query.second)) * (verdict.probability - 0.5)
+        counts["position_decides"] += position_decides(verdict.forward, verdict.backward)
+        counts["of_unequal_length"] += towards_longer != 0
+        counts["longer_preferred"] += towards_longer > 0
     return counts
+
+
+def position_decides(forward: Any, backward: Any) -> Any:
+    """Whether the place of the answers decides: of P(first ≻ second) in one order and in the other, numbers or arrays,
+    one is above 1/2 and one below."""
+    return (forward - 0.5) * (backward - 0.5) < 0
 
 
 def shares(counts: Mapping[str, float]) -> dict[str, float]:

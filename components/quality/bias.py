@@ -2,18 +2,17 @@
 
 from collections import defaultdict
 
-import numpy as np
-
-from .pairs import Array, Indices, ahead
+from ..oracles.conduct import position_decides
+from .pairs import Array, Flags, Indices, ahead
 
 
 def flips(forward: Array, backward: Array) -> float | None:
-    """The share of pairs for which the judge decides otherwise when it sees the two answers in the other order.
+    """The share of pairs for which the judge decides for the other answer when it sees the two in the other order.
 
-    Both are probabilities that the first answer is better, shape (n,), seen in one order and in the other. A decision
-    in one order alone is half a flip. 0 for a judge that reads one answer at a time; None without pairs.
+    Both are probabilities that the first answer is better, shape (n,), seen in one order and in the other. 0 for a
+    judge that reads one answer at a time; None without pairs.
     """
-    return _mean(np.abs(ahead(forward - 0.5) - ahead(backward - 0.5)))
+    return _mean(position_decides(forward, backward))
 
 
 def shown_first(forward: Array, backward: Array) -> float | None:
@@ -25,12 +24,13 @@ def shown_first(forward: Array, backward: Array) -> float | None:
 
 
 def for_longer(longer: Array, decision: Array) -> float | None:
-    """The share of decisions for the answer with more characters, shape (n,); pairs of equal length are left out.
+    """The share of decisions for the answer with more characters, shape (n,).
 
-    With labels instead of a judge's decisions it is the share of the labels that are for the longer answer.
+    Pairs of equal length are left out, and so are those without a decision. With labels instead of a judge's decisions
+    it is the share of the labels that are for the longer answer.
     """
-    apart = longer != 0.5
-    return _mean(1 - np.abs(longer - decision)[apart])
+    towards_longer = (longer - 0.5) * (decision - 0.5)
+    return _mean(towards_longer[towards_longer != 0] > 0)
 
 
 def cyclic(entry: Indices, first: Indices, second: Indices, decision: Array) -> tuple[int, int]:
@@ -56,5 +56,5 @@ def cyclic(entry: Indices, first: Indices, second: Indices, decision: Array) -> 
     return circles, triples
 
 
-def _mean(values: Array) -> float | None:
+def _mean(values: Array | Flags) -> float | None:
     return float(values.mean()) if len(values) else None

@@ -9,71 +9,51 @@ app = typer.Typer(
     help="Measure judges on pairs that were labelled, by people for example, or fit one to them.", no_args_is_help=True
 )
 
-Judge = Annotated[
-    str,
-    typer.Argument(
-        metavar="ORACLE", help="A YAML file with an oracle's settings or a section oracle; or a recipe, shipped or not."
-    ),
-]
-Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="Labelled pairs: a file, folder or pattern, here, at s3:// or hf://.")
-]
-Field = Annotated[str, typer.Option(help="The field that holds the prompt.")]
-Split = Annotated[str, typer.Option(help="The split to read.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Number of prompts at most, drawn from all.")]
-Seed = Annotated[int, typer.Option(help="Seed of this draw.")]
-Cache = Annotated[
-    str,
-    typer.Option(
-        metavar="RUN_ROOT",
-        help="Judges that are dear to ask keep their verdicts beside this run root, where runs find them too.",
-    ),
-]
-Output = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the page report.html into this folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
-@app.command()
+@app.command("compare", help="Measure several judges on the same pairs, and how they differ, with paired intervals.")
+@app.command(
+    "evaluate",
+    help="Measure a judge: accuracy, biases, contradictions, calibration, agreement with people, cost. "
+    "docs/judge-quality.md defines the figures.",
+)
 def evaluate(
-    oracle: Judge,
-    data: Data,
+    oracles: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ORACLE...",
+            help="YAML files with an oracle's settings or a section oracle; or recipes, shipped or not.",
+        ),
+    ],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Labelled pairs: a file, folder or pattern, here, at s3:// or hf://.")
+    ],
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="oracle.KEY=VALUE", help="Change a setting of the oracle; repeatable."),
+        typer.Option("--set", metavar="oracle.KEY=VALUE", help="Change a setting of each oracle; repeatable."),
     ] = None,
-    field: Field = "prompt",
-    split: Split = "",
-    limit: Limit = None,
-    seed: Seed = 0,
-    run_root: Cache = "runs/judge",
-    output: Output = None,
+    field: Annotated[str, typer.Option(help="The field that holds the prompt.")] = "prompt",
+    split: Annotated[str, typer.Option(help="The split to read.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Number of prompts at most, drawn from all.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of this draw.")] = 0,
+    run_root: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN_ROOT",
+            help="Judges that are dear to ask keep their verdicts beside this run root, where runs find them too; a "
+            "judge that a run has fitted is in its run root.",
+        ),
+    ] = "runs/judge",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the page report.html into this folder.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a judge: accuracy, biases, contradictions, calibration, agreement with people, cost.
-
-    docs/judge-quality.md defines the figures.
-    """
+    """Measure judges on labelled pairs, and where there are several, compare them."""
     from .evaluate import Pairs, report_judges
 
-    report_judges([oracle], overrides or [], Pairs(data, field, split, limit, seed), run_root, output, as_json)
-
-
-@app.command()
-def compare(
-    oracles: Annotated[list[str], typer.Argument(metavar="ORACLE ORACLE...", help="Judges, as `evaluate` takes them.")],
-    data: Data,
-    field: Field = "prompt",
-    split: Split = "",
-    limit: Limit = None,
-    seed: Seed = 0,
-    run_root: Cache = "runs/judge",
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
-    """Measure several judges on the same pairs, and how they differ, with paired intervals."""
-    from .evaluate import Pairs, report_judges
-
-    report_judges(oracles, [], Pairs(data, field, split, limit, seed), run_root, output, as_json)
+    report_judges(oracles, overrides or [], Pairs(data, field, split, limit, seed), run_root, output, as_json)
 
 
 @app.command()

@@ -29,7 +29,7 @@ from nashflow.components.reports.judges import (
 )
 from nashflow.components.reports.table import Column
 from nashflow.components.runtime.voice import log_format, speaking
-from nashflow.components.storage.store import open_store
+from nashflow.components.storage.store import Store, open_store
 
 from ..plain_table import print_table
 from ..recipe import load_oracle
@@ -58,7 +58,7 @@ def report_judges(
         named: files or recipes with an oracle.
         overrides: of its settings.
         data: the pairs.
-        run_root: beside it, judges that are dear to ask keep their verdicts.
+        run_root: beside it, judges that are dear to ask keep their verdicts; in it are those that its run has fitted.
         output: folder of the page.
         as_json: print JSON instead of tables.
 
@@ -67,10 +67,11 @@ def report_judges(
     """
     if output and output.is_file():
         raise UserError(f"--output {output}: is a file: give a folder")
-    judges = [load_oracle(name, overrides).dated(date.today().isoformat()) for name in named]
+    store, today = open_store(run_root), date.today().isoformat()
+    judges = [load_oracle(name, overrides).dated(today).made_in(store) for name in named]
     for judge in judges:
         judge.check()
-    report = _measured(dict(zip(_names(named), judges, strict=True)), data, run_root)
+    report = _measured(dict(zip(_names(named), judges, strict=True)), data, store)
     if output:
         output.mkdir(parents=True, exist_ok=True)
         with replacing(output / PAGE) as file:
@@ -81,11 +82,11 @@ def report_judges(
         _print(report, output)
 
 
-def _measured(judges: dict[str, OracleSettings], data: Pairs, run_root: str) -> JudgeReport:
+def _measured(judges: dict[str, OracleSettings], data: Pairs, store: Store) -> JudgeReport:
     source = PromptSource(path=data.path, field=data.field, split=data.split, on_bad="skip")
     compared, counts = read_compared(source, data.limit, data.seed)
     compared = readable(compared, list(judges.values()), counts)
-    pairs, store = LabelledPairs.of(compared), open_store(run_root)
+    pairs = LabelledPairs.of(compared)
     asked = {}
     for name, judge in judges.items():
         with speaking({"step": name, "iteration": 0, "shard": 0, "phase": ""}, log_format("text")):

@@ -22,8 +22,8 @@ def test_a_judge_that_reads_one_answer_at_a_time_never_flips() -> None:
     assert (flips(probability, probability), shown_first(probability, probability)) == (0, 0.5)
 
 
-def test_a_sight_without_a_decision_is_half() -> None:
-    assert flips(array(0.9, 0.9, 0.9, 0.5), array(0.9, 0.1, 0.5, 0.5)) == (0 + 1 + 0.5 + 0) / 4
+def test_a_sight_without_a_decision_is_no_flip_and_half_for_the_first() -> None:
+    assert flips(array(0.9, 0.9, 0.9, 0.5), array(0.9, 0.1, 0.5, 0.5)) == 1 / 4
     assert shown_first(array(0.9, 0.5), array(0.5, 0.5)) == (1 + 0.5 + 0.5 + 0.5) / 4
     assert flips(array(), array()) is shown_first(array(), array()) is None
 
@@ -31,7 +31,8 @@ def test_a_sight_without_a_decision_is_half() -> None:
 def test_decisions_for_the_longer_answer_are_counted_where_lengths_differ() -> None:
     longer = array(1, 0, 1, 0.5)
     assert for_longer(longer, array(1, 0, 0, 1)) == 2 / 3
-    assert for_longer(longer, array(0.5, 0.5, 0.5, 0.5)) == 0.5
+    assert for_longer(longer, array(1, 0.5, 0.5, 1)) == 1
+    assert for_longer(longer, array(0.5, 0.5, 0.5, 0.5)) is None
     assert for_longer(array(0.5), array(1)) is None
 
 
