@@ -21,6 +21,7 @@ PAIR = ("chosen", "rejected")
 """The fields of two responses, where the prompt has a field of its own."""
 _CATEGORIES = ("subset", "category", "domain", "source", "language")
 """Fields that say what an entry is about; the first that there is counts."""
+_NAME = "id"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Compared:
     category: str
     where: str
     """The file and the place in it, for messages."""
+    name: str = ""
+    """The entry's field `id`, where that is a text."""
 
     def pairs(self) -> Iterator[tuple[int, int, float | None]]:
         """Each two different texts, by index, and the label: 1 if the first is better, 0 if the second is, 1/2 for a
@@ -66,7 +69,7 @@ def read_compared(source: PromptSource, limit: int | None = None, seed: int = 0)
         with files_of(path, source) as files:
             layout = first_layout(files, source, PAIR, lambda entry, where: _layout(entry, where, source))
             counts.found(layout.name)
-            columns = {*layout.columns, *layout.answer_columns, *_CATEGORIES}
+            columns = {*layout.columns, *layout.answer_columns, *_CATEGORIES, _NAME}
             for file in files:
                 for where, entry in entries(file, columns):
                     counts.read += 1
@@ -115,7 +118,8 @@ def _read(layout: Layout, source: PromptSource, where: str, entry: Any, counts: 
     messages, empty = prompt_of(layout, entry, source)
     counts.drop("empty_system", empty)
     category = next((entry[name] for name in _CATEGORIES if isinstance(entry.get(name), str)), "")
-    return Compared(0, messages, layout.compared(entry), category, where)
+    name = entry.get(_NAME)
+    return Compared(0, messages, layout.compared(entry), category, where, name if isinstance(name, str) else "")
 
 
 class _Drawn:

@@ -11,6 +11,7 @@ from .agreement import Share
 from .asking import Asked
 from .calibration import Bin
 from .pairs import Array, Flags, LabelledPairs
+from .ties import ties_score
 
 Figures = Mapping[str, float | None]
 
@@ -34,6 +35,12 @@ FIGURES = (
         interval=("accuracy_best_low", "accuracy_best_high"),
         better="higher",
         meaning="share of the entries with three answers or more whose best ones win against all others",
+    ),
+    Figure(
+        "ties_score",
+        "Ties",
+        better="higher",
+        meaning="RewardBench 2's score of its category Ties, which weighs accuracy and margins",
     ),
     Figure("kappa", "kappa", better="higher", meaning="Cohen's, between the judge and the labels, ties included"),
     Figure(
@@ -112,6 +119,7 @@ def measure(pairs: LabelledPairs, asked: Asked) -> Quality:
     both = judged if again is None else judged & ~again.abstained
     figures = {
         **_accuracies(pairs, verdicts.decision),
+        "ties_score": ties_score(pairs, verdicts.probability),
         "kappa": agreement.kappa(pairs.label[judged & labelled], verdicts.decision[judged & labelled]),
         "rank_correlation": agreement.rank_correlation(ratings_of["labels"], ratings_of["judge"]),
         "for_longer": bias.for_longer(pairs.longer[judged], verdicts.decision[judged]),

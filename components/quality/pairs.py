@@ -36,6 +36,8 @@ class LabelledPairs:
     models: Sequence[tuple[str, str]]
     """Which models gave them; empty texts where that is not said."""
     category: Sequence[str]
+    name: Sequence[str]
+    """The entry's id, where it has one."""
 
     @classmethod
     def of(cls, compared: Sequence[Compared]) -> Self:
@@ -63,6 +65,7 @@ class LabelledPairs:
             ),
             [(first.model, second.model) for first, second in answers],
             [compared[entry].category for entry in entries],
+            [compared[entry].name for entry in entries],
         )
 
     @property
