@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..core.errors import UserError
 from ..runtime.progress import Progress
 from .checkpoint import Checkpoints
+from .memory import Memory
 from .micro_batches import micro_batches
 from .order import batches
 
@@ -23,7 +24,20 @@ _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 
 Curves = dict[str, list[float]]
 """One figure an update: loss, h (mean margin of a pair), accuracy (share of pairs with h > 0), gradient_norm,
-learning_rate."""
+learning_rate, whether the gradient was clipped, and what the training measures besides."""
+_TOLD = ("loss", "h", "accuracy", "gradient_norm", "learning_rate")
+"""The figures that people are told first."""
+
+
+class NotFinite(UserError):
+    """A training has come to a number that is infinite or NaN.
+
+    `pairs`: those that have led to it, by their indices, as far as this process knows.
+    """
+
+    def __init__(self, line: str, pairs: list[int]) -> None:
+        super().__init__(line)
+        self.pairs = pairs
 
 
 class Fitting(ABC):
@@ -41,14 +55,17 @@ class Fitting(ABC):
     """Whether the pairs of a pass are padded to the longest."""
     remedy: ClassVar[str]
     """What to do about a training that diverges, for people."""
+    budget: ClassVar[str] = "micro_batch_tokens"
+    """The name of that setting, for people."""
 
     @abstractmethod
     def __len__(self) -> int:
         """How many pairs there are."""
 
     @abstractmethod
-    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Losses and margins h, (pairs,), of the pairs with these indices."""
+    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "dict[str, torch.Tensor]"]:
+        """Losses of the pairs with these indices, and figures of each without gradients, among them h and accuracy, all
+        of them (pairs,)."""
 
     @abstractmethod
     def tokens(self, indices: list[int]) -> int:
@@ -68,6 +85,8 @@ class Fitting(ABC):
         from transformers import get_scheduler
 
         self.updates = updates
+        self.memory = Memory(self.model.device, self.budget)
+        self.longest = max(map(self.cost, range(len(self))))
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             trained, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
@@ -93,7 +112,8 @@ class Fitting(ABC):
                 started = time.perf_counter()
                 figures = self.update(batch)
                 speed = self.speed(batch, time.perf_counter() - started)
-                progress.add(1, figures | speed, tokens=self.tokens(batch))
+                told = {**{name: figures[name] for name in _TOLD}, **speed, **figures}
+                progress.add(1, told, tokens=self.tokens(batch))
                 for name, value in figures.items():
                     curves.setdefault(name, []).append(value)
                 if update % self.settings.checkpoint_updates == 0 and update < self.updates:
@@ -115,20 +135,33 @@ class Fitting(ABC):
         """One optimiser update on the pairs with these indices; the batch's figures."""
         import torch
 
-        figures = {"loss": 0.0, "h": 0.0, "accuracy": 0.0}
+        means: dict[str, float] = {}
+        bad: list[int] = []
         for part in self.parts(batch):
             # Ranks go through their passes together: one without pairs takes any, and counts it nought times.
-            losses, h = (values * bool(part) for values in self.forward(part or batch[:1]))
-            # Every pair weighs the same, whatever its micro-batch.
-            (losses.sum() / len(batch)).backward()
-            sums = {"loss": losses.detach().sum(), "h": h.detach().sum(), "accuracy": (h > 0).sum()}
-            for name, value in sums.items():
-                figures[name] += float(value) / len(batch)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
-        figures |= {"gradient_norm": float(norm), "learning_rate": float(self.scheduler.get_last_lr()[0])}
-        if not math.isfinite(figures["loss"]) or not math.isfinite(figures["gradient_norm"]):
-            raise UserError(f"training diverged at loss {figures['loss']}: {self.remedy}")
-        self.optimizer.step()
+            taken = part or batch[:1]
+            with self.memory.of_pass(self._tokens_of_pass(taken), self.longest):
+                losses, figures = self.forward(taken)
+                # Every pair weighs the same, whatever its micro-batch.
+                ((losses * bool(part)).sum() / len(batch)).backward()
+            figures = {"loss": losses.detach(), **figures}
+            sums = torch.stack([values.sum() for values in figures.values()]).tolist()
+            for name, value in zip(figures, sums, strict=True):
+                means[name] = means.get(name, 0.0) + value / len(batch) * bool(part)
+            if not math.isfinite(sums[0]):
+                bad += [index for index, finite in zip(part, losses.isfinite().tolist(), strict=False) if not finite]
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm))
+        if not math.isfinite(means["loss"]) or not math.isfinite(norm):
+            line = f"training diverged at loss {means['loss']}: {self.remedy}"
+            raise NotFinite(line, batch if math.isfinite(means["loss"]) else bad)
+        with self.memory.of_update():
+            self.optimizer.step()
+        rate = float(self.scheduler.get_last_lr()[0])
         self.scheduler.step()
         self.optimizer.zero_grad()
-        return figures
+        clipped = float(norm > self.settings.max_gradient_norm)
+        return {**means, "gradient_norm": norm, "learning_rate": rate, "clipped": clipped}
+
+    def _tokens_of_pass(self, part: list[int]) -> int:
+        costs = [self.cost(index) for index in part]
+        return len(costs) * max(costs) if self.padded else sum(costs)

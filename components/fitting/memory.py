@@ -60,7 +60,7 @@ class Memory:
             if not _for_want_of_memory(error):
                 raise
             raise UserError(
-                f"out of memory at the first update, {self._used() / _GIB:.3g} GiB in use: {_MORE}, since weights, "
+                f"out of memory in AdamW's step, {self._used() / _GIB:.3g} GiB in use: {_MORE}, since weights, "
                 "gradients and AdamW's state alone do not fit"
             ) from None
 
@@ -105,5 +105,5 @@ def _for_want_of_memory(error: Exception) -> bool:
 
 def _rounded(tokens: int) -> int:
     """Down to two digits."""
-    unit = 10 ** max(0, len(str(tokens)) - 2)
+    unit = int(10 ** max(0, len(str(tokens)) - 2))
     return tokens // unit * unit

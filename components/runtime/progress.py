@@ -7,6 +7,7 @@ every batch. Work may have work inside: in a batch of prompts, the texts that a 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -25,6 +26,9 @@ class Listener(Protocol):
         """No more will come."""
 
 
+_TOLD = 8
+"""How many figures people are told."""
+
 _under_way: list["Progress"] = []
 """The outermost work first: a process runs one step."""
 _listeners: list[Listener] = []
@@ -37,7 +41,7 @@ class Progress:
         """`total`: how many of a unit, such as `responses`; `done`: those of them that an earlier attempt has done."""
         self.unit, self.total, self.done = unit, total, done
         self.figures: Mapping[str, float] = {}
-        """Those of the newest batch."""
+        """Those of the newest batch, the most telling first."""
         self._amounts: Counter[str] = Counter()
         self._begun = self._latest = time.monotonic()
         self._first: tuple[float, Mapping[str, int]] | None = None
@@ -88,7 +92,7 @@ class Progress:
         rates, left = self.rates(), self.left()
         own = [f"{_number(rates.pop(self.unit))}/s"] if self.unit in rates else []
         own += [f"{in_words(left)} left"] if left is not None and self.done < self.total else []
-        figures = [f"{name} {_number(value)}" for name, value in self.figures.items()]
+        figures = [f"{name} {_number(value)}" for name, value in islice(self.figures.items(), _TOLD)]
         return [*own, *figures, *(f"{_number(rate)} {name}/s" for name, rate in rates.items())]
 
     def to_json(self) -> dict[str, Any]:

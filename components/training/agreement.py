@@ -1,6 +1,6 @@
 """Whether the cached log-probabilities are those that training computes: asked before the first update."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ import numpy as np
 from ..core.errors import UserError
 from ..methods import objective
 from ..models.folders import Dtype
+from .data import PairData
 from .loop import Trainer
 
 if TYPE_CHECKING:
@@ -21,6 +22,25 @@ Measured at 16 to 500 tokens: in float32, other batches change a value by up to 
 0.0044, while bfloat16 is 0.1 to 1.3 away. In bfloat16 other batches alone move it by up to 0.4; only a gross fault,
 such as a token too many, can be told from that.
 """
+
+
+def check_finite(data: PairData, places: Callable[[str], str]) -> None:
+    """Refuse cached log-probabilities that are no numbers.
+
+    Args:
+        data: the pairs.
+        places: what to delete where a policy's are not, for people, by its name.
+
+    Raises:
+        UserError: one is not finite; names its policy and its row.
+    """
+    for name, values in data.anchors.items():
+        for index, side in np.argwhere(~np.isfinite(values)).tolist():
+            (row_id, pair), response = data.rows[index], ("chosen", "rejected")[side]
+            raise UserError(
+                f"the cached log-probability of {name} for the {response} response of row_id {row_id}, pair {pair}, is "
+                f"{values[index, side]}: delete {places(name)}, and run the same command again"
+            )
 
 
 def check_agreement(trainer: Trainer, places: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The pairs of a phase with the log-probabilities of its anchors, as arrays to train on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ class PairData:
     groups: list[Group]
     labels: NDArray[np.float64]
     anchors: dict[str, NDArray[np.float64]]
+    rows: Sequence[tuple[int, int]] = ()
+    """Of each pair the row_id of its prompt, and its number there."""
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -77,4 +80,5 @@ def load(store: Store, phase: Phase, pairs: list[Manifest], logprobs: list[Manif
         groups=[Group(row["prompt_ids"], (row["chosen_ids"], row["rejected_ids"])) for row in rows],
         labels=np.array([(row["chosen_label"], row["rejected_label"]) for row in rows]),
         anchors={name: np.array([values[(name, *key)] for key in keys]) for name in phase.weights},
+        rows=keys,
     )

@@ -3,18 +3,17 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from ..core.errors import UserError
-from ..fitting.loop import Fitting
+from ..fitting.loop import Fitting, NotFinite
 from ..methods import objective
 from ..methods.phases import Phase
 from ..models.finite import TRAINED, require_finite
 from ..models.folders import Dtype, load_causal_lm
 from .adapters import plain_name
 from .data import PairData
+from .diagnostics import pair_figures
 from .speed import Speed
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ class Trainer(Fitting):
     settings: "TrainingSettings"
     seed: tuple[int | str, ...]
     remedy: ClassVar[str] = "lower training.learning_rate"
+    budget: ClassVar[str] = "training.micro_batch_tokens"
 
     def __post_init__(self) -> None:
         import torch
@@ -46,6 +46,9 @@ class Trainer(Fitting):
         self.base = torch.from_numpy(self.data.base(self.phase)).float().to(self.model.device)
         self.labels = torch.from_numpy(self.data.labels).float().to(self.model.device)
         self.lengths = torch.from_numpy(self.data.lengths).to(self.model.device)
+        self.anchors = {
+            name: torch.from_numpy(self.data.anchors[name]).float().to(self.model.device) for name in self.phase.weights
+        }
         self.padded = self.settings.layout.padded
         self._check_lengths()
         self.speeds = Speed(self.model, self.settings.engine.dtype)
@@ -79,19 +82,20 @@ class Trainer(Fitting):
                 f"tokens than training.micro_batch_tokens = {budget}, with padding: set it to at least {most}"
             )
 
-    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Losses and margins h, (pairs,), of the pairs with these indices."""
-        logprobs, base = self.logprobs(indices), self.base[indices]
-        losses = objective.objective(self.phase, logprobs, base, self.labels[indices], self.lengths[indices])
-        return losses, objective.margin(objective.log_ratios(logprobs, base))
+    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "dict[str, torch.Tensor]"]:
+        """Losses, and the figures of `pair_figures`, (pairs,), of the pairs with these indices."""
+        logprobs, base, lengths = self.logprobs(indices), self.base[indices], self.lengths[indices]
+        losses = objective.objective(self.phase, logprobs, base, self.labels[indices], lengths)
+        anchors = {name: values[indices] for name, values in self.anchors.items()}
+        return losses, pair_figures(self.phase, logprobs, base, anchors, lengths)
 
     def measure(self, indices: list[int]) -> dict[str, float]:
         """Mean loss, h and accuracy of the pairs with these indices under the present weights."""
         import torch
 
         with torch.no_grad():
-            losses, h = (torch.cat(parts) for parts in zip(*map(self.forward, self.parts(indices)), strict=True))
-        return {"loss": float(losses.mean()), "h": float(h.mean()), "accuracy": float((h > 0).float().mean())}
+            parts = [{"loss": losses, **figures} for losses, figures in map(self.forward, self.parts(indices))]
+        return {name: float(torch.cat([part[name] for part in parts]).mean()) for name in ("loss", "h", "accuracy")}
 
     def start_from(self, folder: Path) -> None:
         """Take over the weights in a folder before the first update."""
@@ -112,23 +116,16 @@ class Trainer(Fitting):
         """log π of both sides of the pairs with these indices, (pairs, 2), in nats, by the phase's reduction.
 
         Raises:
-            UserError: one is no finite number.
+            NotFinite: one is no finite number.
         """
         groups = [self.data.groups[index] for index in indices]
         values = self.settings.layout.logprobs(self.model, groups).view(len(groups), 2)
         done = self.scheduler.last_epoch
         remedy = f"that is after {done} updates: lower training.learning_rate" if done else TRAINED
-        require_finite(values.detach(), self.model, [group.prompt for group in groups], remedy)
+        try:
+            require_finite(values.detach(), self.model, [group.prompt for group in groups], remedy)
+        except UserError as line:
+            finite = values.isfinite().all(-1).tolist()
+            bad = [index for index, each in zip(indices, finite, strict=True) if not each]
+            raise NotFinite(str(line), bad) from None
         return values / self.lengths[indices] if self.phase.reduction == "mean" else values
-
-
-def summary(phase: Phase, data: PairData, curves: dict[str, Any]) -> dict[str, float]:
-    """The figures of a training: means over its last tenth of updates, and the anchors' mean margins."""
-    tail = max(1, len(curves["loss"]) // 10)
-    figures = {name: float(np.mean(values[-tail:])) for name, values in curves.items() if name != "learning_rate"}
-    figures |= {"loss_first": curves["loss"][0], "h_first": curves["h"][0]}
-    if phase.link == "squared":
-        figures["h_over_target"] = figures["h"] / phase.target
-    for name in phase.weights:
-        figures[f"margin/{name}"] = float((data.anchors[name][:, 0] - data.anchors[name][:, 1]).mean())
-    return figures

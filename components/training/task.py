@@ -1,5 +1,6 @@
 """The training of a phase's policy, as each of the processes that share it carries it out."""
 
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,9 +17,11 @@ from ..models.weights import weights_digest
 from ..runtime.protocol import Call
 from ..storage import layout
 from ..storage.units import Manifest, Unit, require_manifest
-from .agreement import check_agreement
+from .agreement import check_agreement, check_finite
 from .data import load
-from .loop import Trainer, summary
+from .diagnostics import summary, warnings
+from .loop import Trainer
+from .offending import offending_kept
 from .saved import round_and_measure
 from .settings import TrainingStep
 
@@ -81,20 +84,25 @@ class Task:
         settings = self.call.settings.training
         data = load(self.call.store, self.phase, self.pairs, self.logprobs)
         seed = (self.call.settings.run.seed, self.call.iteration, self.call.phase)
+        check_finite(data, self._cached_in)
         trainer = settings.engine.open(self.start.folder, self.phase, data, settings, seed)
-        agreement = check_agreement(trainer, self._cached_in())
-        if self.start.master:
-            trainer.start_from(open_master(self.call.store, str(self.phase.start_from), self.start.master))
-        curves = trainer.train(self.checkpoints)
+        with offending_kept(self.call.store, layout.training(self.call.iteration, self.call.phase), trainer):
+            agreement = check_agreement(trainer, self._cached_in(str(self.phase.start_from)))
+            if self.start.master:
+                trainer.start_from(open_master(self.call.store, str(self.phase.start_from), self.start.master))
+            curves = trainer.train(self.checkpoints)
         settings.adapter.merge(trainer.model)
         metrics = {"pairs": len(data), "updates": trainer.updates, **summary(self.phase, data, curves), **agreement}
         metrics["tokens"] = sum(map(trainer.tokens, trainer.plan()))
         metrics |= trainer.speeds.figures()
+        where = f"iteration {self.call.iteration}, {self.phase.name}"
+        for line in warnings(self.phase, metrics):
+            print(f"warning: {where}: {line}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
             policy, master = Path(scratch, "policy"), ""
             if settings.keeps_masters:
                 master = self._publish_master(work, trainer, Path(scratch, "master"))
-            metrics |= round_and_measure(trainer, f"iteration {self.call.iteration}, {self.phase.name}")
+            metrics |= round_and_measure(trainer, where)
             save_policy(trainer.model, self.start.folder, policy, settings.save_dtype)
             return work.publish_policy(
                 policy, metrics, weights_digest=weights_digest(policy), curves=curves, master=master
@@ -107,9 +115,10 @@ class Task:
         unit = replace(work.unit, key=layout.master(result.iteration, result.name))
         return unit.publish_folder(folder, {}, work.started, weights_digest=weights_digest(folder)).weights_digest
 
-    def _cached_in(self) -> str:
-        """Where the phase's log-probabilities of the policy that it starts from are kept, for people."""
-        store, digest = self.call.store, self.start.weights_digest
+    def _cached_in(self, policy: str) -> str:
+        """Where the phase's log-probabilities of a policy are kept, for people."""
+        store = self.call.store
+        digest = require_manifest(store, f"{layout.POLICIES}/{policy}").weights_digest
         phase = store.location(layout.shard(self.call.iteration, self.call.phase, "logprobs", 0).rpartition("/")[0])
         return f"{phase} and {store.at('..').location(f'{layout.LOGPROB_CACHE}/{digest}')}"
 

@@ -145,12 +145,12 @@ class RewardFitting(JudgeFitting):
         rewards: torch.Tensor = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits.squeeze(-1)
         return rewards
 
-    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Losses, and the difference of the rewards, (pairs,)."""
+    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "dict[str, torch.Tensor]"]:
+        """Losses; h is the difference of the rewards."""
         from torch.nn.functional import softplus
 
         chosen, rejected = self.both(indices)
-        return softplus(rejected - chosen), chosen - rejected
+        return softplus(rejected - chosen), _figures(chosen - rejected)
 
 
 class LettersFitting(JudgeFitting):
@@ -178,9 +178,13 @@ class LettersFitting(JudgeFitting):
         letters: torch.Tensor = said.logits[:, -1, self._letters]
         return letters[:, 0] - letters[:, 1]
 
-    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Losses, and the log-odds of the answer that was chosen, (pairs,)."""
+    def forward(self, indices: list[int]) -> tuple["torch.Tensor", "dict[str, torch.Tensor]"]:
+        """Losses; h is the log-odds of the answer that was chosen."""
         from torch.nn.functional import softplus
 
         as_a, as_b = self.both(indices)
-        return (softplus(-as_a) + softplus(as_b)) / 2, (as_a - as_b) / 2
+        return (softplus(-as_a) + softplus(as_b)) / 2, _figures((as_a - as_b) / 2)
+
+
+def _figures(h: "torch.Tensor") -> "dict[str, torch.Tensor]":
+    return {"h": h.detach(), "accuracy": (h > 0).float()}

@@ -62,6 +62,6 @@ def test_other_errors_are_not_about_memory() -> None:
     for block in (memory.of_pass(10, 5), memory.of_update()):
         with pytest.raises(RuntimeError, match="shapes"), block:
             raise RuntimeError("shapes differ")
-    line = r"^out of memory at the first update, .* AdamW's state alone do not fit$"
+    line = r"^out of memory in AdamW's step, .* AdamW's state alone do not fit$"
     with pytest.raises(UserError, match=line), memory.of_update():
         raise MemoryError

@@ -93,7 +93,8 @@ def cache_again(run: SandboxRun, added: float) -> None:
     next(row for row in rows if row["policy"] == "001/main")["chosen"] += added
     remove(run, CACHED)
     call = run.call("logprobs", 2)
-    unit = Unit(run.store, CACHED, before.version, call.settings.model_dump(mode="json"), before.inputs)
+    settings = call.settings.model_dump(mode="json", exclude={"logprobs": {"layout"}})
+    unit = Unit(run.store, CACHED, before.version, settings, before.inputs)
     assert unit.fingerprint == before.fingerprint
     unit.publish_records({records.LOGPROBS: rows}, before.metrics, time.time())
 
@@ -120,8 +121,11 @@ def test_values_that_are_not_trainings_stop_it_and_the_advice_works(run: Sandbox
     with pytest.raises(UserError) as caught:
         whole_batch(run).step("training", 2)
     line = str(caught.value)
+    row = run.content("pairs", 2)[0]
     assert line.startswith(
-        f"phase main: the cached log-probabilities of 001/main differ by up to {abs(added):.1g} nats"
+        f"the cached log-probability of 001/main for the chosen response of row_id {row['row_id']}, pair 0, is nan: "
+        if math.isnan(added)
+        else f"phase main: the cached log-probabilities of 001/main differ by up to {abs(added):.1g} nats"
     )
     assert not run.store.exists(f"{UNIT}.manifest.json")
     found = re.search(r"delete (\S+) and (\S+), and run the same command again", line)

@@ -24,7 +24,8 @@ from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.scoring.groups import Group
 from nashflow.components.storage.store import open_store
 from nashflow.components.training.data import PairData
-from nashflow.components.training.loop import Trainer, summary, updates_of
+from nashflow.components.training.diagnostics import summary
+from nashflow.components.training.loop import Trainer, updates_of
 from nashflow.components.training.settings import TrainingSettings
 from tests.fixtures.runs import SandboxRun, log_policy, logprobs, responses
 
@@ -98,7 +99,8 @@ def test_the_loss_is_the_formulas(name: str, policy: str, finished_root: Sandbox
     made.model.double()
     made.base, made.labels = torch.from_numpy(data.base(phase)), torch.from_numpy(data.labels)
     with torch.no_grad():
-        losses, h = made.forward(everything)
+        losses, figures = made.forward(everything)
+        h = figures["h"]
     np.testing.assert_allclose(losses.numpy(), expected, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(h.numpy(), margins, rtol=1e-9, atol=1e-9)
 
@@ -142,7 +144,7 @@ def test_inpos_margin_before_the_first_update_is_the_anchors(finished_root: Sand
     phase = finished_root.phase(2)
     data = fixed_batch(finished_root, phase)
     with torch.no_grad():
-        _, h = trainer(finished_root, phase, data).forward(list(range(len(data))))
+        h = trainer(finished_root, phase, data).forward(list(range(len(data))))[1]["h"]
     current, reference = (
         np.subtract(*exact_logprobs(finished_root.folder(name), data.groups, phase).T)
         for name in ("001/main", "000/main")
@@ -305,19 +307,20 @@ def test_a_phase_can_ask_for_its_number_of_updates(finished_root: SandboxRun, tm
     phase = replace(finished_root.phase(2), updates=5)
     made = trainer(finished_root, phase, fixed_batch(finished_root, phase, count=12), batch_size=8)
     curves = made.train(Checkpoints(open_store(str(tmp_path)), "training", "f"))
-    assert [len(values) for values in curves.values()] == [5] * 5
+    assert {len(values) for values in curves.values()} == {5}
 
 
 def test_the_summary_is_of_the_last_tenth(finished_root: SandboxRun) -> None:
     phase = finished_root.phase(2)
     data = fixed_batch(finished_root, phase)
     names = ("loss", "h", "accuracy", "gradient_norm", "learning_rate")
-    figures = summary(phase, data, {name: [float(update) for update in range(1, 41)] for name in names})
+    curves = {name: [float(update) for update in range(1, 41)] for name in names}
+    figures = summary(phase, data, {**curves, "clipped": [1.0] * 10 + [0.0] * 30})
     tail = (37 + 38 + 39 + 40) / 4
     margins = {name: float((values[:, 0] - values[:, 1]).mean()) for name, values in data.anchors.items()}
     assert figures == pytest.approx(
         dict.fromkeys(names[:4], tail)
-        | {"loss_first": 1.0, "h_first": 1.0, "h_over_target": tail / phase.target}
+        | {"loss_first": 1.0, "h_first": 1.0, "clipped": 0.25, "chosen_length": 3.0, "rejected_length": 3.0}
         | {f"margin/{name}": margin for name, margin in margins.items()}
     )
 
