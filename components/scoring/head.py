@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-CHUNK = 1 << 24  # logits at a time: 64 MiB in float32
+CHUNK, KEPT_CHUNKS = 1 << 24, 4
+"""Logits at a time, 64 MiB in float32, and how many times as many are kept for the backward pass."""
+_ON_GPU = 8
+"""How many times as many on a GPU, which products of few rows leave idle."""
 _SOFT_CAPS = ("final_logit_softcapping", "logits_soft_cap")
 _FACTORS = ("logit_scale", "output_multiplier", "lm_head_multiplier")
 _DIVISORS = ("logits_scaling",)
@@ -19,16 +22,19 @@ _DIVISORS = ("logits_scaling",)
 def token_logprobs(model: "PreTrainedModel", hidden: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
     """Log-probability of each target, (tokens,), in nats, from the hidden states that predict it, (tokens, width).
 
-    Differentiable: logits are computed chunk by chunk, and again in the backward pass but for the last chunk, with
-    which that begins. Reduced in float32, or in float64 for a float64 model.
+    Differentiable: logits are computed chunk by chunk, and again in the backward pass where they are more than are
+    kept. Reduced in float32, or in float64 for a float64 model.
     """
     import torch
     from torch.utils.checkpoint import checkpoint
 
-    rows = max(1, CHUNK // model.get_output_embeddings().weight.shape[0])
-    *chunks, last = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
-    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-    return torch.cat([*(again(_chunk, model, *chunk) for chunk in chunks), _chunk(model, *last)])
+    size = CHUNK * (_ON_GPU if hidden.is_cuda else 1)
+    rows = max(1, size // model.get_output_embeddings().weight.shape[0])
+    chunks = list(zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True))
+    again = partial(checkpoint, _chunk, use_reentrant=False, preserve_rng_state=False)
+    # The last ones are kept, whose backward pass comes first.
+    first = max(0, len(chunks) - KEPT_CHUNKS)
+    return torch.cat([(_chunk if place >= first else again)(model, *chunk) for place, chunk in enumerate(chunks)])
 
 
 def check_head(model: "PreTrainedModel") -> None:

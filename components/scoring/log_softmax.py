@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 def log_softmax_at(logits: "torch.Tensor", places: "torch.Tensor") -> "torch.Tensor":
     """`logits.log_softmax(-1)` at one place of each row, (rows,), from (rows, places).
 
-    Differentiable, once: the backward pass turns the logits into their own gradient, in place, instead of going over
-    them half a dozen times. Nothing else may need them.
+    Differentiable, once: the logits are not kept, and the backward pass turns the softmax into their gradient in place.
     """
     values: torch.Tensor = _function().apply(logits, places)
     return values
@@ -24,14 +23,14 @@ def _function() -> Any:
     class LogSoftmaxAt(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, logits: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-            total = logits.logsumexp(-1)
-            ctx.save_for_backward(logits, places, total)
-            return logits.gather(-1, places[:, None]).squeeze(-1) - total
+            values = logits.log_softmax(-1)
+            ctx.save_for_backward(values, places)
+            return values.gather(-1, places[:, None]).squeeze(-1)
 
         @staticmethod
         def backward(ctx: Any, gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-            logits, places, total = ctx.saved_tensors
-            scaled = logits.sub_(total[:, None]).exp_().mul_(-gradients[:, None])
+            values, places = ctx.saved_tensors
+            scaled = values.exp_().mul_(-gradients[:, None])
             return scaled.scatter_add_(1, places[:, None], gradients[:, None]), None
 
     return LogSoftmaxAt
