@@ -1,7 +1,7 @@
 """The commands before and after runs: plan, doctor, gc. Heavy imports are inside the commands."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -61,7 +61,7 @@ def plan(
         "utilisation": utilisation,
         "generation_utilisation": generation_utilisation,
     }
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     command = ["nashflow", "plan", recipe]
     for override in overrides or []:
         command += ["--set", override]

@@ -6,12 +6,17 @@ an hour. Counts are upper bounds: nothing is cached or dropped as identical.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.iterations.keep import master_stays, policy_stays
 from nashflow.components.methods.phases import Phase
+from nashflow.components.oracles.fitted.settings import JudgeSettings
+from nashflow.components.oracles.oracle_settings import OracleSettings
 
-from .plan import Work, rounds_of, shape_of, work_of
+from .plan import Work, rankings_of, rounds_of, shape_of, work_of
 from .recipe import Recipe
 from .steps import STEPS
 
@@ -33,6 +38,13 @@ _ID, _TEXT, _COMPARISON, _LOGPROB, _CACHED = 4, 4, 64, 48, 80
 """Bytes of a token's id and of its text, and of a row of each record."""
 
 
+class LabelledCounts(NamedTuple):
+    """How many labelled pairs a judge is fitted to, and measured on."""
+
+    training: int
+    held_out: int
+
+
 @dataclass(frozen=True)
 class Assumptions:
     """The assumptions of an estimate; None: taken from the recipe."""
@@ -48,6 +60,8 @@ class Assumptions:
     gpu_flops: float = GPU_FLOPS
     utilisation: float = UTILISATION
     generation_utilisation: float = GENERATION_UTILISATION
+    labelled: Mapping[str, LabelledCounts | None] | None = None
+    """Pairs of the judges that the run fits; None for those that cannot be read here."""
 
     def of(self, recipe: Recipe) -> "Assumptions":
         """These assumptions with what the recipe says; the oracle is as large as the policy unless it is known."""
@@ -62,6 +76,9 @@ class Assumptions:
             else 0.0,
             prompt_tokens=self.prompt_tokens or share * longest,
             response_tokens=self.response_tokens or share * recipe.rollout.max_new_tokens,
+            labelled={name: _counted(judge) for name, judge in recipe.judges.items()}
+            if self.labelled is None
+            else self.labelled,
         )
 
 
@@ -94,7 +111,7 @@ def cost_of(recipe: Recipe, iteration: int, assumptions: Assumptions) -> Cost:
         hours,
         recipe.prompts.held_out + (recipe.prompts.per_iteration if iteration else 0),
         estimate.forwards,
-        estimate.readings + estimate.evaluations,
+        estimate.readings + estimate.evaluations + estimate.rankings,
         estimate.tokens,
         estimate.policies + estimate.records,
     )
@@ -136,7 +153,7 @@ class Estimate:
     @property
     def read(self) -> float:
         """Tokens of one sequence that the oracle's model reads: a prompt with two responses, or with one."""
-        return self.prompt + self.recipe.oracle.responses_read * self.response
+        return self._read_by(self.recipe.oracle)
 
     @property
     def reading(self) -> float:
@@ -153,7 +170,8 @@ class Estimate:
         """Tokens of all sequences, the oracle's too; a prompt with several responses is generated from once."""
         generated = self.answered + self.sampled
         whole = (self._scores + self._trained) * (self.prompt + self.response)
-        return generated + whole + (self.readings + self.evaluations) * self.read
+        judged = (self.readings + self.evaluations) * self.read + self.rankings * self._read_by(self._seeding)
+        return generated + whole + judged + sum(self._fitting_tokens(name)[2] for name in self._judges)
 
     @property
     def held_out(self) -> int:
@@ -175,6 +193,38 @@ class Estimate:
         """Sequences that the oracle's model reads in the tournaments."""
         oracle, prompts = self.recipe.oracle, self.recipe.prompts.per_iteration
         return sum(oracle.sequences(rounds_of(phase)[0]) for phase in self.phases if not phase.data_from) * prompts
+
+    @property
+    def judged(self) -> float:
+        """Operations of the oracles' models in the tournaments."""
+        seeding = self._seeding
+        ranking = _SCORED * self._parameters(seeding) * self.rankings * self._read_by(seeding) if seeding else 0.0
+        return self.readings * self.reading + ranking
+
+    @property
+    def rankings(self) -> int:
+        """Sequences that the seeding oracle's model reads."""
+        if not (seeding := self._seeding):
+            return 0
+        each = rankings_of(self.recipe, self.phases)
+        return sum(seeding.sequences([matches]) for matches in each) * self.recipe.prompts.per_iteration
+
+    @property
+    def labels(self) -> int:
+        """Labelled pairs that the run's own judges are fitted to, over all epochs; those that can be read here."""
+        known = self.known.labelled or {}
+        return sum(
+            judge.epochs * counts.training for name, judge in self._judges.items() if (counts := known.get(name))
+        )
+
+    @property
+    def fitted(self) -> float:
+        """Operations of fitting those judges, and of measuring them."""
+        return sum(
+            self._parameters(judge.oracle(judge.folder)) * (_TRAINED * trained + _SCORED * measured)
+            for name, judge in self._judges.items()
+            for trained, measured, _ in [self._fitting_tokens(name)]
+        )
 
     @property
     def answered(self) -> float:
@@ -228,6 +278,32 @@ class Estimate:
         work = self.work
         pairs = sum(work.candidates.values()) * (self.prompt + 2 * self.response) * _ID
         return ids + pairs + (work.comparisons + self.held_out) * _COMPARISON + work.scored * (_LOGPROB / 2 + _CACHED)
+
+    @property
+    def _seeding(self) -> OracleSettings | None:
+        return self.recipe.judging.seeding
+
+    @property
+    def _judges(self) -> Mapping[str, JudgeSettings]:
+        """Those that are fitted before iteration 0, and so with it."""
+        return {} if self.iteration else self.recipe.judges
+
+    def _fitting_tokens(self, name: str) -> tuple[float, float, float]:
+        """Tokens in training a judge, in measuring it, and in both: it reads a pair twice, as its oracle does."""
+        judge, counts = self._judges[name], (self.known.labelled or {}).get(name)
+        if counts is None:
+            return (math.nan,) * 3
+        each = 2 * self._read_by(judge.oracle(judge.folder))
+        trained, measured = judge.epochs * counts.training * each, counts.held_out * each
+        return trained, measured, trained + measured
+
+    def _read_by(self, oracle: OracleSettings | None) -> float:
+        """Tokens of one sequence that an oracle's model reads: a prompt with two responses, or with one."""
+        return self.prompt + oracle.responses_read * self.response if oracle else 0.0
+
+    def _parameters(self, oracle: OracleSettings) -> float:
+        """Parameters of an oracle's model; of one that cannot be read here, those of the policy."""
+        return _number(oracle.parameters() or self.known.parameters) if oracle.responses_read else 0.0
 
     def generating(self, tokens: float) -> float:
         """GPU hours of generation."""
@@ -288,6 +364,17 @@ class Estimate:
 
     def _pairs(self, phase: Phase) -> int:
         return self.work.candidates[phase.data_from or phase.name]
+
+
+def _counted(judge: JudgeSettings) -> LabelledCounts | None:
+    """The pairs of a judge, if they are files that can be read here."""
+    if any("://" in path for path in judge.data.paths):
+        return None
+    try:
+        labelled = judge.labelled()
+    except UserError:
+        return None
+    return LabelledCounts(len(labelled.training), len(labelled.held_out))
 
 
 def _number(value: float | None) -> float:

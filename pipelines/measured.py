@@ -68,7 +68,8 @@ def print_measured(recipe: Recipe, assumptions: Assumptions, run_root: str) -> N
     """Show the hours of a recipe's tasks and what its oracle uses, each with where it is from."""
     run, console = Measured.of(run_root), terminal()
     console.print(f"\nhours of tasks, all shards together, as {run_root} has measured them or as assumed above:")
-    estimates = [Estimate(recipe, assumptions.of(recipe), iteration) for iteration in range(recipe.run.iterations + 1)]
+    known = assumptions.of(recipe)
+    estimates = [Estimate(recipe, known, iteration) for iteration in range(recipe.run.iterations + 1)]
     for step in STEPS.values():
         if step.hours and step.amount:
             for line in _lines(step, step.hours, step.amount, estimates, run):
@@ -83,9 +84,8 @@ def _lines(
     for part in (estimates[:1], estimates[1:]):
         if not (count := sum(map(amount.planned, part))):
             continue
-        name = (
-            f"{step.name} of {'the reference' if part[0].iteration == 0 else 'all iterations'}, {count:,} {amount.of}"
-        )
+        when = "" if step.once else " of the reference" if part[0].iteration == 0 else " of all iterations"
+        name = f"{step.name}{when}, {count:,} {amount.of}"
         like = [t for each, t in run.tasks if each == step.name and bool(t) == bool(part[0].iteration)]
         known = run.counted(amount.planned, like)
         if other := _differences(part[0].recipe, run.recipe, amount.sections) or ([] if known else ["not run there"]):

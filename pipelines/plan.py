@@ -1,6 +1,8 @@
 """`nashflow plan`: what a recipe would do, before anything starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +34,8 @@ class Work:
     trainings: int
     scored: int
     """Sequences whose log-probabilities are cached: pairs × 2 sides × anchors."""
+    ranked: int = 0
+    """Comparisons by which the seeding oracle ranks responses."""
 
 
 def planned_tasks(recipe: Recipe) -> list[str]:
@@ -75,7 +79,16 @@ def work_of(recipe: Recipe, iteration: int) -> Work:
         sum(mine),
         len(phases),
         sum(2 * count * len(phase.weights) for count, phase in zip(mine, phases, strict=True)),
+        prompts * sum(map(len, rankings_of(recipe, phases))),
     )
+
+
+def rankings_of(recipe: Recipe, phases: Sequence[Phase]) -> list[list[Match]]:
+    """The comparisons that rank the responses to one prompt, by phase: all of them against all."""
+    if not recipe.judging.seeding:
+        return []
+    sizes = (sum(sampling.count for sampling in phase.samples) for phase in phases if not phase.data_from)
+    return [list(combinations(range(size), 2)) for size in sizes]
 
 
 def rounds_of(phase: Phase) -> tuple[list[list[Match]], int]:
@@ -154,6 +167,11 @@ def print_plan(recipe: Recipe) -> None:
     evaluated = asking * recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
     console.print(f"{len(planned_tasks(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
     console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations")
+    if seeding := recipe.judging.seeding:
+        ranked = sum(work.ranked for work in works)
+        console.print(f"the {seeding.kind} oracle ranks responses for the brackets by {ranked:,} comparisons")
+    for name in recipe.judges:
+        console.print(f"the judge {name} is fitted to labelled pairs before the first iteration")
     graph = _graph(recipe)
     size = estimate(graph)
     console.print(

@@ -172,6 +172,8 @@ STEPS: dict[str, Step] = {
             groups=lambda recipe: ("",) if recipe.judges else (),
             shown=("pairs", "updates", "loss", "held_out_pairs", "accuracy", "accuracy_low", "length_only"),
             faults=("too_long", "abstentions"),
+            hours=lambda estimate: estimate.computing(estimate.fitted),
+            amount=Amount("labelled pairs", lambda estimate: estimate.labels, ("oracle", "judging")),
         ),
         Step(
             name="rollout",
@@ -194,7 +196,7 @@ STEPS: dict[str, Step] = {
             new_data=True,
             shown=("pairs", "comparisons", "oracle_calls"),
             faults=("abstentions", "truncated"),
-            hours=lambda estimate: estimate.computing(estimate.readings * estimate.reading),
+            hours=lambda estimate: estimate.computing(estimate.judged),
             amount=Amount("comparisons", lambda estimate: estimate.work.comparisons, ("oracle", "judging")),
         ),
         Step(

@@ -1,8 +1,10 @@
 """Resumable training state: parameters and AdamW's moments as safetensors, the update reached as JSON."""
 
+import copy
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +32,9 @@ class Checkpoints:
         self._prefix = f"{folder}/{fingerprint}"
         self._writer = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
+        self._begun = time.monotonic()
+        self.spent = 0.0
+        """Seconds that earlier attempts took for the updates that were restored."""
 
     def save(self, update: int, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", curves: Any) -> None:
         """Copy the state after `update` updates and write it in the background."""
@@ -40,7 +45,7 @@ class Checkpoints:
             for key, value in optimizer.state[parameter].items()
         }
         weights = {name: parameter.detach().clone().cpu() for name, parameter in _trained(model)}
-        self._pending = self._writer.submit(self._write, update, weights, moments, json.dumps(curves))
+        self._pending = self._writer.submit(self._write, weights, moments, self._state(update, curves))
 
     def wait(self) -> None:
         """Wait for the checkpoint in the making, and raise its error."""
@@ -53,6 +58,7 @@ class Checkpoints:
         if folder is None:
             return None
         state = json.loads(self._store.read(f"{folder}/{_STATE}"))
+        self.spent = state.get("seconds", 0.0)  # earlier versions do not say it
         weights, moments = self._load(folder, "weights"), self._load(folder, "moments")
         import torch
 
@@ -73,10 +79,14 @@ class Checkpoints:
         for key in self._store.list(self._folder):
             self._store.delete(key)
 
-    def _write(self, update: int, weights: Any, moments: Any, curves: str) -> None:
+    def _state(self, update: int, curves: Any) -> dict[str, Any]:
+        seconds = round(self.spent + time.monotonic() - self._begun, 3)
+        return {"update": update, "seconds": seconds, "curves": copy.deepcopy(curves)}
+
+    def _write(self, weights: Any, moments: Any, state: dict[str, Any]) -> None:
         from safetensors.torch import save_file
 
-        folder = f"{self._prefix}/update-{update:08d}"
+        folder = f"{self._prefix}/update-{state['update']:08d}"
         local = Path(tempfile.mkdtemp(prefix="nashflow-checkpoint-"))
         try:
             for name, tensors in (("weights", weights), ("moments", moments)):
@@ -85,7 +95,7 @@ class Checkpoints:
         finally:
             shutil.rmtree(local)
         # Last: a checkpoint without it is not seen.
-        self._store.write(f"{folder}/{_STATE}", f'{{"update": {update}, "curves": {curves}}}'.encode())
+        self._store.write(f"{folder}/{_STATE}", json.dumps(state).encode())
         # Only older ones: another copy of this training may be ahead.
         for key in self._store.list(self._prefix):
             if key < folder:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ class Work:
     unit: Unit
     journal: Journal
     started: float
+    """When it would have begun if all attempts at it had followed one another."""
+
+    def after(self, spent: float) -> "Work":
+        """The same work, to which earlier attempts have given so many seconds."""
+        return replace(self, started=self.started - spent)
 
     def publish(self, records: Mapping[Record[Any], Rows], metrics: Mapping[str, float | None]) -> Manifest:
         """Publish records."""
@@ -54,9 +59,8 @@ class AtWork:
         found = manifest is not None
         if manifest is None:
             tracker, units = self._begin()
-            started = time.time()
             with Journal(unit) as journal:
-                manifest = work(Work(unit, journal, started))
+                manifest = work(Work(unit, journal, time.time()).after(journal.spent))
             stop_listening()
             if tracker.nests and all(read_manifest(self._call.store, each) for each in units):
                 tracker.end(self._call.iteration, self._step, manifest.finished)

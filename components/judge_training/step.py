@@ -53,7 +53,9 @@ def _fit(work: Work, judge: JudgeSettings, labelled: Labelled, checkpoints: Chec
     with tempfile.TemporaryDirectory(prefix="nashflow-judge-") as scratch:
         folder = Path(scratch, "judge")
         figures, curves = fit(judge, labelled, folder, checkpoints, day)
-        return work.publish_policy(folder, _metrics(figures), weights_digest=figures["weights"], curves=curves)
+        return work.after(checkpoints.spent).publish_policy(
+            folder, _metrics(figures), weights_digest=figures["weights"], curves=curves
+        )
 
 
 def _metrics(figures: Mapping[str, Any]) -> dict[str, float]:

@@ -36,9 +36,11 @@ class Journal:
         # between any two lines.
         self._state: tuple[int, list[str]] = 0, []
         self._size = 0
+        self.spent = 0.0
+        """Seconds that earlier attempts took for the entries that they have left."""
         for segment in self._load():
             self._hand_over([json.dumps(entry) for entry in segment])
-        self._flushed = time.monotonic()
+        self._begun = self._flushed = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -82,13 +84,17 @@ class Journal:
             if start > position:
                 return
             segment = json.loads(self._store.read(key))
-            position += len(segment)
-            yield segment
+            if isinstance(segment, list):  # of earlier versions
+                segment = {"seconds": self.spent, "entries": segment}
+            position, self.spent = position + len(segment["entries"]), segment["seconds"]
+            yield segment["entries"]
 
     def _flush(self) -> None:
         kept, pending = self._state
         if pending:
-            self._store.write(f"{self._prefix}{kept:09d}.json", f"[{', '.join(pending)}]".encode())
+            seconds = round(self.spent + time.monotonic() - self._begun, 3)
+            segment = f'{{"seconds": {seconds}, "entries": [{", ".join(pending)}]}}'
+            self._store.write(f"{self._prefix}{kept:09d}.json", segment.encode())
             self._hand_over(pending)
         self._size, self._flushed = 0, time.monotonic()
 

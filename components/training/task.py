@@ -104,7 +104,7 @@ class Task:
                 master = self._publish_master(work, trainer, Path(scratch, "master"))
             metrics |= round_and_measure(trainer, where)
             save_policy(trainer.model, self.start.folder, policy, settings.save_dtype)
-            return work.publish_policy(
+            return work.after(self.checkpoints.spent).publish_policy(
                 policy, metrics, weights_digest=weights_digest(policy), curves=curves, master=master
             )
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from nashflow.pipelines.measured import Measured
 from nashflow.pipelines.plan import planned_tasks, work_of
 from nashflow.pipelines.recipe import Recipe, load_recipe
 from tests.components.models.test_size import configured
+from tests.fixtures.labelled import write_pairs
 from tests.fixtures.runs import SandboxRun
 
 
@@ -409,3 +411,33 @@ def test_a_judge_over_the_network_takes_two_calls_a_comparison(plan: Call, tmp_p
     calls = 2 * (3 * 20_000 * 11 + 4 * 256)
     assert line.startswith(f"The oracle uses at most {calls:,.4g} calls, ")
     assert f", {calls * 100:,.4g} output tokens, " in line
+
+
+# --- oracles beside the recipe's main one ----------------------------------------------------------------------------
+
+
+def test_an_oracle_that_ranks_responses_reads_each_of_them_once() -> None:
+    sets = ["prompts.per_iteration=10", "method.samples=8"]
+    seeding = ["method.comparisons=seeded", "judging.seeding={kind: reward_model, model: /models/small}"]
+    plain, seeded = (cost_of(load_recipe("inpo-llama3-8b", [*sets, *more]), 1, KNOWN) for more in ([], seeding))
+    assert seeded.readings - plain.readings == 10 * 8
+    prompt, response = KNOWN.prompt_tokens or 0, KNOWN.response_tokens or 0
+    assert seeded.tokens - plain.tokens == pytest.approx(10 * 8 * (prompt + response))
+    apart = 10 * 8 * 2 * (KNOWN.parameters or 0) * (prompt + response)
+    hours = apart / (KNOWN.gpu_flops * KNOWN.utilisation * 3600)
+    assert seeded.hours["judging"] - plain.hours["judging"] == pytest.approx(hours)
+    assert work_of(load_recipe("inpo-llama3-8b", [*sets, *seeding]), 1).ranked == 10 * 28
+
+
+def test_a_judge_that_the_run_fits_costs_its_training_and_its_measurement(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", 50)
+    judge = f"{{kind: reward_model, model: /models/base, epochs: 2, data: {{path: {data}}}}}"
+    recipe = load_recipe("inpo-llama3-8b", ["oracle.kind=fitted", f"oracle.judge={judge}"])
+    costs = [cost_of(recipe, iteration, KNOWN) for iteration in (0, 1)]
+    read = 2 * ((KNOWN.prompt_tokens or 0) + (KNOWN.response_tokens or 0))
+    flops = (KNOWN.parameters or 0) * read * (6 * 2 * 40 + 2 * 10)
+    assert costs[0].hours["judge_training"] == pytest.approx(flops / (KNOWN.gpu_flops * KNOWN.utilisation * 3600))
+    assert costs[1].hours["judge_training"] == 0
+    data.unlink()
+    assert math.isnan(cost_of(recipe, 0, KNOWN).hours["judge_training"])
+    assert "judge_training" not in cost_of(load_recipe("inpo-llama3-8b"), 0, KNOWN).hours

@@ -206,3 +206,29 @@ def test_two_copies_of_a_unit_do_no_harm(steps: list[tuple[bool, str]], more: in
             again = list(Journal(unit))
             assert again == list(range(len(again)))
             assert len(again) >= before + more
+
+
+def test_the_seconds_of_what_is_left_are_those_of_all_attempts(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(module, "time", clock)
+
+    def attempt(seconds: float, entry: str) -> None:
+        with contextlib.suppress(Stopped), Journal(unit) as journal:
+            clock.now += seconds
+            journal.append(entry)
+            raise Stopped
+
+    attempt(7.5, "a")
+    clock.now += 1000  # nobody works
+    attempt(2.0, "b")
+    assert (list(Journal(unit)), Journal(unit).spent) == (["a", "b"], 9.5)
+
+
+def test_segments_of_earlier_versions_are_read(unit: Unit) -> None:
+    """They are lists of entries, without the time."""
+    stopped_after(unit, ["a"])
+    (segment,) = unit.store.list()
+    unit.store.write(segment, b'["a"]')
+    assert (list(Journal(unit)), Journal(unit).spent) == (["a"], 0.0)
+    stopped_after(unit, ["b"])
+    assert list(Journal(unit)) == ["a", "b"]
