@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ..core.redaction import redact
 from ..storage.outcome import Word
@@ -117,7 +117,11 @@ class Tracker:
 
     @functools.cached_property
     def _client(self) -> "MlflowClient":
-        return connect(self.uri)
+        """Connected to a server that answers: one that is away, or hangs, would keep every step waiting for minutes."""
+        client = connect(self.uri)
+        with hurried():
+            client.get_run(self._attached or cast(Tracking, self._tracking).parent)
+        return client
 
     @functools.cached_property
     def _ids(self) -> Tracking:

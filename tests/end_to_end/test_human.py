@@ -1,4 +1,4 @@
-"""A recipe whose oracle is people, from its first export to its end: as one that asks the same of a function."""
+"""A recipe whose oracle is people, in S3, from its first export to its end: as one that asks the same of a function."""
 
 import json
 from pathlib import Path
@@ -33,22 +33,25 @@ def recipe(prepared_root: SandboxRun, tmp_path: Path) -> Path:
 
 
 @pytest.mark.runs
-def test_people_who_answer_as_a_function_does_end_at_its_policy(recipe: Path, tmp_path: Path) -> None:
-    root, page = tmp_path / "people", tmp_path / "page"
+def test_people_who_answer_as_a_function_does_end_at_its_policy(
+    recipe: Path, tmp_path: Path, seaweedfs_prefix: str
+) -> None:
+    root, page = f"{seaweedfs_prefix}/people", tmp_path / "page"
     expected = ["evaluation-000", "judging-001-main", "evaluation-001"]
-    while (done := cli.call("run", str(recipe), "--run-root", str(root), check=False)).returncode == 3:
+    while (done := cli.call("run", str(recipe), "--run-root", root, check=False)).returncode == 3:
         assert expected.pop(0) in done.stderr
         assert "then the same command goes on" in done.stderr
-        ended = outcome.read(open_store(str(root)))
+        ended = outcome.read(open_store(root))
         assert ended is not None
         assert ended.outcome == "pending"
-        cli.call("human", "export", str(root), "-o", str(page))
+        cli.call("human", "export", root, "-o", str(page))
         answers = people.answered(people.questions(page / "comparisons.jsonl"), page / "verdicts.jsonl")
-        assert "none is lacking" in cli.call("human", "import", str(root), str(answers)).stdout
+        assert "none is lacking" in cli.call("human", "import", root, str(answers)).stdout
     assert (done.returncode, expected) == (0, []), done.stderr
     rules = ("oracle.kind=rules", f"oracle.function={people.__file__}:prefers")
     cli.call("run", str(recipe), "--run-root", str(tmp_path / "rules"), sets=rules)
-    assert cli.weights(root) == cli.weights(tmp_path / "rules")
-    one, other = (cli.summary(tmp_path / name)["iterations"][1] for name in ("people", "rules"))
+    roots = root, str(tmp_path / "rules")
+    assert cli.weights(roots[0]) == cli.weights(roots[1])
+    one, other = (cli.summary(each)["iterations"][1] for each in roots)
     for figure in ("win_rate", "pairs", "comparisons", "oracle_calls"):
         assert one[figure] == other[figure]

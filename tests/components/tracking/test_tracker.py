@@ -275,7 +275,10 @@ def test_an_outage_costs_one_line_and_the_next_time_mends_it(client, local_store
     assert points(client, tracking.parent, "gap") == [(1, 0.1, FINISHED)]
 
 
-def test_as_a_step_begins_a_server_that_hangs_up_is_asked_once(client, local_store, surroundings, capfd):
+@pytest.mark.parametrize(
+    "tell", [lambda tracker: tracker.begin(1, "main/rollout"), lambda tracker: tracker.iteration(1, {"gap": 1.0}, 1)]
+)
+def test_a_server_that_hangs_up_is_asked_once(client, local_store, surroundings, capfd, tell):
     tracking, asked = opened(local_store), []
 
     class HangUp(socketserver.BaseRequestHandler):
@@ -286,7 +289,7 @@ def test_as_a_step_begins_a_server_that_hangs_up_is_asked_once(client, local_sto
     with socketserver.TCPServer(("127.0.0.1", 0), HangUp) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         surroundings.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_address[1]}")
-        Tracker(tracking, local_store).begin(1, "main/rollout")
+        tell(Tracker(tracking, local_store))
         server.shutdown()
     assert len(asked) == 1
     assert capfd.readouterr().err.count("warning: not sent to MLflow: ") == 1
