@@ -7,6 +7,7 @@ transformers unpacks; they are saved as bfloat16. A folder that is there already
 import argparse
 import sys
 from importlib.metadata import PackageNotFoundError, files
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,9 @@ def main() -> None:
 
 
 def weights() -> Path:
-    """The package's GGUF file; exits where the package is not installed."""
+    """The package's GGUF file; exits where it, or what reads it, is not installed."""
+    if missing := [name for name in ("accelerate", "gguf") if not find_spec(name)]:
+        sys.exit(f"{' and '.join(missing)}: not installed: pip install 'nashflow[real]'")
     try:
         found = files(PACKAGE) or []
     except PackageNotFoundError:
