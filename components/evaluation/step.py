@@ -160,7 +160,7 @@ class _Evaluation:
         )
 
     def _journalled(self, work: Work) -> Oracle:
-        return JournalledOracle(self.judge(), work.journal, work.unit.name)
+        return JournalledOracle(self.judge(), self.call.settings.oracle.fills, work.journal, work.unit.name)
 
     def _measure(self, work: Work, benchmark: Benchmark, bench: Bench) -> Manifest:
         self.samplers.close()  # a judge may need the accelerator's memory

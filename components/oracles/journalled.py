@@ -8,17 +8,17 @@ from ..storage.journal import Journal
 from .base import Oracle, Query, Verdict
 from .unanswered import Unanswered
 
-_AT_ONCE = 128
-"""Pairs of one entry of the journal: few enough to lose, and enough to keep an engine or a server busy."""
+_AT_LEAST = 32
+"""Pairs of one entry of the journal, where fewer would keep the oracle busy."""
 
 
 class JournalledOracle(Oracle):
     """Asks an oracle piece by piece. Every attempt at the unit has to ask the same questions in the same order."""
 
-    def __init__(self, oracle: Oracle, journal: Journal, unit: str) -> None:
-        """`unit` names the unit of work that the journal belongs to."""
+    def __init__(self, oracle: Oracle, fills: int, journal: Journal, unit: str) -> None:
+        """`fills`: how many comparisons keep it busy; `unit` names the unit of work that the journal belongs to."""
         self._oracle, self._journal, self._unit = oracle, journal, unit
-        self._read = 0
+        self._at_once, self._read = max(fills, _AT_LEAST), 0
         self._used = dict.fromkeys(oracle.usage, 0.0)
 
     @property
@@ -33,24 +33,24 @@ class JournalledOracle(Oracle):
             Unanswered: there are open questions; all of them are named.
         """
         verdicts: list[Verdict] = []
-        for start in range(0, len(queries), _AT_ONCE):
-            try:
-                entry = self._entry(queries[start : start + _AT_ONCE])
-            except Unanswered:
-                self._oracle.judge(queries[start:])
-                raise
+        while left := queries[len(verdicts) :]:
+            if self._read == len(self._journal):
+                self._journal.append(self._asked(left))
+            entry = next(self._journal.read(self._read))
+            self._read += 1
             verdicts += [Verdict(**{**said, "members": tuple(said["members"])}) for said in entry["verdicts"]]
             for name, value in entry["used"].items():
                 self._used[name] += value
         return verdicts
 
-    def _entry(self, queries: Sequence[Query]) -> Any:
-        """The journal's next entry; where there is none yet, the oracle is asked."""
-        if self._read == len(self._journal):
-            before = dict(self._oracle.usage)
-            self._oracle.begin(f"{self._unit}/{self._read}")
-            verdicts = [asdict(verdict) for verdict in self._oracle.judge(queries)]
-            used = {name: value - before[name] for name, value in self._oracle.usage.items()}
-            self._journal.append({"verdicts": verdicts, "used": used})
-        self._read += 1
-        return next(self._journal.read(self._read - 1))
+    def _asked(self, queries: Sequence[Query]) -> dict[str, Any]:
+        """The journal's next entry: of the first of some queries."""
+        before = dict(self._oracle.usage)
+        self._oracle.begin(f"{self._unit}/{self._read}")
+        try:
+            verdicts = self._oracle.judge(queries[: self._at_once])
+        except Unanswered:
+            self._oracle.judge(queries)
+            raise
+        used = {name: value - before[name] for name, value in self._oracle.usage.items()}
+        return {"verdicts": [asdict(verdict) for verdict in verdicts], "used": used}

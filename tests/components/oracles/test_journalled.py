@@ -39,7 +39,7 @@ class Mortal(TableOracle):
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journalled, "_AT_ONCE", 4)
+    monkeypatch.setattr(journalled, "_AT_LEAST", 3)
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def unit(tmp_path: Path) -> Unit:
 
 
 @contextmanager
-def attempt(unit: Unit, oracle: TableOracle | MixtureOracle | HumanOracle) -> Iterator[JournalledOracle]:
+def attempt(unit: Unit, oracle: TableOracle | MixtureOracle, fills: int = 4) -> Iterator[JournalledOracle]:
     with Journal(unit) as journal:
-        yield JournalledOracle(oracle, journal, unit.name)
+        yield JournalledOracle(oracle, fills, journal, unit.name)
 
 
 def test_a_killed_attempt_is_gone_on_with(unit: Unit) -> None:
@@ -61,9 +61,10 @@ def test_a_killed_attempt_is_gone_on_with(unit: Unit) -> None:
     first, second = Mortal(2), Mortal(99)
     with pytest.raises(KeyboardInterrupt), attempt(unit, first) as oracle:
         oracle.compare(QUERIES)
-    with attempt(unit, second) as oracle:
+    with attempt(unit, second, fills=1) as oracle:
         assert oracle.compare(QUERIES) == expected
         assert oracle.usage == {"words": 10, "cost": 0.75, "nothing": 0}
+    assert [len(batch) for batch in (*first.batches, *second.batches)] == [4, 4, 2]
     assert first.asked + second.asked == [(query.messages[0]["content"], "a", "b") for query in QUERIES]
     assert second.begun == [f"{unit.name}/2"]
 
