@@ -241,6 +241,7 @@ def _on_cpus(folder: Path, setting: str, dtype: Dtype, longest: int, together: i
     cache = tokens * numbers * (4 if dtype == "float32" else 2)
     return {
         "enforce_eager": True,  # compiling needs a compiler
+        "block_size": _BLOCK,
         # A generator of a request's own, on a CPU, cannot go on in a second chunk.
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(longest, min(_BATCHED, longest * together)),
@@ -258,8 +259,9 @@ class _Sys:
         return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "vllm"}
 
 
-_BLOCK = 128
-"""Tokens in a block of the KV cache, on CPUs."""
+_BLOCK = 32
+"""Tokens in a block of the KV cache, on CPUs: the fewest that it takes. What sequences have in common is read once in
+whole blocks, so that large ones leave more to read again."""
 _BATCHED = 8192
 """Tokens of prompts that are read together, on CPUs."""
 

@@ -56,6 +56,14 @@ BENCHES = (
         lambda: lacking_vllm() or folders.lacking_smollm2(),
     ),
     Bench("judging", "comparisons", (tournaments.Rounds, tournaments.OneAtATime), (1.8,), folders.toy),
+    Bench(
+        "judging-vllm",
+        "comparisons",
+        (tournaments.RoundsByVllm, tournaments.OneAtATimeByVllm),
+        (1.8,),
+        folders.toy,
+        lacking_vllm,
+    ),
     Bench("plan", "plans", (commands.Plan,)),
     Bench("compile", "graphs", (commands.Compile,)),
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nashflow.components.oracles.base import Oracle, Query, Verdict
+from nashflow.components.oracles.engines.settings import AnyOracleEngine, TransformersEngine, VllmOracleEngine
 from nashflow.components.oracles.pair_preference.settings import PairPreference
 from nashflow.components.oracles.referee import PromptSamples, Rules, Sample
 from nashflow.components.oracles.rounds import judge
@@ -14,10 +15,13 @@ RESPONSES = 8
 """To each context; they play a bracket, of 11 comparisons, each in both orders."""
 
 
-def _contexts(folder: Path) -> list[PromptSamples]:
+def _contexts(texts: Sequence[str], turn: int) -> list[PromptSamples]:
+    """Others in every turn: an engine may keep what it has read."""
     made = []
-    for row_id, text in enumerate(json.loads((folder / "contexts.json").read_text())):
+    for row_id, text in enumerate(texts):
         words = text.split()
+        words = words[turn:] + words[:turn]
+        text = " ".join(words)
         samples = [Sample(" ".join(words[20 * k : 20 * k + 20]), [k]) for k in range(RESPONSES)]
         made.append(PromptSamples(row_id, [Message(role="user", content=text)], [0], samples))
     return made
@@ -26,15 +30,19 @@ def _contexts(folder: Path) -> list[PromptSamples]:
 class Rounds:
     """Whole rounds of all prompts at once, as the judging step asks them."""
 
+    engine: AnyOracleEngine = TransformersEngine()
+
     def __init__(self, folder: Path) -> None:
         import torch
 
         torch.set_num_threads(1)  # as recipes have it
-        settings = PairPreference(model=str(folder / "model"))
-        self.oracle, self._contexts = settings.load(), _contexts(folder)
+        settings = PairPreference(model=str(folder / "model"), engine=self.engine)
+        self.oracle, self._texts, self._turn = settings.load(), json.loads((folder / "contexts.json").read_text()), 0
 
     def __call__(self) -> int:
-        return len(judge(self._contexts, "bracket", Rules("binary", 0, True), self.oracle).comparisons)
+        self._turn += 1
+        contexts = _contexts(self._texts, self._turn)
+        return len(judge(contexts, "bracket", Rules("binary", 0, True), self.oracle).comparisons)
 
 
 class OneAtATime(Rounds):
@@ -43,6 +51,18 @@ class OneAtATime(Rounds):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.oracle = Single(self.oracle)
+
+
+class RoundsByVllm(Rounds):
+    """The same on vLLM."""
+
+    engine = VllmOracleEngine()
+
+
+class OneAtATimeByVllm(OneAtATime):
+    """The same on vLLM, whose prefix cache reads the context once, too."""
+
+    engine = VllmOracleEngine()
 
 
 class Single(Oracle):
