@@ -33,10 +33,11 @@ end out of order; more are added while the oldest one is still running, so that 
 
 
 class VllmSettings(Settings):
-    """How vLLM runs a model. Data parallelism is that of the shards, of which each has an engine of its own."""
+    """How vLLM runs a model."""
 
     tensor_parallel: int = Field(1, ge=1)
-    """Number of accelerators that the model is split over."""
+    """Number of accelerators that the model is split over. Several copies of it are several shards (`prompts.shards`):
+    each has an engine in a pod of its own, so that they share no queue and fail alone."""
     gpu_memory: float = Field(0.9, gt=0.0, le=1.0)
     """Share of an accelerator's memory that the engine takes, for weights and KV cache. Engines of one step stay open
     beside each other where their shares add up to 1 at most. On CPUs the KV cache is as large as the work needs."""

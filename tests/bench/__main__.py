@@ -59,8 +59,8 @@ BENCHES = (
     Bench(
         "judging-vllm",
         "comparisons",
-        (tournaments.RoundsByVllm, tournaments.OneAtATimeByVllm),
-        (1.8,),
+        (tournaments.RoundsByVllm, tournaments.OneAtATimeAnew, tournaments.OneAtATimeByVllm),
+        (1.8, 1.0),
         folders.toy,
         lacking_vllm,
     ),

@@ -49,8 +49,8 @@ class VllmAlone:
     """vLLM's own `generate`, as its users call it."""
 
     def __init__(self, folder: Path) -> None:
-        os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-        os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING"}
+        os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+        os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
         from vllm import LLM, SamplingParams
 
         self._prompts = [{"prompt_token_ids": ids} for ids in _prompt_ids(folder)]

@@ -3,9 +3,13 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from nashflow.components.models.folders import Dtype
 from nashflow.components.oracles.base import Oracle, Query, Verdict
+from nashflow.components.oracles.engines.base import OracleModel
 from nashflow.components.oracles.engines.settings import AnyOracleEngine, TransformersEngine, VllmOracleEngine
+from nashflow.components.oracles.engines.vllm_models import VllmLanguageModel
 from nashflow.components.oracles.pair_preference.settings import PairPreference
 from nashflow.components.oracles.referee import PromptSamples, Rules, Sample
 from nashflow.components.oracles.rounds import judge
@@ -63,6 +67,24 @@ class OneAtATimeByVllm(OneAtATime):
     """The same on vLLM, whose prefix cache reads the context once, too."""
 
     engine = VllmOracleEngine()
+
+
+class OneAtATimeAnew(OneAtATimeByVllm):
+    """The same without the prefix cache: the context is read twice a comparison."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.oracle = Single(PairPreference(model=str(folder / "model"), engine=_Forgetful()).load())
+
+
+class _Forgetful(VllmOracleEngine):
+    def language_model(self, folder: Path, dtype: Dtype, batch_size: int, tokens: Sequence[int]) -> OracleModel:
+        return _ForgetfulModel(folder, self, dtype, batch_size, tokens)
+
+
+class _ForgetfulModel(VllmLanguageModel):
+    def _further(self) -> dict[str, Any]:
+        return {"enable_prefix_caching": False}
 
 
 class Single(Oracle):

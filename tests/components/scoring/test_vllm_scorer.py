@@ -9,6 +9,7 @@ import pytest
 from nashflow.components.core.errors import UserError
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.scoring.engines import Scorer, Vllm
+from nashflow.components.scoring.layouts import Padded
 from nashflow.components.scoring.settings import ScoringSettings
 from tests.fixtures import models
 from tests.fixtures.engines import NEEDS_VLLM
@@ -42,7 +43,7 @@ class TestScores:
 
     @pytest.fixture(scope="class")
     def scorer(self, folder: Path) -> Iterator[Scorer]:
-        return Vllm().open(folder, "float32", load_causal_lm)
+        return Vllm().open(folder, "float32", load_causal_lm, Padded())
 
     def test_they_are_those_of_the_definition(self, folder: Path, scorer: Scorer) -> None:
         expected = logprobs(folder, PAIRS).tolist()
@@ -53,4 +54,4 @@ class TestScores:
     def test_a_policy_that_answers_nan_is_refused(self, folder: Path, tmp_path: Path) -> None:
         damaged = models.damage(folder, 5, tmp_path / "damaged")
         with pytest.raises(UserError, match=f"^the policy in {damaged} answers with numbers that are infinite or NaN"):
-            Vllm().open(damaged, "float32", load_causal_lm).score([([3, 4], [6, 5, 7])], 64)
+            Vllm().open(damaged, "float32", load_causal_lm, Padded()).score([([3, 4], [6, 5, 7])], 64)
