@@ -55,7 +55,7 @@ def _hand_on(task: dsl.PipelineTask, resources: StepResources) -> None:
             for toleration in resources.tolerations
         ],
     }
-    kubernetes.add_pod_annotation(task, NODE, json.dumps(node, sort_keys=True))
+    task.set_env_variable(NODE, json.dumps(node, sort_keys=True))
 
 
 def _waiting(resources: StepResources, profile: Profile) -> StepResources:

@@ -142,7 +142,7 @@ def equipped(running: Kubeflow, store: SeaweedFS, tracking: str, folder: Path) -
         "AWS_DEFAULT_REGION": "us-east-1",
         "MLFLOW_TRACKING_URI": tracking,
     }
-    running.kubeconfig(folder / "kubeconfig")
+    running.kubelet.kubeconfig = str(running.kubeconfig(folder / "kubeconfig"))
     return Site(running, store, tracking, folder, bucket)
 
 

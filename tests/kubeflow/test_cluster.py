@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ..fixtures.cli import SMALL, call, weights
+from ..fixtures.cli import SMALL, call, wait_for, weights
 from ..fixtures.seaweedfs import SeaweedFS
 from .pods.cluster import Trouble
 from .pods.sandbox import missing
@@ -73,6 +73,34 @@ def test_a_run_is_cancelled_and_retried(place: Site, digests: list[str]) -> None
     again = place.run(retried.stdout.replace(run.run_id, ""))
     assert again.state == "SUCCEEDED"
     assert place.digests(again) == digests
+
+
+def test_training_by_a_trainjob(place: Site, digests: list[str]) -> None:
+    """The pods of a TrainJob make the same policies; its step's pod is lost once, and the next one goes on with it."""
+    trainer, sets = place.kubeflow.server.trainer, (*TINY, "training.launcher={kind: trainjob, nodes: 1}")
+    run = place.run(place.nashflow("submit", place.recipe("tiny"), "--name", "by-a-job", sets=sets).stdout)
+    name = place.step(run, "training-001-main")
+    wait_for(lambda: trainer.jobs)
+    place.kubeflow.kubelet.delete(name)
+    assert place.nashflow("wait", run.run_id).returncode == 0
+    assert place.digests(run) == digests
+    assert (len(trainer.bodies), trainer.jobs) == (1, {})
+    (body,) = trainer.bodies
+    assert body["metadata"]["labels"] == {"pipeline/runid": run.run_id, "nashflow/step": "training"}
+    assert body["metadata"]["ownerReferences"][0]["kind"] == "Workflow"
+    assert {each["name"] for each in body["spec"]["trainer"]["env"]} >= {"AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI"}
+    assert "found at work, and followed" in place.nashflow("logs", run.run_id, "--kube-context", "here").stdout
+
+
+def test_a_trainjob_ends_with_its_run(place: Site) -> None:
+    trainer = place.kubeflow.server.trainer
+    sets = (*TINY, "training.epochs=200", "training.launcher={kind: trainjob, nodes: 1}")
+    run = place.run(place.nashflow("submit", place.recipe("tiny"), "--name", "stopped-job", sets=sets).stdout)
+    wait_for(lambda: trainer.jobs)
+    nodes = trainer.nodes()
+    place.nashflow("cancel", run.run_id, tracked=True)
+    wait_for(lambda: not trainer.jobs)
+    assert [node.code for node in nodes] == [143]
 
 
 def test_a_pod_is_lost(place: Site, digests: list[str]) -> None:

@@ -68,7 +68,7 @@ def test_a_step_that_makes_a_job_asks_for_little_and_hands_on_what_its_nodes_ask
         {"name": "NASHFLOW_POD", "fieldPath": "metadata.name"},
         {"name": "NASHFLOW_NAMESPACE", "fieldPath": "metadata.namespace"},
     ]
-    assert json.loads(training.placed["podMetadata"]["annotations"]["nashflow/node"]) == {
+    assert json.loads(training.variables["NASHFLOW_NODE"]) == {
         "requests": {"cpu": "64", "memory": "640Gi", "nvidia.com/gpu": "8"},
         "limits": {"cpu": "96", "memory": "640Gi", "nvidia.com/gpu": "8"},
         "accelerators": 8,
@@ -77,7 +77,7 @@ def test_a_step_that_makes_a_job_asks_for_little_and_hands_on_what_its_nodes_ask
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
     }
     assert tasks["rollout"].resources["accelerator.resourceCount"] == "1"
-    assert "annotations" not in tasks["rollout"].placed["podMetadata"]
+    assert not tasks["rollout"].variables
 
 
 @pytest.mark.parametrize(

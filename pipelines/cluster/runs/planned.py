@@ -44,8 +44,7 @@ def planned_tasks(connection: Connection, run: Any) -> dict[str, Planned]:
     except UserError:
         return {}
     specification: Mapping[str, Any] = version.pipeline_spec or {}
-    platform = specification.get("platform_spec", {}).get("platforms", {}).get("kubernetes", {})
-    graph = Graph(specification.get("pipeline_spec", specification), platform)
+    graph = Graph(specification.get("pipeline_spec", specification), {})
     return dict(_walk(graph, graph.ir["root"], "", 1)) if "root" in graph.ir else {}
 
 
@@ -56,10 +55,11 @@ def _walk(graph: Graph, part: Json, around: str, count: int) -> Iterator[tuple[s
         if "dag" in component:
             yield from _walk(graph, component, name if is_of_shards(name) else around, each)
         else:
-            annotations = graph.placed(component.get("executorLabel", "")).get("podMetadata", {}).get("annotations", {})
-            yield name_in(around, name), Planned(each, _image(graph, component), NODE in annotations)
+            container = graph.executors.get(component.get("executorLabel", ""), {})
+            job = any(variable["name"] == NODE for variable in container.get("env", ()))
+            yield name_in(around, name), Planned(each, _image(container), job)
 
 
-def _image(graph: Graph, component: Json) -> str:
-    found = _IMAGE_PARAMETER.search(graph.executors.get(component.get("executorLabel", ""), {}).get("image", ""))
+def _image(container: Json) -> str:
+    found = _IMAGE_PARAMETER.search(container.get("image", ""))
     return _RUNTIMES[found[1]] if found else ""

@@ -34,6 +34,8 @@ class Kubelet:
         self.runtime = Runtime(cluster)
         self.python = Path(sys.executable)
         """What `python3` is in every image."""
+        self.kubeconfig = ""
+        """A file that leads to the Kubernetes API; a real pod finds it by its service account."""
         self._objects, self._metadata, self._folder = objects, metadata, folder
 
     def of(self, workflow: dict[str, Any], pipeline_root: str) -> "WorkflowPods":
@@ -112,6 +114,7 @@ class Kubelet:
         image = {name: os.environ[name] for name in _KEPT if name in os.environ}
         image |= {"PATH": f"{self.python.parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/run"}
         image |= {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+        image |= {"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {}
         return {**image, **self._declared(pod)}
 
     def _project(self, pod: Pod, sandbox: Sandbox) -> None:

@@ -13,6 +13,8 @@ from ...pipelines.cluster.server import NEVER, Handler, KfpServer, Refused, pars
 from ..argo.packing import LIMIT
 from ..compiler.workflow import Job, compiled
 from ..pods.kubelet import Kubelet
+from ..trainer.api import TrainerApi
+from ..trainer.jobs import Trainer
 from .details import STATES, Details
 from .handler import StreamingHandler, asking
 from .kubernetes import Kubernetes
@@ -34,6 +36,8 @@ class KubeflowServer(KfpServer):
         self._details: dict[str, Details] = {}
         self._namespaces: dict[str, str] = {}
         self._kubernetes_api = Kubernetes(kubelet, self._stored)
+        self.trainer = Trainer(kubelet.runtime.cluster, namespace)
+        self._trainer_api = TrainerApi(self.trainer)
         super().__init__()
         self.multi_user = users is not None
 
@@ -45,6 +49,7 @@ class KubeflowServer(KfpServer):
 
     def close(self) -> None:
         super().close()
+        self.trainer.close()
         for workflow in list(self.workflows.values()):
             workflow.close()
 
@@ -80,7 +85,9 @@ class KubeflowServer(KfpServer):
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, kind: str) -> Any:
-        if "/services/ml-pipeline" not in path and path.startswith(("/api/", "/apis/argoproj.io/")):
+        if "/services/ml-pipeline" not in path and path.startswith(("/api/", "/apis/argoproj.io/", "/apis/trainer")):
+            if (answer := self._trainer_api.answer(method, path, query, body)) is not None:
+                return answer
             if (answer := self._kubernetes_api.answer(method, path, query)) is not None:
                 return answer
             raise Refused(404, "the server could not find the requested resource")

@@ -18,7 +18,7 @@ RUN = "pipeline/runid"
 
 _MANAGER = "nashflow/launcher"
 _MAIN = "main"
-_OWN = ("KFP_", "ARGO_", "PET_", POD, NAMESPACE)
+_OWN = ("KFP_", "ARGO_", "PET_", POD, NAMESPACE, NODE)
 _KEPT = ("nashflow/step", "nashflow/run", "nashflow/iteration")
 
 
@@ -110,13 +110,12 @@ def _owners(metadata: Json) -> list[Json]:
 
 def _node(pod: Json) -> Json:
     """What each of the job's pods asks for, as the compiled graph says."""
-    try:
-        return dict(json.loads(pod["metadata"]["annotations"][NODE]))
-    except KeyError:
-        raise UserError(
-            "training.launcher: trainjob is not what this graph was compiled with: compile the recipe anew, and submit "
-            "that"
-        ) from None
+    for variable in _main(pod).get("env", []):
+        if variable["name"] == NODE:
+            return dict(json.loads(variable["value"]))
+    raise UserError(
+        "training.launcher: trainjob is not what this graph was compiled with: compile the recipe anew, and submit that"
+    )
 
 
 def _variables(main: Json) -> list[Json]:

@@ -17,6 +17,14 @@ from tests.kubeflow.trainer.jobs import Trainer
 from tests.pipelines.cluster.server import Handler, KfpServer, Refused
 
 NAMESPACE, POD = "team", "mine-abcde-training-1"
+NODE = {
+    "requests": {"cpu": "64", "memory": "640Gi", "nvidia.com/gpu": "8"},
+    "limits": {"cpu": "64", "memory": "640Gi", "nvidia.com/gpu": "8"},
+    "accelerators": 8,
+    "shared_memory": "64Gi",
+    "node_selector": {"pool": "h100"},
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+}
 MAIN = {
     "name": "main",
     "image": "registry.example.com/team/nashflow-training:0.1.0",
@@ -25,6 +33,7 @@ MAIN = {
         {"name": "AWS_DEFAULT_REGION", "value": "us-east-1"},
         {"name": "KFP_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "ARGO_NODE_ID", "value": "mine-abcde-1"},
+        {"name": "NASHFLOW_NODE", "value": json.dumps(NODE)},
         {"name": "NASHFLOW_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
     ],
     "resources": {"requests": {"cpu": "1"}},
@@ -33,14 +42,6 @@ MAIN = {
         {"name": "kfp-launcher", "mountPath": "/kfp-launcher"},
         {"name": "models", "mountPath": "/models"},
     ],
-}
-NODE = {
-    "requests": {"cpu": "64", "memory": "640Gi", "nvidia.com/gpu": "8"},
-    "limits": {"cpu": "64", "memory": "640Gi", "nvidia.com/gpu": "8"},
-    "accelerators": 8,
-    "shared_memory": "64Gi",
-    "node_selector": {"pool": "h100"},
-    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
 }
 STEP_POD: dict[str, Any] = {
     "metadata": {
@@ -51,7 +52,6 @@ STEP_POD: dict[str, Any] = {
             "nashflow/step": "training",
             "pipelines.kubeflow.org/v2_component": "true",
         },
-        "annotations": {"nashflow/node": json.dumps(NODE)},
         "ownerReferences": [
             {
                 "apiVersion": "argoproj.io/v1alpha1",

@@ -102,8 +102,8 @@ POD_OF_A_NODE = {
 def bare_pod() -> dict[str, Any]:
     """A pod without volumes, account, labels, owner or deadline."""
     node = {**NODE, "accelerators": 0, "shared_memory": "", "node_selector": {}, "tolerations": []}
-    metadata = {"name": "p", "annotations": {"nashflow/node": json.dumps(node)}}
-    return {"metadata": metadata, "spec": {"containers": [{"name": "main", "image": "i"}]}}
+    main = {"name": "main", "image": "i", "env": [{"name": "NASHFLOW_NODE", "value": json.dumps(node)}]}
+    return {"metadata": {"name": "p"}, "spec": {"containers": [main]}}
 
 
 @pytest.mark.parametrize("pod", [STEP_POD, bare_pod()], ids=["full", "bare"])
@@ -129,6 +129,6 @@ def test_the_digest_is_of_what_is_run() -> None:
 
 def test_a_pod_of_another_graph_is_refused() -> None:
     pod = copy.deepcopy(STEP_POD)
-    del pod["metadata"]["annotations"]
+    pod["spec"]["containers"][1]["env"].clear()
     with pytest.raises(UserError, match="compile the recipe anew"):
         made(pod)
