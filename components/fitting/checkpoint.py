@@ -36,6 +36,11 @@ class Checkpoints:
         self.spent = 0.0
         """Seconds that earlier attempts took for the updates that were restored."""
 
+    def beside(self, name: str) -> "Checkpoints":
+        """Others of the same training, which go with these."""
+        store, prefix = self._store, self._prefix
+        return Checkpoints(store, self._folder, f"{prefix.rpartition('/')[2]}-{name}")
+
     def save(self, update: int, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", curves: Any) -> None:
         """Copy the state after `update` updates and write it in the background."""
         self.wait()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..core.errors import UserError
 from ..runtime.progress import Progress
 from .checkpoint import Checkpoints
+from .held_out import HeldOut
 from .memory import Memory
 from .micro_batches import micro_batches
 from .order import batches
@@ -53,6 +54,8 @@ class Fitting(ABC):
     """How many they are."""
     padded: bool = True
     """Whether the pairs of a pass are padded to the longest."""
+    held_out: HeldOut | None = None
+    """The measurements on pairs that it is not trained on, if there are such."""
     remedy: ClassVar[str]
     """What to do about a training that diverges, for people."""
     budget: ClassVar[str] = "micro_batch_tokens"
@@ -101,6 +104,7 @@ class Fitting(ABC):
 
     def train(self, checkpoints: Checkpoints) -> Curves:
         """Train to the end, from the newest checkpoint if there is one; the curves of all updates."""
+        best, held_out = checkpoints.beside("best"), self.held_out
         done, curves = checkpoints.restore(self.model, self.optimizer) or (0, {})
         with warnings.catch_warnings(action="ignore"):  # torch misses the optimizer's steps, which were made before
             for _ in range(done):
@@ -109,16 +113,24 @@ class Fitting(ABC):
             for update, batch in enumerate(self.plan(), start=1):
                 if update <= done:
                     continue
+                if held_out and held_out.over(curves):
+                    break
                 started = time.perf_counter()
                 figures = self.update(batch)
                 speed = self.speed(batch, time.perf_counter() - started)
+                figures |= held_out.figures(update, curves) if held_out else {}
                 told = {**{name: figures[name] for name in _TOLD}, **speed, **figures}
                 progress.add(1, told, tokens=self.tokens(batch))
                 for name, value in figures.items():
                     curves.setdefault(name, []).append(value)
+                if held_out and held_out.keeps(curves):
+                    best.save(update, self.model, self.optimizer, curves)
                 if update % self.settings.checkpoint_updates == 0 and update < self.updates:
                     checkpoints.save(update, self.model, self.optimizer, curves)
         checkpoints.wait()
+        best.wait()
+        if held_out and held_out.best(curves) < len(curves["loss"]):
+            best.restore(self.model, self.optimizer)
         return curves
 
     def plan(self) -> Iterator[list[int]]:

@@ -37,6 +37,15 @@ class PairData:
         """Tokens of both responses, (N, 2)."""
         return np.array([[len(response) for response in group.responses] for group in self.groups])
 
+    def taken(self, order: Sequence[int]) -> "PairData":
+        """The pairs in another order."""
+        return PairData(
+            groups=[self.groups[index] for index in order],
+            labels=self.labels[list(order)],
+            anchors={name: values[list(order)] for name, values in self.anchors.items()},
+            rows=[self.rows[index] for index in order],
+        )
+
     def base(self, phase: Phase) -> NDArray[np.float64]:
         """`Σ_j w_j log π_j` of both sides, (N, 2), in nats."""
         return sum((weight * self.anchors[name] for name, weight in phase.weights.items()), np.zeros((len(self), 2)))

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ..core.errors import UserError
+from ..core.seeds import derive_uniform
+from ..fitting.held_out import HeldOut
 from ..fitting.loop import Fitting, NotFinite
 from ..methods import objective
 from ..methods.phases import Phase
@@ -43,6 +45,7 @@ class Trainer(Fitting):
     def __post_init__(self) -> None:
         import torch
 
+        self.data, held_out = self._split()
         self.base = torch.from_numpy(self.data.base(self.phase)).float().to(self.model.device)
         self.labels = torch.from_numpy(self.data.labels).float().to(self.model.device)
         self.lengths = torch.from_numpy(self.data.lengths).to(self.model.device)
@@ -53,10 +56,33 @@ class Trainer(Fitting):
         self._check_lengths()
         self.speeds = Speed(self.model, self.settings.engine.dtype)
         self.begin(updates_of(self.phase, self.settings, len(self)))
+        if self.settings.held_out:
+            self.held_out = HeldOut(self.settings.held_out, self.updates, lambda: self.measure(held_out))
 
     def __len__(self) -> int:
-        """How many pairs the phase has."""
-        return len(self.data)
+        """How many pairs are trained on, the first ones of the data."""
+        return self._count
+
+    def _split(self) -> tuple[PairData, list[int]]:
+        """The pairs in an order in which those held out are the last ones; their indices.
+
+        Raises:
+            UserError: none would be held out, or none trained on.
+        """
+        data, settings = self.data, self.settings.held_out
+        self._count = len(data)
+        if settings is None:
+            return data, []
+        share = settings.share
+        chosen = [derive_uniform(*self.seed, "held out", row_id) < share for row_id, _ in data.rows]
+        order = sorted(range(len(data)), key=chosen.__getitem__)
+        self._count = chosen.count(False)
+        if not 0 < self._count < len(data):
+            raise UserError(
+                f"phase {self.phase.name}: training.held_out.share = {share:g} leaves {self._count} of {len(data)} "
+                "pairs to train on, and the others to measure on: set it nearer to 0.5, or training.held_out to null"
+            )
+        return data.taken(order), list(range(self._count, len(data)))
 
     def tokens(self, indices: list[int]) -> int:
         """How many tokens the pairs with these indices have, prompts counted for both sides."""
@@ -75,10 +101,10 @@ class Trainer(Fitting):
 
     def _check_lengths(self) -> None:
         """Refuse pairs that do not fit into a micro-batch."""
-        costs, budget = [self.cost(index) for index in range(len(self))], self.settings.micro_batch_tokens
+        costs, budget = [self.cost(index) for index in range(len(self.data))], self.settings.micro_batch_tokens
         if (most := max(costs)) > budget:
             raise UserError(
-                f"phase {self.phase.name}: {sum(cost > budget for cost in costs)} of {len(self)} pairs have more "
+                f"phase {self.phase.name}: {sum(cost > budget for cost in costs)} of {len(costs)} pairs have more "
                 f"tokens than training.micro_batch_tokens = {budget}, with padding: set it to at least {most}"
             )
 

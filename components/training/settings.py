@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..core.settings import SHAPES_GRAPH
+from ..fitting.held_out import HeldOutSettings
 from ..fitting.settings import FittingSettings
 from ..methods import AnyMethod
 from ..runtime.protocol import StepPrompts, StepSettings
@@ -39,6 +40,9 @@ class TrainingSettings(FittingSettings):
     steps too small for one iteration add up over several; left out: where save_dtype is not float32, but not with the
     adapter qlora, whose training starts from four bits. The policy that is sampled, measured and anchored is the
     rounded one. A master goes when no training to come starts from it."""
+
+    held_out: HeldOutSettings | None = Field(None, exclude_if=lambda held_out: held_out is None)
+    """Pairs that are measured on instead of trained on, and may stop the training early; null: none."""
 
     @model_validator(mode="after")
     def _masters_are_started_from(self) -> "TrainingSettings":

@@ -4,6 +4,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from ..core.settings import named_by
@@ -92,8 +93,13 @@ class Task:
                 trainer.start_from(open_master(self.call.store, str(self.phase.start_from), self.start.master))
             curves = trainer.train(self.checkpoints)
         settings.adapter.merge(trainer.model)
-        metrics = {"pairs": len(data), "updates": trainer.updates, **summary(self.phase, data, curves), **agreement}
-        metrics["tokens"] = sum(map(trainer.tokens, trainer.plan()))
+        made = len(curves["loss"])
+        metrics = {"pairs": len(data), "updates": made, **summary(self.phase, data, curves), **agreement}
+        metrics["tokens"] = sum(map(trainer.tokens, islice(trainer.plan(), made)))
+        if trainer.held_out:
+            kept = trainer.held_out.best(curves)
+            measured = {name: values[kept - 1] for name, values in curves.items() if name.startswith("held_out_")}
+            metrics |= {"kept_update": kept, "held_out_pairs": len(data) - len(trainer), **measured}
         metrics |= trainer.speeds.figures()
         where = f"iteration {self.call.iteration}, {self.phase.name}"
         for line in warnings(self.phase, metrics):

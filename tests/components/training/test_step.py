@@ -14,8 +14,11 @@ from nashflow.components.models.weights import weights_digest
 from nashflow.components.oracles.referee import COUNTS
 from nashflow.components.storage import records
 from nashflow.components.storage.units import Manifest, Unit
+from nashflow.components.training.data import load
 from nashflow.components.training.loop import Trainer
 from nashflow.components.training.speed import FIGURES
+from nashflow.components.training.step import VERSION
+from nashflow.components.training.task import Task
 from tests.fixtures.runs import SandboxRun, log_policy, logprobs, remove, snapshot
 
 New = Callable[..., SandboxRun]
@@ -241,6 +244,38 @@ def test_a_diverged_training_publishes_nothing(run: SandboxRun) -> None:
         pair = rows[row["row_id"], row["pair"]]
         assert [row[name] for name in ("prompt_ids", "chosen_ids")] == [pair["prompt_ids"], pair["chosen_ids"]]
         assert row["anchors"].keys() == {"000/main", "001/main"}
+
+
+def test_a_training_that_loses_held_out_pairs_stops_and_keeps_its_best_weights(
+    run: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its fourth update, too."""
+    held_out = {"share": 0.3, "updates": 2, "patience": 2}
+    changes = {"learning_rate": 2e-4, "epochs": 20, "schedule": "constant", "checkpoint_updates": 2}
+    changes |= {"held_out": held_out}
+    watched = run.changed(training={**run.recipe.training.model_dump(), **changes})
+    mortal = Mortal(monkeypatch)
+    mortal.until = 3
+    with pytest.raises(Killed):
+        watched.step("training", 2)
+    wait_for_checkpoint(watched, 2)
+    mortal.until = -1
+    manifest = watched.step("training", 2).manifest
+    assert manifest
+    figures, losses = manifest.metrics, manifest.curves["held_out_loss"]
+    assert figures["updates"] == len(losses) < 60
+    assert figures["kept_update"] == 1 + losses.index(figures["held_out_loss"]) < len(losses)
+    assert figures["held_out_loss"] == min(losses)
+    task = Task.of(watched.call("training", 2), VERSION)
+    data = load(watched.store, task.phase, task.pairs, task.logprobs)
+    settings = watched.recipe.training
+    kept = settings.engine.open(watched.folder("002/main"), task.phase, data, settings, (0, 2, "main"))
+    pairs = list(range(len(kept), len(data)))
+    assert len(pairs) == figures["held_out_pairs"]
+    trained = {row_id for row_id, _ in kept.data.rows[: len(kept)]}
+    assert not trained & {kept.data.rows[index][0] for index in pairs}
+    assert kept.measure(pairs)["loss"] == pytest.approx(figures["held_out_loss"], rel=1e-5)
+    assert run.store.list("iterations/002/main/training") == []
 
 
 def test_training_on_s3_makes_the_same_weights(
