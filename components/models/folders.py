@@ -308,6 +308,8 @@ def _opened(
         key_mapping=dict(names) if names else None,
         **({"quantization_config": quantization} if quantization else {}),
     )
+    if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
+        model.set_attn_implementation("eager")  # transformers' default leaves the cap out, and says nothing
     # transformers only warns, and goes on with random weights.
     body = f"{model.base_model_prefix}."
     if missing := sorted(name for name in info["missing_keys"] if not new_head or name.startswith(body)):

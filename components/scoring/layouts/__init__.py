@@ -4,7 +4,9 @@ from typing import Annotated
 
 from ...core.variants import Variants
 from .base import Layout
+from .packed import Packed
 from .padded import Padded
+from .shared_prefix import SharedPrefix
 
-LAYOUTS = Variants("nashflow.layouts", Layout, Padded)
+LAYOUTS = Variants("nashflow.layouts", Layout, Padded, Packed, SharedPrefix)
 AnyLayout = Annotated[Layout, LAYOUTS]

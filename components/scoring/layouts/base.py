@@ -21,6 +21,8 @@ class Layout(Variant, ABC):
 
     padded: ClassVar[bool] = False
     """Whether the groups of a pass are padded to the longest."""
+    shares: ClassVar[bool] = False
+    """Whether a group's responses share the computation of their prompt."""
 
     @abstractmethod
     def tokens(self, group: Group) -> int:

@@ -23,12 +23,12 @@ class Padded(Layout):
         return len(group.responses) * max(len(prompt) + len(response) for prompt, response in group.pairs)
 
     def hidden(self, model: "PreTrainedModel", groups: Sequence[Group]) -> "torch.Tensor":
-        """One forward pass over all rows; all responses end together."""
+        """One forward pass over all rows; all responses end together. Their last tokens are predicted, and not read."""
         import torch
 
         pairs = [pair for group in groups for pair in group.pairs]
-        ids, mask = padding.padded([[*prompt, *response] for prompt, response in pairs], "left", model.device)
+        ids, mask = padding.padded([[*prompt, *response[:-1]] for prompt, response in pairs], "left", model.device)
         states = model.base_model(
             input_ids=ids, attention_mask=mask, position_ids=padding.positions_of(mask), use_cache=False
         ).last_hidden_state
-        return torch.cat([row[-len(response) - 1 : -1] for row, (_, response) in zip(states, pairs, strict=True)])
+        return torch.cat([row[-len(response) :] for row, (_, response) in zip(states, pairs, strict=True)])

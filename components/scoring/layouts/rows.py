@@ -1,0 +1,91 @@
+"""Layouts without padding: all sequences of a pass in one row of tokens, each a segment of its own."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...core.errors import UserError
+from ..groups import Group
+from .attention import START, Segment, Segments, by_segments, enable
+from .base import Layout
+from .padded import Padded
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_KNOWN_LAYERS = {"full_attention", "sliding_attention"}
+_TRIED = [Group([1, 2, 3, 0, 2], [[3, 1, 2], [1], [2, 0, 3, 3]]), Group([3, 0, 1], [[0, 2, 1, 1, 3, 2, 2], [2, 1]])]
+
+
+class Row:
+    """Token ids, their positions in their sequences, the segments, and the places whose hidden states are read."""
+
+    def __init__(self) -> None:
+        """An empty row."""
+        self.ids: list[int] = []
+        self.positions: list[int] = []
+        self.segments: list[Segment] = []
+        self.read: list[int] = []
+
+    def add(self, tokens: Sequence[int], after: Segment = START) -> Segment:
+        """Add a segment, which comes after another one in its sequence."""
+        start, before = len(self.ids), after.stop - after.start
+        segment = Segment(start, start + len(tokens), (after.start, after.stop))
+        self.ids.extend(tokens)
+        self.positions.extend(range(before, before + len(tokens)))
+        if tokens:
+            self.segments.append(segment)
+        return segment
+
+
+class RowLayout(Layout):
+    """A layout that puts everything into one row."""
+
+    @abstractmethod
+    def row(self, groups: Sequence[Group]) -> Row:
+        """The row of a pass; it is read response by response."""
+
+    def hidden(self, model: "PreTrainedModel", groups: Sequence[Group]) -> "torch.Tensor":
+        """One forward pass over the row."""
+        import torch
+
+        row = self.row(groups)
+        ids, positions, read = (torch.tensor(each, device=model.device) for each in (row.ids, row.positions, row.read))
+        segments = Segments.of(row.segments, model.device)
+        with by_segments():
+            output = model.base_model(
+                input_ids=ids[None], position_ids=positions[None], use_cache=False, segments=segments
+            )
+        states: torch.Tensor = output.last_hidden_state[0, read]
+        return states
+
+    def check(self, model: "PreTrainedModel") -> None:
+        """Refuse, too, a model that computes other values by segments: one whose layers are not all causal attention.
+
+        Raises:
+            UserError: says to set the layout to padded.
+        """
+        super().check(model)
+        enable(model)
+        if not self._agrees(model):
+            raise UserError(
+                f"the model in {model.name_or_path} ({model.config.model_type}) would have other log-probabilities in "
+                f"the layout {self.kind}, because not all of its layers are causal attention that takes segments: set "
+                "training.layout and logprobs.layout to padded"
+            )
+
+    def _agrees(self, model: "PreTrainedModel") -> bool:
+        """Whether hidden states of a few sequences are those of the padded layout."""
+        import torch
+
+        if not _KNOWN_LAYERS.issuperset(getattr(model.config.get_text_config(), "layer_types", None) or ()):
+            return False
+        with torch.no_grad():
+            expected = Padded().hidden(model, _TRIED).double()
+            try:
+                found = self.hidden(model, _TRIED).double()
+            except Exception:  # a model without segments raises what it likes
+                return False
+        tolerance = 3e-2 if model.dtype == torch.bfloat16 else 1e-4
+        return not (torch.linalg.norm(found - expected) > tolerance * torch.linalg.norm(expected))
