@@ -77,7 +77,7 @@ def test_a_run_is_cancelled_and_retried(place: Site, digests: list[str]) -> None
 
 def test_training_by_a_trainjob(place: Site, digests: list[str]) -> None:
     """The pods of a TrainJob make the same policies; its step's pod is lost once, and the next one goes on with it."""
-    trainer, sets = place.kubeflow.server.trainer, (*TINY, "training.launcher={kind: trainjob, nodes: 1}")
+    trainer, sets = place.kubeflow.server.trainer, (*TINY, "training.launcher={kind: trainjob, nodes: 1, processes: 1}")
     run = place.run(place.nashflow("submit", place.recipe("tiny"), "--name", "by-a-job", sets=sets).stdout)
     name = place.step(run, "training-001-main")
     wait_for(lambda: trainer.jobs)
@@ -94,7 +94,7 @@ def test_training_by_a_trainjob(place: Site, digests: list[str]) -> None:
 
 def test_a_trainjob_ends_with_its_run(place: Site) -> None:
     trainer = place.kubeflow.server.trainer
-    sets = (*TINY, "training.epochs=200", "training.launcher={kind: trainjob, nodes: 1}")
+    sets = (*TINY, "training.epochs=200", "training.launcher={kind: trainjob, nodes: 1, processes: 1}")
     run = place.run(place.nashflow("submit", place.recipe("tiny"), "--name", "stopped-job", sets=sets).stdout)
     wait_for(lambda: trainer.jobs)
     nodes = trainer.nodes()

@@ -3,7 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from ...core.settings import Variant
 from ...runtime.protocol import Call
@@ -18,8 +18,10 @@ class Launcher(Variant, ABC):
     Each process, a rank, reads pairs and log-probabilities from the store itself, and rank 0 publishes the policy.
     """
 
-    several: ClassVar[bool] = True
-    """Whether it may start more than one process."""
+    @property
+    def several(self) -> bool:
+        """Whether it may start more than one process."""
+        return True
 
     @abstractmethod
     def run(self, call: Call[Any], work: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
 """Training in the step's own process."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from ...runtime.protocol import Call
 from .base import Launcher
@@ -11,7 +11,11 @@ class Process(Launcher):
     """The step's own process, alone."""
 
     kind: Literal["process"] = "process"
-    several: ClassVar[bool] = False
+
+    @property
+    def several(self) -> bool:
+        """It starts none."""
+        return False
 
     def run(self, call: Call[Any], work: Callable[[], None]) -> None:
         """Carry it out here."""

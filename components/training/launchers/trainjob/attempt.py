@@ -34,9 +34,8 @@ def carry_out(api: Api, job: Json) -> None:
             API stays away, and then it goes on without this attempt. SystemExit: with any other exit code of a node.
     """
     name, nodes = job["metadata"]["name"], job["spec"]["trainer"]["numNodes"]
-    identity = _begin(api, job)
     try:
-        failed = _follow(api, name, nodes, identity)
+        failed = _follow(api, name, nodes, _begin(api, job))
     except TryAgain:
         raise
     except BaseException:

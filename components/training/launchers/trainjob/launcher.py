@@ -35,6 +35,11 @@ class TrainJob(Launcher):
     runtime: str = Field("torch-distributed", min_length=1, max_length=253)
     """The TrainingRuntime of the run's namespace, or else the cluster's; one for torch."""
 
+    @property
+    def several(self) -> bool:
+        """Unless it is told to start one."""
+        return (self.nodes, self.processes) != (1, 1)
+
     def run(self, call: Call[Any], work: Callable[[], None]) -> None:
         """Make the TrainJob, or attach to it, and follow it to its end.
 

@@ -23,7 +23,9 @@ def run(finished: SandboxRun) -> SandboxRun:
     """A run whose second training is to be done by a TrainJob, long enough to be interrupted."""
     remove(finished, UNIT)
     return finished.changed(
-        training__launcher={"kind": "trainjob", "nodes": 1}, training__epochs=40, training__checkpoint_updates=20
+        training__launcher={"kind": "trainjob", "nodes": 1, "processes": 1},
+        training__epochs=40,
+        training__checkpoint_updates=20,
     )
 
 
