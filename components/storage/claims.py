@@ -10,8 +10,6 @@ from .store import Store, open_store
 
 _OF_A_RUN = re.compile(rf"(.+)/({layout.POLICIES}/\d+/[^/]+)/[0-9a-f]+")
 
-_FOLDER = ".claims"
-
 
 def claim(place: str, run_root: Store) -> None:
     """Note that the run under `run_root` reads the folder or URI `place`, if that is of another run's policy.
@@ -39,16 +37,5 @@ def claimed(store: Store, unit: str) -> bool:
     return bool(store.list(_folder(unit)))
 
 
-def is_claim(key: str) -> bool:
-    """Whether a file of a run is a claim of another one."""
-    return key.startswith(f"{layout.POLICIES}/") and f"{_FOLDER}/" in key
-
-
-def claimants(store: Store) -> list[str]:
-    """The run roots that claim policies of the run under a run root, those that are still there."""
-    roots = sorted({store.read(key).decode() for key in store.list(layout.POLICIES) if is_claim(key)})
-    return [root for root in roots if open_store(root).exists(layout.RUN)]
-
-
 def _folder(unit: str) -> str:
-    return f"{unit}{_FOLDER}"
+    return f"{unit}.claims"

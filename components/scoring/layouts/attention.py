@@ -39,38 +39,6 @@ START = Segment(0, 0)
 """What comes before a sequence."""
 
 
-class Alike(NamedTuple):
-    """The places in a row of segments of one shape, which are computed together."""
-
-    own: "torch.Tensor"
-    """(segments, tokens)"""
-    seen: "torch.Tensor"
-    """Those that they attend to, (segments, tokens of the prefix and their own)."""
-
-
-class Segments(NamedTuple):
-    """All segments of a row."""
-
-    shapes: list[Alike]
-    order: "torch.Tensor"
-    """The place of each token of the row among those of `shapes`."""
-
-    @classmethod
-    def of(cls, segments: Sequence[Segment], device: "torch.device") -> "Segments":
-        """Segments that together are the row, each of its tokens being in one of them."""
-        import torch
-
-        shapes: dict[tuple[int, int], list[Segment]] = {}
-        for segment in segments:
-            shapes.setdefault((segment.stop - segment.start, segment.prefix[1] - segment.prefix[0]), []).append(segment)
-        made = []
-        for alike in shapes.values():
-            own = torch.tensor([range(start, stop) for start, stop, _ in alike], device=device)
-            before = torch.tensor([range(*prefix) for _, _, prefix in alike], device=device)
-            made.append(Alike(own, torch.cat([before.to(own.dtype), own], 1)))
-        return cls(made, torch.cat([alike.own.flatten() for alike in made]).argsort())
-
-
 def enable(model: "PreTrainedModel") -> None:
     """Let the model's attention take `segments`; calls without them are computed as before."""
     from transformers import AttentionInterface, AttentionMaskInterface
@@ -111,7 +79,7 @@ def _attention(
     value: "torch.Tensor",
     attention_mask: Any,
     *,
-    segments: Segments | None = None,
+    segments: Sequence[Segment] | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,
@@ -130,19 +98,18 @@ def _attention(
         raise NotImplementedError("attention with terms of the model's own")
     repeats = query.shape[1] // key.shape[1]
     kernel = partial(_sdpa, scale=scaling, dropout=dropout) if softcap is None else partial(_capped, scaling, softcap)
+    # Split where segments meet, and put together again: a selection's gradient would be as long as the whole row.
+    lengths = [segment.stop - segment.start for segment in segments]
+    queries, keys, values = (states.split(lengths, 2) for states in (query, key, value))
+    numbers = {segment.start: number for number, segment in enumerate(segments)}
     parts = []
-    for places, seen in segments.shapes:
-        keys, values = (_picked(states, seen).repeat_interleave(repeats, 1) for states in (key, value))
-        attended = _attended(kernel, _picked(query, places), keys, values, attention_mask, softcap is None)
-        parts.append(attended.transpose(1, 2).flatten(0, 1))
-    return torch.cat(parts)[segments.order][None], None
-
-
-def _picked(states: "torch.Tensor", places: "torch.Tensor") -> "torch.Tensor":
-    """States at (segments, tokens) of a row, (segments, heads, tokens, width)."""
-    rows, tokens = places.shape
-    picked = states[0].index_select(1, places.flatten())
-    return picked.view(len(picked), rows, tokens, -1).transpose(0, 1)
+    for number, segment in enumerate(segments):
+        seen = [numbers[segment.prefix[0]], number] if any(segment.prefix) else [number]
+        k, v = (
+            torch.cat([states[each] for each in seen], 2).repeat_interleave(repeats, 1) for states in (keys, values)
+        )
+        parts.append(_attended(kernel, queries[number], k, v, attention_mask, softcap is None))
+    return torch.cat(parts, 2).transpose(1, 2), None
 
 
 def _attended(
@@ -153,7 +120,7 @@ def _attended(
     window: int | None,
     causal: bool,
 ) -> "torch.Tensor":
-    """Attention of segments of one shape; `causal`: the kernel needs no mask where there is no prefix."""
+    """Attention of a segment; `causal`: the kernel needs no mask where there is no prefix."""
     import torch
 
     tokens, seen = query.shape[2], key.shape[2]

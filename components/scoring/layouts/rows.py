@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import UserError
 from ..groups import Group
-from .attention import START, Segment, Segments, by_segments, enable
+from .attention import START, Segment, by_segments, enable
 from .base import Layout
 from .padded import Padded
 
@@ -52,10 +52,9 @@ class RowLayout(Layout):
 
         row = self.row(groups)
         ids, positions, read = (torch.tensor(each, device=model.device) for each in (row.ids, row.positions, row.read))
-        segments = Segments.of(row.segments, model.device)
         with by_segments():
             output = model.base_model(
-                input_ids=ids[None], position_ids=positions[None], use_cache=False, segments=segments
+                input_ids=ids[None], position_ids=positions[None], use_cache=False, segments=row.segments
             )
         states: torch.Tensor = output.last_hidden_state[0, read]
         return states
