@@ -46,7 +46,7 @@ engines: $(ENGINES_READY)  ## run the tests of vLLM and DeepSpeed, on CPUs, in t
 	$(ENGINES)/bin/pytest --numprocesses 2 --dist loadfile -m engines -rs
 
 # BENCH='rollout judging': which ones.
-bench: $(ENGINES_READY)  ## measure rates beside those of vLLM alone and of transformers: a table and bench.json (idle machine)
+bench: $(ENGINES_READY)  ## measure rates and memory beside vLLM, transformers and TRL: a table and bench.json (idle machine)
 	$(ENGINES)/bin/python -m tests.bench $(BENCH)
 
 slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, long fault runs

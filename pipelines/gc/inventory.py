@@ -8,7 +8,6 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.iterations.units import Shape
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
-from nashflow.components.storage.claims import is_claim
 from nashflow.components.storage.run import Run, read_run
 from nashflow.components.storage.store import Store
 from nashflow.components.storage.store_keys import Entry
@@ -73,8 +72,8 @@ class RunRoot:
 
     @property
     def written(self) -> float:
-        """When the run itself last wrote anything but its lock, in seconds since the epoch."""
-        return max((entry.modified for key, entry in self.work.items() if not is_claim(key)), default=0.0)
+        """When the run last wrote anything but its lock, in seconds since the epoch."""
+        return max((entry.modified for entry in self.work.values()), default=0.0)
 
     @cached_property
     def own(self) -> Entries:

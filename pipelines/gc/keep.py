@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
-from nashflow.components.storage.claims import claimants
 from nashflow.components.storage.run import flatten
 from nashflow.components.storage.units import read_manifest
 from nashflow.components.tracking.registry import lies_under
@@ -32,7 +31,7 @@ def decide(inventory: Inventory, limit: float, keep_last: int) -> Decision:
 
     A run is kept while a live run holds its lock, while it was written to within the last `limit` seconds, or a week if
     it has not ended; if it is one of the `keep_last` newest finished runs of its name, if a registered model lies in
-    it, or if a kept run, or one elsewhere, needs it.
+    it, or if a kept run needs it.
 
     Raises:
         UserError: the registry does not answer, or is not the one that the runs are tracked in.
@@ -42,7 +41,6 @@ def decide(inventory: Inventory, limit: float, keep_last: int) -> Decision:
     candidates = [run for run in inventory.runs if run.uri not in kept]
     if candidates:
         kept |= {uri: f"registered as {name}" for uri, name in registered(candidates, inventory.prefix).items()}
-    kept |= dict(_needed_elsewhere([run for run in inventory.runs if run.uri not in kept], inventory.prefix.uri))
     while needed := dict(_needed(inventory.runs, kept)):
         kept |= needed
     return Decision(kept, [run for run in inventory.runs if run.uri not in kept])
@@ -88,13 +86,6 @@ def _needed(runs: Sequence[RunRoot], kept: Mapping[str, str]) -> Iterator[tuple[
         for other in runs:
             if other.uri not in kept and any(lies_under(place, other.uri) for place in places):
                 yield other.uri, f"needed by {run.uri}"
-
-
-def _needed_elsewhere(runs: Iterable[RunRoot], prefix: str) -> Iterator[tuple[str, str]]:
-    """The runs with a policy that a run which is not below the prefix starts from."""
-    for run in runs:
-        if others := [root for root in claimants(run.store) if not lies_under(root, prefix)]:
-            yield run.uri, f"needed by {others[0]}"
 
 
 def _read_by(run: RunRoot) -> Iterator[str]:

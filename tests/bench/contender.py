@@ -1,7 +1,8 @@
 """A contender in a process of its own: it opens once, then does its work each time that it is told to.
 
 `python -m tests.bench.contender MODULE CLASS FOLDER`: for each line that it reads it answers with one, a JSON object:
-the seconds that its work took, and how much it has done.
+the seconds that its work took, how much it has done, the most memory that it has held so far, in GiB, and what else it
+says of the work.
 """
 
 import contextlib
@@ -11,8 +12,11 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
+
+from nashflow.components.core.machine import peak_gib
 
 
 class Work(Protocol):
@@ -20,6 +24,24 @@ class Work(Protocol):
 
     def __call__(self) -> int:
         """Do it once: how many tokens or comparisons that were."""
+
+
+class Measuring(Work, Protocol):
+    """Work that says more of itself."""
+
+    def figures(self) -> dict[str, float]:
+        """Of the last time."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What doing the work once has shown."""
+
+    rate: float
+    """How much in a second."""
+    peak_gib: float
+    """The most memory held so far: of the GPU where there is one, of the process otherwise."""
+    figures: dict[str, float]
 
 
 class Contender:
@@ -38,8 +60,8 @@ class Contender:
         self._process.stdin.close()
         self._process.wait()
 
-    def rate(self) -> float:
-        """How much it does in a second, once. The first time is not to be counted: it warms up."""
+    def round(self) -> Round:
+        """Let it do its work once. The first time is not to be counted: it warms up."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write("\n")
@@ -47,7 +69,7 @@ class Contender:
         if not (answer := self._process.stdout.readline()):
             raise RuntimeError(f"the contender ended: {self._process.wait()}")
         done: dict[str, Any] = json.loads(answer)
-        return float(done["amount"]) / float(done["seconds"])
+        return Round(done["amount"] / done["seconds"], done["peak_gib"], done["figures"])
 
 
 def main(module: str, name: str, folder: str) -> None:
@@ -58,7 +80,8 @@ def main(module: str, name: str, folder: str) -> None:
         for _ in sys.stdin:
             started = time.perf_counter()
             amount = work()
-            answers.write(json.dumps({"amount": amount, "seconds": time.perf_counter() - started}) + "\n")
+            told = {"amount": amount, "seconds": time.perf_counter() - started, "peak_gib": peak_gib()}
+            answers.write(json.dumps({**told, "figures": getattr(work, "figures", dict)()}) + "\n")
             answers.flush()
 
 

@@ -29,6 +29,9 @@ class Slow(Quick):
 
     pause = 1.0
 
+    def figures(self) -> dict[str, float]:
+        return {"pause": self.pause}
+
 
 def test_contenders_take_turns_and_ratios_are_those_of_a_round() -> None:
     found = run(Bench("toy", "things", (Quick, Slow), (2.0,), lambda folder: (folder / "x").touch()), 1)
@@ -37,3 +40,5 @@ def test_contenders_take_turns_and_ratios_are_those_of_a_round() -> None:
     (ratio,) = found["ratios"]["Slow"]["rounds"]
     assert ratio == found["rates"]["Quick"]["rounds"][0] / found["rates"]["Slow"]["rounds"][0]
     assert found["ratios"]["Slow"]["wanted"] == 2.0
+    assert found["ratios"]["Slow"]["memory"] == found["peak_gib"]["Quick"] / found["peak_gib"]["Slow"]
+    assert found["figures"] == {"Slow": {"pause": 1.0}}

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
-from nashflow.components.storage.claims import claim
 from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import Store
 from nashflow.pipelines.report import report_runs
@@ -79,18 +78,6 @@ def test_a_run_that_a_kept_one_reads_stays_and_so_on(prefix: Path, capsys: pytes
     out = capsys.readouterr().out
     assert f"needed by {first.uri}" in out
     assert f"needed by {second.uri}" in out
-
-
-def test_a_run_that_one_elsewhere_starts_from_stays(
-    prefix: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """While that one is there; a claim of one below the prefix keeps nothing, nor is it work of the claimed run."""
-    elsewhere = a_run(tmp_path / "elsewhere", "first", finished=False)
-    for name, by in (("claimed", elsewhere), ("within", a_run(prefix, "user")), ("gone", elsewhere.at("../gone"))):
-        claim(a_run(prefix, name).location("policies/001/main/0123456789abcdef"), by)
-    clean(prefix)
-    assert names(prefix) == {"claimed"}
-    assert f"needed by {elsewhere.uri}" in capsys.readouterr().out
 
 
 def test_a_run_that_has_not_ended_stays_for_a_week(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
