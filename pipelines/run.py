@@ -64,6 +64,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
     recipe = load_recipe(name, overrides)
     recipe.rollout.engine.require_here()
     recipe.logprobs.engine.require_here()
+    recipe.training.engine.require_here()
     for oracle in recipe.oracles.values():
         oracle.require_here()
     store = open_store(run_root or f"runs/{recipe.run.name}")

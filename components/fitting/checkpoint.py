@@ -1,23 +1,26 @@
-"""Resumable training state: parameters and AdamW's moments as safetensors, the update reached as JSON."""
+"""Checkpoints of a training: its weights and AdamW's moments as safetensors, whatever number of processes shares them.
 
-import copy
+Each of several ranks writes a part, with its digest; any number of ranks reads them again.
+"""
+
+import contextlib
 import json
 import shutil
+import signal
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..core.digests import sha256_file
+from ..core.errors import UserError
 from ..storage.store import Store
+from .descent import Descent, Tensors
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
-
-_STATE = "state.json"
-_FILES = ("weights.safetensors", "moments.safetensors", _STATE)
+_TOLD, _TENSORS = ".json", ".safetensors"
 
 
 class Checkpoints:
@@ -41,42 +44,52 @@ class Checkpoints:
         store, prefix = self._store, self._prefix
         return Checkpoints(store, self._folder, f"{prefix.rpartition('/')[2]}-{name}")
 
-    def save(self, update: int, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", curves: Any) -> None:
-        """Copy the state after `update` updates and write it in the background."""
+    def save(self, update: int, descent: Descent, curves: Any) -> None:
+        """Copy the state after `update` updates and write it in the background, or nothing if SIGTERM has come.
+
+        One that comes meanwhile takes effect after the copy; the process then ends when it is written.
+        """
         self.wait()
-        moments = {
-            f"{name}.{key}": value.detach().clone().cpu()
-            for name, parameter in _trained(model)
-            for key, value in optimizer.state[parameter].items()
-        }
-        weights = {name: parameter.detach().clone().cpu() for name, parameter in _trained(model)}
-        self._pending = self._writer.submit(self._write, weights, moments, self._state(update, curves))
+        with sigterm_waits() as come:
+            if descent.gathered([come()]).any():
+                return
+            mine = {
+                f"{name}.{key}": tensor
+                for place, (name, tensors) in enumerate(descent.state())
+                if place % descent.ranks == descent.rank
+                for key, tensor in tensors.items()
+            }
+            seconds = round(self.spent + time.monotonic() - self._begun, 3)
+            told = {"update": update, "seconds": seconds, "curves": curves if descent.rank == 0 else {}}
+            name = f"{self._prefix}/update-{update:08d}/part-{descent.rank:05d}-of-{descent.ranks:05d}"
+            self._pending = self._writer.submit(self._write, name, mine, json.dumps(told))
 
     def wait(self) -> None:
         """Wait for the checkpoint in the making, and raise its error."""
         if self._pending:
             self._pending.result()
 
-    def restore(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> tuple[int, Any] | None:
-        """Bring model and optimizer to the newest checkpoint; its update and curves, or None where there is none."""
-        folder = self._newest()
-        if folder is None:
-            return None
-        state = json.loads(self._store.read(f"{folder}/{_STATE}"))
-        self.spent = state.get("seconds", 0.0)  # earlier versions do not say it
-        weights, moments = self._load(folder, "weights"), self._load(folder, "moments")
-        import torch
+    def restore(self, descent: Descent) -> tuple[int, Any] | None:
+        """Bring a training to the newest checkpoint; its update and curves, or None where there is none.
 
-        with torch.no_grad():
-            for name, parameter in _trained(model):
-                parameter.copy_(weights[name])
-                prefix = f"{name}."
-                optimizer.state[parameter] = {
-                    key.removeprefix(prefix): value.to(parameter.device) if key != f"{prefix}step" else value
-                    for key, value in moments.items()
-                    if key.startswith(prefix) and "." not in key.removeprefix(prefix)
-                }
-        return state["update"], state["curves"]
+        Raises:
+            UserError: a part of it is damaged.
+        """
+        names = next(self._whole(), None)
+        if names is None:
+            return None
+        told = [json.loads(self._store.read(f"{name}{_TOLD}")) for name in names]
+        with tempfile.TemporaryDirectory(prefix="nashflow-checkpoint-") as scratch, contextlib.ExitStack() as files:
+            mine = range(descent.rank, len(names), descent.ranks)
+            parts = {part: self._opened(files, names[part], told[part], Path(scratch, f"{part}")) for part in mine}
+
+            def read(place: int, name: str) -> tuple[int, Tensors]:
+                part = place % len(names)
+                return part % descent.ranks, parts[part](name) if part in parts else {}
+
+            descent.load_state(told[0]["update"], read)
+        self.spent = told[0]["seconds"]
+        return told[0]["update"], told[0]["curves"]
 
     def discard(self) -> None:
         """Delete every checkpoint, those of other settings included, once the policy is published."""
@@ -84,40 +97,67 @@ class Checkpoints:
         for key in self._store.list(self._folder):
             self._store.delete(key)
 
-    def _state(self, update: int, curves: Any) -> dict[str, Any]:
-        seconds = round(self.spent + time.monotonic() - self._begun, 3)
-        return {"update": update, "seconds": seconds, "curves": copy.deepcopy(curves)}
-
-    def _write(self, weights: Any, moments: Any, state: dict[str, Any]) -> None:
+    def _write(self, name: str, tensors: Any, told: str) -> None:
         from safetensors.torch import save_file
 
-        folder = f"{self._prefix}/update-{state['update']:08d}"
         local = Path(tempfile.mkdtemp(prefix="nashflow-checkpoint-"))
         try:
-            for name, tensors in (("weights", weights), ("moments", moments)):
-                save_file(tensors, local / f"{name}.safetensors")
-                self._store.upload(local / f"{name}.safetensors", f"{folder}/{name}.safetensors")
+            save_file(tensors, local / "part")
+            digest = sha256_file(local / "part")
+            self._store.upload(local / "part", f"{name}.{digest[:16]}{_TENSORS}")
         finally:
             shutil.rmtree(local)
-        # Last: a checkpoint without it is not seen.
-        self._store.write(f"{folder}/{_STATE}", json.dumps(state).encode())
-        # Only older ones: another copy of this training may be ahead.
-        for key in self._store.list(self._prefix):
-            if key < folder:
-                self._store.delete(key)
+        # Last: a part without it is not seen.
+        self._store.write(f"{name}{_TOLD}", json.dumps({**json.loads(told), "sha256": digest}).encode())
+        folder = name.rpartition("/")[0]
+        if any(parts[0].startswith(f"{folder}/") for parts in self._whole()):
+            # Only older ones: another copy of this training may be ahead.
+            for key in self._store.list(self._prefix):
+                if key < folder:
+                    self._store.delete(key)
 
-    def _newest(self) -> str | None:
-        """The folder of the newest whole checkpoint."""
-        keys = set(self._store.list(self._prefix))
-        folders = sorted({key.rpartition("/")[0] for key in keys}, reverse=True)
-        return next((folder for folder in folders if all(f"{folder}/{name}" in keys for name in _FILES)), None)
+    def _whole(self) -> Iterator[list[str]]:
+        """The names of all parts of each whole checkpoint, the newest first."""
+        keys = self._store.list(self._prefix)
+        written = {key.rsplit(".", 2)[0] for key in keys if key.endswith(_TENSORS)}
+        told = written & {key.removesuffix(_TOLD) for key in keys if key.endswith(_TOLD)}
+        for first in sorted((name for name in told if "/part-00000-of-" in name), reverse=True):
+            head, _, count = first.rpartition("-of-")
+            parts = [f"{head[:-5]}{part:05d}-of-{count}" for part in range(int(count))]
+            if told.issuperset(parts):
+                yield parts
 
-    def _load(self, folder: str, name: str) -> dict[str, "torch.Tensor"]:
-        from safetensors.torch import load
+    def _opened(
+        self, files: contextlib.ExitStack, name: str, told: dict[str, Any], path: Path
+    ) -> Callable[[str], Tensors]:
+        """A function that reads the tensors of a weight of a part."""
+        from safetensors import safe_open
 
-        return load(self._store.read(f"{folder}/{name}.safetensors"))
+        key = f"{name}.{told['sha256'][:16]}{_TENSORS}"
+        self._store.download(key, path)
+        if sha256_file(path) != told["sha256"]:
+            raise UserError(
+                f"{self._store.location(key)}: damaged, its content does not match its digest: delete "
+                f"{self._store.location(name.rpartition('/')[0])} and run the same command again"
+            )
+        file = files.enter_context(safe_open(path, "pt"))
+        keys = list(file.keys())
+        return lambda weight: {
+            key.removeprefix(f"{weight}."): file.get_tensor(key) for key in keys if key.rpartition(".")[0] == weight
+        }
 
 
-def _trained(model: "PreTrainedModel") -> Iterator[tuple[str, "torch.nn.Parameter"]]:
-    """The parameters that are trained, by name: with an adapter, its own."""
-    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+@contextlib.contextmanager
+def sigterm_waits() -> Iterator[Callable[[], bool]]:
+    """Within this block SIGTERM only takes note; afterwards it takes effect. Gives whether it has come."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    come: list[Any] = []
+    before = signal.signal(signal.SIGTERM, lambda *caught: come.append(caught))
+    try:
+        yield lambda: bool(come)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if come:
+        signal.raise_signal(signal.SIGTERM)

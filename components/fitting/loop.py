@@ -4,12 +4,13 @@ import math
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from ..core.errors import UserError
 from ..runtime.progress import Progress
 from .checkpoint import Checkpoints
+from .descent import Descent, Local
 from .held_out import HeldOut
 from .memory import Memory
 from .micro_batches import micro_batches
@@ -48,10 +49,8 @@ class Fitting(ABC):
     settings: "FittingSettings"
     seed: tuple[int | str, ...]
     """Names that determine the order of the pairs."""
-    rank: int = 0
-    """Which of the processes that share every update this is, from 0 on."""
-    ranks: int = 1
-    """How many they are."""
+    descends: "Callable[[PreTrainedModel, FittingSettings], Descent]" = Local
+    """Makes what moves the model's weights."""
     padded: bool = True
     """Whether the pairs of a pass are padded to the longest."""
     held_out: HeldOut | None = None
@@ -84,19 +83,15 @@ class Fitting(ABC):
 
     def begin(self, updates: int) -> None:
         """Make the optimizer and its schedule, for so many updates."""
-        import torch
         from transformers import get_scheduler
 
         self.updates = updates
         self.memory = Memory(self.model.device, self.budget)
         self.longest = max(map(self.cost, range(len(self))))
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            trained, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
-        )
+        self.descent = self.descends(self.model, self.settings)
         self.scheduler = get_scheduler(
             _SCHEDULES[self.settings.schedule],
-            self.optimizer,
+            self.descent.optimizer,
             # Rounded down: a warm-up's first update has rate 0, and must not be the only one.
             num_warmup_steps=int(self.settings.warmup_ratio * updates),
             num_training_steps=updates,
@@ -105,7 +100,7 @@ class Fitting(ABC):
     def train(self, checkpoints: Checkpoints) -> Curves:
         """Train to the end, from the newest checkpoint if there is one; the curves of all updates."""
         best, held_out = checkpoints.beside("best"), self.held_out
-        done, curves = checkpoints.restore(self.model, self.optimizer) or (0, {})
+        done, curves = checkpoints.restore(self.descent) or (0, {})
         with warnings.catch_warnings(action="ignore"):  # torch misses the optimizer's steps, which were made before
             for _ in range(done):
                 self.scheduler.step()
@@ -124,13 +119,13 @@ class Fitting(ABC):
                 for name, value in figures.items():
                     curves.setdefault(name, []).append(value)
                 if held_out and held_out.keeps(curves):
-                    best.save(update, self.model, self.optimizer, curves)
+                    best.save(update, self.descent, curves)
                 if update % self.settings.checkpoint_updates == 0 and update < self.updates:
-                    checkpoints.save(update, self.model, self.optimizer, curves)
+                    checkpoints.save(update, self.descent, curves)
         checkpoints.wait()
         best.wait()
         if held_out and held_out.best(curves) < len(curves["loss"]):
-            best.restore(self.model, self.optimizer)
+            best.restore(self.descent)
         return curves
 
     def plan(self) -> Iterator[list[int]]:
@@ -140,7 +135,7 @@ class Fitting(ABC):
     def parts(self, batch: list[int]) -> list[list[int]]:
         """This rank's micro-batches of a batch; every rank has equally many, so that the last one may be empty."""
         costs, budget = [self.cost(index) for index in batch], self.settings.micro_batch_tokens
-        mine = micro_batches(costs, budget, self.ranks, self.padded)[self.rank]
+        mine = micro_batches(costs, budget, self.descent.ranks, self.padded)[self.descent.rank]
         return [[batch[place] for place in part] for part in mine]
 
     def update(self, batch: list[int]) -> dict[str, float]:
@@ -149,30 +144,34 @@ class Fitting(ABC):
 
         means: dict[str, float] = {}
         bad: list[int] = []
-        for part in self.parts(batch):
+        parts = self.parts(batch)
+        for place, part in enumerate(parts, start=1):
             # Ranks go through their passes together: one without pairs takes any, and counts it nought times.
             taken = part or batch[:1]
             with self.memory.of_pass(self._tokens_of_pass(taken), self.longest):
-                losses, figures = self.forward(taken)
+                losses, figures = self.descent.forward(self.forward, taken)
                 # Every pair weighs the same, whatever its micro-batch.
-                ((losses * bool(part)).sum() / len(batch)).backward()
+                self.descent.backward((losses * bool(part)).sum() / len(batch), last=place == len(parts))
             figures = {"loss": losses.detach(), **figures}
             sums = torch.stack([values.sum() for values in figures.values()]).tolist()
             for name, value in zip(figures, sums, strict=True):
                 means[name] = means.get(name, 0.0) + value / len(batch) * bool(part)
             if not math.isfinite(sums[0]):
                 bad += [index for index, finite in zip(part, losses.isfinite().tolist(), strict=False) if not finite]
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm))
-        if not math.isfinite(means["loss"]) or not math.isfinite(norm):
-            line = f"training diverged at loss {means['loss']}: {self.remedy}"
-            raise NotFinite(line, batch if math.isfinite(means["loss"]) else bad)
+        means = dict(zip(means, self.descent.gathered(list(means.values())).sum(0).tolist(), strict=True))
+        if not math.isfinite(means["loss"]):
+            raise self._diverged(means, bad)
         with self.memory.of_update():
-            self.optimizer.step()
+            norm = self.descent.step()
+        if not math.isfinite(norm):
+            raise self._diverged(means, batch)
         rate = float(self.scheduler.get_last_lr()[0])
         self.scheduler.step()
-        self.optimizer.zero_grad()
         clipped = float(norm > self.settings.max_gradient_norm)
         return {**means, "gradient_norm": norm, "learning_rate": rate, "clipped": clipped}
+
+    def _diverged(self, means: dict[str, float], pairs: list[int]) -> NotFinite:
+        return NotFinite(f"training diverged at loss {means['loss']}: {self.remedy}", pairs)
 
     def _tokens_of_pass(self, part: list[int]) -> int:
         costs = [self.cost(index) for index in part]

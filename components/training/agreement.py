@@ -65,7 +65,7 @@ def check_agreement(trainer: Trainer, places: str) -> dict[str, float]:
     tolerance = TOLERANCE[trainer.settings.engine.dtype]
     lengths = trainer.data.lengths[batch] if phase.reduction == "mean" else 1
     differences = (live.double().cpu().numpy() - trainer.data.anchors[name][batch]) * lengths
-    mismatch = float(np.abs(differences).max())
+    mismatch = float(trainer.descent.gathered([np.abs(differences).max(initial=0.0)]).max())
     if not trainer.settings.adapter.exact:
         return {"cache_mismatch": mismatch}
     remedy = f"delete {places}, and run the same command again"
@@ -86,14 +86,15 @@ def check_agreement(trainer: Trainer, places: str) -> dict[str, float]:
 
 
 def _live(trainer: Trainer) -> tuple[list[int], "torch.Tensor"]:
-    """The pairs of the first update, in the order of their micro-batches; their log-probabilities as training computes
-    them, (pairs, 2)."""
+    """The pairs of the first update that are this rank's, in the order of their micro-batches; their log-probabilities
+    as training computes them, (pairs, 2)."""
     import torch
 
-    parts = trainer.parts(next(trainer.plan()))
+    batch = next(trainer.plan())
+    parts = trainer.parts(batch)
     with torch.no_grad():
-        values = torch.cat([trainer.logprobs(part) for part in parts])
-    return list(chain.from_iterable(parts)), values
+        values = [trainer.descent.forward(trainer.logprobs, part or batch[:1])[: len(part)] for part in parts]
+    return list(chain.from_iterable(parts)), torch.cat(values)
 
 
 def _first_loss(
@@ -109,4 +110,7 @@ def _first_loss(
     ratios = objective.log_ratios(live, base), zero, zero + off, zero - off
     found, expected, *ends = (objective.losses(trainer.phase, each, labels) for each in ratios)
     apart = torch.maximum(*((end - expected).abs() for end in ends))
-    return float(found.mean()), float(expected.mean()), float(apart.mean())
+    sums = [float(each.sum()) for each in (found, expected, apart)]
+    *totals, pairs = trainer.descent.gathered([*sums, len(batch)]).sum(0)
+    first, second, third = (float(total / pairs) for total in totals)
+    return first, second, third

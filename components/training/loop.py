@@ -1,18 +1,22 @@
 """A policy in training: a phase's objective on its pairs."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from ..core.errors import UserError
 from ..core.seeds import derive_uniform
+from ..fitting.descent import Descent, Local
 from ..fitting.held_out import HeldOut
 from ..fitting.loop import Fitting, NotFinite
 from ..methods import objective
 from ..methods.phases import Phase
 from ..models.finite import TRAINED, require_finite
-from ..models.folders import Dtype, load_causal_lm
+from ..models.folders import load_causal_lm
 from .adapters import plain_name
 from .data import PairData
 from .diagnostics import pair_figures
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from ..fitting.settings import FittingSettings
     from .settings import TrainingSettings
 
 
@@ -39,6 +44,7 @@ class Trainer(Fitting):
     data: PairData
     settings: "TrainingSettings"
     seed: tuple[int | str, ...]
+    descends: "Callable[[PreTrainedModel, FittingSettings], Descent]" = Local
     remedy: ClassVar[str] = "lower training.learning_rate"
     budget: ClassVar[str] = "training.micro_batch_tokens"
 
@@ -97,7 +103,7 @@ class Trainer(Fitting):
         parts = [[self.cost(index) for index in part] for part in self.parts(batch) if part]
         positions = sum(len(costs) * max(costs) if self.padded else sum(costs) for costs in parts)
         groups = [self.data.groups[index] for part in self.parts(batch) for index in part]
-        return self.speeds.add(groups, positions, seconds)
+        return self.speeds.add(groups, positions, seconds) if groups else {}
 
     def _check_lengths(self) -> None:
         """Refuse pairs that do not fit into a micro-batch."""
@@ -119,24 +125,24 @@ class Trainer(Fitting):
         """Mean loss, h and accuracy of the pairs with these indices under the present weights."""
         import torch
 
+        sums = np.zeros(3)
         with torch.no_grad():
-            parts = [{"loss": losses, **figures} for losses, figures in map(self.forward, self.parts(indices))]
-        return {name: float(torch.cat([part[name] for part in parts]).mean()) for name in ("loss", "h", "accuracy")}
+            for part in self.parts(indices):
+                losses, figures = self.descent.forward(self.forward, part or indices[:1])
+                told = torch.stack([losses.sum(), figures["h"].sum(), figures["accuracy"].sum()])
+                sums += bool(part) * told.double().cpu().numpy()
+        means = self.descent.gathered(sums.tolist()).sum(0) / len(indices)
+        return dict(zip(("loss", "h", "accuracy"), means.tolist(), strict=True))
 
     def start_from(self, folder: Path) -> None:
         """Take over the weights in a folder before the first update."""
-        weights = load_causal_lm(folder, "float32").state_dict()
-        own = {name: weights.get(plain_name(name), tensor) for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(own)
 
-    def round_weights(self, dtype: Dtype) -> None:
-        """Round every weight to a precision, in place, as saving it does."""
-        import torch
+        def read() -> Mapping[str, "torch.Tensor"]:
+            weights = load_causal_lm(folder, "float32").state_dict()
+            own = ((name, weights.get(plain_name(name))) for name in self.model.state_dict())
+            return {name: tensor for name, tensor in own if tensor is not None}
 
-        with torch.no_grad():
-            for tensor in self.model.state_dict().values():
-                if tensor.is_floating_point():
-                    tensor.copy_(tensor.to(getattr(torch, dtype)))
+        self.descent.load_weights(read)
 
     def logprobs(self, indices: list[int]) -> "torch.Tensor":
         """log π of both sides of the pairs with these indices, (pairs, 2), in nats, by the phase's reduction.

@@ -25,10 +25,10 @@ def round_and_measure(trainer: Trainer, where: str) -> dict[str, float]:
     if dtype == "float32":
         return _saved(trainer.measure(pairs))
     before = trainer.measure(pairs)["h"]
-    trainer.round_weights(dtype)
+    trainer.descent.round_weights(dtype)
     figures = _saved(trainer.measure(pairs))
     after = figures["h_saved"]
-    if before - after > _LOST * abs(before):
+    if trainer.descent.rank == 0 and before - after > _LOST * abs(before):
         print(
             f"warning: {where}: the margin h is {before:.3g} nats, and {after:.3g} with weights rounded to "
             f"{dtype}, as they are saved: set training.save_dtype and rollout.dtype to float32, or raise "

@@ -13,7 +13,9 @@ from ..scoring.layouts import AnyLayout
 from ..scoring.layouts.padded import Padded
 from ..scoring.settings import ScoringSettings
 from .adapters import AnyAdapter, WholeWeights
-from .engines import AnyTrainingEngine, Torch, TrainingEngine
+from .engines import AnyTrainingEngine
+from .engines.base import TrainingEngine
+from .engines.torch import Torch
 from .launchers import AnyLauncher
 from .launchers.process import Process
 
@@ -43,6 +45,14 @@ class TrainingSettings(FittingSettings):
 
     held_out: HeldOutSettings | None = Field(None, exclude_if=lambda held_out: held_out is None)
     """Pairs that are measured on instead of trained on, and may stop the training early; null: none."""
+
+    @model_validator(mode="after")
+    def _together(self) -> "TrainingSettings":
+        if self.launcher.several and not self.engine.several:
+            raise ValueError(
+                f"engine {self.engine.kind} trains in one process: set launcher to process, or engine to deepspeed"
+            )
+        return self
 
     @model_validator(mode="after")
     def _masters_are_started_from(self) -> "TrainingSettings":

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.settings import named_by
 from ..fitting.checkpoint import Checkpoints
+from ..fitting.loop import Curves
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
@@ -25,6 +27,9 @@ from .loop import Trainer
 from .offending import offending_kept
 from .saved import round_and_measure
 from .settings import TrainingStep
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -79,44 +84,67 @@ class Task:
     def carry_out(self) -> None:
         """Train in this process, alone or as rank 0, and publish the policy."""
         at_work = AtWork(self.call, f"{self.call.phase}/training")
-        at_work.carry_out(self.unit, self._trained, lambda _: self.checkpoints.discard())
+        at_work.carry_out(self.unit, self._published, lambda _: self.checkpoints.discard())
 
-    def _trained(self, work: Work) -> Manifest:
+    def take_part(self) -> None:
+        """Train as another rank."""
+        trainer, _, _ = self._trained()
+        trainer.descent.whole(self._reopened)
+        round_and_measure(trainer, self._named)
+
+    def _published(self, work: Work) -> Manifest:
         settings = self.call.settings.training
-        data = load(self.call.store, self.phase, self.pairs, self.logprobs)
-        seed = (self.call.settings.run.seed, self.call.iteration, self.call.phase)
+        trainer, curves, metrics = self._trained()
+        model = trainer.descent.whole(self._reopened)
+        assert model is not None  # on rank 0
+        settings.adapter.merge(model)
+        for line in warnings(self.phase, metrics):
+            print(f"warning: {self._named}: {line}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
+            policy, master = Path(scratch, "policy"), ""
+            if settings.keeps_masters:
+                master = self._publish_master(work, model, Path(scratch, "master"))
+            metrics |= round_and_measure(trainer, self._named)
+            save_policy(model, self.start.folder, policy, settings.save_dtype)
+            return work.after(self.checkpoints.spent).publish_policy(
+                policy, metrics, weights_digest=weights_digest(policy), curves=curves, master=master
+            )
+
+    def _trained(self) -> tuple[Trainer, Curves, dict[str, float]]:
+        """A training at its end, its curves and its figures."""
+        settings, data = self.call.settings.training, load(self.call.store, self.phase, self.pairs, self.logprobs)
         check_finite(data, self._cached_in)
-        trainer = settings.engine.open(self.start.folder, self.phase, data, settings, seed)
+        trainer = settings.engine.open(self.start.folder, self.phase, data, settings, self._seed)
         with offending_kept(self.call.store, layout.training(self.call.iteration, self.call.phase), trainer):
             agreement = check_agreement(trainer, self._cached_in(str(self.phase.start_from)))
             if self.start.master:
                 trainer.start_from(open_master(self.call.store, str(self.phase.start_from), self.start.master))
             curves = trainer.train(self.checkpoints)
-        settings.adapter.merge(trainer.model)
         made = len(curves["loss"])
-        metrics = {"pairs": len(data), "updates": made, **summary(self.phase, data, curves), **agreement}
+        metrics: dict[str, float] = {"pairs": len(data), "updates": made}
+        metrics |= {**summary(self.phase, data, curves), **agreement}
         metrics["tokens"] = sum(map(trainer.tokens, islice(trainer.plan(), made)))
         if trainer.held_out:
             kept = trainer.held_out.best(curves)
             measured = {name: values[kept - 1] for name, values in curves.items() if name.startswith("held_out_")}
             metrics |= {"kept_update": kept, "held_out_pairs": len(data) - len(trainer), **measured}
-        metrics |= trainer.speeds.figures()
-        where = f"iteration {self.call.iteration}, {self.phase.name}"
-        for line in warnings(self.phase, metrics):
-            print(f"warning: {where}: {line}", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory(prefix="nashflow-policy-") as scratch:
-            policy, master = Path(scratch, "policy"), ""
-            if settings.keeps_masters:
-                master = self._publish_master(work, trainer, Path(scratch, "master"))
-            metrics |= round_and_measure(trainer, where)
-            save_policy(trainer.model, self.start.folder, policy, settings.save_dtype)
-            return work.after(self.checkpoints.spent).publish_policy(
-                policy, metrics, weights_digest=weights_digest(policy), curves=curves, master=master
-            )
+        return trainer, curves, metrics | trainer.speeds.figures()
 
-    def _publish_master(self, work: Work, trainer: Trainer, folder: Path) -> str:
+    def _reopened(self) -> "PreTrainedModel":
+        """The policy that it starts from, in float32."""
+        return self.call.settings.training.adapter.open(self.start.folder, "float32", self._seed)
+
+    @property
+    def _seed(self) -> tuple[int | str, ...]:
+        return self.call.settings.run.seed, self.call.iteration, self.call.phase
+
+    @property
+    def _named(self) -> str:
+        return f"iteration {self.call.iteration}, {self.phase.name}"
+
+    def _publish_master(self, work: Work, model: "PreTrainedModel", folder: Path) -> str:
         """Publish the weights in float32, and return their digest."""
-        save_policy(trainer.model, self.start.folder, folder, "float32")
+        save_policy(model, self.start.folder, folder, "float32")
         result = self.phase.result
         unit = replace(work.unit, key=layout.master(result.iteration, result.name))
         return unit.publish_folder(folder, {}, work.started, weights_digest=weights_digest(folder)).weights_digest

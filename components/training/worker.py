@@ -29,8 +29,12 @@ def main(arguments: Sequence[str]) -> NoReturn:
     signal.signal(signal.SIGTERM, protocol.terminate)
     try:
         call, style = protocol.read_call(_STEP, TrainingStep, arguments)
-        with voice.speaking(protocol.place(_STEP, call), style):
-            Task.of(call, VERSION).carry_out()
+        task = Task.of(call, VERSION)
+        if int(os.environ["RANK"]):
+            task.take_part()
+        else:
+            with voice.speaking(protocol.place(_STEP, call), style):
+                task.carry_out()
     except UserError as error:
         hand_over(error)
         sys.exit(protocol.USER_ERROR)

@@ -20,7 +20,7 @@ MIDDLES = {
     "rollout": "run/iterations/001/main/rollouts/.*journal/.*/000000002.json",
     "judging": "run/iterations/001/main/pairs/.*journal/.*/000000002.json",
     "logprobs": "run/iterations/001/main/logprobs/.*journal/.*/000000002.json",
-    "training": "run/iterations/001/main/training/.*/update-00000006/moments.safetensors",
+    "training": "run/iterations/001/main/training/.*/update-00000006/part-.*safetensors",
     "evaluation": "run/iterations/001/evaluation/game_policy/",
     "reporting": "run/report/figure.png",
 }

@@ -1,10 +1,12 @@
-"""Engines that this version does not have are said by whatever looks at a recipe before it runs."""
+"""An engine that is not available is said by whatever looks at a recipe before it runs."""
 
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from nashflow.components.core.errors import UserError
+from nashflow.components.training.engines import DeepSpeed
 from nashflow.pipelines.cli import app
 from nashflow.pipelines.cluster.api.access import Access
 from nashflow.pipelines.doctor.case import Case
@@ -16,6 +18,16 @@ WARNINGS = [
     "to float32",
 ]
 NAMED, THERE = "inpo-llama3-8b", "quickstart"
+
+
+@pytest.fixture(autouse=True)
+def away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DeepSpeed is such an engine."""
+
+    def check(engine: DeepSpeed) -> None:
+        raise UserError(WARNINGS[0].removeprefix("nashflow: warning: "))
+
+    monkeypatch.setattr(DeepSpeed, "check", check)
 
 
 def warned(*arguments: str) -> list[str]:

@@ -1,12 +1,18 @@
 """Checkpoints: what they bring back, and what a kill leaves."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from nashflow.components.core.errors import UserError
 from nashflow.components.fitting.checkpoint import Checkpoints
+from nashflow.components.fitting.descent import Local
+from nashflow.components.fitting.settings import FittingSettings
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.storage.store import Store, open_store
 from tests.fixtures import models
@@ -34,19 +40,26 @@ def local(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "run"))
 
 
-def trained(folder: Path, updates: int) -> tuple[Any, Any]:
-    """A model and its optimizer after some updates."""
+class Rank(Local):
+    """One of several ranks that all have the whole state; each hears of SIGTERM alone."""
+
+    def __init__(self, model: Any, rank: int = 0, ranks: int = 1) -> None:
+        super().__init__(model, FittingSettings(learning_rate=1e-2))
+        self.rank, self.ranks = rank, ranks
+
+
+def trained(folder: Path, updates: int) -> tuple[Any, Rank]:
+    """A model after some updates, and what moves it."""
     model: Any = load_causal_lm(folder)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    go_on(model, optimizer, 0, updates)
-    return model, optimizer
+    descent = Rank(model)
+    go_on(model, descent, 0, updates)
+    return model, descent
 
 
-def go_on(model: Any, optimizer: Any, first: int, updates: int) -> None:
+def go_on(model: Any, descent: Rank, first: int, updates: int) -> None:
     for update in range(first, first + updates):
-        model(torch.tensor([[0, 7 + update % 3, 8, 9]])).logits.square().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        descent.backward(model(torch.tensor([[0, 7 + update % 3, 8, 9]])).logits.square().mean(), last=True)
+        descent.step()
 
 
 def weights(model: Any) -> dict[str, torch.Tensor]:
@@ -60,55 +73,55 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 
 def test_training_goes_on_bit_by_bit(folder: Path, store: Store) -> None:
-    model, optimizer = trained(folder, 3)
+    model, descent = trained(folder, 3)
     curves = {"loss": [0.1, 1e-300, 1 / 3]}
     writer = Checkpoints(store, FOLDER, FINGERPRINT)
-    writer.save(3, model, optimizer, curves)
-    go_on(model, optimizer, 3, 3)  # while the checkpoint is being written
+    writer.save(3, descent, curves)
+    go_on(model, descent, 3, 3)  # while the checkpoint is being written
     writer.wait()
 
     resumed: Any = load_causal_lm(folder)
-    fresh = torch.optim.AdamW(resumed.parameters(), lr=1e-2)
-    assert Checkpoints(store, FOLDER, FINGERPRINT).restore(resumed, fresh) == (3, curves)
+    fresh = Rank(resumed)
+    assert Checkpoints(store, FOLDER, FINGERPRINT).restore(fresh) == (3, curves)
     go_on(resumed, fresh, 3, 3)
     assert_equal(weights(resumed), weights(model))
 
 
 def test_the_newest_checkpoint_alone_is_kept(folder: Path, local: Store) -> None:
-    model, optimizer = trained(folder, 1)
+    _, descent = trained(folder, 1)
     writer = Checkpoints(local, FOLDER, FINGERPRINT)
     for update in (9, 10, 11):  # in the order of numbers, not of letters
-        writer.save(update, model, optimizer, {})
+        writer.save(update, descent, {})
     writer.wait()
     assert {key.split("/")[-2] for key in local.list(PREFIX)} == {"update-00000011"}
-    restored = Checkpoints(local, FOLDER, FINGERPRINT).restore(model, optimizer)
+    restored = Checkpoints(local, FOLDER, FINGERPRINT).restore(descent)
     assert restored == (11, {})
     writer.discard()
     assert local.list() == []
-    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(model, optimizer) is None
+    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(descent) is None
 
 
 def test_half_a_checkpoint_does_not_count(folder: Path, local: Store) -> None:
-    model, optimizer = trained(folder, 1)
+    model, descent = trained(folder, 1)
     writer = Checkpoints(local, FOLDER, FINGERPRINT)
-    writer.save(5, model, optimizer, {})
+    writer.save(5, descent, {})
     writer.wait()
     before = weights(model)
     for key in local.list(PREFIX):
-        if not key.endswith("state.json"):
+        if not key.endswith(".json"):
             local.write(key.replace("00000005", "00000010"), b"half")
-    go_on(model, optimizer, 1, 1)
-    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(model, optimizer) == (5, {})
+    go_on(model, descent, 1, 1)
+    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(descent) == (5, {})
     assert_equal(weights(model), before)
 
 
 def test_checkpoints_of_other_settings_are_not_restored_and_go_in_the_end(folder: Path, local: Store) -> None:
-    model, optimizer = trained(folder, 1)
+    _, descent = trained(folder, 1)
     one, other = Checkpoints(local, FOLDER, FINGERPRINT), Checkpoints(local, FOLDER, "other")
-    other.save(5, model, optimizer, {})
+    other.save(5, descent, {})
     other.wait()
-    assert one.restore(model, optimizer) is None
-    assert other.restore(model, optimizer) == (5, {})
+    assert one.restore(descent) is None
+    assert other.restore(descent) == (5, {})
     one.discard()
     assert local.list(FOLDER) == []
 
@@ -116,30 +129,91 @@ def test_checkpoints_of_other_settings_are_not_restored_and_go_in_the_end(folder
 def test_a_copy_that_lags_behind_leaves_newer_checkpoints_and_a_torn_one_is_passed_over(
     folder: Path, local: Store
 ) -> None:
-    model, optimizer = trained(folder, 1)
+    _, descent = trained(folder, 1)
     ahead, behind = (Checkpoints(local, FOLDER, FINGERPRINT) for _ in range(2))
-    ahead.save(30, model, optimizer, {})
+    ahead.save(30, descent, {})
     ahead.wait()
-    behind.save(20, model, optimizer, {})
+    behind.save(20, descent, {})
     behind.wait()
-    assert behind.restore(model, optimizer) == (30, {})
-    local.delete(f"{PREFIX}/update-00000030/weights.safetensors")
-    assert behind.restore(model, optimizer) == (20, {})
+    assert behind.restore(descent) == (30, {})
+    for key in local.list(f"{PREFIX}/update-00000030"):
+        if key.endswith(".safetensors"):
+            local.delete(key)
+    assert behind.restore(descent) == (20, {})
 
 
 def test_an_error_while_writing_is_raised_at_the_next_checkpoint(
     folder: Path, local: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, optimizer = trained(folder, 1)
+    _, descent = trained(folder, 1)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     writer = Checkpoints(local, FOLDER, FINGERPRINT)
     monkeypatch.setattr(type(local), "upload", full)
-    writer.save(5, model, optimizer, {})
+    writer.save(5, descent, {})
     with pytest.raises(OSError, match="No space left"):
-        writer.save(10, model, optimizer, {})
+        writer.save(10, descent, {})
     with pytest.raises(OSError, match="No space left"):
         writer.wait()
-    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(model, optimizer) is None
+    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(descent) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (2, 3)])
+def test_any_number_of_ranks_reads_what_any_other_number_has_written(
+    folder: Path, local: Store, before: int, after: int
+) -> None:
+    model, _ = trained(folder, 2)
+    for rank in range(before):
+        part = Checkpoints(local, FOLDER, FINGERPRINT)
+        writer = Rank(model, rank, before)
+        go_on(model, writer, 2, 1)
+        held = dict(writer.state())
+        assert part.restore(Rank(model)) is None  # not yet whole
+        part.save(3, writer, {"loss": [float(rank)]})
+        part.wait()
+    readers = [Checkpoints(local, FOLDER, FINGERPRINT) for _ in range(after)]
+    seen: dict[str, Any] = {}
+    for rank, reader in enumerate(readers):
+        descent = Rank(load_causal_lm(folder), rank, after)
+        descent.load_state = lambda updates, read, rank=rank: seen.update(  # type: ignore[method-assign, misc]
+            {name: read(place, name)[1] for place, name in enumerate(held) if read(place, name)[0] == rank}
+        )
+        assert reader.restore(descent) == (3, {"loss": [0.0]})
+    assert seen.keys() == held.keys()
+    assert {frozenset(tensors) for tensors in seen.values()} == {frozenset(("weight", "exp_avg", "exp_avg_sq"))}
+
+
+def test_a_damaged_part_is_named_and_the_advice_works(folder: Path, local: Store) -> None:
+    _, descent = trained(folder, 1)
+    writer = Checkpoints(local, FOLDER, FINGERPRINT)
+    writer.save(5, descent, {})
+    writer.wait()
+    (key,) = (key for key in local.list(PREFIX) if key.endswith(".safetensors"))
+    local.write(key, local.read(key)[:-1] + b"#")
+    place = local.location(f"{PREFIX}/update-00000005")
+    with pytest.raises(UserError, match=f"damaged.*delete {place} and run"):
+        writer.restore(descent)
+    for each in local.list(f"{PREFIX}/update-00000005"):
+        local.delete(each)
+    assert writer.restore(descent) is None
+
+
+def test_sigterm_waits_for_the_copy_and_prevents_the_next_one(
+    folder: Path, local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, descent = trained(folder, 1)
+    monkeypatch.setattr(descent, "state", lambda: (os.kill(os.getpid(), signal.SIGTERM), *Local.state(descent))[1:])
+    before = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(SystemExit(143)))
+    try:
+        writer = Checkpoints(local, FOLDER, FINGERPRINT)
+        with pytest.raises(SystemExit):
+            writer.save(5, descent, {})
+        writer.wait()
+        assert writer.restore(descent) == (5, {})
+        monkeypatch.setattr(descent, "gathered", lambda values: np.array([[True]]))  # another rank has heard of it
+        writer.save(10, descent, {})
+        assert writer.restore(descent) == (5, {})
+    finally:
+        signal.signal(signal.SIGTERM, before)

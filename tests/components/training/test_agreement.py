@@ -40,23 +40,28 @@ def refusal(engine: TrainingEngine, dtype: str, own: bool = True) -> str:
     return ""
 
 
+EXACT = DeepSpeed(precision="float32")
+EXACTS = [("torch", "float32"), ("deepspeed", "float32")]
+
+
 def test_each_engine_trains_on_values_of_its_own_precision() -> None:
     taken = {
-        (engine.kind, dtype, own)
-        for engine in (Torch(), DeepSpeed())
+        ((engine.kind, engine.dtype), dtype, own)
+        for engine in (Torch(), DeepSpeed(), EXACT)
         for dtype in ("float32", "float64", "bfloat16")
         for own in (True, False)
         if not refusal(engine, dtype, own)
     }
     assert taken == {
-        *(("torch", dtype, own) for dtype in ("float32", "float64") for own in (True, False)),
-        ("deepspeed", "bfloat16", True),
+        *((exact, dtype, own) for exact in EXACTS for dtype in ("float32", "float64") for own in (True, False)),
+        (("deepspeed", "bfloat16"), "bfloat16", True),
     }
 
 
 @pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize(
-    ("engine", "dtype"), [(Torch(), "bfloat16"), (DeepSpeed(), "float32"), (DeepSpeed(), "float64")]
+    ("engine", "dtype"),
+    [(Torch(), "bfloat16"), (EXACT, "bfloat16"), (DeepSpeed(), "float32"), (DeepSpeed(), "float64")],
 )
 def test_a_refusal_says_how_far_they_differ_and_its_advice_works(engine: TrainingEngine, dtype: str, own: bool) -> None:
     line = refusal(engine, dtype, own)

@@ -1,6 +1,8 @@
-"""The engines that train: the default makes a trainer, DeepSpeed is not available here."""
+"""The engines that train: what they can, and what they refuse."""
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,19 +29,63 @@ def test_torch_trains_the_policy_it_starts_from_in_float32(tmp_path: Path) -> No
     assert (trainer.phase, trainer.data, trainer.updates) == (phase, DATA, 4)
 
 
-def test_deepspeed_is_refused_with_what_to_set_instead() -> None:
+@pytest.mark.skipif(find_spec("deepspeed") is not None, reason="DeepSpeed is installed")
+def test_deepspeed_is_refused_where_it_is_not_installed(tmp_path: Path) -> None:
     (phase,) = IterativeDPO().phases(1)
     settings = TrainingSettings.parse({"engine": "deepspeed"}, "x")
-    line = r"^training\.engine: deepspeed is not available here; set it to torch, and logprobs\.dtype to float32$"
+    settings.engine.check()
+    line = r"^training\.engine: deepspeed is not installed here: install nashflow\[training\], or set training\.engine "
     with pytest.raises(UserError, match=line):
-        settings.engine.check()
-    with pytest.raises(UserError, match=line):
-        settings.engine.open(Path("policy"), phase, DATA, settings, (0,))
+        settings.engine.open(tmp_path, phase, DATA, settings, (0,))
+
+
+@pytest.mark.parametrize(
+    ("engine", "advice"),
+    [
+        ({"zero": 0}, {"zero": 2}),
+        ({"zero": 2, "offload": "parameters"}, {"zero": 3}),
+        ({"zero": 0, "offload": "optimizer", "precision": "float32"}, {"zero": 2}),
+        ({"precision": "float64"}, {"precision": "float32"}),
+    ],
+)
+def test_what_deepspeed_cannot_is_refused_and_the_advice_works(engine: dict[str, Any], advice: dict[str, Any]) -> None:
+    ((key, value),) = advice.items()
+    with pytest.raises(UserError, match=rf"set {key} to {value}$|set it to {value}$"):
+        DeepSpeed.parse(engine, "x")
+    DeepSpeed.parse({**engine, **advice}, "x")
+
+
+def test_an_engine_of_one_process_is_refused_several() -> None:
+    with pytest.raises(UserError, match="engine torch trains in one process: set launcher to process"):
+        TrainingSettings.parse({"launcher": "torchrun"}, "x")
+    TrainingSettings.parse({"launcher": "process"}, "x")
+    TrainingSettings.parse({"launcher": "torchrun", "engine": "deepspeed"}, "x")
+
+
+def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
+    """With dropout in the folder, which stays off, and the layers computed once more."""
+    folder, (phase,), found = models.gpt2(tmp_path), IterativeDPO().phases(1), []
+    for engine in (Torch(), Torch(gradient_checkpointing=True)):
+        settings = TrainingSettings(epochs=1, batch_size=4, engine=engine)
+        trainer = engine.open(folder, phase, DATA, settings, (0, 1, "main"))
+        passes: list[Any] = []
+        trainer.model.transformer.h[0].mlp.register_forward_pre_hook(lambda *_, seen=passes: seen.append(1))
+        trainer.update([0, 1, 2, 3])
+        found.append(([parameter.detach() for parameter in trainer.model.parameters()], len(passes)))
+    (plain, once), (kept, twice) = found
+    assert twice == 2 * once
+    assert all(torch.equal(*each) for each in zip(plain, kept, strict=True))
 
 
 def test_what_the_engines_can() -> None:
     assert dict(TRAINING_ENGINES.members) == {"torch": Torch, "deepspeed": DeepSpeed}
     abilities = {
-        kind: (engine.runtime, engine.several_nodes, engine.dtype) for kind, engine in TRAINING_ENGINES.members.items()
+        kind: (engine.runtime, engine.several, engine.several_nodes, engine().dtype)
+        for kind, engine in TRAINING_ENGINES.members.items()
     }
-    assert abilities == {"torch": ("steps", False, "float32"), "deepspeed": ("training", True, "bfloat16")}
+    assert abilities == {
+        "torch": ("steps", False, False, "float32"),
+        "deepspeed": ("training", True, True, "bfloat16"),
+    }
+    assert Torch().model_dump() == "torch"  # as in recipes of before
+    assert DeepSpeed(precision="float32", zero=0).dtype == "float32"

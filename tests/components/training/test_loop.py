@@ -120,7 +120,7 @@ def test_the_gradient_is_the_mean_losss(name: str, finished_root: SandboxRun) ->
     made.model.double()
     start = parameters_to_vector(made.model.parameters()).detach()
     seen: list[torch.Tensor] = []
-    made.optimizer.register_step_pre_hook(
+    made.descent.optimizer.register_step_pre_hook(
         lambda *_: seen.append(parameters_to_vector([weights.grad for weights in made.model.parameters()]))
     )
     norm = made.update(list(range(len(data))))["gradient_norm"]  # at the warm-up's rate of 0
@@ -244,7 +244,7 @@ def test_gradients_are_clipped_to_the_norm(finished_root: SandboxRun) -> None:
         made = trainer(finished_root, phase, data, max_gradient_norm=limit)
         made.model.double()
         applied: list[torch.Tensor] = []
-        made.optimizer.register_step_pre_hook(
+        made.descent.optimizer.register_step_pre_hook(
             lambda *_, made=made, applied=applied: applied.append(
                 torch.cat([p.grad.flatten().clone() for p in made.model.parameters()])
             )

@@ -154,7 +154,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
 
 def wait_for_checkpoint(run: SandboxRun, update: int) -> None:
     """Checkpoints are written in the background; a kill may come before, which costs updates and changes nothing."""
-    key = f"update-{update:08d}/state.json"
+    key = f"update-{update:08d}/part-00000-of-00001.json"
     while update and not any(name.endswith(key) for name in run.store.list("iterations/002/main/training")):
         time.sleep(0.02)
 
@@ -169,7 +169,7 @@ def test_a_kill_while_a_checkpoint_is_written_costs_updates_alone(
     write = type(run.store).write
 
     def torn(store: Any, key: str, data: bytes) -> None:
-        if key.endswith("update-00000010/state.json"):
+        if key.endswith("update-00000010/part-00000-of-00001.json"):
             raise Killed
         write(store, key, data)
 

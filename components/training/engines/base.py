@@ -1,0 +1,71 @@
+"""Interface of the training engines, and the setting that all of them have."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from ...core.runtimes import Runtime
+from ...core.settings import Variant
+from ...methods.phases import Phase
+from ...models.folders import Dtype
+from ..data import PairData
+from ..loop import Trainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from ..settings import TrainingSettings
+
+
+class TrainingEngine(Variant, ABC):
+    """Interface of all training engines; group of entry points: `nashflow.engines`."""
+
+    runtime: ClassVar[Runtime] = "steps"
+    """Whose image it needs."""
+    several: ClassVar[bool] = False
+    """Whether it trains in several processes that share the work."""
+    several_nodes: ClassVar[bool] = False
+    """Whether it trains on several nodes at once, through Kubeflow Trainer, where the cluster's profile says so."""
+    gradient_checkpointing: bool = Field(False, exclude_if=lambda value: not value)
+    """Keep the hidden states between a model's layers alone, and compute what is inside of a layer again in the
+    backward pass: less memory, a third more time. It changes nothing else."""
+
+    @property
+    def dtype(self) -> Dtype:
+        """Precision of its forward passes; the weights that the optimiser moves are float32 with every engine."""
+        return "float32"
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse, with a UserError, an engine that is not available here."""
+
+    @abstractmethod
+    def require_here(self) -> None:
+        """Refuse, with a UserError, an engine that is not installed on this machine."""
+
+    @abstractmethod
+    def open(
+        self, start: Path, phase: Phase, data: PairData, settings: "TrainingSettings", seed: tuple[int | str, ...]
+    ) -> Trainer:
+        """A training of the policy in the folder `start` on a phase's pairs; their order is a function of `seed`."""
+
+    def opened(self, start: Path, settings: "TrainingSettings", seed: tuple[int | str, ...]) -> "PreTrainedModel":
+        """The model that is trained, in the engine's precision."""
+        model = settings.adapter.open(start, self.dtype, seed)
+        settings.layout.check(model)
+        if self.gradient_checkpointing:
+            _keep_little(model)
+        return model
+
+
+def _keep_little(model: "PreTrainedModel") -> None:
+    """Switch gradient checkpointing on. transformers does it in layers that are in training, as only the layers
+    themselves become here, and nothing inside of them: dropout stays off."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = True
