@@ -22,7 +22,7 @@ def offending_kept(store: Store, folder: str, trainer: Trainer) -> Iterator[None
     except NotFinite as error:
         if not error.pairs:  # another process has them
             raise
-        key = f"{folder}/not-finite-{trainer.scheduler.last_epoch:08d}-{trainer.rank:05d}.jsonl"
+        key = f"{folder}/not-finite-{trainer.scheduler.last_epoch:08d}-{trainer.descent.rank:05d}.jsonl"
         lines = [json.dumps(_row(trainer, index)) for index in sorted(error.pairs)]
         store.write(key, "".join(f"{line}\n" for line in lines).encode())
         raise UserError(f"{error}; the pairs, {len(lines)}, are in {store.location(key)}") from None
