@@ -42,6 +42,14 @@ def test_plain_loops_descend_as_our_step_does(folder: Path, kind: type[training.
 
 
 @pytest.mark.engines
+@pytest.mark.parametrize("kind", [training.SharedBf16, training.SharedLora])
+def test_our_step_by_deepspeed(folder: Path, kind: type[training.Shared]) -> None:
+    work = kind(folder)
+    assert work() == training.tokens_of(training.pairs_in(folder))
+    assert work.figures()["mfu"] > 0
+
+
+@pytest.mark.engines
 @pytest.mark.parametrize("kind", [trl.Trl, trl.TrlBf16, trl.TrlLora])
 def test_trl(folder: Path, kind: type[trl.Trl]) -> None:
     assert kind(folder)() == training.tokens_of(training.pairs_in(folder))
