@@ -41,7 +41,7 @@ def run(call: Call[LogprobsStep]) -> Result:
         call.store,
         layout.shard(call.iteration, call.phase, "logprobs", call.shard),
         VERSION,
-        call.settings.model_dump(mode="json", exclude={"logprobs": {"layout"}}),
+        call.settings.model_dump(mode="json"),
         {
             "pairs": pairs.digest,
             **{name: policy.weights_digest for name, policy in policies.items()},

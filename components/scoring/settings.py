@@ -22,8 +22,10 @@ class ScoringSettings(Settings):
     deepspeed. float64 is taken for float32, from which it differs by rounding alone: its stored values do not depend on
     the batch, so they are reproducible bit by bit, whatever is already cached. Sums are stored in float32."""
     layout: AnyLayout = Padded()
-    """How prompts and responses lie in a forward pass of transformers. All layouts give the same values, but for
-    rounding."""
+    """How prompts and responses lie in a forward pass of transformers. padded: a row for each response, for every
+    model; packed: without padding; shared_prefix, the fastest: without padding, and a prompt once for all of its
+    responses. All give the same values, but for rounding; packed and shared_prefix refuse models with other layers than
+    causal attention."""
     batch_tokens: int = Field(4096, ge=1)
     """Tokens per micro-batch, as the layout counts them: padding included, a shared prompt once."""
 

@@ -31,8 +31,10 @@ class TrainingSettings(FittingSettings):
     launcher: AnyLauncher = Process()
     """The processes that train a policy together, and where they run."""
     layout: AnyLayout = Padded()
-    """How prompts and responses lie in a forward pass. All layouts give the same losses and gradients, but for
-    rounding."""
+    """How prompts and responses lie in a forward pass. padded: a row for each response, for every model; packed:
+    without padding; shared_prefix, the fastest: without padding, and a prompt once for both of its responses. All give
+    the same losses and gradients, but for rounding; packed and shared_prefix refuse models with other layers than
+    causal attention."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the saved policy, which everything else reads; training's own weights are float32. bfloat16 keeps
     three digits of each, so small steps are lost to it: `h_saved` among training's figures is the margin that is left,

@@ -39,12 +39,17 @@ START = Segment(0, 0)
 """What comes before a sequence."""
 
 
+def enabled(model: "PreTrainedModel") -> bool:
+    """Whether the model's attention takes `segments`; else it would leave them out, and say nothing."""
+    return str(model.config._attn_implementation).startswith(_NAME)
+
+
 def enable(model: "PreTrainedModel") -> None:
     """Let the model's attention take `segments`; calls without them are computed as before."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    before = model.config._attn_implementation
-    if not before.startswith(_NAME):
+    if not enabled(model):
+        before = model.config._attn_implementation
         AttentionInterface.register(_NAME + before, partial(_attention, before))
         AttentionMaskInterface.register(_NAME + before, partial(_mask, before))
         model.set_attn_implementation(_NAME + before)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import UserError
 from ..groups import Group
-from .attention import START, Segment, by_segments, enable
+from .attention import START, Segment, by_segments, enable, enabled
 from .base import Layout
 from .padded import Padded
 
@@ -47,9 +47,15 @@ class RowLayout(Layout):
         """The row of a pass; it is read response by response."""
 
     def hidden(self, model: "PreTrainedModel", groups: Sequence[Group]) -> "torch.Tensor":
-        """One forward pass over the row."""
+        """One forward pass over the row.
+
+        Raises:
+            UserError: the model has not been checked before, and is refused.
+        """
         import torch
 
+        if not enabled(model):
+            self.check(model)
         row = self.row(groups)
         ids, positions, read = (torch.tensor(each, device=model.device) for each in (row.ids, row.positions, row.read))
         with by_segments():
@@ -67,7 +73,7 @@ class RowLayout(Layout):
         """
         super().check(model)
         enable(model)
-        if not self._agrees(model):
+        if not (enabled(model) and self._agrees(model)):
             raise UserError(
                 f"the model in {model.name_or_path} ({model.config.model_type}) would have other log-probabilities in "
                 f"the layout {self.kind}, because not all of its layers are causal attention that takes segments: set "
