@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from ..core.errors import TryAgain, UserError
 from ..runtime import protocol, voice
+from .launchers.base import require_shares
 from .launchers.failure import hand_over
 from .settings import TrainingStep
 from .step import VERSION
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     signal.signal(signal.SIGTERM, protocol.terminate)
     try:
         call, style = protocol.read_call(_STEP, TrainingStep, arguments)
+        require_shares(int(os.environ["WORLD_SIZE"]), call.settings.training.batch_size)
         task = Task.of(call, VERSION)
         if int(os.environ["RANK"]):
             task.take_part()

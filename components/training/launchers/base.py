@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from ...core.errors import UserError
 from ...core.settings import Variant
 from ...runtime.protocol import Call
 
@@ -42,3 +43,16 @@ def arguments(call: Call[Any]) -> list[str]:
     recipe = json.dumps(call.settings.model_dump(mode="json"))
     flags = {"run-root": call.store.uri, "iteration": str(call.iteration), "phase": call.phase, "recipe": recipe}
     return [f"--{flag}={value}" for flag, value in flags.items()]
+
+
+def require_shares(ranks: int, batch_size: int) -> None:
+    """Refuse more processes than an update has pairs: fewer may share them in any proportion.
+
+    Raises:
+        UserError: says what to set.
+    """
+    if ranks > batch_size:
+        raise UserError(
+            f"training.batch_size is {batch_size}, fewer pairs than the {ranks} processes that share an update: set it "
+            f"to at least {ranks}, or start fewer processes"
+        )

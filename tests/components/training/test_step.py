@@ -234,7 +234,7 @@ def test_not_one_pair_is_one_line(run: SandboxRun) -> None:
 
 def test_a_diverged_training_publishes_nothing(run: SandboxRun) -> None:
     """But the pairs that it came to no number with: their log-probabilities after an update that was far too large."""
-    with pytest.raises(UserError, match=r"after \d+ updates: lower training\.learning_rate; the pairs, ") as caught:
+    with pytest.raises(UserError, match=r"lower training\.learning_rate; the pairs, ") as caught:
         run.changed(training={**run.recipe.training.model_dump(), "learning_rate": 1e30}).step("training", 2)
     assert not run.store.exists(f"{UNIT}.manifest.json")
     kept = [json.loads(line) for line in Path(str(caught.value).rpartition(" are in ")[2]).read_text().splitlines()]
