@@ -98,7 +98,7 @@ def cache_again(run: SandboxRun, added: float) -> None:
     next(row for row in rows if row["policy"] == "001/main")["chosen"] += added
     remove(run, CACHED)
     call = run.call("logprobs", 2)
-    settings = call.settings.model_dump(mode="json", exclude={"logprobs": {"layout"}})
+    settings = call.settings.model_dump(mode="json")
     unit = Unit(run.store, CACHED, before.version, settings, before.inputs)
     assert unit.fingerprint == before.fingerprint
     unit.publish_records({records.LOGPROBS: rows}, before.metrics, time.time())
