@@ -2,9 +2,11 @@
 
 import os
 import platform
+import re
 import resource
 import sys
 from collections import Counter
+from pathlib import Path
 
 
 def machine() -> str:
@@ -21,4 +23,9 @@ def peak_gib() -> float:
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated()) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    # On Linux getrusage begins with what the process that started this one has held.
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))
+    return int(peak) / 2**20

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.core.machine import peak_gib
 from nashflow.components.models.folders import load_tokenizer
 from nashflow.components.oracles.base import Oracle, Query, Verdict
 from nashflow.components.oracles.sandbox.settings import SandboxOracle
@@ -47,17 +47,17 @@ class Unfair(Oracle):
         return [Verdict.of(0.75, 0.75) for _ in queries]
 
 
-def peak(root: str, changes: dict[str, Any], step: str) -> int:
-    """The most memory that this process has held, in kB, after one step."""
+def peak(root: str, changes: dict[str, Any], step: str) -> float:
+    """The most memory that this process has held, in GiB, after one step."""
     Transformers.open = lambda self, *arguments: Talker(*arguments)  # type: ignore[method-assign, assignment]
     SandboxOracle.load = lambda self, store: Unfair()  # type: ignore[method-assign]
     SandboxRun(root, recipe(changes)).step(step, 1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_gib()
 
 
 @pytest.mark.slow
 def test_ten_times_the_prompts_take_the_same_memory(prepare: Callable[..., SandboxRun]) -> None:
-    peaks: dict[str, list[int]] = {"rollout": [], "judging": []}
+    peaks: dict[str, list[float]] = {"rollout": [], "judging": []}
     for count in (500, 5000):
         changes = {"prompts.per_iteration": count}
         run = prepare(changes, f"run-{count}")
@@ -65,9 +65,9 @@ def test_ten_times_the_prompts_take_the_same_memory(prepare: Callable[..., Sandb
             command = [sys.executable, "-m", __name__, run.root, json.dumps(changes), step]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-            measured.append(int(done.stdout.split()[-1]))
+            measured.append(float(done.stdout.split()[-1]))
     for step, (few, many) in peaks.items():
-        assert many <= 1.1 * few, f"{step}: {few} kB, {many} kB"
+        assert many <= 1.1 * few, f"{step}: {few} GiB, {many} GiB"
 
 
 if __name__ == "__main__":
