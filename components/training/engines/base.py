@@ -26,8 +26,6 @@ class TrainingEngine(Variant, ABC):
     """Whose image it needs."""
     several: ClassVar[bool] = False
     """Whether it trains in several processes that share the work."""
-    several_nodes: ClassVar[bool] = False
-    """Whether it trains on several nodes at once, through Kubeflow Trainer, where the cluster's profile says so."""
     gradient_checkpointing: bool = Field(False, exclude_if=lambda value: not value)
     """Keep the hidden states between a model's layers alone, and compute what is inside of a layer again in the
     backward pass: less memory, a third more time. It changes nothing else."""

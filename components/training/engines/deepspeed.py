@@ -37,7 +37,6 @@ class DeepSpeed(TrainingEngine):
     """Precision of the passes; float32 needs twice the memory."""
     runtime: ClassVar[Runtime] = "training"
     several: ClassVar[bool] = True
-    several_nodes: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _stage(self) -> Self:

@@ -80,12 +80,11 @@ def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
 def test_what_the_engines_can() -> None:
     assert dict(TRAINING_ENGINES.members) == {"torch": Torch, "deepspeed": DeepSpeed}
     abilities = {
-        kind: (engine.runtime, engine.several, engine.several_nodes, engine().dtype)
-        for kind, engine in TRAINING_ENGINES.members.items()
+        kind: (engine.runtime, engine.several, engine().dtype) for kind, engine in TRAINING_ENGINES.members.items()
     }
     assert abilities == {
-        "torch": ("steps", False, False, "float32"),
-        "deepspeed": ("training", True, True, "bfloat16"),
+        "torch": ("steps", False, "float32"),
+        "deepspeed": ("training", True, "bfloat16"),
     }
     assert Torch().model_dump() == "torch"  # as in recipes of before
     assert DeepSpeed(precision="float32", zero=0).dtype == "float32"

@@ -25,7 +25,7 @@ TORCH: Json = {
     "template": {"spec": {"replicatedJobs": [{"name": "node"}]}},
 }
 """The runtime `torch-distributed`, in short: one replicated job `node` with a container `node`."""
-_KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+_KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "ATEN_CPU_CAPABILITY")
 _POLL_SECONDS = 0.02
 
 

@@ -29,14 +29,21 @@ def run(finished: SandboxRun) -> SandboxRun:
     )
 
 
+Start = Callable[[SandboxRun], subprocess.Popen[str]]
+
+
 @pytest.fixture
-def step(run: SandboxRun, environment: dict[str, str]) -> Callable[[], subprocess.Popen[str]]:
+def start(environment: dict[str, str]) -> Start:
     """Starts the step's program as its container does."""
-    settings = json.dumps(run.recipe.model_dump(mode="json"))
-    flags = [f"--run-root={run.root}", "--iteration=2", "--phase=main", f"--recipe={settings}"]
-    command = [sys.executable, "-m", "nashflow.components.training", *flags]
     told = {**environment, "NASHFLOW_LOG_SECONDS": "1"}
-    return lambda: subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def start(run: SandboxRun) -> subprocess.Popen[str]:
+        settings = json.dumps(run.recipe.model_dump(mode="json"))
+        flags = [f"--run-root={run.root}", "--iteration=2", "--phase=main", f"--recipe={settings}"]
+        command = [sys.executable, "-m", "nashflow.components.training", *flags]
+        return subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
 
 
 def trained(run: SandboxRun) -> tuple[str, dict[str, list[float]]]:
@@ -49,18 +56,18 @@ def checkpointed(run: SandboxRun) -> bool:
 
 
 def test_interrupted_twice_it_trains_what_the_steps_own_process_trains(
-    run: SandboxRun, step: Callable[[], subprocess.Popen[str]], server: TrainerServer
+    run: SandboxRun, start: Start, server: TrainerServer
 ) -> None:
-    first = step()
+    first = start(run)
     wait_for(lambda: checkpointed(run))
     first.kill()  # as where the machine of the step's pod is lost
     first.communicate()
     (job,) = server.trainer.jobs.values()
     assert not job.nodes[0].manifest["status"]["containerStatuses"][0]["lastState"]
 
-    second = step()
+    second = start(run)
     assert second.stderr
-    assert "found at work, and followed" in second.stderr.readline()
+    assert any("found at work, and followed" in line for line in second.stderr)
     assert len(server.trainer.bodies) == 1
     second.send_signal(signal.SIGTERM)
     second.communicate()
@@ -69,7 +76,7 @@ def test_interrupted_twice_it_trains_what_the_steps_own_process_trains(
     assert job.nodes[0].code == 143
     assert not run.store.exists(f"{UNIT}.manifest.json")
 
-    third = step()
+    third = start(run)
     out, told = third.communicate()
     assert third.returncode == 0, told
     assert json.loads(out.splitlines()[-1])["step"] == "training"
@@ -78,15 +85,15 @@ def test_interrupted_twice_it_trains_what_the_steps_own_process_trains(
     by_a_job = trained(run)
 
     remove(run, UNIT)
-    run.changed(training__launcher="process").step("training", 2)
+    alone = start(run.changed(training__launcher="process"))
+    _, told = alone.communicate()
+    assert alone.returncode == 0, told
     assert trained(run) == by_a_job
 
 
-def test_what_the_worker_refuses_is_the_steps_own_line(
-    run: SandboxRun, step: Callable[[], subprocess.Popen[str]], server: TrainerServer
-) -> None:
+def test_what_the_worker_refuses_is_the_steps_own_line(run: SandboxRun, start: Start, server: TrainerServer) -> None:
     remove(run, "iterations/002/main/logprobs/00000")
-    done = step()
+    done = start(run)
     _, told = done.communicate()
     assert done.returncode == 2
     assert "logprobs" in told.strip().splitlines()[-1]
