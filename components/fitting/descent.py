@@ -107,8 +107,11 @@ class Local(Descent):
 
     def state(self) -> Iterator[tuple[str, Tensors]]:
         """As they are."""
+        import torch
+
         for name, parameter in trained(self._model):
-            moments = self.optimizer.state[parameter]
+            # AdamW has none of a weight that no loss depends on, as a vision tower's.
+            moments = self.optimizer.state.get(parameter) or dict.fromkeys(MOMENTS, torch.zeros_like(parameter))
             tensors = {WEIGHT: parameter, **{key: moments[key] for key in MOMENTS}}
             yield name, {key: value.detach().clone().cpu() for key, value in tensors.items()}
 

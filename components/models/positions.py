@@ -35,11 +35,19 @@ _AFTER_PADDING = {
 def longest_input(config: "PreTrainedConfig") -> int | None:
     """The most tokens that a model with this configuration reads at once; None if the configuration sets no limit."""
     text = config.get_text_config()
-    found = (getattr(text, name, None) for name in _NAMES)
+    found = (_unscaled(text), *(getattr(text, name, None) for name in _NAMES))
     number = next((number for number in found if isinstance(number, int) and number > 0), None)
     if number is None or text.model_type not in _AFTER_PADDING:
         return number
     return number - int(text.pad_token_id) - 1
+
+
+def _unscaled(text: "PreTrainedConfig") -> int | None:
+    """Beyond so many tokens LongRoPE, as Phi-3's, has other frequencies: for all sequences of a batch that has one so
+    long, so that values would depend on what is computed together."""
+    rope = getattr(text, "rope_parameters", None) or {}
+    scaled = "longrope" in (rope.get("rope_type"), rope.get("type"))
+    return rope.get("original_max_position_embeddings") if scaled else None
 
 
 def require_room(config: "PreTrainedConfig", prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:

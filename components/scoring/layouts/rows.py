@@ -8,14 +8,13 @@ from ...core.errors import UserError
 from ..groups import Group
 from .attention import START, Segment, by_segments, enable, enabled
 from .base import Layout
-from .padded import Padded
+from .padded import TRIED, Padded, differ
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
 _KNOWN_LAYERS = {"full_attention", "sliding_attention"}
-_TRIED = [Group([1, 2, 3, 0, 2], [[3, 1, 2], [1], [2, 0, 3, 3]]), Group([3, 0, 1], [[0, 2, 1, 1, 3, 2, 2], [2, 1]])]
 
 
 class Row:
@@ -66,12 +65,13 @@ class RowLayout(Layout):
         return states
 
     def check(self, model: "PreTrainedModel") -> None:
-        """Refuse, too, a model that computes other values by segments: one whose layers are not all causal attention.
+        """Refuse what `Padded` does, and a model that computes other values by segments: one whose layers are not all
+        causal attention.
 
         Raises:
-            UserError: says to set the layout to padded.
+            UserError: of the latter it says to set the layout to padded.
         """
-        super().check(model)
+        Padded().check(model)
         enable(model)
         if not (enabled(model) and self._agrees(model)):
             raise UserError(
@@ -87,10 +87,9 @@ class RowLayout(Layout):
         if not _KNOWN_LAYERS.issuperset(getattr(model.config.get_text_config(), "layer_types", None) or ()):
             return False
         with torch.no_grad():
-            expected = Padded().hidden(model, _TRIED).double()
+            expected = Padded().hidden(model, TRIED)
             try:
-                found = self.hidden(model, _TRIED).double()
+                found = self.hidden(model, TRIED)
             except Exception:  # a model without segments raises what it likes
                 return False
-        tolerance = 3e-2 if model.dtype == torch.bfloat16 else 1e-4
-        return not (torch.linalg.norm(found - expected) > tolerance * torch.linalg.norm(expected))
+        return not differ(found, expected, 3e-2)

@@ -72,6 +72,26 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
         assert torch.equal(one[name], other[name]), name
 
 
+def test_weights_that_no_loss_depends_on_are_kept(folder: Path, local: Store) -> None:
+    """As those of a vision tower, of which AdamW has nothing to say."""
+
+    def opened() -> tuple[Any, Rank]:
+        model: Any = load_causal_lm(folder)
+        model.unused = torch.nn.Linear(3, 3)
+        return model, Rank(model)
+
+    model, descent = opened()
+    go_on(model, descent, 0, 2)
+    writer = Checkpoints(local, FOLDER, FINGERPRINT)
+    writer.save(2, descent, {})
+    writer.wait()
+    other, again = opened()
+    assert Checkpoints(local, FOLDER, FINGERPRINT).restore(again) == (2, {})
+    for each, moves in ((model, descent), (other, again)):
+        go_on(each, moves, 2, 2)
+    assert_equal(weights(model), weights(other))
+
+
 def test_training_goes_on_bit_by_bit(folder: Path, store: Store) -> None:
     model, descent = trained(folder, 3)
     curves = {"loss": [0.1, 1e-300, 1 / 3]}

@@ -32,6 +32,22 @@ def test_a_model_without_positions_has_no_limit() -> None:
     assert longest_input(PreTrainedConfig(max_position_embeddings=-1)) is None
 
 
+def test_a_model_reads_no_more_than_its_frequencies_are_fixed_for() -> None:
+    """Phi-3's, with LongRoPE: a sequence that is longer changes those of all that are computed with it."""
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    config = AutoConfig.for_model(
+        "phi3",
+        hidden_size=32,
+        num_attention_heads=4,
+        max_position_embeddings=96,
+        original_max_position_embeddings=24,
+        pad_token_id=0,
+        rope_parameters={"rope_type": "longrope", "rope_theta": 1e4, **factors},
+    )
+    assert longest_input(config) == 24
+    assert longest_input(type(config).from_dict(config.to_dict())) == 24
+
+
 @pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "camembert", "mpnet", "roberta-prelayernorm"])
 def test_positions_up_to_the_padding_tokens_are_not_counted(family: str) -> None:
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}

@@ -179,6 +179,26 @@ def test_models_of_other_layers_are_refused_and_the_advice_works(family: str) ->
     torch.testing.assert_close(Padded().logprobs(model, GROUPS), plain(model, GROUPS), rtol=1e-5, atol=0)
 
 
+REFUSED: dict[str, Callable[[], Any]] = {
+    "bart": lambda: transformers.BartForCausalLM(
+        transformers.BartConfig(vocab_size=VOCABULARY, d_model=32, decoder_layers=2, decoder_attention_heads=4)
+    ),
+    "xlnet": lambda: transformers.XLNetLMHeadModel(
+        transformers.XLNetConfig(vocab_size=VOCABULARY, d_model=32, n_layer=2, n_head=4, d_inner=32)
+    ),
+}
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_a_model_whose_values_depend_on_padding_or_on_tokens_to_come_is_refused(family: str) -> None:
+    """BART's decoder counts positions from the start of a row, whatever is padding there; XLNet reads a response before
+    it predicts it."""
+    model = REFUSED[family]().eval()
+    for layout in LAYOUTS:
+        with pytest.raises(UserError, match=rf"\({family}\) has other .* set policy\.model to a causal language model"):
+            layout.check(model)
+
+
 def test_attention_with_terms_of_the_models_own_is_refused(folder: Path) -> None:
     """Such as the sinks of gpt-oss: what is not computed is not left out in silence."""
     model = load_causal_lm(folder)
@@ -196,6 +216,14 @@ def test_a_head_that_is_not_known_is_refused(folder: Path) -> None:
     for layout in LAYOUTS:
         with pytest.raises(UserError, match="makes its logits in a way that is not known here"):
             layout.check(model)
+
+
+def test_a_head_of_another_width_than_the_last_layers_is_refused() -> None:
+    model = transformers.ElectraForCausalLM(
+        transformers.ElectraConfig(**SIZES, embedding_size=16, is_decoder=True)
+    ).eval()
+    with pytest.raises(UserError, match="makes its logits in a way that is not known here"):
+        Padded().check(model)
 
 
 def test_a_policy_is_saved_as_it_was_loaded(folder: Path, tmp_path: Path) -> None:
