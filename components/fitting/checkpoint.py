@@ -91,6 +91,19 @@ class Checkpoints:
         self.spent = told[0]["seconds"]
         return told[0]["update"], told[0]["curves"]
 
+    def restore_only(self, update: int, descent: Descent) -> None:
+        """Bring a training to the checkpoint of an update, which is the newest one.
+
+        Raises:
+            UserError: it is not; or as `restore`.
+        """
+        restored = self.restore(descent)
+        if restored is None or restored[0] != update:
+            raise UserError(
+                f"the weights after update {update}, the training's best, are not kept: an earlier attempt has come to "
+                f"other numbers; delete {self._store.location(self._folder)} and run the same command again"
+            )
+
     def discard(self) -> None:
         """Delete every checkpoint, those of other settings included, once the policy is published."""
         self.wait()

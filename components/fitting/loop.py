@@ -121,11 +121,12 @@ class Fitting(ABC):
                 if held_out and held_out.keeps(curves):
                     best.save(update, self.descent, curves)
                 if update % self.settings.checkpoint_updates == 0 and update < self.updates:
+                    best.wait()  # a training that goes on from here counts on them
                     checkpoints.save(update, self.descent, curves)
         checkpoints.wait()
         best.wait()
-        if held_out and held_out.best(curves) < len(curves["loss"]):
-            best.restore(self.descent)
+        if held_out and (kept := held_out.best(curves)) < len(curves["loss"]):
+            best.restore_only(kept, self.descent)
         return curves
 
     def plan(self) -> Iterator[list[int]]:

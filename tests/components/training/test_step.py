@@ -278,6 +278,38 @@ def test_a_training_that_loses_held_out_pairs_stops_and_keeps_its_best_weights(
     assert run.store.list("iterations/002/main/training") == []
 
 
+def test_best_weights_are_whole_before_a_checkpoint_that_counts_on_them(
+    run: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long they take to write; and others are not taken for them."""
+    changes = {"epochs": 4, "checkpoint_updates": 2, "held_out": {"share": 0.3, "updates": 2, "patience": 50}}
+    changes |= {"learning_rate": 1e-5, "schedule": "constant"}  # so small that each is the best so far
+    watched = run.changed(training={**run.recipe.training.model_dump(), **changes})
+    written, write = [], type(run.store).write
+
+    def slow(store: Any, key: str, data: bytes) -> None:
+        if "-best/" in key:
+            time.sleep(0.1)
+        write(store, key, data)
+        if "update-" in key:
+            written.append(("-best/" in key, key.rpartition("/update-")[2]))
+
+    monkeypatch.setattr(type(run.store), "write", slow)
+    mortal = Mortal(monkeypatch)
+    mortal.until = 5
+    with pytest.raises(Killed):
+        watched.step("training", 2)
+    last = (False, "00000004/part-00000-of-00001.json")
+    while last not in written:
+        time.sleep(0.02)
+    assert (True, last[1]) in written[: written.index(last)]
+    task = Task.of(watched.call("training", 2), VERSION)
+    data, settings = load(watched.store, task.phase, task.pairs, task.logprobs), watched.recipe.training
+    trainer = settings.engine.open(task.start.folder, task.phase, data, settings, (0, 2, "main"))
+    with pytest.raises(UserError, match="the weights after update 3, the training's best, are not kept"):
+        task.checkpoints.beside("best").restore_only(3, trainer.descent)
+
+
 def test_training_on_s3_makes_the_same_weights(
     run: SandboxRun, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
