@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from ...core.errors import UserError
 from ...core.runtimes import Runtime
 from ...core.settings import Variant
 from ...methods.phases import Phase
@@ -14,6 +15,7 @@ from ..data import PairData
 from ..loop import Trainer
 
 if TYPE_CHECKING:
+    from torch.nn import Module
     from transformers import PreTrainedModel
 
     from ..settings import TrainingSettings
@@ -60,10 +62,28 @@ class TrainingEngine(Variant, ABC):
 
 def _keep_little(model: "PreTrainedModel") -> None:
     """Switch gradient checkpointing on. transformers does it in layers that are in training, as only the layers
-    themselves become here, and nothing inside of them: dropout stays off."""
+    themselves become here, until they compute: dropout stays off, in them and inside of them.
+
+    Raises:
+        UserError: the model has no such layers.
+    """
     from transformers.modeling_layers import GradientCheckpointingLayer
+
+    if not model.supports_gradient_checkpointing:
+        raise UserError(
+            f"the model in {model.name_or_path} ({model.config.model_type}) has no gradient checkpointing: set "
+            "training.engine.gradient_checkpointing to false"
+        )
+
+    def rest(module: "Module", *_: object) -> None:
+        module.training = False
+
+    def wait(module: "Module", *_: object) -> None:
+        module.training = True
 
     model.gradient_checkpointing_enable({"use_reentrant": False})
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module.training = True
+            module.register_forward_pre_hook(rest)
+            module.register_forward_hook(wait, always_call=True)

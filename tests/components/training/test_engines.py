@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.methods.iterative_dpo import IterativeDPO
@@ -62,14 +63,24 @@ def test_an_engine_of_one_process_is_refused_several() -> None:
     TrainingSettings.parse({"launcher": "torchrun", "engine": "deepspeed"}, "x")
 
 
-def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
+def opt(folder: Path) -> Path:
+    """A model whose layers drop out by themselves, and not by modules inside of them."""
+    size = models.save_tokenizer(folder)
+    config = transformers.OPTConfig(
+        vocab_size=size, hidden_size=16, ffn_dim=32, num_hidden_layers=2, num_attention_heads=2, word_embed_proj_dim=16
+    )
+    return models.save_model(transformers.OPTForCausalLM, config, folder, 0, "float32")
+
+
+@pytest.mark.parametrize(("made", "inner"), [(models.gpt2, "transformer.h.0.mlp"), (opt, "model.decoder.layers.0.fc1")])
+def test_gradient_checkpointing_changes_no_gradient(made: Any, inner: str, tmp_path: Path) -> None:
     """With dropout in the folder, which stays off, and the layers computed once more."""
-    folder, (phase,), found = models.gpt2(tmp_path), IterativeDPO().phases(1), []
+    folder, (phase,), found = made(tmp_path), IterativeDPO().phases(1), []
     for engine in (Torch(), Torch(gradient_checkpointing=True)):
         settings = TrainingSettings(epochs=1, batch_size=4, engine=engine)
         trainer = engine.open(folder, phase, DATA, settings, (0, 1, "main"))
         passes: list[Any] = []
-        trainer.model.transformer.h[0].mlp.register_forward_pre_hook(lambda *_, seen=passes: seen.append(1))
+        trainer.model.get_submodule(inner).register_forward_pre_hook(lambda *_, seen=passes: seen.append(1))
         trainer.update([0, 1, 2, 3])
         found.append(([parameter.detach() for parameter in trainer.model.parameters()], len(passes)))
     (plain, once), (kept, twice) = found
