@@ -3,6 +3,7 @@
 An adapter lives in training alone: a published policy is an ordinary model folder, into which it is merged.
 """
 
+import re
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..models.folders import Dtype, load_causal_lm
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_BASE = ".base_layer."
+_BASE = re.compile(r"(\.base_layer)+\.")
 """What peft puts into the names of the weights that it adapts."""
 
 
@@ -83,9 +84,11 @@ class Lora(Adapter):
             (name, layer) for name, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)
         ]
         with torch.no_grad():
-            for name, layer in adapted:
+            # The innermost first: experts have several weights, and each is adapted around the one before.
+            for name, layer in reversed(adapted):
                 base = layer.get_base_layer()
-                base.weight += layer.get_delta_weight(layer.active_adapters[0]).to(base.weight.dtype)
+                weight = getattr(base, getattr(layer, "parameter_name", "weight"))
+                weight += layer.get_delta_weight(layer.active_adapters[0]).to(weight.dtype)
                 model.set_submodule(name, base)
         model.requires_grad_(True)
 
@@ -108,7 +111,10 @@ class Lora(Adapter):
         )
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(*seed, "adapter"))
-            inject_adapter_in_model(config, model)
+            try:
+                inject_adapter_in_model(config, model)
+            except ValueError as error:
+                raise UserError(f"training.adapter.targets: {error}") from None
         return model
 
 
@@ -163,7 +169,7 @@ def _linear_layers(model: "PreTrainedModel") -> tuple[set[str], bool]:
 
 def plain_name(name: str) -> str:
     """The name that a weight of an adapted model has in its folder."""
-    return name.replace(_BASE, ".")
+    return _BASE.sub(".", name)
 
 
 ADAPTERS = Variants("nashflow.adapters", Adapter, WholeWeights, Lora, Qlora)

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.models.folders import load_causal_lm, save_policy
 from nashflow.components.storage.units import Manifest
-from nashflow.components.training.adapters import ADAPTERS, Lora, Qlora, WholeWeights
+from nashflow.components.training.adapters import ADAPTERS, Lora, Qlora, WholeWeights, plain_name
 from nashflow.components.training.loop import Trainer
 from nashflow.components.training.settings import TrainingSettings
 from tests.fixtures import models
@@ -19,9 +20,19 @@ SEED = (0, 1, "main")
 IDS = torch.arange(8, 40)[None]
 
 
-@pytest.fixture(scope="module", params=[models.llama, models.gpt2], ids=["llama", "gpt2"])
+def mixture(folder: Path) -> Path:
+    """A mixture of experts."""
+    sizes = {"vocab_size": models.save_tokenizer(folder), "hidden_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+    experts = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    config = transformers.Qwen3MoeConfig(**sizes, **heads, **experts, initializer_range=0.3)
+    return models.save_model(transformers.Qwen3MoeForCausalLM, config, folder, 0, "float32")
+
+
+@pytest.fixture(scope="module", params=[models.llama, models.gpt2, mixture], ids=["llama", "gpt2", "mixture"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """GPT-2 has linear layers of its own kind, and one tensor for input and output embeddings."""
+    """GPT-2 has linear layers of its own kind, and one tensor for input and output embeddings; the experts of a mixture
+    have two weights in one layer."""
     made: Path = request.param(tmp_path_factory.mktemp("model"))
     return made
 
@@ -46,6 +57,7 @@ def trained(folder: Path, adapter: Lora) -> torch.nn.Module:
 def test_lora_starts_from_the_policy_and_trains_little_of_it(folder: Path) -> None:
     whole, model = load_causal_lm(folder), Lora(rank=2).open(folder, "float32", SEED)
     assert torch.equal(logits(model), logits(whole))
+    assert {plain_name(name) for name in model.state_dict() if "lora_" not in name} == whole.state_dict().keys()
     sizes = {True: 0, False: 0}
     for parameter in model.parameters():
         sizes[parameter.requires_grad] += parameter.numel()
@@ -87,6 +99,14 @@ def test_targets(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=line):
         Lora(targets=["q_proj", "nope", "lm_head"]).open(folder, "float32", SEED)
+
+
+def test_a_model_that_peft_does_not_adapt_is_one_line(tmp_path: Path) -> None:
+    config = transformers.MambaConfig(vocab_size=models.save_tokenizer(tmp_path), hidden_size=16, num_hidden_layers=1)
+    models.save_model(transformers.MambaForCausalLM, config, tmp_path, 0, "float32")
+    with pytest.raises(UserError, match=r"^training\.adapter\.targets: .*incompatible with Mamba"):
+        Lora().open(tmp_path, "float32", SEED)
+    Lora(targets=["in_proj"]).open(tmp_path, "float32", SEED)
 
 
 def test_qlora_is_refused_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
