@@ -48,9 +48,14 @@ class Flops:
 
 
 def flops_of(model: "PreTrainedModel") -> Flops | None:
-    """Those of a model as it is trained; None for a mixture of experts, of which a token goes through a few."""
+    """Those of a model as it is trained.
+
+    None where a token does not go through every matrix, as in a mixture of experts or beside a vision tower, and for a
+    model that has no attention.
+    """
     config = model.config.get_text_config()
-    if has_experts(config.to_dict()):
+    attends = getattr(config, "num_attention_heads", None)
+    if has_experts(config.to_dict()) or config is not model.config or not attends:
         return None
     embeddings = {id(part.weight) for part in (model.get_input_embeddings(), model.get_output_embeddings())}
     matrices = [each for each in model.parameters() if len(_shape(each)) > 1 and id(each) not in embeddings]

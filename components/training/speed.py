@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 FIGURES = ("mfu", "padding", "peak_gib", "tokens_per_second")
 """mfu: model FLOPs utilisation, the operations that are needed (`Flops.of`) over those that the machine could have done
-(`ceiling`) in the time of the updates; left out for mixtures of experts. padding: the share of the positions computed
+(`ceiling`) in the time of the updates; left out for mixtures of experts, models with a vision tower and models without
+attention. padding: the share of the positions computed
 that need not be, because they are padding or a prompt that is read again. peak_gib: the most memory that this process
 has held so far, of its GPU where there is one. tokens_per_second: prompts counted for both sides."""
 

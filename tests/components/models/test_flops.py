@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from nashflow.components.models.ceiling import ceiling
@@ -35,6 +36,20 @@ def test_the_count_is_that_of_the_matrix_products(tmp_path: Path, adapter: str) 
     hidden = 6 * flops.attention * ((PROMPT + response) ** 2 - (PROMPT + response) * (PROMPT + response + 1) // 2)
     expected = flops.of(PROMPT, [response]) + hidden
     assert counted(model, response) == pytest.approx(expected, rel=1e-9 if whole else 0.1)
+
+
+def test_what_is_not_counted() -> None:
+    """A model without attention, and one whose vision tower no token of a text goes through."""
+    mamba = transformers.MambaConfig(vocab_size=8, hidden_size=16, num_hidden_layers=1)
+    text = {"vocab_size": 8, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "head_dim": 8}
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "image_size": 8, "patch_size": 4}
+    gemma = transformers.Gemma3Config(
+        text_config=text | {"num_attention_heads": 2, "num_key_value_heads": 1},
+        vision_config=tower | {"num_attention_heads": 2},
+        mm_tokens_per_image=4,
+    )
+    assert flops_of(transformers.MambaForCausalLM(mamba)) is None
+    assert flops_of(transformers.Gemma3ForConditionalGeneration(gemma)) is None
 
 
 def test_a_prompt_is_read_once(tmp_path: Path) -> None:
