@@ -60,8 +60,8 @@ def test_a_tasks_line_is_that_of_nashflow_run_with_all_its_shards(follow: Callab
     nodes = [node("preparation", seconds=30), node("preparation(0)", seconds=30), *shards, *twins]
     done = follow(change, [Snapshot("RUNNING", nodes), Snapshot("FAILED", nodes)])
     assert [line for line in done.out.splitlines() if line.startswith(("  ", "iteration"))] == [
-        "                       preparation           4.0 s  prompts 300",
-        "iteration 1  main      rollout               4.5 s  2 shards, responses 64, mean_length 2.5",
+        "                       preparation              4.0 s  prompts 300",
+        "iteration 1  main      rollout                  4.5 s  2 shards, responses 64, mean_length 2.5",
     ]
 
 

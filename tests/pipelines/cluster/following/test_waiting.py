@@ -45,10 +45,10 @@ SUCCESS = [
 LINES = [
     "run pending",
     "run running",
-    "                       preparation           7.0 s",
-    "iteration 0            evaluation           90.0 s",
-    "iteration 1  main      rollout           1 h 1 min  2 shards",
-    "iteration 1  main      training             65.0 s",
+    "                       preparation              7.0 s",
+    "iteration 0            evaluation              90.0 s",
+    "iteration 1  main      rollout              1 h 1 min  2 shards",
+    "iteration 1  main      training                65.0 s",
 ]
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_fails_names_its_step_and_how_to_go_on(submit: Call, kfp: Kfp
     )
     assert f"`nashflow logs {run.run_id} --step training-001-main --host {kfp.url}`" in second
     assert f"`nashflow retry {run.run_id} --host {kfp.url}`" in second
-    assert "iteration 1  main      training             failed  main: exit code 2: out of memory" in done.out
+    assert "iteration 1  main      training                failed  main: exit code 2: out of memory" in done.out
 
 
 def test_a_run_that_is_cancelled_meanwhile_says_so(submit: Call, call: Call, kfp: KfpServer) -> None:

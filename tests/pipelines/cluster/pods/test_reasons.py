@@ -79,7 +79,7 @@ def test_a_fault_of_the_recipe_is_told_in_the_steps_words_and_no_retry_is_advise
     assert second.endswith("a retry would fail again: correct the recipe or the run's settings, and submit it again")
     assert "nashflow retry" not in second
     (line,) = [line for line in done.out.splitlines() if "preparation" in line]
-    assert line == f"                       preparation          failed  {said.removeprefix('preparation: ')}"
+    assert line == f"                       preparation             failed  {said.removeprefix('preparation: ')}"
 
 
 def test_what_may_not_happen_again_is_retried(failed: Callable[..., Done], cluster: PodServer) -> None:
@@ -167,7 +167,7 @@ def test_a_failed_driver_is_told_by_its_last_complaint(failed: Callable[..., Don
     assert f"{NODE}-driver: KFP driver: driver.Container() failed: no execution found; " in first
     assert f"--step {NODE}-driver " in second
     (line,) = [line for line in done.out.splitlines() if line.startswith("iteration 1")]
-    assert line.startswith("iteration 1  main      training             failed  its driver: KFP driver: ")
+    assert line.startswith("iteration 1  main      training                failed  its driver: KFP driver: ")
 
 
 def test_a_graphs_driver_has_a_line_too(failed: Callable[..., Done], cluster: PodServer) -> None:
@@ -188,7 +188,7 @@ def test_the_driver_of_a_loop_stands_beside_its_iteration(
     cluster.forbidden = "."
     done = failed(lambda run: None, node(f"{loop}-driver", "FAILED", start=2, seconds=3))
     (line,) = [line for line in done.out.splitlines() if line.startswith("iteration")]
-    assert line == f"{place}shards               failed  its driver"
+    assert line == f"{place}shards                  failed  its driver"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_of_several_shards_those_that_failed_are_counted(
     kfp.script = [Snapshot("RUNNING", shards), Snapshot("FAILED", shards)]
     done = call("wait", run_id, "--host", kfp.url)
     (line,) = [line for line in done.out.splitlines() if line.startswith("iteration 1")]
-    assert line == "iteration 1  main      rollout              failed  1 of 3 shards: out of luck"
+    assert line == "iteration 1  main      rollout                 failed  1 of 3 shards: out of luck"
 
 
 def test_the_image_of_a_step_is_named_as_the_graph_has_it(
@@ -282,7 +282,7 @@ def test_a_run_that_is_cancelled_is_not_explained(call: Call, kfp: KfpServer, cl
     first, second = ending(done)
     assert " was cancelled after 2 min 5 s: " in first
     assert second.startswith("nashflow: resume it with `nashflow retry ")
-    assert done.out.splitlines()[1:] == ["iteration 1  main      training          cancelled"]
+    assert done.out.splitlines()[1:] == ["iteration 1  main      training             cancelled"]
 
 
 def test_a_run_that_says_itself_that_it_was_cancelled_was(
