@@ -15,12 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..core.digests import sha256_file
-from ..core.errors import UserError
+from ..core.digests import digest_json, sha256_file
+from ..core.errors import TryAgain, UserError
 from ..storage.store import Store
 from .descent import Descent, Tensors
 
 _TOLD, _TENSORS = ".json", ".safetensors"
+_OWN = "digest"
+"""What is told of a part has a digest of the rest of it by this name."""
 
 
 class Checkpoints:
@@ -74,11 +76,15 @@ class Checkpoints:
 
         Raises:
             UserError: a part of it is damaged.
+            TryAgain: ranks see different ones, as another attempt at this training writes meanwhile.
         """
-        names = next(self._whole(), None)
-        if names is None:
+        names = next(self._whole(), [])
+        newest = int(names[0].split("/")[-2].rpartition("-")[2]) if names else 0
+        if (descent.gathered([newest]) != newest).any():
+            raise TryAgain("another attempt at this training writes checkpoints now: run the same command again")
+        if not names:
             return None
-        told = [json.loads(self._store.read(f"{name}{_TOLD}")) for name in names]
+        told = [self._told(name) for name in names]
         with tempfile.TemporaryDirectory(prefix="nashflow-checkpoint-") as scratch, contextlib.ExitStack() as files:
             mine = range(descent.rank, len(names), descent.ranks)
             parts = {part: self._opened(files, names[part], told[part], Path(scratch, f"{part}")) for part in mine}
@@ -121,7 +127,8 @@ class Checkpoints:
         finally:
             shutil.rmtree(local)
         # Last: a part without it is not seen.
-        self._store.write(f"{name}{_TOLD}", json.dumps({**json.loads(told), "sha256": digest}).encode())
+        whole = {**json.loads(told), "sha256": digest}
+        self._store.write(f"{name}{_TOLD}", json.dumps({**whole, _OWN: digest_json(whole)}).encode())
         folder = name.rpartition("/")[0]
         if any(parts[0].startswith(f"{folder}/") for parts in self._whole()):
             # Only older ones: another copy of this training may be ahead.
@@ -140,6 +147,23 @@ class Checkpoints:
             if told.issuperset(parts):
                 yield parts
 
+    def _told(self, name: str) -> dict[str, Any]:
+        """What is told of a part."""
+        key = f"{name}{_TOLD}"
+        try:
+            told = json.loads(self._store.read(key))
+        except ValueError:
+            raise self._damaged(key) from None
+        if told.pop(_OWN, "") != digest_json(told):
+            raise self._damaged(key)
+        return dict(told)
+
+    def _damaged(self, key: str) -> UserError:
+        return UserError(
+            f"{self._store.location(key)}: damaged, its content does not match its digest: delete "
+            f"{self._store.location(key.rpartition('/')[0])} and run the same command again"
+        )
+
     def _opened(
         self, files: contextlib.ExitStack, name: str, told: dict[str, Any], path: Path
     ) -> Callable[[str], Tensors]:
@@ -149,10 +173,7 @@ class Checkpoints:
         key = f"{name}.{told['sha256'][:16]}{_TENSORS}"
         self._store.download(key, path)
         if sha256_file(path) != told["sha256"]:
-            raise UserError(
-                f"{self._store.location(key)}: damaged, its content does not match its digest: delete "
-                f"{self._store.location(name.rpartition('/')[0])} and run the same command again"
-            )
+            raise self._damaged(key)
         file = files.enter_context(safe_open(path, "pt"))
         keys = list(file.keys())
         return lambda weight: {

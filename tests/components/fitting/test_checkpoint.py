@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import TryAgain, UserError
 from nashflow.components.fitting.checkpoint import Checkpoints
 from nashflow.components.fitting.descent import Local
 from nashflow.components.fitting.settings import FittingSettings
@@ -205,19 +205,39 @@ def test_any_number_of_ranks_reads_what_any_other_number_has_written(
     assert {frozenset(tensors) for tensors in seen.values()} == {frozenset(("weight", "exp_avg", "exp_avg_sq"))}
 
 
-def test_a_damaged_part_is_named_and_the_advice_works(folder: Path, local: Store) -> None:
+@pytest.mark.parametrize(
+    ("end", "old", "new"),
+    [(".safetensors", b"", b"#"), (".json", b'"update": 5', b'"update": 4'), (".json", b"{", b"\xff")],
+)
+def test_a_damaged_part_is_named_and_the_advice_works(
+    folder: Path, local: Store, end: str, old: bytes, new: bytes
+) -> None:
     _, descent = trained(folder, 1)
     writer = Checkpoints(local, FOLDER, FINGERPRINT)
     writer.save(5, descent, {})
     writer.wait()
-    (key,) = (key for key in local.list(PREFIX) if key.endswith(".safetensors"))
-    local.write(key, local.read(key)[:-1] + b"#")
+    (key,) = (key for key in local.list(PREFIX) if key.endswith(end))
+    assert old in local.read(key)
+    local.write(key, local.read(key).replace(old, new) if old else local.read(key)[:-1] + new)
     place = local.location(f"{PREFIX}/update-00000005")
     with pytest.raises(UserError, match=f"damaged.*delete {place} and run"):
         writer.restore(descent)
     for each in local.list(f"{PREFIX}/update-00000005"):
         local.delete(each)
     assert writer.restore(descent) is None
+
+
+@pytest.mark.parametrize("newest", [0, 5])
+def test_ranks_that_see_different_checkpoints_do_not_go_on(folder: Path, local: Store, newest: int) -> None:
+    """As where another attempt at the training, in another pod, writes one while this one begins."""
+    _, descent = trained(folder, 1)
+    writer = Checkpoints(local, FOLDER, FINGERPRINT)
+    if newest:
+        writer.save(newest, descent, {})
+        writer.wait()
+    descent.gathered = lambda values: np.array([values, [10.0]])  # type: ignore[method-assign]
+    with pytest.raises(TryAgain, match="another attempt at this training writes checkpoints now: run the same command"):
+        writer.restore(descent)
 
 
 def test_sigterm_waits_for_the_copy_and_prevents_the_next_one(
@@ -232,8 +252,9 @@ def test_sigterm_waits_for_the_copy_and_prevents_the_next_one(
             writer.save(5, descent, {})
         writer.wait()
         assert writer.restore(descent) == (5, {})
-        monkeypatch.setattr(descent, "gathered", lambda values: np.array([[True]]))  # another rank has heard of it
-        writer.save(10, descent, {})
+        with monkeypatch.context() as another:  # another rank has heard of it
+            another.setattr(descent, "gathered", lambda values: np.array([[True]]))
+            writer.save(10, descent, {})
         assert writer.restore(descent) == (5, {})
     finally:
         signal.signal(signal.SIGTERM, before)
