@@ -4,6 +4,7 @@ of `launchers.base.arguments`.
 Exit codes are the step's. Rank 0 speaks for all of them, and publishes the policy.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -26,8 +27,19 @@ _GLANCE_SECONDS = 1.0
 
 def main(arguments: Sequence[str]) -> NoReturn:
     """Carry out one rank's part of a training, and exit."""
+    code = [1]
+    atexit.register(_leave, code)  # what is registered later is called before it
     _end_with_parent()
     signal.signal(signal.SIGTERM, protocol.terminate)
+    try:
+        code[0] = _carry_out(arguments)
+    except SystemExit as end:
+        code[0] = end.code if isinstance(end.code, int) else 1
+    sys.exit(code[0])
+
+
+def _carry_out(arguments: Sequence[str]) -> int:
+    """The exit code of a rank's part."""
     try:
         call, style = protocol.read_call(_STEP, TrainingStep, arguments)
         require_shares(int(os.environ["WORLD_SIZE"]), call.settings.training.batch_size)
@@ -39,14 +51,22 @@ def main(arguments: Sequence[str]) -> NoReturn:
                 task.carry_out()
     except UserError as error:
         hand_over(error)
-        sys.exit(protocol.USER_ERROR)
+        return protocol.USER_ERROR
     except TryAgain as error:
         hand_over(error)
-        sys.exit(protocol.TRY_AGAIN)
+        return protocol.TRY_AGAIN
     except Exception as error:
         hand_over(error)
-        sys.exit(1)
-    sys.exit(0)
+        return 1
+    return 0
+
+
+def _leave(code: list[int]) -> None:
+    """End this process at once: threads of torch's process groups may abort it where the interpreter winds down, and
+    torchrun would take that for a failure."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code[0])
 
 
 def _end_with_parent() -> None:

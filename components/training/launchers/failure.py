@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from ...core.errors import TryAgain, UserError, one_line
-from ...runtime.protocol import TERMINATED, USER_ERROR
+from ...runtime.protocol import TERMINATED, TRY_AGAIN, USER_ERROR
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
@@ -33,15 +33,22 @@ def hand_over(error: BaseException) -> None:
 def failure_of(error: "ChildFailedError") -> UserError | TryAgain:
     """The error that is the cause of the others, in one line.
 
-    A process that was killed is the cause, whatever the others have said since: they have only missed it.
+    A process that was killed is the cause, whatever the others have said since: they have only missed it. So have those
+    that failed by surprise where another one has a line for the user.
     """
     causes = {rank: failure for rank, failure in error.failures.items() if failure.exitcode not in _ENDED}
     causes = causes or error.failures
-    rank = min(causes, key=lambda rank: (causes[rank].exitcode >= 0, causes[rank].timestamp, rank))
+    order = {rank: (_weight(failure.exitcode), failure.timestamp, rank) for rank, failure in causes.items()}
+    rank = min(order, key=order.__getitem__)
     cause = causes[rank]
     if cause.exitcode == USER_ERROR:
         return UserError(str(cause.message))
     return TryAgain(f"process {rank} of the training {_end(cause)}; run the same command again")
+
+
+def _weight(code: int) -> int:
+    """Where an exit code stands among those that may be the cause, the likeliest first."""
+    return 0 if code < 0 else 1 if code in (USER_ERROR, TRY_AGAIN) else 2
 
 
 def _end(cause: "ProcessFailure") -> str:

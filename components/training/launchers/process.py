@@ -1,5 +1,6 @@
 """Training in the step's own process."""
 
+import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -18,5 +19,6 @@ class Process(Launcher):
         return False
 
     def run(self, call: Call[Any], work: Callable[[], None]) -> None:
-        """Carry it out here."""
+        """Carry it out here, alone even where the step itself is one of the processes of a torchrun."""
+        os.environ.pop("RANK", None)
         work()

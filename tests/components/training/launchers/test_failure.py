@@ -47,6 +47,13 @@ def test_of_those_that_failed_the_first_one_is_named_with_its_last_words(tmp_pat
     assert str(found) == f"process 1 of the training has failed: ValueError: the first one{AGAIN}"
 
 
+def test_a_line_for_the_user_counts_more_than_what_others_say_who_missed_its_process(tmp_path: Path) -> None:
+    """Times are whole seconds, and others may find the connection closed within the same one."""
+    missed = failed(tmp_path, 0, 1, RuntimeError("Connection closed by peer"))
+    found = cause(missed, failed(tmp_path, 1, 2, UserError("NaN in row 7")))
+    assert (type(found), str(found)) == (UserError, "NaN in row 7")
+
+
 def test_where_no_torchrun_reads_it_an_error_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     hand_over(ValueError("x"))
     assert capsys.readouterr().err.splitlines()[-1] == "ValueError: x"
