@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.folders import Dtype
-
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -65,11 +63,8 @@ class Descent(ABC):
 
     @abstractmethod
     def load_weights(self, read: Callable[[], Tensors]) -> None:
-        """Take over weights in float32 by their names, before the first update; others stay. Rank 0 reads them."""
-
-    @abstractmethod
-    def round_weights(self, dtype: Dtype) -> None:
-        """Round every weight to a precision, as saving it does."""
+        """Take over weights in float32 by their names, trained or not; others stay. Rank 0 reads them, a
+        number for a weight that is the same throughout."""
 
     @abstractmethod
     def whole(self, opened: Callable[[], "PreTrainedModel"]) -> "PreTrainedModel | None":
@@ -128,16 +123,12 @@ class Local(Descent):
 
     def load_weights(self, read: Callable[[], Tensors]) -> None:
         """Copy them."""
-        self._model.load_state_dict({**self._model.state_dict(), **read()})
-
-    def round_weights(self, dtype: Dtype) -> None:
-        """In place."""
         import torch
 
+        own = self._model.state_dict()
         with torch.no_grad():
-            for tensor in self._model.state_dict().values():
-                if tensor.is_floating_point():
-                    tensor.copy_(tensor.to(getattr(torch, dtype)))
+            for name, tensor in read().items():
+                own[name].copy_(tensor)
 
     def whole(self, opened: Callable[[], "PreTrainedModel"]) -> "PreTrainedModel | None":
         """The model itself."""

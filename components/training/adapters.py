@@ -5,6 +5,7 @@ An adapter lives in training alone: a published policy is an ordinary model fold
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -18,10 +19,13 @@ from ..core.variants import Variants
 from ..models.folders import Dtype, load_causal_lm
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 _BASE = re.compile(r"(\.base_layer)+\.")
 """What peft puts into the names of the weights that it adapts."""
+_FACTOR = ".lora_B."
+"""What it puts into the names of the second factors of its products, which are zero at first."""
 
 
 class Adapter(Variant, ABC):
@@ -167,9 +171,12 @@ def _linear_layers(model: "PreTrainedModel") -> tuple[set[str], bool]:
     return {name.rpartition(".")[2] for name in layers}, any(isinstance(each, Conv1D) for each in layers.values())
 
 
-def plain_name(name: str) -> str:
-    """The name that a weight of an adapted model has in its folder."""
-    return _BASE.sub(".", name)
+def nothing_added(name: str, weights: Mapping[str, "torch.Tensor"]) -> "torch.Tensor | None":
+    """What to copy into a weight of an adapted model, known by its name there, so that the model computes what a folder
+    with these `weights` does; None for a weight that may be anything."""
+    import torch
+
+    return torch.zeros(()) if _FACTOR in name else weights.get(_BASE.sub(".", name))
 
 
 ADAPTERS = Variants("nashflow.adapters", Adapter, WholeWeights, Lora, Qlora)

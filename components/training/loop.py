@@ -17,7 +17,7 @@ from ..methods import objective
 from ..methods.phases import Phase
 from ..models.finite import TRAINED, require_finite
 from ..models.folders import load_causal_lm
-from .adapters import plain_name
+from .adapters import nothing_added
 from .data import PairData
 from .diagnostics import pair_figures
 from .speed import Speed
@@ -134,12 +134,12 @@ class Trainer(Fitting):
         means = self.descent.gathered(sums.tolist()).sum(0) / len(indices)
         return dict(zip(("loss", "h", "accuracy"), means.tolist(), strict=True))
 
-    def start_from(self, folder: Path) -> None:
-        """Take over the weights in a folder before the first update."""
+    def take_over(self, folder: Path) -> None:
+        """Take over the weights in a folder, beside which an adapter adds nothing."""
 
         def read() -> Mapping[str, "torch.Tensor"]:
             weights = load_causal_lm(folder, "float32").state_dict()
-            own = ((name, weights.get(plain_name(name))) for name in self.model.state_dict())
+            own = ((name, nothing_added(name, weights)) for name in self.model.state_dict())
             return {name: tensor for name, tensor in own if tensor is not None}
 
         self.descent.load_weights(read)

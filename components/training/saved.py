@@ -2,6 +2,7 @@
 
 import sys
 from itertools import chain
+from pathlib import Path
 
 from .loop import Trainer
 
@@ -11,21 +12,24 @@ _LOST = 1 / 3
 """The part of a margin whose loss is worth a warning."""
 
 
-def round_and_measure(trainer: Trainer, where: str) -> dict[str, float]:
-    """Round the trained weights to `save_dtype`, and measure what they do then.
+def measure_saved(trainer: Trainer, folder: Path, where: str) -> dict[str, float]:
+    """Take over the trained weights as they are saved in a folder, and measure what they do then.
 
     The figures are means over pairs of the last tenth of updates: `loss_saved`, `h_saved` (nats) and `accuracy_saved`
     at the saved weights; where rounding changes them, `h_unrounded` before it. Warns, with the name `where` of the
     training, where much of the margin is lost: steps of a small learning rate are smaller than the gaps between the
-    numbers of bfloat16, so most weights return to where they were.
+    numbers of bfloat16, so most weights return to where they were. Nothing is measured where the adapter would start
+    from other weights than the folder's.
     """
+    if not trainer.settings.adapter.exact:
+        return {}
     batches = list(trainer.plan())
     pairs = list(chain.from_iterable(batches[-max(1, len(batches) // 10) :]))[-_PAIRS:]
     dtype = trainer.settings.save_dtype
     if dtype == "float32":
         return _saved(trainer.measure(pairs))
     before = trainer.measure(pairs)["h"]
-    trainer.descent.round_weights(dtype)
+    trainer.take_over(folder)
     figures = _saved(trainer.measure(pairs))
     after = figures["h_saved"]
     if trainer.descent.rank == 0 and before - after > _LOST * abs(before):

@@ -25,7 +25,7 @@ from .data import load
 from .diagnostics import summary, warnings
 from .loop import Trainer
 from .offending import offending_kept
-from .saved import round_and_measure
+from .saved import measure_saved
 from .settings import TrainingStep
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Task:
         """Train as another rank."""
         trainer, _, _ = self._trained()
         trainer.descent.whole(self._reopened)
-        round_and_measure(trainer, self._named)
+        measure_saved(trainer, Path(), self._named)
 
     def _published(self, work: Work) -> Manifest:
         settings = self.call.settings.training
@@ -104,8 +104,8 @@ class Task:
             policy, master = Path(scratch, "policy"), ""
             if settings.keeps_masters:
                 master = self._publish_master(work, model, Path(scratch, "master"))
-            metrics |= round_and_measure(trainer, self._named)
             save_policy(model, self.start.folder, policy, settings.save_dtype)
+            metrics |= measure_saved(trainer, policy, self._named)
             return work.after(self.checkpoints.spent).publish_policy(
                 policy, metrics, weights_digest=weights_digest(policy), curves=curves, master=master
             )
@@ -118,7 +118,7 @@ class Task:
         with offending_kept(self.call.store, layout.training(self.call.iteration, self.call.phase), trainer):
             agreement = check_agreement(trainer, self._cached_in(str(self.phase.start_from)))
             if self.start.master:
-                trainer.start_from(open_master(self.call.store, str(self.phase.start_from), self.start.master))
+                trainer.take_over(self._exact)
             curves = trainer.train(self.checkpoints)
         made = len(curves["loss"])
         metrics: dict[str, float] = {"pairs": len(data), "updates": made}
@@ -132,7 +132,14 @@ class Task:
 
     def _reopened(self) -> "PreTrainedModel":
         """The policy that it starts from, in float32."""
-        return self.call.settings.training.adapter.open(self.start.folder, "float32", self._seed)
+        return self.call.settings.training.adapter.open(self._exact, "float32", self._seed)
+
+    @cached_property
+    def _exact(self) -> Path:
+        """The folder of the weights that it starts from, which the policy's may be rounded from."""
+        if not self.start.master:
+            return self.start.folder
+        return open_master(self.call.store, str(self.phase.start_from), self.start.master)
 
     @property
     def _seed(self) -> tuple[int | str, ...]:

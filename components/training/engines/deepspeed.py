@@ -77,7 +77,7 @@ class DeepSpeed(TrainingEngine):
         join()
         model = self.opened(start, settings, seed)
         trainer = Trainer(model, phase, data, settings, seed, partial(Sharded, config=self._config()))
-        trainer.start_from(start)
+        trainer.take_over(start)
         return trainer
 
     def _config(self) -> dict[str, Any]:

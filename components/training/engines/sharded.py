@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ...fitting.descent import MOMENTS, WEIGHT, Descent, Tensors, adamw, trained
 from ...fitting.settings import FittingSettings
-from ...models.folders import Dtype
 
 if TYPE_CHECKING:
     import torch
@@ -83,18 +82,9 @@ class Sharded(Descent):
         tensors = read() if self.rank == 0 else {}
         names: list[list[str]] = [list(tensors)]
         torch.distributed.broadcast_object_list(names, 0)
-        for name, parameter in trained(self._model):
-            if name in names[0]:
+        for name, parameter in self._model.named_parameters():
+            if name in names[0] and parameter.is_floating_point():  # four bits stay as they were read
                 self._set(parameter, WEIGHT, self._sent(parameter, tensors.get(name), 0))
-
-    def round_weights(self, dtype: Dtype) -> None:
-        """Nothing to do in bfloat16: passes have rounded weights already, and saving rounds those in float32."""
-        import torch
-
-        if self._model.dtype != torch.bfloat16:
-            for _, parameter in trained(self._model):
-                value = self._get(parameter, WEIGHT)
-                self._set(parameter, WEIGHT, value.to(getattr(torch, dtype)).float())
 
     def whole(self, opened: Callable[[], "PreTrainedModel"]) -> "PreTrainedModel | None":
         """Each is put together on every rank, and kept on rank 0, on the CPU."""
@@ -134,7 +124,7 @@ class Sharded(Descent):
             else:
                 self.optimizer.state[parameter][key].copy_(value)
             return
-        if self._stage:
+        if self._stage and parameter.requires_grad:
             safe_set_full_fp32_param(parameter, value)
         with GatheredParameters([parameter], modifier_rank=0, enabled=self._stage == 3), torch.no_grad():
             parameter.copy_(value)

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from safetensors.numpy import load_file
 
 from nashflow.components.storage.units import Manifest
 from tests.fixtures.runs import SandboxRun, remove
@@ -20,6 +22,9 @@ UNIT, CHECKPOINTS = "policies/002/main", "iterations/002/main/training"
 ROUNDING = 1e-4
 """How far curves may be apart, of themselves or of 1: sums over passes and ranks are taken in another order. Measured
 after 12 updates in float32: 4e-6 of losses and norms."""
+OUTER = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+OUTER |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RUN_ID": "x", "GROUP_RANK": "1", "PET_NNODES": "2"}
+SAVED = {"accuracy_saved", "h_saved", "loss_saved"}
 EXACT = {"kind": "deepspeed", "precision": "float32"}
 
 
@@ -66,9 +71,40 @@ def learnt(manifest: Manifest) -> tuple[Any, ...]:
     ],
 )
 def test_every_stage_trains_as_torch_does(
-    finished: SandboxRun, finished_root: SandboxRun, processes: int, engine: dict[str, Any]
+    finished: SandboxRun,
+    finished_root: SandboxRun,
+    processes: int,
+    engine: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Where the step itself is one of the processes of a torchrun, too, or of a job that speaks as torchrun does."""
+    for name, value in OUTER.items():
+        monkeypatch.setenv(name, value)
     assert_alike(trained(run_of(finished, processes, EXACT | engine)), finished_root.manifest(UNIT))
+
+
+def test_lora_and_its_figures_and_masters_are_those_of_torch(finished: SandboxRun) -> None:
+    """The next training starts from float32 weights, of which most are frozen; the policy is those rounded."""
+    small = {"adapter": {"kind": "lora", "rank": 4}, "learning_rate": 1e-4, "save_dtype": "bfloat16", "epochs": 1}
+    remove(finished, "policies/001/main")
+    first = run_of(finished, 0, {"kind": "torch"}, **small)
+    first.step("training", 1)
+    first.data(2)
+    alike = trained(first)
+    exact = masters(first)
+    found = trained(run_of(first, 2, EXACT | {"zero": 3}, **small))
+    assert_alike(found, alike)
+    assert {name for name in alike.metrics if name.endswith("_saved")} == SAVED
+    for name in SAVED:
+        assert found.metrics[name] == pytest.approx(alike.metrics[name], abs=ROUNDING), name
+    assert masters(first).keys() == exact.keys()
+    for name, tensor in masters(first).items():
+        np.testing.assert_allclose(tensor, exact[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+def masters(run: SandboxRun) -> dict[str, np.ndarray]:
+    """The weights in float32 of the second policy."""
+    return load_file(Path(run.root, run.manifest("masters/002/main").files["model.safetensors"].key))
 
 
 def children(process: psutil.Process) -> list[psutil.Process]:
