@@ -56,7 +56,8 @@ def assert_alike(one: Manifest, other: Manifest) -> None:
 
 
 def learnt(manifest: Manifest) -> tuple[Any, ...]:
-    return manifest.curves, manifest.metrics, manifest.weights_digest
+    """What a training has come to, but for how fast it was."""
+    return manifest.curves, manifest.weights_digest
 
 
 @pytest.mark.parametrize(
