@@ -78,6 +78,7 @@ class Checkpoints:
             UserError: a part of it is damaged.
             TryAgain: ranks see different ones, as another attempt at this training writes meanwhile.
         """
+        descent.gathered([0.0])  # from here on the parts that other ranks have waited for are there
         names = next(self._whole(), [])
         newest = int(names[0].split("/")[-2].rpartition("-")[2]) if names else 0
         if (descent.gathered([newest]) != newest).any():
