@@ -171,12 +171,17 @@ def _linear_layers(model: "PreTrainedModel") -> tuple[set[str], bool]:
     return {name.rpartition(".")[2] for name in layers}, any(isinstance(each, Conv1D) for each in layers.values())
 
 
+def plain_name(name: str) -> str:
+    """The name that a weight of an adapted model has in its folder."""
+    return _BASE.sub(".", name)
+
+
 def nothing_added(name: str, weights: Mapping[str, "torch.Tensor"]) -> "torch.Tensor | None":
     """What to copy into a weight of an adapted model, known by its name there, so that the model computes what a folder
     with these `weights` does; None for a weight that may be anything."""
     import torch
 
-    return torch.zeros(()) if _FACTOR in name else weights.get(_BASE.sub(".", name))
+    return torch.zeros(()) if _FACTOR in name else weights.get(plain_name(name))
 
 
 ADAPTERS = Variants("nashflow.adapters", Adapter, WholeWeights, Lora, Qlora)
