@@ -11,6 +11,7 @@ from nashflow.pipelines.recipe import load_recipe
 from tests.fixtures.graphs import Task, unrolled
 
 MODEL_STEPS = ("rollout", "judging", "logprobs", "training", "evaluation")
+BY_A_JOB = ("training.engine={kind: deepspeed, precision: float32}", "training.launcher=trainjob")
 ON_GPUS = {**dict.fromkeys(MODEL_STEPS, "vllm_image"), "training": "training_image"}
 
 
@@ -56,7 +57,7 @@ def test_a_profile_and_what_differs_from_it(tmp_path: Path) -> None:
 def test_a_step_that_makes_a_job_asks_for_little_and_hands_on_what_its_nodes_ask_for(tmp_path: Path) -> None:
     tasks = placed(
         tmp_path,
-        *("cluster.profile=many-nodes", "training.launcher=trainjob"),
+        *("cluster.profile=many-nodes", *BY_A_JOB),
         "cluster.steps={training: {cpu_limit: 96, node_selector: {pool: a}, timeout_seconds: 60, retries: 1}}",
     )
     training = tasks["training"]
@@ -95,8 +96,8 @@ def test_a_step_that_makes_a_job_asks_for_little_and_hands_on_what_its_nodes_ask
 )
 def test_a_job_that_the_profile_has_no_room_for_is_refused(overrides: tuple[str, ...], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        load_recipe("sandbox-egpo", ["training.launcher=trainjob", *overrides])
-    load_recipe("sandbox-egpo", ["training.launcher=trainjob", "training.launcher.nodes=1", "cluster.profile=one-node"])
+        load_recipe("sandbox-egpo", [*BY_A_JOB, *overrides])
+    load_recipe("sandbox-egpo", [*BY_A_JOB, "training.launcher.nodes=1", "cluster.profile=one-node"])
 
 
 def test_environment_and_volumes_go_by_name_into_every_pod(tmp_path: Path) -> None:

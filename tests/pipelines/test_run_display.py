@@ -36,7 +36,7 @@ with display(terminal(), "quickstart", 2, Shown(**options)) as show:
         file.write("ne\\n")
     show(Event("x/training-001-main", (), "succeeded", 1, log, 9.0, 0, (record,)))
 """
-LINE = "iteration 1  main      training              9.0 s  loss 0.4\n"
+LINE = "iteration 1  main      training                 9.0 s  loss 0.4\n"
 
 
 def shown(folder: Path, options: dict[str, object]) -> tuple[str, str]:

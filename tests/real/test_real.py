@@ -17,12 +17,12 @@ import pytest
 
 from nashflow.components.fitting.order import batches
 from nashflow.components.iterations.units import Shape
-from nashflow.components.judge_training.data import read_labelled
 from nashflow.components.methods.phases import Phase
 from nashflow.components.models.dialogues import Dialogues
 from nashflow.components.models.folders import load_classifier, load_tokenizer
 from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.fitted.fitting import RewardFitting
+from nashflow.components.oracles.fitted.labelled import read_labelled
 from nashflow.components.oracles.reward_model.settings import RewardModel
 from nashflow.components.reports.answers import sample_answers
 from nashflow.components.storage import layout

@@ -270,7 +270,7 @@ def test_sigterm_flushes_the_journal_and_the_rerun_goes_on_from_there(signals: i
     assert (process.returncode, out, err) == (143, "", "")
     assert read_manifest(open_store(root), UNIT) is None
     (journal,) = open_store(root).list()
-    assert [entry["row_id"] for entry in json.loads(open_store(root).read(journal))] == [0, 1, 2]
+    assert [entry["row_id"] for entry in json.loads(open_store(root).read(journal))["entries"]] == [0, 1, 2]
     code, out, _ = step(root, {})
     assert (code, json.loads(out)["metrics"]) == (0, {"rows": 4, "resumed": 3})
     assert [row["row_id"] for row in rows(root)] == [0, 1, 2, 3]

@@ -22,7 +22,12 @@ def test_the_images_are_those_of_the_recipes_steps(case: Make) -> None:
 
     steps, vllm, training = (f"cluster.images.{name}" for name in ("steps", "vllm", "training"))
     assert sorted(used()) == [steps, training, vllm]
-    torch = ("rollout.engine=transformers", "training.engine=torch", "logprobs.dtype=float32")
+    torch = (
+        "rollout.engine=transformers",
+        "training.engine=torch",
+        "training.launcher=process",
+        "logprobs.dtype=float32",
+    )
     assert used("cluster.profile=cpu", *torch) == [steps]
 
 

@@ -8,7 +8,11 @@ from ..conftest import Call
 from ..pod_server import PodServer
 from ..server import KfpServer
 
-BY_A_JOB = ("training.launcher=trainjob", "cluster.profile=cpu")
+BY_A_JOB = (
+    "training.engine={kind: deepspeed, precision: float32}",
+    "training.launcher={kind: trainjob, nodes: 1}",
+    "cluster.profile=cpu",
+)
 
 
 def cancelled(call: Call, kfp: KfpServer, *sets: str) -> tuple[Any, list[str]]:
