@@ -116,18 +116,31 @@ class Sharded(Descent):
         """Set it on every rank; of a weight, also what passes compute with."""
         import torch
         from deepspeed.runtime.zero import GatheredParameters
-        from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
 
-        if key != WEIGHT:
-            if self._stage:
-                safe_set_full_optimizer_state(parameter, value, key)
-            else:
-                self.optimizer.state[parameter][key].copy_(value)
-            return
         if self._stage and parameter.requires_grad:
-            safe_set_full_fp32_param(parameter, value)
+            self._set_shared(parameter, key, value)
+        elif key != WEIGHT:
+            self.optimizer.state[parameter][key].copy_(value)
+        if key != WEIGHT:
+            return
         with GatheredParameters([parameter], modifier_rank=0, enabled=self._stage == 3), torch.no_grad():
             parameter.copy_(value)
+
+    def _set_shared(self, parameter: Any, key: str, value: "torch.Tensor") -> None:
+        """Set the part of a value that this rank holds."""
+        from deepspeed import utils
+        from torch.nn.functional import pad
+
+        if self._stage < 3:
+            set_weight, set_moment = utils.safe_set_full_fp32_param, utils.safe_set_full_optimizer_state
+        else:  # DeepSpeed does not set a whole value where it is padded to be shared out equally
+            set_weight, set_moment = utils.safe_set_local_fp32_param, utils.safe_set_local_optimizer_state
+            size = parameter.ds_tensor.numel()
+            value = pad(value.flatten(), (0, size * self.ranks - value.numel())).narrow(0, size * self.rank, size)
+        if key == WEIGHT:
+            set_weight(parameter, value)
+        else:
+            set_moment(parameter, value, key)
 
     def _sent(self, parameter: Any, tensor: "torch.Tensor | None", owner: int) -> "torch.Tensor":
         """A tensor in float32 of the parameter's shape, from one rank to all."""
@@ -170,16 +183,18 @@ def join() -> None:
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.utils.logger.setLevel("ERROR")
     warnings.filterwarnings("ignore", "`torch.distributed", FutureWarning)  # names that torch has changed
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    alone = "RANK" not in os.environ
+    if alone:
+        os.environ.update(_ALONE)  # DeepSpeed asks for them
     if torch.distributed.is_initialized():
         return
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    if "RANK" in os.environ:
+    if alone:
+        init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    else:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         init_process_group(backend)
-    else:
-        os.environ.update(_ALONE)
-        init_process_group(backend, store=HashStore(), rank=0, world_size=1)
     deepspeed.init_distributed(backend)
 
 

@@ -18,6 +18,9 @@ _FILE = "TORCHELASTIC_ERROR_FILE"
 _ENDED = (-signal.SIGTERM, TERMINATED)
 """Exit codes of processes that torchrun has ended because of another one."""
 
+_LOST = ("closed by peer", "reset by peer")
+"""What gloo says of a process that is gone: told by those that have missed it."""
+
 
 def hand_over(error: BaseException) -> None:
     """Write an error down for torchrun; without it, for people."""
@@ -38,7 +41,10 @@ def failure_of(error: "ChildFailedError") -> UserError | TryAgain:
     """
     causes = {rank: failure for rank, failure in error.failures.items() if failure.exitcode not in _ENDED}
     causes = causes or error.failures
-    order = {rank: (_weight(failure.exitcode), failure.timestamp, rank) for rank, failure in causes.items()}
+    order = {
+        rank: (_weight(failure.exitcode), any(lost in str(failure.message) for lost in _LOST), failure.timestamp, rank)
+        for rank, failure in causes.items()
+    }
     rank = min(order, key=order.__getitem__)
     cause = causes[rank]
     if cause.exitcode == USER_ERROR:
