@@ -25,7 +25,7 @@ class Speed:
 
     def __init__(self, model: "PreTrainedModel", dtype: Dtype) -> None:
         """The model as it is trained, and the precision of its forward passes."""
-        self._flops, self._ceiling = flops_of(model), ceiling(dtype)
+        self._flops, self._dtype = flops_of(model), dtype
         self._updates: list[tuple[float, int, int, int, float]] = []
 
     def add(self, groups: Iterable[Group], positions: int, seconds: float) -> dict[str, float]:
@@ -44,6 +44,6 @@ class Speed:
 
     def _figures(self, last: int) -> dict[str, float]:
         flops, needed, positions, tokens, seconds = map(sum, zip(*self._updates[-last:], strict=True))
-        mfu = {"mfu": flops / seconds / self._ceiling} if flops else {}
+        mfu = {"mfu": flops / seconds / ceiling(self._dtype)} if flops else {}
         figures = {"padding": 1 - needed / positions, "peak_gib": peak_gib()}
         return mfu | figures | {"tokens_per_second": tokens / seconds}

@@ -12,6 +12,8 @@ from .training import pairs_in
 
 TOGETHER = 16
 """Sequences in a batch of the softmax over all logits."""
+BATCH_TOKENS = 2048
+"""Tokens in a batch of ours: as many as sixteen of the equal sequences have."""
 
 
 def equal(folder: Path) -> None:
@@ -33,7 +35,7 @@ class Ours:
     """The log-probability step's scorer in float32, each prompt computed once."""
 
     def __init__(self, folder: Path) -> None:
-        settings = ScoringSettings.parse({"layout": "shared_prefix"}, "")
+        settings = ScoringSettings.parse({"layout": "shared_prefix", "batch_tokens": BATCH_TOKENS}, "")
         self._scorer = settings.engine.open(folder / "model", settings.dtype, load_causal_lm, settings.layout)
         self._sequences, self._tokens = sequences(folder), settings.batch_tokens
 
