@@ -11,6 +11,7 @@ import typer
 
 from nashflow.components.core.errors import TryAgain, UserError, one_line
 
+from .benchmark.commands import app as benchmark_app
 from .cluster.commands import app as client_app
 from .cluster.schedules.commands import app as schedule_app
 from .commands import app as upkeep_app
@@ -34,6 +35,7 @@ app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")
 app.add_typer(human_app, name="human")
 app.add_typer(judge_app, name="judge")
+app.add_typer(benchmark_app, name="benchmark")
 
 _WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 

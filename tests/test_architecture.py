@@ -47,6 +47,7 @@ HEAVY = {
     "mlflow",
     "safetensors",
     "scipy",
+    "sklearn",
     "tokenizers",
     "torch",
     "transformers",

@@ -4,6 +4,7 @@ Values are those of independent prompts: of several responses to one prompt, the
 """
 
 from collections.abc import Hashable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,6 +47,37 @@ def mean_interval(values: ArrayLike) -> tuple[Array, Array]:
     with np.errstate(divide="ignore"):
         quantile = stdtrit(np.where(share < 1, max(count - 1, 1) / (1 - share), np.inf), _QUANTILE)
     return _wilson(mean, count / share, quantile)
+
+
+class Ratio(NamedTuple):
+    """How well a ratio of sums is known."""
+
+    error: float | None
+    """Its standard error; None of a single unit."""
+    low: float
+    high: float
+    """The ends of its 95 % interval."""
+
+
+def ratio_interval(sums: ArrayLike, weights: ArrayLike) -> Ratio:
+    """How well Σ sums / Σ weights is known, from independent units (n,) of different weights, such as questions with
+    several answers each; a sum is from 0 to its weight.
+
+    It is the interval of `mean_interval`, with the variance of the linearised ratio, which may be above that of coins.
+    """
+    from scipy.special import stdtrit
+
+    total, weight = np.asarray(sums, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    ratio, count = float(total.sum() / weight.sum()), len(total)
+    if count < 2:
+        low, high = _wilson(np.asarray(ratio), np.asarray(1.0), np.asarray(stdtrit(np.inf, _QUANTILE)))
+        return Ratio(None, float(low), float(high))
+    values = ratio + (total - ratio * weight) / weight.mean()
+    variance = values.var(ddof=1)
+    doubt = _MOST_DOUBT * _one_values_share(values) ** 3 + _LEAST_DOUBT
+    share = (count * variance + doubt) / (count * ratio * (1 - ratio) + variance + doubt)
+    low, high = _wilson(np.asarray(ratio), np.asarray(count / share), np.asarray(stdtrit(count - 1, _QUANTILE)))
+    return Ratio(float(np.sqrt(variance / count)), float(low), float(high))
 
 
 def standard_error(values: ArrayLike) -> float | None:

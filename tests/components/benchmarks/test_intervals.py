@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from nashflow.components.benchmarks.intervals import mean_interval, standard_error
+from nashflow.components.benchmarks.intervals import mean_interval, ratio_interval, standard_error
 
 Draw = Callable[[np.random.Generator, Any, int], Any]
 FAMILIES: dict[str, Draw] = {
@@ -81,3 +81,29 @@ def test_probabilities_near_each_other_leave_less_open_than_coins() -> None:
 def test_the_standard_error_is_that_of_the_mean() -> None:
     assert standard_error([1.0, 2.0, 4.0]) == pytest.approx(np.sqrt((16 + 1 + 25) / 9 / 2 / 3))
     assert standard_error([1.0]) is None
+
+
+@pytest.mark.parametrize("count", [16, 80, 500])
+@pytest.mark.parametrize("around", [(0.3, 0.7), (0.85, 0.95)])
+def test_the_interval_of_a_ratio_covers_it_95_times_in_100(around: tuple[float, float], count: int) -> None:
+    """Two games a question that are alike, of weights that depend on who wins."""
+    random, covered, runs = np.random.default_rng(5), 0, 400
+    for _ in range(runs):
+        mean = random.uniform(*around)
+        square = mean * (1 - mean) / 4 + mean**2  # of a chance, on average
+        truth = (1.6 * mean + 0.8 * square) / (1.6 + 0.8 * mean)
+        chance = random.beta(3 * mean, 3 * (1 - mean), count)
+        weights = np.where(random.random((2, count)) < 0.3 + 0.4 * chance, 3, 1)
+        wins = random.random((2, count)) < chance
+        interval = ratio_interval((weights * wins).sum(axis=0), weights.sum(axis=0))
+        covered += interval.low <= truth <= interval.high
+    assert 0.92 <= covered / runs <= 0.98
+
+
+@given(VALUES)
+def test_of_units_of_one_weight_the_ratio_is_the_mean(values: list[float]) -> None:
+    weights = [2.0] * len(values)
+    interval = ratio_interval([2 * value for value in values], weights)
+    assert 0 <= interval.low <= np.mean(values) + 1e-9
+    assert np.mean(values) - 1e-9 <= interval.high <= 1
+    assert interval.error == pytest.approx(standard_error(values))
