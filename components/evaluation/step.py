@@ -21,7 +21,7 @@ from ..oracles.unanswered import waiting
 from ..runtime.artifacts import metrics_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import Role, Samplers, tokens_of
+from ..sampling.rollouts import Role, Samplers, in_order, tokens_of, unfinished
 from ..storage import layout
 from ..storage.records import PROMPTS, ROLLOUTS
 from ..storage.run import date_of
@@ -130,17 +130,16 @@ class _Evaluation:
         recipe, role, journal = self.call.settings, _ROLES[which], work.journal
         prompts = self.prompts.rows(self.call.store, PROMPTS)
         todo = [(prompt, index) for prompt in prompts for index in range(recipe.evaluation.samples)]
-        before = sum(map(len, journal))
-        batches = self.samplers.rows(
+        batches = self.samplers.sampled(
             {self.policy.folder: 1.0},
-            todo[before:],
+            list(unfinished(todo, chain.from_iterable(journal))),
             role=role,
             temperature=recipe.evaluation.temperature,
             seed=(recipe.run.seed, "evaluation", self.call.iteration, role),
         )
-        for batch in over(batches, "responses", len(todo), before, tokens_of):
+        for batch in over(batches, "responses", len(todo), sum(map(len, journal)), tokens_of):
             journal.append(batch)
-        return work.publish({ROLLOUTS: chain.from_iterable(journal)}, {})
+        return work.publish({ROLLOUTS: in_order(chain.from_iterable(journal), todo)}, {})
 
     def _bench(self, read: dict[Responses, Manifest]) -> Bench:
         recipe, store = self.call.settings, self.call.store

@@ -10,8 +10,8 @@ from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..oracles.oracle_settings import OracleSettings
 from ..oracles.referee import COUNTS, PromptSamples, Rules, Sample
-from ..oracles.rounds import Asked, Known, Rounds, open_questions
-from ..oracles.unanswered import Unanswered, waiting
+from ..oracles.rounds import Asked, Known, Rounds
+from ..oracles.unanswered import waiting
 from ..oracles.usage import usage_in
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import Progress
@@ -127,23 +127,18 @@ def _calls(
     if first is None:
         return
     oracles = {name: oracle.dated(day).load(call.store) for name, oracle in asked.items() if phase.samples}
-    dear, cheap = oracles.get("oracle"), oracles.get("seeding")
     rounds = Rounds(
         chain([first], left),
         phase.comparisons,
         rules,
-        dear,
+        oracles.get("oracle"),
         asked["oracle"].signature,
-        cheap,
+        oracles.get("seeding"),
         together=judging.batch_prompts,
         fill=asked["oracle"].fills,
     )
     rounds.resume(so_far.ended, so_far.begun, so_far.known)
-    try:
-        yield from rounds.calls(unit, number)
-    except Unanswered as unanswered:
-        questions = open_questions(rounds.left(), phase.comparisons, rules, dear, cheap)
-        raise Unanswered(questions, unanswered.export) from None
+    yield from rounds.calls(unit, number)
 
 
 def _prompt_samples(call: Call[JudgingStep], prompts: Manifest, rollouts: Manifest) -> Iterator[PromptSamples]:

@@ -4,7 +4,6 @@ import gc
 import os
 import re
 import sys
-from collections import deque
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -28,8 +27,8 @@ _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
 }
 _AHEAD = 4
-"""Requests that the engine may have beyond the first unfinished one, in multiples of those that run together. Requests
-end out of order; more are added while the oldest one is still running, so that the engine is never short of work."""
+"""How many requests may be begun, or finished, after the oldest one under way, in multiples of those that run together:
+the engine is never short of work, and what is finished is not far out of order."""
 
 
 class VllmSettings(Settings):
@@ -148,8 +147,8 @@ class VllmEngine:
         """Whether it has been closed, which closing another one does too."""
         return self._engine is None
 
-    def answers(self, prompts: Sequence[Sequence[int]], parameters: Sequence[Any]) -> Iterator[Any]:
-        """vLLM's output for each prompt, in the order of the prompts.
+    def answers(self, prompts: Sequence[Sequence[int]], parameters: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """vLLM's output for each prompt, with the prompt's index, in the order in which they are finished.
 
         Args:
             prompts: token ids.
@@ -158,24 +157,23 @@ class VllmEngine:
         Raises:
             UserError: the model answers with NaN to a prompt; names its folder and the prompt.
         """
-        todo, open_ones, finished = (
-            iter(enumerate(zip(prompts, parameters, strict=True))),
-            deque[int](),
-            dict[int, Any](),
-        )
+        todo, begun = iter(enumerate(zip(prompts, parameters, strict=True))), 0
+        running = dict[int, None]()  # the oldest first
         try:
             while True:
-                for number, (ids, wanted) in islice(todo, _AHEAD * self.together - len(open_ones)):
+                oldest = next(iter(running), begun)
+                for number, (ids, wanted) in islice(todo, oldest + _AHEAD * self.together - begun):
                     self._engine.add_request(str(number), {"prompt_token_ids": list(ids)}, wanted)
-                    open_ones.append(number)
-                if not open_ones:
+                    running[number], begun = None, number + 1
+                if not running:
                     return
-                finished.update((int(each.request_id), each) for each in self._step(prompts) if each.finished)
-                while open_ones and open_ones[0] in finished:
-                    yield finished.pop(open_ones.popleft())
+                finished = [(int(each.request_id), each) for each in self._step(prompts) if each.finished]
+                for number, _ in finished:
+                    del running[number]
+                yield from finished
         finally:
             if self._engine:
-                self._engine.abort_request([str(number) for number in open_ones if number not in finished])
+                self._engine.abort_request(list(map(str, running)))
 
     def close(self) -> None:
         """Give back its memory, and that of the others that are open."""

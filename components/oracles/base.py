@@ -89,6 +89,10 @@ class Oracle(ABC):
         """
         return
 
+    def waits_for(self, query: Query) -> bool:
+        """Whether somebody outside of the run has to answer a question first, before it can be judged."""
+        return False
+
     def compare(self, queries: Sequence[Query]) -> list[Verdict]:
         """One verdict a query; equal pairs are judged once, a text against itself never."""
         keys = [(canonical_json(list(query.messages)), *query.pair) for query in queries]

@@ -6,7 +6,6 @@ from typing import Any
 
 from ..storage.journal import Journal
 from .base import Oracle, Query, Verdict
-from .unanswered import Unanswered
 
 _AT_LEAST = 32
 """Pairs of one entry of the journal, where fewer would keep the oracle busy."""
@@ -47,10 +46,9 @@ class JournalledOracle(Oracle):
         """The journal's next entry: of the first of some queries."""
         before = dict(self._oracle.usage)
         self._oracle.begin(f"{self._unit}/{self._read}")
-        try:
-            verdicts = self._oracle.judge(queries[: self._at_once])
-        except Unanswered:
-            self._oracle.judge(queries)
-            raise
+        piece = queries[: self._at_once]
+        if any(map(self._oracle.waits_for, piece)):
+            piece = list(filter(self._oracle.waits_for, queries))  # all of them are named
+        verdicts = self._oracle.judge(piece)
         used = {name: value - before[name] for name, value in self._oracle.usage.items()}
         return {"verdicts": [asdict(verdict) for verdict in verdicts], "used": used}

@@ -5,7 +5,7 @@ the pair also seed the random number of a sampled label, so if the two texts mee
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..core.seeds import derive_uniform
@@ -101,20 +101,29 @@ class Rules:
 class Table:
     """The running tournament of one prompt, its rows, and the oracle's verdicts on the prompt's texts."""
 
-    def __init__(self, prompt: PromptSamples, tournament: Tournament, rules: Rules, signature: str) -> None:
-        """`signature` is the oracle's."""
+    def __init__(
+        self,
+        prompt: PromptSamples,
+        tournament: Tournament,
+        rules: Rules,
+        signature: str,
+        waits_for: Callable[[Query], bool],
+    ) -> None:
+        """`signature` and `waits_for` are the oracle's."""
         self.prompt = prompt
         self._tournament = tournament
         self._rules = rules
         self._signature = signature
+        self._waits_for = waits_for
         self._verdicts: dict[tuple[str, str], Verdict] = {}
         self._met: set[tuple[str, str]] = set()
-        self._candidates: list[Candidate] = []
         self._dropped: Counter[str] = Counter()
         self._matches: list[Match] = next(tournament)
         self.finished = False
         self.open: list[Query] = []
-        """The round's comparisons that the oracle has not judged yet, with the texts in the oracle's order."""
+        """The round's comparisons that the oracle can judge and has not, with the texts in the oracle's order."""
+        self.waiting: list[Query] = []
+        """Those that wait for somebody's answer."""
         self.comparisons: list[Comparison] = []
         self.pairs: list[Pair] = []
 
@@ -125,11 +134,12 @@ class Table:
     def play(self) -> None:
         """Play until a verdict is missing, or to the end."""
         while not self.finished:
-            self.open = self._open_questions()
-            if self.open:
+            unknown = self._open_questions()
+            self.waiting = list(filter(self._waits_for, unknown))
+            self.open = [query for query in unknown if query not in self.waiting]
+            if unknown:
                 return
             self._play_round()
-        self._settle()
 
     def _open_questions(self) -> list[Query]:
         queries = [self._query(match) for match in self._matches]
@@ -142,11 +152,12 @@ class Table:
         try:
             self._matches = self._tournament.send(outcomes)
         except StopIteration as stop:
-            self.finished, self._candidates = True, stop.value
+            self.finished = True
+            self._settle(stop.value)
 
-    def _settle(self) -> None:
+    def _settle(self, candidates: Sequence[Candidate]) -> None:
         """Make the candidates pairs, or drop them."""
-        for candidate in self._candidates:
+        for candidate in candidates:
             query, verdict = self._query((candidate.chosen, candidate.rejected)), self._candidate_verdict(candidate)
             sides = (self.prompt.samples[side].response_ids for side in (candidate.chosen, candidate.rejected))
             reason = self._rules.reason_to_drop(self.prompt.row_id, candidate, query, verdict)

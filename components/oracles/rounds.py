@@ -5,9 +5,9 @@ every call but the last ones has enough of them, and memory holds a few tourname
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple, TypedDict
 
 from ..methods.phases import Comparisons
@@ -16,7 +16,6 @@ from ..storage.records import Comparison, Pair
 from .base import Oracle, Query, Verdict
 from .referee import COUNTS, PromptSamples, Rules, Table
 from .seeding import seeds_of
-from .unanswered import Unanswered
 from .usage import total_usage, used_since
 
 
@@ -121,7 +120,7 @@ class Rounds:
         """Play to the end, one call after the other; each is the `number`-th part of the unit of work `part`.
 
         Raises:
-            Unanswered: questions to which the oracle lacks the answers.
+            Unanswered: nothing but questions that wait for somebody's answer are left; all of them are named.
         """
         oracles = [oracle for oracle in (self._oracle, self._seeding) if oracle]
         while True:
@@ -133,18 +132,16 @@ class Rounds:
                 return
             asked = self._ask()
             ended = self._ended()
+            if self._oracle and not asked and not ended:
+                self._oracle.judge([query for table in self._tables for query in table.waiting])
             gone = {id(table) for table in ended}
             verdicts = [_known(table, query, verdict) for table, query, verdict in asked if id(table) not in gone]
             used = total_usage(map(used_since, oracles, before))
             yield Asked(Judged.of(ended), [table.prompt.row_id for table in ended], self._begun, verdicts, used)
             number += 1
 
-    def left(self) -> Iterator[PromptSamples]:
-        """The prompts of which the tournaments have not ended."""
-        return chain((table.prompt for table in self._tables), self._prompts)
-
     def _ask(self) -> list[tuple[Table, Query, Verdict]]:
-        """One call with all open questions, and what comes of it."""
+        """One call with all questions that can be judged, and what comes of it."""
         asked = [(table, query) for table in self._tables for query in table.open]
         verdicts = self._oracle.compare([query for _, query in asked]) if self._oracle else []
         said = [(*each, verdict) for each, verdict in zip(asked, verdicts, strict=True)]
@@ -163,7 +160,7 @@ class Rounds:
 
     def _begin_enough(self) -> None:
         while True:
-            playing = sum(not table.finished for table in self._tables)
+            playing = sum(bool(table.open) for table in self._tables)
             enough = playing >= self._together and sum(len(table.open) for table in self._tables) >= self._fill
             if enough or not self._begin(max(self._together - playing, 1)):
                 return
@@ -176,8 +173,9 @@ class Rounds:
             tournaments = list(map(seeded, sizes, seeds_of(prompts, self._seeding)))
         else:
             tournaments = list(map(TOURNAMENTS[self._comparisons], sizes))
+        waits_for: Callable[[Query], bool] = self._oracle.waits_for if self._oracle else lambda query: False
         for prompt, tournament in zip(prompts, tournaments, strict=True):
-            self._tables.append(Table(prompt, tournament, self._rules, self._signature))
+            self._tables.append(Table(prompt, tournament, self._rules, self._signature, waits_for))
             self._tables[-1].play()
         self._begun += len(prompts)
         return len(prompts)
@@ -194,23 +192,6 @@ def judge(
     """Play the tournaments of all prompts at the same time; the arguments are those of `Rounds`."""
     rounds = Rounds(prompts, comparisons, rules, oracle, signature, seeding, together=max(len(prompts), 1))
     return Judged.joined([asked.ended for asked in rounds.calls()])
-
-
-def open_questions(
-    prompts: Iterable[PromptSamples],
-    comparisons: Comparisons,
-    rules: Rules,
-    oracle: Oracle | None,
-    seeding: Oracle | None = None,
-) -> list[Query]:
-    """What the oracle cannot answer yet, with each prompt's tournament played as far as it can be."""
-    questions = []
-    for prompt in prompts:
-        try:
-            judge([prompt], comparisons, rules, oracle, seeding=seeding)
-        except Unanswered as unanswered:
-            questions += unanswered.questions
-    return questions
 
 
 def _known(table: Table, query: Query, verdict: Verdict) -> Known:

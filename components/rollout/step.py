@@ -3,20 +3,21 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from ..core.settings import named_by
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
-from ..methods.phases import Phase
+from ..methods.phases import Phase, Sampling
 from ..models.policies import LocalPolicy, open_policy
 from ..runtime.artifacts import records_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
-from ..sampling.rollouts import Samplers, answer_length, given_rows, tokens_of
+from ..sampling.rollouts import Samplers, answer_length, given_rows, in_order, tokens_of, unfinished
 from ..storage import layout
-from ..storage.records import PROMPTS, ROLLOUTS, Rollout
+from ..storage.journal import Journal
+from ..storage.records import PROMPTS, ROLLOUTS, Prompt, Rollout
 from ..storage.run import date_of
 from ..storage.units import Manifest, Unit, require_manifest
 from .settings import RolloutStep
@@ -59,27 +60,35 @@ def _sample(
     rollout, template, day, journal = call.settings.rollout, call.settings.policy, date_of(call.store), work.journal
     count, each = prompts.files[PROMPTS.name].rows or 0, sum(sampling.count for sampling in phase.samples)
     with Samplers(rollout, template=template, day=day) as samplers:
-        done = sum(map(len, journal))
-        batches = _batches(call, phase, samplers, policies, prompts, done)
-        for batch in over(batches, "responses", count * each, done, tokens_of):
+        batches = _batches(call, phase, samplers, policies, prompts, journal)
+        for batch in over(batches, "responses", count * each, sum(map(len, journal)), tokens_of):
             journal.append(batch)
     figures = Figures(answer_length(next(iter(policies.values())).folder, rollout.thinking))
-    sources = list(_kept(work, phase, count))
+    sources = [in_order(_rows(journal, part), _asked(call, prompts, part)) for _, part in _parts(phase)]
     if phase.given:
         folder, given = policies[str(phase.start_from)].folder, prompts.stream(call.store, PROMPTS)
-        sources.append(chain(given_rows(folder, given, each, rollout.thinking, template, day)))
+        sources.append(given_rows(folder, given, each, rollout.thinking, template, day))
     rows = merge(*sources, key=lambda row: (row["row_id"], row["sample"]))
     files = work.unit.write_records({ROLLOUTS: figures.counted(rows)})
     return work.unit.publish(files, figures.metrics(), work.started)
 
 
-def _kept(work: Work, phase: Phase, prompts: int) -> Iterator[Iterator[Rollout]]:
-    """The journal's rows, sampling by sampling."""
+def _parts(phase: Phase) -> Iterator[tuple[Sampling, range]]:
+    """What is sampled, each with its sample indices."""
     first = 0
     for sampling in phase.samples:
-        end = first + prompts * sampling.count
-        yield islice(chain.from_iterable(work.journal), first, end)
-        first = end
+        yield sampling, range(first, first + sampling.count)
+        first += sampling.count
+
+
+def _asked(call: Call[RolloutStep], prompts: Manifest, part: range) -> Iterator[tuple[Prompt, int]]:
+    """The work of a part, prompt by prompt."""
+    return ((prompt, index) for prompt in prompts.stream(call.store, PROMPTS) for index in part)
+
+
+def _rows(entries: Iterable[list[Rollout]], part: range) -> Iterator[Rollout]:
+    """The rows of a part in the journal's entries."""
+    return (row for entry in entries for row in entry if row["sample"] in part)
 
 
 def _batches(
@@ -88,29 +97,25 @@ def _batches(
     samplers: Samplers,
     policies: dict[str, LocalPolicy],
     prompts: Manifest,
-    done: int,
+    journal: Journal,
 ) -> Iterator[list[Rollout]]:
-    """The rows after the first `done`, in canonical order: sampling by sampling, prompt by prompt."""
-    size, first, count = call.settings.rollout.batch_size, 0, prompts.files[PROMPTS.name].rows or 0
-    for sampling in phase.samples:
-        indices = range(first, first + sampling.count)
+    """The rows that earlier attempts have not left in the journal: part by part, prompt by prompt, as they come."""
+    size, earlier = call.settings.rollout.batch_size, len(journal)
+    for sampling, part in _parts(phase):
         mixture: dict[Path, float] = {}
         for name, weight in sampling.weights.items():
             # Equal policies may lie in one folder.
             folder = policies[name].folder
             mixture[folder] = mixture.get(folder, 0.0) + weight
-        work = ((prompt, index) for prompt in prompts.stream(call.store, PROMPTS) for index in indices)
-        rest = islice(work, done, None)
+        rest = unfinished(_asked(call, prompts, part), _rows(journal.read(0, earlier), part))
         while piece := list(islice(rest, size * max(1, _TOGETHER // size))):
-            yield from samplers.rows(
+            yield from samplers.sampled(
                 mixture,
                 piece,
                 role=sampling.role,
                 temperature=sampling.temperature,
                 seed=(call.settings.run.seed, call.iteration, call.phase),
             )
-        done = max(0, done - count * sampling.count)
-        first += sampling.count
 
 
 class Figures:

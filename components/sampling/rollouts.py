@@ -58,7 +58,7 @@ class Samplers:
             self._opened[key] = self.settings.engine.open(policies, self.settings.dtype, self._load)
         return self._opened[key]
 
-    def rows(
+    def sampled(
         self,
         policies: Mapping[Path, float],
         work: Sequence[tuple[Prompt, int]],
@@ -67,7 +67,7 @@ class Samplers:
         temperature: float,
         seed: Sequence[int | str],
     ) -> Iterator[list[Rollout]]:
-        """Rows of the rollout record, as they come but in order, for (prompt, sample index) in `work`.
+        """Rows of the rollout record for (prompt, sample index) in `work`, in the order in which they are finished.
 
         A response's randomness is a function of `seed`, the prompt's row id and the sample index alone.
 
@@ -86,29 +86,58 @@ class Samplers:
             batch_size=settings.batch_size,
             stop=Stop.of(dialogues, settings.stop),
         )
-        rest = iter(work)
         for batch in batches:
             yield [
                 {
-                    "row_id": prompt["row_id"],
-                    "sample": index,
+                    "row_id": work[place][0]["row_id"],
+                    "sample": work[place][1],
                     "role": role,
-                    "prompt_ids": tokens[prompt["row_id"]],
+                    "prompt_ids": tokens[work[place][0]["row_id"]],
                     "response_ids": response.ids,
                     "text": response.text,
                     "finish": response.finish,
                     "logprob": [] if response.logprob is None else [response.logprob],
                 }
-                # The batch comes first: zip stops at its end without taking one too many of the rest.
-                for response, (prompt, index) in zip(_answers(batch, settings.thinking), rest, strict=False)
+                for place, response in _answers(batch, settings.thinking)
             ]
 
 
-def _answers(responses: Sequence[Sampled], thinking: Thinking | None) -> Iterator[Sampled]:
+def unfinished(work: Iterable[tuple[Prompt, int]], done: Iterable[Rollout]) -> Iterator[tuple[Prompt, int]]:
+    """The part of `work` that has no row in `done`, which is about this work alone.
+
+    Memory holds what is out of order.
+    """
+    rest, ahead = map(_place, done), set[tuple[int, int]]()
+    for prompt, index in work:
+        mine = prompt["row_id"], index
+        while mine not in ahead and (found := next(rest, None)):
+            ahead.add(found)
+        if mine in ahead:
+            ahead.remove(mine)
+        else:
+            yield prompt, index
+
+
+def in_order(rows: Iterable[Rollout], work: Iterable[tuple[Prompt, int]]) -> Iterator[Rollout]:
+    """The rows of `work`, each of which is among `rows`, in its order. Memory holds what is out of order."""
+    rest, ahead = iter(rows), dict[tuple[int, int], Rollout]()
+    for prompt, index in work:
+        mine = prompt["row_id"], index
+        while mine not in ahead:
+            row = next(rest)
+            ahead[_place(row)] = row
+        yield ahead.pop(mine)
+
+
+def _place(row: Rollout) -> tuple[int, int]:
+    return row["row_id"], row["sample"]
+
+
+def _answers(responses: Sequence[tuple[int, Sampled]], thinking: Thinking | None) -> Iterator[tuple[int, Sampled]]:
     """The responses with their answers for texts; one whose thoughts do not end has none, and is not finished."""
-    for response in responses:
+    for place, response in responses:
         answer = thinking.answer(response.text) if thinking else response.text
-        yield replace(response, text=answer or "", finish="length" if answer is None else response.finish)
+        yield place, replace(response, text=answer or "", finish="length" if answer is None else response.finish)
 
 
 def answer_length(folder: Path, thinking: Thinking | None) -> Callable[[Rollout], int]:

@@ -42,8 +42,8 @@ class Sampler(Protocol):
         max_new_tokens: int,
         batch_size: int,
         stop: "Stop | None" = None,
-    ) -> Iterator[list[Sampled]]:
-        """One response for each row, in the order of the rows; a list of them as soon as they are there.
+    ) -> Iterator[list[tuple[int, Sampled]]]:
+        """One response for each row, with the row's index: a list of them as soon as they are there, in any order.
 
         It ends at `stop`; None: at the policy's own stop tokens.
 

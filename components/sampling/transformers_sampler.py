@@ -37,7 +37,7 @@ class TransformersSampler:
         max_new_tokens: int,
         batch_size: int,
         stop: Stop | None = None,
-    ) -> Iterator[list[Sampled]]:
+    ) -> Iterator[list[tuple[int, Sampled]]]:
         """As `Sampler.sample`; temperature 0 is greedy.
 
         Raises:
@@ -49,10 +49,12 @@ class TransformersSampler:
         require_room(self.model.config, prompts, max_new_tokens)
         ends = stop or Stop.of(Dialogues(self.tokenizer), ())
 
-        def micro_batch(rows: slice) -> list[Sampled]:
-            return self._generate(prompts[rows], seeds[rows], temperature, top_p, max_new_tokens, ends)
+        def micro_batch(start: int) -> list[tuple[int, Sampled]]:
+            rows = slice(start, start + batch_size)
+            found = self._generate(prompts[rows], seeds[rows], temperature, top_p, max_new_tokens, ends)
+            return list(enumerate(found, start))
 
-        return (micro_batch(slice(start, start + batch_size)) for start in range(0, len(prompts), batch_size))
+        return map(micro_batch, range(0, len(prompts), batch_size))
 
     def close(self) -> None:
         """Nothing to release: Python frees the models with their last reference."""

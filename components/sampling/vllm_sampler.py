@@ -42,7 +42,7 @@ class VllmSampler:
         max_new_tokens: int,
         batch_size: int,
         stop: Stop | None = None,
-    ) -> Iterator[list[Sampled]]:
+    ) -> Iterator[list[tuple[int, Sampled]]]:
         """As `Sampler.sample`; temperature 0 is greedy. `batch_size` sequences run together at any time.
 
         Raises:
@@ -54,8 +54,8 @@ class VllmSampler:
         ends = stop or Stop.of(Dialogues(self.tokenizer), ())
         wanted = [self._parameters(seed, temperature, top_p, max_new_tokens, ends) for seed in seeds]
         engine = self._opened(max(map(len, prompts), default=0) + max_new_tokens, batch_size)
-        outputs = engine.answers(prompts, wanted)
-        return ([self._sampled(output.outputs[0], ends)] for output in outputs)
+        answers = engine.answers(prompts, wanted)
+        return ([(row, self._sampled(output.outputs[0], ends))] for row, output in answers)
 
     def close(self) -> None:
         """Close the engine."""

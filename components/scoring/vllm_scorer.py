@@ -38,12 +38,12 @@ class VllmScorer:
         """
         sequences = [[*prompt, *response[:-1]] for prompt, response in pairs]
         engine = self._opened(max(map(len, sequences)) + 1, max_tokens)
-        outputs = engine.answers(sequences, [_parameters(response) for _, response in pairs])
-        batches = ([each] for each in zip(pairs, outputs, strict=True))
-        scores = []
-        for [(pair, output)] in over(batches, "sequences", len(pairs), amounts=_read):
-            scores.append(_sum(pair, output))
-            if not math.isfinite(scores[-1]):
+        answers = engine.answers(sequences, [_parameters(response) for _, response in pairs])
+        batches = ([(number, pairs[number], output)] for number, output in answers)
+        scores = [math.nan] * len(pairs)
+        for [(number, pair, output)] in over(batches, "sequences", len(pairs), amounts=_read):
+            scores[number] = _sum(pair, output)
+            if not math.isfinite(scores[number]):
                 raise not_finite(self._folder, self._dtype, pair[0], TRAINED)
         return scores
 
@@ -89,5 +89,5 @@ def _sum(pair: Pair, output: Any) -> float:
     return float(sum(each[token].logprob for token, each in zip(response, found, strict=True)))
 
 
-def _read(batch: Sequence[tuple[Pair, Any]]) -> dict[str, int]:
-    return {"tokens": tokens_of(pair for pair, _ in batch)}
+def _read(batch: Sequence[tuple[int, Pair, Any]]) -> dict[str, int]:
+    return {"tokens": tokens_of(pair for _, pair, _ in batch)}

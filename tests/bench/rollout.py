@@ -39,7 +39,7 @@ class Ours:
 
     def __call__(self) -> int:
         work = [(prompt, sample) for prompt in self._prompts for sample in range(SAMPLES)]
-        batches = self._samplers.rows({self._folder / "model": 1.0}, work, role="pair", temperature=1.0, seed=(0,))
+        batches = self._samplers.sampled({self._folder / "model": 1.0}, work, role="pair", temperature=1.0, seed=(0,))
         rows = [row for batch in batches for row in batch]
         write(rows, ROLLOUTS, self._folder / f"rollouts-{os.getpid()}.parquet")
         return sum(len(row["response_ids"]) for row in rows)

@@ -1,12 +1,15 @@
 """Runs of the quickstart on a Kubeflow, through the commands that a user has (make cluster-test)."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..fixtures import people
 from ..fixtures.cli import SMALL, call, wait_for, weights
+from ..fixtures.runs import SandboxRun
 from ..fixtures.seaweedfs import SeaweedFS
 from .pods.cluster import Trouble
 from .pods.sandbox import missing
@@ -118,6 +121,43 @@ def test_a_step_runs_out_of_memory(place: Site, digests: list[str]) -> None:
     assert place.digests(run) == digests
     logs = place.nashflow("logs", run.run_id, "--step", "training", "--kube-context", "here").stdout
     assert "attempt 1 of 4 ended with exit code 137" in logs
+
+
+def test_people_are_waited_for(place: Site, prepared_root: SandboxRun) -> None:
+    """A run ends with what it has to ask people, and the next one of its run root goes on from their answers."""
+    prompts, pages = place.folder / "prompts.jsonl", place.folder / "pages"
+    prompts.write_text("".join(f"{json.dumps({'prompt': f'x{context}'})}\n" for context in range(8)))
+    recipe = place.recipe(
+        "people",
+        method={"name": "inpo", "eta": 0.5, "tau": 0.1, "comparisons": "iid", "labels": "binary"},
+        policy={"kind": "folder", "model": str(prepared_root.folder("000/main"))},
+        prompts={"path": str(prompts), "per_iteration": 6, "held_out": 2, "max_tokens": 16},
+        oracle={"kind": "human"},
+        evaluation={"benchmarks": ["head_to_head"]},
+    )
+    sets = ("run.iterations=1",)
+    done = place.nashflow("submit", recipe, "--wait", sets=sets, check=False)
+    root = f"s3://{place.bucket}/runs/{place.run(done.stdout).display_name}"
+    for task in ("evaluation-000", "judging-001-main", "evaluation-001"):
+        assert done.returncode == 3, done.stdout + done.stderr + place.told()
+        assert "is pending: comparisons that lack people's verdicts: " in done.stderr
+        assert task in done.stderr
+        run = list(place.kubeflow.server.runs.values())[-1]
+        told = place.read(run, "report/outcome.json")
+        assert (told["outcome"], told["job"]) == ("pending", run.run_id)
+        (line,) = (line for line in place.nashflow("runs").stdout.splitlines() if run.display_name in line.split())
+        assert "pending: comparisons that lack" in line
+        place.nashflow("human", "export", root, "-o", pages)
+        answers = people.answered(people.questions(pages / "comparisons.jsonl"), pages / "verdicts.jsonl")
+        assert "none is lacking" in place.nashflow("human", "import", root, answers).stdout
+        if task == "judging-001-main":
+            done = place.nashflow("retry", run.run_id, "--wait", check=False)
+        else:
+            done = place.nashflow("submit", recipe, "--run-root", root, "--wait", sets=sets, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr + place.told()
+    run = list(place.kubeflow.server.runs.values())[-1]
+    assert place.read(run, "report/outcome.json")["outcome"] == "succeeded"
+    assert len(place.digests(run)) == 2
 
 
 def _tracked(place: Site, run: Any) -> tuple[str, list[str]]:

@@ -69,8 +69,8 @@ class VllmModel(OracleModel):
         return ahead, [index for piece in made for index in piece.indices if index not in first]
 
     def _wave(self, engine: VllmEngine, sequences: Sequence[Ids], wave: Sequence[int]) -> Iterator[tuple[int, Any]]:
-        outputs = engine.answers([sequences[index] for index in wave], [self._parameters()] * len(wave))
-        return zip(wave, outputs, strict=True)
+        answers = engine.answers([sequences[index] for index in wave], [self._parameters()] * len(wave))
+        return ((wave[number], output) for number, output in answers)
 
     @abstractmethod
     def _parameters(self) -> Any:

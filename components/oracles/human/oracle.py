@@ -42,13 +42,17 @@ class HumanOracle(Oracle):
         """The votes that its verdicts are made of, and how many of the pairs of votes on one comparison agree."""
         return self._usage
 
+    def waits_for(self, query: Query) -> bool:
+        """Whether not enough annotators have judged it."""
+        return len(self._judged_by(query)) < self._annotators
+
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
         """The verdicts; skipped by all annotators: an abstention.
 
         Raises:
             Unanswered: some comparisons have not been judged by enough annotators.
         """
-        if missing := [query for query in queries if len(self._judged_by(query)) < self._annotators]:
+        if missing := list(filter(self.waits_for, queries)):
             raise Unanswered(missing, self.export)
         return [self._verdict(query) for query in queries]
 

@@ -1,13 +1,15 @@
 """The verdict cache: what a judge has answered, by the messages to it.
 
 It lies beside the run roots, at `<prefix>/cache/verdicts/<judge>/`, where `<judge>` is the digest of the model's name,
-the template and the sampling parameters, and is shared between runs. Answers are written every few seconds, so that a
-step that is killed asks again about the last ones at most. A file's name begins with the run that paid for its answers.
+the template and the sampling parameters, and is shared between runs. An answer is written as soon as it is there,
+together with those that came while others were being written. Each process has files of its own, of which the last one
+grows; a file's name begins with the run that paid for its answers.
 """
 
 import threading
 import time
-import weakref
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 
@@ -17,9 +19,12 @@ from ...storage import layout, records
 from ...storage.journal import seconds_between_segments
 from ...storage.records import CachedVerdict
 from ...storage.store import Store
+from ...storage.store_keys import Entry
 from .budget import Spent
 
 _READ_AT_ONCE = 16
+_IN_A_FILE = 64
+"""A file that has so many answers grows no more: it is written anew with every few of them."""
 
 
 @dataclass
@@ -50,15 +55,15 @@ class VerdictCache:
         self._lock = threading.Lock()
         self._verdicts: dict[str, tuple[str, float]] = {}
         self._new: list[CachedVerdict] = []
-        self._files: set[str] = set()
-        self._follow, self._every, self._flushed = follow, seconds_between_segments(), time.monotonic()
+        self._writing = threading.Lock()
+        self._process, self._full, self._growing = uuid.uuid4().hex[:16], 0, list[CachedVerdict]()
+        self._files: dict[str, Entry] = {}
+        self._rows: dict[str, int] = {}
+        self._follow, self._every, self._followed = follow, seconds_between_segments(), time.monotonic()
         self.spent = Spent()
         """All that the run has paid for, this process's answers among them."""
         self._paid: dict[str, Paid] = {}
         self._read_others()
-        if self._store:  # what is left is written when the judge is closed, or the process ends
-            _bytes([])  # imports what a process that is ending could not import any more
-            weakref.finalize(self, _write, self._store, self._run, self._new)
 
     def find(self, key: str) -> tuple[str, float] | None:
         """The outcome and P(A is better), if the judge has answered."""
@@ -69,40 +74,66 @@ class VerdictCache:
         return self._paid.get(part, Paid())
 
     def add(self, verdict: CachedVerdict) -> None:
-        """Keep an answer."""
+        """Keep an answer. It is written when this returns, unless another thread is writing: that one goes on."""
         with self._lock:
             self._verdicts.setdefault(verdict["key"], (verdict["outcome"], verdict["probability"]))
             if self._store and verdict["outcome"] != "too_long":  # which depends on how the server was started
                 self._new.append(verdict)
             self.spent += Spent(verdict["input_tokens"], verdict["output_tokens"])
-            if time.monotonic() - self._flushed >= self._every:
-                self._flush()
+        while self._new and self._writing.acquire(blocking=False):
+            try:
+                self._write()
+                if self._follow and time.monotonic() - self._followed >= self._every:
+                    self._read_others()
+            finally:
+                self._writing.release()
 
     def flush(self) -> None:
-        """Write what is not written yet."""
-        with self._lock:
-            self._flush()
+        """Wait until everything is written."""
+        with self._writing:
+            self._write()
 
-    def _flush(self) -> None:
-        if self._store:
-            self._files.update(_write(self._store, self._run, self._new))
-            if self._follow:
-                self._read_others()
-        self._flushed = time.monotonic()
+    def _write(self) -> None:
+        """Write the file that grows, with what is new."""
+        new = list(self._new)
+        if not self._store or not new:
+            return
+        rows = [*self._growing, *new]
+        data = records.to_bytes(records.table(rows, records.VERDICTS), records.VERDICTS, "verdicts")
+        self._store.write(self._own(), data)
+        with self._lock:
+            del self._new[: len(new)]
+        self._growing = rows
+        if len(rows) >= _IN_A_FILE:
+            self._full, self._growing = self._full + 1, []
+
+    def _own(self) -> str:
+        return f"{self._run}-{self._process}-{self._full:06d}.parquet"
 
     def _read_others(self) -> None:
-        """Read the files that other processes have written."""
-        if self._store is None:
-            return
-        names = [name for name in self._store.list("") if name not in self._files]
-        with ThreadPool(_READ_AT_ONCE) as pool:
-            for name, rows in zip(names, pool.imap(self._read, names), strict=True):
-                self._files.add(name)
-                for row in rows:
+        """Read what other processes have written since."""
+        self._followed = time.monotonic()
+        for name, rows in self._others():
+            known = self._rows.get(name, 0)
+            self._rows[name] = len(rows)
+            with self._lock:
+                for row in rows[known:]:
                     self._verdicts.setdefault(row["key"], (row["outcome"], row["probability"]))
                     if name.startswith(f"{self._run}-"):
                         self.spent += Spent(row["input_tokens"], row["output_tokens"])
                         self._paid.setdefault(row["part"], Paid()).add(row)
+
+    def _others(self) -> Iterator[tuple[str, list[CachedVerdict]]]:
+        """The files of other processes that are new, or have grown."""
+        found = self._store.entries() if self._store else {}
+        own = f"{self._run}-{self._process}-"
+        changed = (name for name, entry in found.items() if entry != self._files.get(name))
+        names = [name for name in changed if not name.startswith(own)]
+        if not names:
+            return
+        self._files.update({name: found[name] for name in names})
+        with ThreadPool(_READ_AT_ONCE) as pool:
+            yield from zip(names, pool.imap(self._read, names), strict=True)
 
     def _read(self, name: str) -> list[CachedVerdict]:
         assert self._store
@@ -112,18 +143,3 @@ class VerdictCache:
             raise UserError(f"{error}; delete that file: verdicts that it alone held are asked for again") from None
         kept: list[CachedVerdict] = rows.drop_columns(["output"]).to_pylist()
         return kept
-
-
-def _write(store: Store, run: str, verdicts: list[CachedVerdict]) -> list[str]:
-    """Write verdicts, and empty the list; the name of the file, if there is one."""
-    if not verdicts:
-        return []
-    data = _bytes(verdicts)
-    name = f"{run}-{sha256_bytes(data)[:16]}.parquet"
-    store.write(name, data)
-    verdicts.clear()
-    return [name]
-
-
-def _bytes(verdicts: list[CachedVerdict]) -> bytes:
-    return records.to_bytes(records.table(verdicts, records.VERDICTS), records.VERDICTS, "verdicts")

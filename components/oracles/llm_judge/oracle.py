@@ -4,11 +4,14 @@ It is asked about every pair in both orders, so that a leaning to a position ave
 both answers have one; from all others the oracle abstains.
 """
 
+import contextlib
 import json
+import multiprocessing
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from multiprocessing.pool import ThreadPool
+from multiprocessing.pool import IMapIterator, ThreadPool
 from typing import Any
 
 from ...core.digests import digest_json
@@ -24,6 +27,8 @@ from .template import Template
 
 _FAULTS = ("unparsed", "refused", "too_long")
 """The outcomes of answers without a verdict."""
+_LAST_SECONDS = 10.0
+"""How long calls under way may take when the step is told to end."""
 
 
 class LLMJudgeOracle(Oracle):
@@ -107,18 +112,18 @@ class LLMJudgeOracle(Oracle):
                 stopped.set()
                 return None
 
-        try:
-            with ThreadPool(min(self._concurrency, len(missing))) as pool:
-                answers = ([answer] for answer in pool.imap_unordered(call, missing.items()))
-                for (answer,) in over(answers, "calls", len(missing)):
+        with ThreadPool(min(self._concurrency, len(missing))) as pool:
+            answers = pool.imap_unordered(call, missing.items())
+            try:
+                for (answer,) in over(([answer] for answer in answers), "calls", len(missing)):
                     if answer:
                         self._counts["calls"] += 1
                         self._spent += Spent(answer.input_tokens, answer.output_tokens)
-        except BaseException:
-            self._cache.flush()
-            raise
+            finally:
+                stopped.set()
+                _wait_for(answers)
+                self._cache.flush()
         if failures:
-            self._cache.flush()
             raise failures[0]
 
     def _answer(self, key: str, messages: Sequence[Message], stopped: threading.Event) -> Answer:
@@ -156,3 +161,11 @@ class LLMJudgeOracle(Oracle):
                 "the server of oracle.endpoint.url does not say how many tokens it reads and writes: leave out "
                 "oracle.endpoint.prices and oracle.endpoint.budget"
             )
+
+
+def _wait_for(answers: "IMapIterator[Answer | None]") -> None:
+    """Give calls under way some time to end: their answers are paid for."""
+    end = time.monotonic() + _LAST_SECONDS
+    with contextlib.suppress(StopIteration, multiprocessing.TimeoutError):
+        while True:
+            answers.next(max(0.0, end - time.monotonic()))

@@ -32,12 +32,20 @@ class MixtureOracle(Oracle):
         for oracle in self._members:
             oracle.begin(part)
 
+    def waits_for(self, query: Query) -> bool:
+        """Whether a member waits for an answer."""
+        return any(oracle.waits_for(query) for oracle in self._members)
+
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
-        """Ask every member about all queries.
+        """Ask every member about all queries: none of them, where one waits for an answer.
 
         Raises:
+            Unanswered: of the first member that waits.
             UserError, TryAgain: a member's, with its place in the recipe.
         """
+        for oracle in self._members:
+            if waiting := list(filter(oracle.waits_for, queries)):
+                oracle.judge(waiting)
         judged = []
         for number, (kind, oracle) in enumerate(zip(self._kinds, self._members, strict=True)):
             with member(number, kind):

@@ -196,13 +196,13 @@ def test_greedy_responses_can_be_compared(finished: SandboxRun) -> None:
 def sampled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The roles that responses were sampled for."""
     roles: list[str] = []
-    rows = Samplers.rows
+    rows = Samplers.sampled
 
     def spy(*arguments: Any, role: str, **options: Any) -> Any:
         roles.append(role)
         return rows(*arguments, role=role, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Samplers, "rows", spy)
+    monkeypatch.setattr(Samplers, "sampled", spy)
     return roles
 
 
@@ -328,7 +328,7 @@ def test_a_sampling_that_was_cut_off_goes_on(finished: SandboxRun, monkeypatch: 
     run.step("evaluation", 2)
     whole = finished.manifest(RESPONSES)
     remove(finished, RESPONSES)
-    rows, works = Samplers.rows, []
+    rows, works = Samplers.sampled, []
 
     def cut(*arguments: Any, **options: Any) -> Any:
         works.append(len(arguments[2]))
@@ -337,7 +337,7 @@ def test_a_sampling_that_was_cut_off_goes_on(finished: SandboxRun, monkeypatch: 
                 raise KeyboardInterrupt
             yield batch
 
-    monkeypatch.setattr(Samplers, "rows", cut)
+    monkeypatch.setattr(Samplers, "sampled", cut)
     with pytest.raises(KeyboardInterrupt):
         run.step("evaluation", 2)
     run.step("evaluation", 2)

@@ -30,11 +30,10 @@ class Talker:
 
     def sample(
         self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], *, batch_size: int, **others: object
-    ) -> Iterator[list[Sampled]]:
+    ) -> Iterator[list[tuple[int, Sampled]]]:
+        said = [Sampled([seed % 1000] * LONG, "stop", f"{seed} " * 200) for seed in seeds]
         for start in range(0, len(prompts), batch_size):
-            yield [
-                Sampled([seed % 1000] * LONG, "stop", f"{seed} " * 200) for seed in seeds[start : start + batch_size]
-            ]
+            yield list(enumerate(said[start : start + batch_size], start))[::-1]
 
     def close(self) -> None:
         pass

@@ -51,7 +51,7 @@ def test_nothing_is_sampled_from_them(temperature: float, mixed: bool, whole: Pa
 
     def sample(prompt: list[int]) -> list[int]:
         rows = sampler.sample([prompt], [1], temperature=temperature, top_p=1.0, max_new_tokens=2, batch_size=2)
-        return [token for batch in rows for response in batch for token in response.ids]
+        return [token for batch in rows for _, response in batch for token in response.ids]
 
     with pytest.raises(UserError) as caught:
         sample(BROKEN)

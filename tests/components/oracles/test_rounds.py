@@ -5,8 +5,12 @@ import json
 import pytest
 
 from nashflow.components.methods.phases import Comparisons
+from nashflow.components.oracles.human.comparison import Shown
+from nashflow.components.oracles.human.oracle import HumanOracle
+from nashflow.components.oracles.mixture.oracle import MixtureOracle
 from nashflow.components.oracles.referee import PromptSamples, Rules
-from nashflow.components.oracles.rounds import Judged, Rounds, judge
+from nashflow.components.oracles.rounds import Asked, Judged, Rounds, judge
+from nashflow.components.oracles.unanswered import Unanswered
 from tests.fixtures.table_oracle import TableOracle, prompt
 
 RULES = Rules("binary", 0, drop_identical=True)
@@ -61,3 +65,39 @@ def test_every_call_may_be_the_last_one_before_a_kill() -> None:
         rest.resume(len(ended), done[-1]["begun"] if done else 0, known)
         assert list(rest.calls()) == calls[kept:]
         assert again.batches == asks.batches[kept:]
+
+
+def test_a_tournament_that_needed_no_verdict_counts_once_after_a_kill() -> None:
+    """One whose samples are all the same has ended before the first call, behind one that has not."""
+    prompts = [prompt(0, *map(str, range(4))), prompt(1, *["same"] * 4)]
+    whole = played(prompts, "bracket", oracle(), together=2)
+    first = next(Rounds(prompts, "bracket", RULES, oracle(), together=2).calls())
+    rest = Rounds(prompts, "bracket", RULES, oracle(), together=2)
+    rest.resume(0, first.begun, first.verdicts)
+    assert Judged.joined([call.ended for call in rest.calls()]) == whole
+
+
+def test_what_waits_for_people_is_named_together_and_the_others_are_asked_once() -> None:
+    """People answer half of what they are asked each time; the attempts follow one another."""
+    dear, votes = oracle(), dict[str, dict[str, str]]()
+    kept: list[Asked] = []
+    attempts = 0
+    while True:
+        attempts += 1
+        ended = [row_id for call in kept for row_id in call.prompts]
+        mixture = MixtureOracle([dear, HumanOracle(votes, "Which?", 1)], [0.5, 0.5], ["table", "human"])
+        rounds = Rounds(PROMPTS[len(ended) : 12], "bracket", RULES, mixture, together=3, fill=8)
+        known = [each for call in kept for each in call.verdicts if each["row_id"] not in ended]
+        rounds.resume(len(ended), kept[-1].begun if kept else 0, known)
+        try:
+            kept += rounds.calls()  # as far as they come
+            break
+        except Unanswered as unanswered:
+            questions = unanswered.questions
+        assert {query.messages[0]["content"] for query in questions} <= {f"question {row}" for row in range(12)}
+        for query in questions[::2]:
+            votes[Shown.of(query, "Which?", 0).id] = {"ann": "a"}
+    assert attempts > 4
+    assert len(dear.asked) == len(set(dear.asked)) == len(votes)
+    whole = MixtureOracle([oracle(), HumanOracle(votes, "Which?", 1)], [0.5, 0.5], ["table", "human"])
+    assert Judged.joined([call.ended for call in kept]) == judge(PROMPTS[:12], "bracket", RULES, whole)

@@ -47,9 +47,9 @@ class Watched(Samplers):
         self.watch.opened += [] if sampler in self.watch.opened else [sampler]
         return sampler
 
-    def rows(self, policies: Any, work: Any, **options: Any) -> Iterator[Any]:
+    def sampled(self, policies: Any, work: Any, **options: Any) -> Iterator[Any]:
         self.watch.asked += len(work)
-        for batch in super().rows(policies, work, **options):
+        for batch in super().sampled(policies, work, **options):
             if self.watch.made == self.watch.until:
                 raise Killed
             self.watch.made += 1
@@ -159,6 +159,36 @@ def test_a_killed_step_goes_on_where_its_journal_ends(
     assert watch.asked == 192 - 16 * killed_before
     assert manifest.files["rollouts"].sha256 == plain.manifest(UNIT).files["rollouts"].sha256
     assert run.store.list(f"{UNIT}.journal") == []
+
+
+class Scattered(Watched):
+    """Rows one by one, in another order."""
+
+    def sampled(self, policies: Any, work: Any, **options: Any) -> Iterator[Any]:
+        rows = [row for batch in Samplers.sampled(self, policies, work, **options) for row in batch]
+        self.watch.asked += len(work)
+        for row in rows[3::5] + rows[::5] + rows[4::5] + rows[1::5] + rows[2::5]:
+            if self.watch.made == self.watch.until:
+                raise Killed
+            self.watch.made += 1
+            yield [row]
+
+
+def test_rows_that_come_in_another_order_are_kept_and_put_in_order(
+    plain: SandboxRun, prepared: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for until, left in ((50, 192), (70, 142), (None, 72)):
+        watch = Watch(until)
+        monkeypatch.setattr(
+            rollout, "Samplers", lambda *args, watch=watch, **options: Scattered(watch, *args, **options)
+        )
+        if until:
+            with pytest.raises(Killed):
+                prepared.step("rollout", 1)
+        else:
+            prepared.step("rollout", 1)
+        assert watch.asked == left
+    assert prepared.manifest(UNIT).files["rollouts"].sha256 == plain.manifest(UNIT).files["rollouts"].sha256
 
 
 @pytest.mark.parametrize("killed_before", [5, 12, 14])

@@ -21,8 +21,8 @@ class Killed(Exception):
 class Struck(Samplers):
     """Is killed after some micro-batches."""
 
-    def rows(self, *arguments: Any, **options: Any) -> Iterator[Any]:
-        for made, batch in enumerate(super().rows(*arguments, **options)):
+    def sampled(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+        for made, batch in enumerate(super().sampled(*arguments, **options)):
             if made == 5:
                 raise Killed
             yield batch

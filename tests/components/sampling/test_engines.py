@@ -26,7 +26,7 @@ def test_transformers_opens_what_load_gives(tmp_path: Path) -> None:
 
     Transformers().check()
     sampler = Transformers().open({one: 0.5, other: 0.5}, "float64", load)
-    ((response,),) = sampler.sample([[BOS]], [1], temperature=1.0, top_p=1.0, max_new_tokens=2, batch_size=1)
+    (((_, response),),) = sampler.sample([[BOS]], [1], temperature=1.0, top_p=1.0, max_new_tokens=2, batch_size=1)
     assert 1 <= len(response.ids) <= 2
     assert loaded == [(one, "float64"), (other, "float64")]
     sampler.close()

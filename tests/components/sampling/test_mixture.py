@@ -57,7 +57,7 @@ def test_generation_draws_from_the_mixture(folders):
     sampler = TransformersSampler(dict(zip(folders, WEIGHTS, strict=True)), "float64")
     rows, seeds = PROMPTS * 3, list(range(9))
     batches = sampler.sample(rows, seeds, temperature=1.0, top_p=1.0, max_new_tokens=5, batch_size=4)
-    responses = [response for batch in batches for response in batch]
+    responses = [response for batch in batches for _, response in batch]
     for prompt, seed, response in zip(rows, seeds, responses, strict=True):
         tokens: list[int] = []
         for uniform in uniforms(seed, 5):
@@ -70,5 +70,5 @@ def test_generation_draws_from_the_mixture(folders):
 
 def test_the_mixture_is_greedy_at_temperature_nought(folders):
     sampler = TransformersSampler(dict(zip(folders, WEIGHTS, strict=True)), "float64")
-    ((response,),) = sampler.sample([[BOS, A]], [0], temperature=0, top_p=1.0, max_new_tokens=1, batch_size=1)
+    (((_, response),),) = sampler.sample([[BOS, A]], [0], temperature=0, top_p=1.0, max_new_tokens=1, batch_size=1)
     assert response.ids == [int(mixed(folders, [BOS, A]).argmax())]

@@ -37,7 +37,9 @@ class Opened(TransformersSampler):
         self.closed += 1
         super().close()
 
-    def sample(self, prompts: Sequence[Sequence[int]], *rest: Any, **options: Any) -> Iterator[list[Sampled]]:
+    def sample(
+        self, prompts: Sequence[Sequence[int]], *rest: Any, **options: Any
+    ) -> Iterator[list[tuple[int, Sampled]]]:
         assert not self.closed
         return super().sample(prompts, *rest, **options)
 
@@ -71,7 +73,7 @@ def samplers(engine: Watched, *load: Any) -> Samplers:
 
 
 def rows(samplers: Samplers, policies: Mapping[Path, float], work: Any = WORK, seed: Any = (7, "main")) -> list[Any]:
-    batches = samplers.rows(policies, work, role="pair", temperature=1.0, seed=seed)
+    batches = samplers.sampled(policies, work, role="pair", temperature=1.0, seed=seed)
     return [row for batch in batches for row in batch]
 
 
@@ -129,7 +131,7 @@ def test_rows_are_the_responses_to_their_prompts_micro_batch_by_micro_batch(
 ) -> None:
     with samplers(engine) as task:
         sampler = task.open({folders[0]: 1.0})
-        made = list(task.rows({folders[0]: 1.0}, WORK, role="opponent", temperature=0.5, seed=(7, "x")))
+        made = list(task.sampled({folders[0]: 1.0}, WORK, role="opponent", temperature=0.5, seed=(7, "x")))
         tokens = [Dialogues(sampler.tokenizer).prompt(prompt["messages"]) for prompt, _ in WORK]
         seeds = [derive_seed(7, "x", prompt["row_id"], index) for prompt, index in WORK]
         (drawn,) = sampler.sample(tokens, seeds, temperature=0.5, top_p=1.0, max_new_tokens=4, batch_size=9, stop=STOP)
@@ -145,7 +147,7 @@ def test_rows_are_the_responses_to_their_prompts_micro_batch_by_micro_batch(
             "finish": one.finish,
             "logprob": [],
         }
-        for (prompt, index), ids, one in zip(WORK, tokens, drawn, strict=True)
+        for (prompt, index), ids, (_, one) in zip(WORK, tokens, drawn, strict=True)
     ]
 
 

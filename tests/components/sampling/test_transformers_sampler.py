@@ -40,7 +40,7 @@ def llama_sampler(tmp_path_factory):
 
 
 def sample(sampler, prompts=ROWS, seeds=SEEDS, **settings):
-    return [response for batch in sampler.sample(prompts, seeds, **(PLAIN | settings)) for response in batch]
+    return [response for batch in sampler.sample(prompts, seeds, **(PLAIN | settings)) for _, response in batch]
 
 
 def next_token_logits(model, ids):
@@ -111,7 +111,7 @@ def test_micro_batches_come_one_by_one_in_order(llama_sampler, monkeypatch):
     assert (len(first), calls) == (3, [3])  # a caller can journal before the next one is begun
     rest = list(batches)
     assert ([len(batch) for batch in rest], calls) == ([3, 2], [3, 3, 2])
-    assert [*first, *rest[0], *rest[1]] == sample(llama_sampler, ROWS[:8], SEEDS[:8])
+    assert [*first, *rest[0], *rest[1]] == list(enumerate(sample(llama_sampler, ROWS[:8], SEEDS[:8])))
 
 
 def test_no_prompts_give_no_batches(llama_sampler):

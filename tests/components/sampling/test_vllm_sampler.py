@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ def sampler(folder: Path) -> Iterator[Sampler]:
 def sampled(sampler: Sampler, rows: slice = slice(None), batch_size: int = 16, **changed: Any) -> list[Sampled]:
     settings: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12, **changed}
     batches = sampler.sample(PROMPTS[rows], SEEDS[rows], batch_size=batch_size, **settings)
-    return [response for batch in batches for response in batch]
+    return [response for _, response in sorted(chain.from_iterable(batches), key=itemgetter(0))]
 
 
 def test_a_row_has_the_same_tokens_in_any_batch_and_any_company(sampler: Sampler) -> None:
@@ -64,11 +66,19 @@ def test_a_row_has_the_same_tokens_in_any_batch_and_any_company(sampler: Sampler
     assert sampled(sampler, batch_size=7) == whole
 
 
+def test_a_row_comes_as_soon_as_it_is_finished(sampler: Sampler) -> None:
+    batches = sampler.sample(PROMPTS, SEEDS, temperature=1.0, top_p=1.0, max_new_tokens=12, batch_size=7)
+    rows = [row for batch in batches for row, _ in batch]
+    assert sorted(rows) == list(range(40))
+    assert rows != sorted(rows)
+
+
 def test_one_that_is_left_half_way_goes_on_with_others(sampler: Sampler) -> None:
     batches = sampler.sample(PROMPTS, SEEDS, temperature=1.0, top_p=1.0, max_new_tokens=12, batch_size=7)
-    first = [*next(batches), *next(batches)]
+    first = dict([*next(batches), *next(batches)])
     del batches
-    assert [*first, *sampled(sampler, slice(len(first), 40), 7)] == sampled(sampler, batch_size=7)
+    whole = sampled(sampler, batch_size=7)
+    assert first == {row: whole[row] for row in first}
 
 
 @pytest.mark.parametrize("changed", [{}, {"temperature": 0.5, "top_p": 0.8}, {"stop": Stop((EOS,), ("b",))}])
@@ -119,7 +129,7 @@ def test_both_engines_sample_the_sandboxs_25_responses_as_the_policy_has_them(
     count, prompt = 4000, dialogues.prompt(prompt_messages(3))
     opened = engine.open({reference: 1.0}, "float32", load_causal_lm)
     drawn = opened.sample([prompt] * count, range(count), temperature=1.0, top_p=1.0, max_new_tokens=3, batch_size=500)
-    said = Counter(response.text for batch in drawn for response in batch)
+    said = Counter(response.text for batch in drawn for _, response in batch)
     opened.close()
     mass = float(expected.mass_outside[3])
     probabilities = [*np.exp(expected.log_policy[3]) * (1 - mass), mass]

@@ -165,7 +165,7 @@ def test_a_saved_and_loaded_policy_has_the_same_logprobs(folder, tmp_path):
 def test_sampled_responses_score_as_the_sampler_drew_them(folder):
     sampler = TransformersSampler({folder: 1.0}, "float64")
     settings = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 5, "batch_size": 4}
-    ((best,),) = sampler.sample([[0, 7]], [0], **settings)
+    (((_, best),),) = sampler.sample([[0, 7]], [0], **settings)
     rivals = [([0, 7], [token]) for token in range(VOCABULARY)]
     values = score(sampler.model, rivals, 100)
     assert int(np.argmax(values)) == best.ids[0]
@@ -198,7 +198,7 @@ def test_a_real_chat_model_scores_its_own_answers_as_full_forwards_do():
         for text in ("Name three colours.", "What is rain?", "Write a poem about the sea and the people who cross it.")
     ]
     batches = sampler.sample(prompts, [1, 2, 3], temperature=1.0, top_p=1.0, max_new_tokens=24, batch_size=3)
-    pairs = [(prompt, one.ids) for prompt, one in zip(prompts, next(batches), strict=True)]
+    pairs = [(prompts[row], one.ids) for row, one in next(batches)]
     expected = [alone(sampler.model, *pair) for pair in pairs]
     assert score(sampler.model, pairs, 200) == pytest.approx(expected, rel=1e-5)
     assert all(value < -1 for value in expected)

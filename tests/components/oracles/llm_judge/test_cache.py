@@ -1,4 +1,4 @@
-"""The verdict cache: written in pieces, and read by all runs."""
+"""The verdict cache: written answer by answer, and read by all runs."""
 
 import io
 import subprocess
@@ -30,33 +30,34 @@ def files(store: Store) -> list[str]:
     return store.at("..").list("cache/verdicts/judge")
 
 
-def test_answers_are_there_for_every_run_once_the_judge_is_closed(run_store: Store) -> None:
+def test_answers_are_there_for_every_run_as_soon_as_they_are_given(run_store: Store) -> None:
     cache = opened(run_store)
     for key in "ab":
         cache.add(verdict(key))
-    assert files(run_store) == []
-    del cache
-    assert len(files(run_store)) == 1
-    assert opened(run_store).find("a") == ("verdict", 1.0)
+        assert opened(run_store).find(key) == ("verdict", 1.0)
     assert opened(run_store).find("c") is None
-    assert opened(run_store).spent == Spent(6, 4)
+    assert (len(files(run_store)), opened(run_store).spent) == (1, Spent(6, 4))
     other = opened(run_store.at("../other"))
     assert (other.find("a"), other.spent) == (("verdict", 1.0), Spent())
 
 
-def test_answers_that_are_not_written_yet_are_when_the_process_ends(run_store: Store) -> None:
+def test_a_kill_loses_none(run_store: Store) -> None:
     code = """
-import sys
+import os, sys
+from multiprocessing.pool import ThreadPool
 from nashflow.components.oracles.llm_judge.cache import VerdictCache
 from nashflow.components.storage.store import open_store
 from tests.components.oracles.llm_judge.test_cache import verdict
 cache = VerdictCache(open_store(sys.argv[1]), "judge", follow=False)
-cache.add(verdict("a"))
-sys.exit(3)
+ThreadPool(8).map(lambda number: cache.add(verdict(str(number))), range(150))
+os.kill(os.getpid(), 9)
 """
     ended = subprocess.run([sys.executable, "-c", code, run_store.uri], check=False)
-    assert ended.returncode == 3
-    assert opened(run_store).find("a") == ("verdict", 1.0)
+    assert ended.returncode == -9
+    again = opened(run_store)
+    assert all(again.find(str(number)) for number in range(150))
+    assert again.spent == Spent(450, 300)
+    assert len(files(run_store)) <= 3
 
 
 def test_the_first_of_two_answers_counts_and_both_are_paid_for(
@@ -71,6 +72,18 @@ def test_the_first_of_two_answers_counts_and_both_are_paid_for(
     one.add(verdict("a", 1.0))
     assert one.find("a") == ("verdict", 0.0)
     assert opened(local_store).spent == Spent(9, 6)
+
+
+def test_a_file_that_has_grown_is_read_again_and_counts_once(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NASHFLOW_JOURNAL_SECONDS", "0")
+    one, two = opened(local_store, follow=True), opened(local_store)
+    for key in "abc":
+        two.add(verdict(key))
+        one.add(verdict(f"{key}2"))
+        assert one.find(key)
+    assert one.spent == Spent(18, 12)
 
 
 def test_files_of_earlier_versions_are_read(local_store: Store) -> None:

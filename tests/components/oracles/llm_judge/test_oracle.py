@@ -1,6 +1,9 @@
 """A judge that is asked over the network: both orders, no coin, nothing asked twice, what it has used."""
 
 import logging
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ from nashflow.components.oracles.base import Query
 from nashflow.components.oracles.llm_judge import client
 from nashflow.components.oracles.llm_judge.oracle import LLMJudgeOracle
 from nashflow.components.oracles.llm_judge.settings import LLMJudge
+from nashflow.components.runtime import protocol
 from nashflow.components.storage.records import Message
 from nashflow.components.storage.store import open_store
-from tests.fixtures.judge_server import INPUT, OUTPUT, JudgeServer, serving, shown_answers
+from tests.fixtures.judge_server import INPUT, OUTPUT, JudgeServer, alphabetical, serving, shown_answers
 
 ASKED = [Message(role="user", content="Name a fruit.")]
 FRUIT = ["apple", "banana", "cherry", "date"]
@@ -231,3 +235,24 @@ def test_the_key_stands_nowhere(
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"sk-hidden" not in kept
     assert "sk-hidden" not in f"{error.value} {caplog.text}"
+
+
+def test_answers_under_way_when_the_step_is_told_to_end_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lethal(body: Any) -> str:
+        if server.calls == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)
+        return alphabetical(body)
+
+    before = signal.signal(signal.SIGTERM, protocol.terminate)
+    try:
+        with serving(lethal) as server:
+            with pytest.raises(SystemExit):
+                judge(server, tmp_path, endpoint={"concurrency": 3}).compare(PAIRS)
+            assert len(server.answered) == 3
+            judge(server, tmp_path).compare(PAIRS)
+            assert (len(server.answered), set(server.answered.values())) == (6, {1})
+    finally:
+        signal.signal(signal.SIGTERM, before)
