@@ -26,7 +26,7 @@ from .preparation.settings import (
 from .runtime.protocol import StepCluster, StepSettings
 from .sampling.settings import GenerationSettings
 from .scoring.settings import ScoringSettings
-from .training.settings import TrainingSettings, check_precision
+from .training.settings import TrainingSettings, check_budget, check_precision
 
 
 class Recipe(StepSettings):
@@ -54,6 +54,8 @@ class Recipe(StepSettings):
         check_sets(self.run.iterations, self.prompts, self.evaluation.prompts)
         check_sampling(self.method, self.rollout.engine, self.rollout.dtype)
         check_precision(self.logprobs, self.training.engine)
+        if self.prompts.path:
+            check_budget(self.training, self.prompts.max_tokens, self.rollout.max_new_tokens)
         check_labels(self.method, self.oracle)
         check_seeding(self.method, self.oracle, self.judging)
         return self

@@ -122,6 +122,11 @@ class Step:
         """What its pods ask for by default."""
         return self.resources[profile].model_copy(update={} if self.retried else {"retries": 0})
 
+    def together(self, recipe: "Recipe") -> int:
+        """How many pods, each with its resources, carry out one of its tasks."""
+        job = self.job(recipe)
+        return job.nodes if job else 1
+
     def runtime_in(self, recipe: "Recipe", group: str = "") -> Runtime:
         """The runtime whose image the pods of a task use in a recipe; `group` is one of `groups`."""
         if group:

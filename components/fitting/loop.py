@@ -1,18 +1,20 @@
 """The loop that fits a model to pairs: AdamW with a schedule, gradients accumulated, exact resume."""
 
+import contextlib
 import math
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..core.errors import UserError
 from ..runtime.progress import Progress
 from .checkpoint import Checkpoints
-from .descent import Descent, Local
+from .descent import MOMENTS, Descent, Local, trained
 from .held_out import HeldOut
-from .memory import Memory
+from .memory import Memory, enough_for
 from .micro_batches import micro_batches
 from .order import batches
 
@@ -135,9 +137,22 @@ class Fitting(ABC):
 
     def parts(self, batch: list[int]) -> list[list[int]]:
         """This rank's micro-batches of a batch; every rank has equally many, so that the last one may be empty."""
-        costs, budget = [self.cost(index) for index in batch], self.settings.micro_batch_tokens
-        mine = micro_batches(costs, budget, self.descent.ranks, self.padded)[self.descent.rank]
-        return [[batch[place] for place in part] for part in mine]
+        budget, ranks = self.settings.micro_batch_tokens, self.descent.ranks
+        share = -(-sum(cost for cost, _ in self.units(batch, budget)) // ranks)
+        # A prompt with more pairs than a rank's share leaves the other ranks some of them.
+        units = self.units(batch, min(budget, max([share, *map(self.cost, batch)])))
+        mine = micro_batches([cost for cost, _ in units], budget, ranks, self.padded)[self.descent.rank]
+        return [[index for place in part for index in units[place][1]] for part in mine]
+
+    def units(self, pairs: list[int], most: int) -> list[tuple[int, list[int]]]:
+        """What of pairs, by their indices, no pass takes apart, after the tokens that it has, `most` at most: each pair
+        alone."""
+        return [(self.cost(index), [index]) for index in pairs]
+
+    def tokens_of_pass(self, pairs: list[int]) -> int:
+        """How many tokens a pass over the pairs with these indices has."""
+        costs = [cost for cost, _ in self.units(pairs, self.settings.micro_batch_tokens)]
+        return len(costs) * max(costs) if self.padded else sum(costs)
 
     def update(self, batch: list[int]) -> dict[str, float]:
         """One optimiser update on the pairs with these indices; the batch's figures."""
@@ -149,11 +164,9 @@ class Fitting(ABC):
         for place, part in enumerate(parts, start=1):
             # Ranks go through their passes together: one without pairs takes any, and counts it nought times.
             taken = part or batch[:1]
-            with self.memory.of_pass(self._tokens_of_pass(taken), self.longest):
-                losses, figures = self.descent.forward(self.forward, taken)
-                # Every pair weighs the same, whatever its micro-batch.
-                self.descent.backward((losses * bool(part)).sum() / len(batch), last=place == len(parts))
-            figures = {"loss": losses.detach(), **figures}
+            with self.memory.of_pass(self.tokens_of_pass(taken), self.longest, partial(self._smaller, taken)):
+                losses, figures = self._pass(taken, bool(part), len(batch), last=place == len(parts))
+            figures = {"loss": losses, **figures}
             sums = torch.stack([values.sum() for values in figures.values()]).tolist()
             for name, value in zip(figures, sums, strict=True):
                 means[name] = means.get(name, 0.0) + value / len(batch) * bool(part)
@@ -162,7 +175,7 @@ class Fitting(ABC):
         means = dict(zip(means, self.descent.gathered(list(means.values())).sum(0).tolist(), strict=True))
         if not math.isfinite(means["loss"]):
             raise self._diverged(means, bad)
-        with self.memory.of_update():
+        with enough_for("weights, gradients and AdamW's state", "in AdamW's step"):
             norm = self.descent.step()
         if not math.isfinite(norm):
             raise self._diverged(means, batch)
@@ -171,9 +184,28 @@ class Fitting(ABC):
         clipped = float(norm > self.settings.max_gradient_norm)
         return {**means, "gradient_norm": norm, "learning_rate": rate, "clipped": clipped}
 
+    def _pass(
+        self, pairs: list[int], counted: bool, among: int, last: bool
+    ) -> tuple["torch.Tensor", "dict[str, torch.Tensor]"]:
+        """A forward and backward pass over pairs of an update `among` so many; as `forward`."""
+        losses, figures = self.descent.forward(self.forward, pairs)
+        # Every pair weighs the same, whatever its micro-batch.
+        self.descent.backward((losses * counted).sum() / among, last)
+        return losses.detach(), figures
+
+    def _smaller(self, pairs: list[int]) -> int:
+        """The tokens of a pass over fewer pairs that could be made, with memory left for AdamW's state; 0 if none
+        could, or other ranks would wait for this one."""
+        import torch
+
+        weights = [] if self.descent.optimizer.state else [weight for _, weight in trained(self.model)]
+        while self.descent.ranks == 1 and (pairs := pairs[: len(pairs) // 2]):
+            with contextlib.suppress(MemoryError, RuntimeError):
+                reserved = [torch.ones_like(weight) for weight in weights for _ in MOMENTS]
+                self._pass(pairs, True, 1, last=False)
+                del reserved
+                return self.tokens_of_pass(pairs)
+        return 0
+
     def _diverged(self, means: dict[str, float], pairs: list[int]) -> NotFinite:
         return NotFinite(f"training diverged at loss {means['loss']}: {self.remedy}", pairs)
-
-    def _tokens_of_pass(self, part: list[int]) -> int:
-        costs = [self.cost(index) for index in part]
-        return len(costs) * max(costs) if self.padded else sum(costs)

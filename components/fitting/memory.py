@@ -2,11 +2,13 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
+from ..core.machine import peak_gib
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +29,14 @@ class Memory:
         """The most bytes that a pass has taken for each of its tokens."""
 
     @contextlib.contextmanager
-    def of_pass(self, tokens: int, longest: int) -> Iterator[None]:
+    def of_pass(self, tokens: int, longest: int, smaller: Callable[[], int] = int) -> Iterator[None]:
         """A forward and backward pass.
 
         Args:
             tokens: how many it has.
             longest: how many the longest pair has.
+            smaller: makes a smaller pass for which the memory suffices, and says how many tokens that has; 0 if there
+                is none. Asked where no pass has been made so far.
 
         Raises:
             UserError: the memory does not suffice; says what to set.
@@ -43,33 +47,16 @@ class Memory:
         except (MemoryError, RuntimeError) as error:
             if not _for_want_of_memory(error):
                 raise
-            raise UserError(self._advice(tokens, longest, before)) from None
+            now = self._used()
+            traceback.clear_frames(error.__traceback__)  # they hold what the pass has made
+            fits = int(_SPARE * (now - before) / self._a_token) if self._a_token else smaller() or tokens // 2
+            raise UserError(self._advice(tokens, longest, min(fits, 3 * tokens // 4), now - before, now)) from None
         if (peak := self._peak()) > highest:
             self._a_token = max(self._a_token, (peak - before) / tokens)
 
-    @contextlib.contextmanager
-    def of_update(self) -> Iterator[None]:
-        """The step of an optimizer.
-
-        Raises:
-            UserError: the memory does not suffice.
-        """
-        try:
-            yield
-        except (MemoryError, RuntimeError) as error:
-            if not _for_want_of_memory(error):
-                raise
-            raise UserError(
-                f"out of memory in AdamW's step, {self._used() / _GIB:.3g} GiB in use: {_MORE}, since weights, "
-                "gradients and AdamW's state alone do not fit"
-            ) from None
-
-    def _advice(self, tokens: int, longest: int, before: float) -> str:
-        now = self._used()
-        room = now - before
-        fits = int(min(_SPARE * room / self._a_token if self._a_token else tokens / 2, 3 * tokens / 4))
+    def _advice(self, tokens: int, longest: int, fits: int, taken: float, now: float) -> str:
         said = (
-            f"out of memory in a pass over {tokens:,} tokens, which had taken {room / _GIB:.3g} GiB, with "
+            f"out of memory in a pass over {tokens:,} tokens, which had taken {taken / _GIB:.3g} GiB, with "
             f"{now / _GIB:.3g} GiB in use: "
         )
         if fits < longest:
@@ -91,6 +78,23 @@ class Memory:
         import torch
 
         return float(getattr(torch.cuda, of_device)(self._device))
+
+
+@contextlib.contextmanager
+def enough_for(what: str, doing: str) -> Iterator[None]:
+    """Something that no smaller passes would spare: memory for `what`, while `doing` it.
+
+    Raises:
+        UserError: the memory does not suffice.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _for_want_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory {doing}, with a peak of {peak_gib():.3g} GiB: {_MORE}, since {what} alone do not fit"
+        ) from None
 
 
 _MORE = (

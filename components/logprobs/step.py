@@ -22,6 +22,7 @@ from ..scoring.settings import ScoringSettings
 from ..storage import layout, records
 from ..storage.units import Manifest, Unit, read_manifest, require_manifest
 from .cache import LogprobCache, key_of
+from .responses import require_tokens
 from .sampled import Recorded, close, recorded
 from .settings import LogprobsStep
 
@@ -52,6 +53,7 @@ def run(call: Call[LogprobsStep]) -> Result:
 
     def work(work: Work) -> Manifest:
         rows = pairs.rows(call.store, records.PAIRS)
+        require_tokens(rows)
         sampled = rollouts.stream(call.store, records.ROLLOUTS) if rollouts else ()
         own = recorded(phase_of(call.settings.method, call.iteration, source), rows, sampled)
         return _score(call, work, phase, policies, rows, own)

@@ -92,6 +92,19 @@ def check_causal_lm(folder: Path) -> None:
     _check(AutoModelForCausalLM, folder, "language model")
 
 
+def load_shapes(folder: Path) -> "PreTrainedModel":
+    """The folder's language model on torch's device `meta`: its layers and their shapes, and no weights.
+
+    Raises:
+        UserError: as `check_causal_lm`.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with _one_line(folder):
+        model: PreTrainedModel = _opened(AutoModelForCausalLM, folder, "float32", "language model", "meta")
+    return model
+
+
 def check_classifier(folder: Path) -> None:
     """As `check_causal_lm`, for `load_classifier`."""
     from transformers import AutoModelForSequenceClassification
@@ -308,8 +321,7 @@ def _opened(
         key_mapping=dict(names) if names else None,
         **({"quantization_config": quantization} if quantization else {}),
     )
-    if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
-        model.set_attn_implementation("eager")  # transformers' default leaves the cap out, and says nothing
+    heed_soft_cap(model)
     # transformers only warns, and goes on with random weights.
     body = f"{model.base_model_prefix}."
     if missing := sorted(name for name in info["missing_keys"] if not new_head or name.startswith(body)):
@@ -320,6 +332,13 @@ def _opened(
             "put back the config.json that the weights were saved with"
         )
     return model
+
+
+def heed_soft_cap(model: "PreTrainedModel") -> None:
+    """Let a model with capped scores compute its attention with the cap: transformers' default leaves it out, and says
+    nothing."""
+    if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
+        model.set_attn_implementation("eager")
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from ..core.errors import UserError
 from ..core.settings import Settings
 from ..models.named import made
 from ..prompts.counts import figures
-from ..prompts.pool import Pool
 from ..recipe import Recipe, with_settings
 from ..runtime import lock
 from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
@@ -31,6 +30,7 @@ from ..tracking.tracker import Tracker
 from . import prompts as dealing
 from .reading import Prompts, as_rendered, prompts_of
 from .settings import given_by
+from .trial import check_lengths, check_trainable
 
 SETTINGS = Recipe
 VERSION = 2
@@ -74,11 +74,12 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         oracle.check()
     for benchmark in settings.evaluation.benchmarks:
         benchmark.check()
+    check_trainable(settings)
     known = _known(store)
     day = (known and known.date) or date.today().isoformat()
     rendering = as_rendered(settings, day)
     prompts = prompts_of(settings, rendering)
-    _check_positions(settings, prompts)
+    check_lengths(settings, prompts)
     digests, count = list[str](), len(prompts.learning)
     if ledger:
         prompts, digests = _free(prompts, ledger)
@@ -321,21 +322,6 @@ def _with_parameters(call: Call[Recipe]) -> Recipe:
         return recipe
     changed = {name: section.model_dump(mode="json") for name, section in sections.items()}
     return Recipe.parse({**recipe.model_dump(mode="json"), **changed}, "the pipeline's parameters")
-
-
-def _check_positions(settings: Recipe, prompts: Prompts) -> None:
-    """Refuse prompts that leave no room for a response in the model's positions."""
-    if not isinstance(prompts.learning, Pool):
-        return
-    room, positions = settings.rollout.max_new_tokens, settings.policy.positions()
-    longest = max(int(pool.lengths.max()) for pool in (prompts.learning, prompts.evaluated or prompts.learning))
-    if longest + room > positions:
-        ways = {"prompts.max_tokens": positions - room, "rollout.max_new_tokens": positions - longest}
-        advice = " or ".join(f"set {name} to {value:.0f} or less" for name, value in ways.items() if value > 0)
-        raise UserError(
-            f"a prompt and its response take up to {longest + room} tokens, and {settings.policy.folder} has "
-            f"{positions:.0f} positions: {advice or 'lower prompts.max_tokens and rollout.max_new_tokens'}"
-        )
 
 
 def _short_of_room(settings: Recipe, left: float) -> str:

@@ -1,4 +1,4 @@
-"""Micro-batches of sequences to score."""
+"""Micro-batches of sequences to score, and what of them is computed together."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def bucket(pairs: Sequence[Pair], max_tokens: int, layout: Layout) -> list[list[
     """
     batches: list[list[int]] = []
     room = count = 0
-    for cost, unit in sorted(_units(pairs, max_tokens, layout)):
+    for cost, unit in sorted(units([Group(prompt, [response]) for prompt, response in pairs], max_tokens, layout)):
         # Padded ones, the longest being the last, all take as much as it does.
         left = max_tokens - (count + 1) * cost if layout.padded else room - cost
         if batches and left >= 0:
@@ -26,19 +26,19 @@ def bucket(pairs: Sequence[Pair], max_tokens: int, layout: Layout) -> list[list[
     return batches
 
 
-def _units(pairs: Sequence[Pair], max_tokens: int, layout: Layout) -> list[tuple[int, list[int]]]:
-    """What is never taken apart, as indices, and its tokens: a sequence, or as many responses to one prompt as share
-    its computation and fit."""
-    units: list[tuple[int, list[int]]] = []
+def units(groups: Sequence[Group], max_tokens: int, layout: Layout) -> list[tuple[int, list[int]]]:
+    """What no pass takes apart, as its tokens and the groups' indices: a group, or as many groups of one prompt as
+    share its computation and fit."""
+    found: list[tuple[int, list[int]]] = []
     open_units: dict[tuple[int, ...], int] = {}
-    for index, (prompt, response) in enumerate(pairs):
+    for index, (prompt, responses) in enumerate(groups):
         at = open_units.get(tuple(prompt)) if layout.shares else None
         if at is not None:
-            indices = [*units[at][1], index]
-            cost = layout.tokens(Group(prompt, [pairs[each][1] for each in indices]))
+            indices = [*found[at][1], index]
+            cost = layout.tokens(Group(prompt, [each for place in indices for each in groups[place].responses]))
             if cost <= max_tokens:
-                units[at] = (cost, indices)
+                found[at] = (cost, indices)
                 continue
-        open_units[tuple(prompt)] = len(units)
-        units.append((layout.tokens(Group(prompt, [response])), [index]))
-    return units
+        open_units[tuple(prompt)] = len(found)
+        found.append((layout.tokens(Group(prompt, responses)), [index]))
+    return found

@@ -39,3 +39,11 @@ def require_tokens(groups: Iterable[Group]) -> None:
 def tokens_of(pairs: Iterable[Pair]) -> int:
     """How many tokens responses have with their prompts."""
     return sum(len(prompt) + len(response) for prompt, response in pairs)
+
+
+def by_prompt(groups: Iterable[Group]) -> list[Group]:
+    """The groups, those of one prompt as one."""
+    found: dict[tuple[int, ...], list[Sequence[int]]] = {}
+    for prompt, responses in groups:
+        found.setdefault(tuple(prompt), []).extend(responses)
+    return [Group(prompt, responses) for prompt, responses in found.items()]

@@ -41,6 +41,13 @@ class Adapter(Variant, ABC):
         Its weights are in `dtype`; what is drawn for it is a function of `seed`.
         """
 
+    def check(self, model: "PreTrainedModel") -> None:
+        """Refuse a model that cannot be trained so, whose weights need not be there; it is not for use afterwards.
+
+        Raises:
+            UserError: says what to set.
+        """
+
     @abstractmethod
     def merge(self, model: "PreTrainedModel") -> None:
         """Make a trained model an ordinary one again, in place: it computes what it has computed before."""
@@ -70,6 +77,10 @@ class Lora(Adapter):
     targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
     """Names of the linear layers beside which they are trained, such as q_proj; all-linear: all of them but the
     language-model head."""
+
+    def check(self, model: "PreTrainedModel") -> None:
+        """Refuse targets that it has not, or that cannot be adapted."""
+        self._adapted(model, ())
 
     def open(self, folder: Path, dtype: Dtype, seed: tuple[int | str, ...]) -> "PreTrainedModel":
         """The folder's model with products of zero beside it.
@@ -116,7 +127,7 @@ class Lora(Adapter):
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(*seed, "adapter"))
             try:
-                inject_adapter_in_model(config, model)
+                inject_adapter_in_model(config, model, low_cpu_mem_usage=model.device.type == "meta")
             except ValueError as error:
                 raise UserError(f"training.adapter.targets: {error}") from None
         return model

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import UserError
+from ..fitting.memory import Memory
 from ..methods import objective
 from ..models.folders import Dtype
 from .data import PairData
@@ -90,10 +91,14 @@ def _live(trainer: Trainer) -> tuple[list[int], "torch.Tensor"]:
     as training computes them, (pairs, 2)."""
     import torch
 
-    batch = next(trainer.plan())
+    batch, values = next(trainer.plan()), []
     parts = trainer.parts(batch)
+    memory = Memory(trainer.model.device, trainer.budget)
     with torch.no_grad():
-        values = [trainer.descent.forward(trainer.logprobs, part or batch[:1])[: len(part)] for part in parts]
+        for part in parts:
+            taken = part or batch[:1]
+            with memory.of_pass(trainer.tokens_of_pass(taken), trainer.longest):
+                values.append(trainer.descent.forward(trainer.logprobs, taken)[: len(part)])
     return list(chain.from_iterable(parts)), torch.cat(values)
 
 

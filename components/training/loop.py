@@ -17,6 +17,8 @@ from ..methods import objective
 from ..methods.phases import Phase
 from ..models.finite import TRAINED, require_finite
 from ..models.folders import load_causal_lm
+from ..scoring.batches import units
+from ..scoring.groups import by_prompt
 from .adapters import nothing_added
 from .data import PairData
 from .diagnostics import pair_figures
@@ -98,11 +100,16 @@ class Trainer(Fitting):
         """Tokens of the pair with this index, as the layout has them."""
         return self.settings.layout.tokens(self.data.groups[index])
 
+    def units(self, pairs: list[int], most: int) -> list[tuple[int, list[int]]]:
+        """What the layout computes together: those of one prompt, if it shares it."""
+        found = units([self.data.groups[index] for index in pairs], most, self.settings.layout)
+        return [(cost, [pairs[place] for place in places]) for cost, places in found]
+
     def speed(self, batch: list[int], seconds: float) -> dict[str, float]:
         """MFU, padding and peak memory of this process's share of an update; see `Speed`."""
-        parts = [[self.cost(index) for index in part] for part in self.parts(batch) if part]
-        positions = sum(len(costs) * max(costs) if self.padded else sum(costs) for costs in parts)
-        groups = [self.data.groups[index] for part in self.parts(batch) for index in part]
+        parts = [part for part in self.parts(batch) if part]
+        positions = sum(map(self.tokens_of_pass, parts))
+        groups = [group for part in parts for group in by_prompt(self.data.groups[index] for index in part)]
         return self.speeds.add(groups, positions, seconds) if groups else {}
 
     def _check_lengths(self) -> None:

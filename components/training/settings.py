@@ -9,6 +9,7 @@ from ..fitting.held_out import HeldOutSettings
 from ..fitting.settings import FittingSettings
 from ..methods import AnyMethod
 from ..runtime.protocol import StepPrompts, StepSettings
+from ..scoring.groups import Group
 from ..scoring.layouts import AnyLayout
 from ..scoring.layouts.padded import Padded
 from ..scoring.settings import ScoringSettings
@@ -32,9 +33,9 @@ class TrainingSettings(FittingSettings):
     """The processes that train a policy together, and where they run."""
     layout: AnyLayout = Padded()
     """How prompts and responses lie in a forward pass. padded: a row for each response, for every model; packed:
-    without padding; shared_prefix, the fastest: without padding, and a prompt once for both of its responses. All give
-    the same losses and gradients, but for rounding; packed and shared_prefix refuse models with other layers than
-    causal attention."""
+    without padding; shared_prefix, the fastest: without padding, and a prompt once for all of its responses in a pass.
+    All give the same losses and gradients, but for rounding; packed and shared_prefix refuse models with other layers
+    than causal attention."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the saved policy, which everything else reads; training's own weights are float32. bfloat16 keeps
     three digits of each, so small steps are lost to it: `h_saved` among training's figures is the margin that is left,
@@ -85,6 +86,26 @@ def check_precision(scoring: ScoringSettings, engine: TrainingEngine) -> None:
         raise ValueError(
             f"logprobs.dtype is {scoring.dtype}, but training.engine {engine.kind} computes in {engine.dtype}, and "
             f"log-probabilities of the two differ by {_APART}: set logprobs.dtype to {engine.dtype}"
+        )
+
+
+def check_budget(training: TrainingSettings, prompt: int, response: int) -> None:
+    """A micro-batch holds the longest texts that the settings admit.
+
+    Args:
+        training: the recipe's.
+        prompt: tokens of the longest prompt, its prompts.max_tokens.
+        response: tokens of the longest response, its rollout.max_new_tokens.
+
+    Raises:
+        ValueError: not even one of a pair's two texts fits; says what to set.
+    """
+    if (text := prompt + response) > training.micro_batch_tokens:
+        pair = training.layout.tokens(Group(range(prompt), [range(response)] * 2))
+        raise ValueError(
+            f"prompts.max_tokens is {prompt} and rollout.max_new_tokens {response}, so that a text may have {text} "
+            f"tokens, and training.micro_batch_tokens is {training.micro_batch_tokens}: set that to at least {pair}, "
+            "for a pair of such texts, or lower the other two"
         )
 
 

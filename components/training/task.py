@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..core.settings import named_by
 from ..fitting.checkpoint import Checkpoints
 from ..fitting.loop import Curves
+from ..fitting.memory import enough_for
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
@@ -114,7 +115,8 @@ class Task:
         """A training at its end, its curves and its figures."""
         settings, data = self.call.settings.training, load(self.call.store, self.phase, self.pairs, self.logprobs)
         check_finite(data, self._cached_in)
-        trainer = settings.engine.open(self.start.folder, self.phase, data, settings, self._seed)
+        with enough_for("its weights and their copies", "as the policy is opened"):
+            trainer = settings.engine.open(self.start.folder, self.phase, data, settings, self._seed)
         with offending_kept(self.call.store, layout.training(self.call.iteration, self.call.phase), trainer):
             agreement = check_agreement(trainer, self._cached_in(str(self.phase.start_from)))
             if self.start.master:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kubernetes import client
 
 from ..resources import StepResources
-from ..steps import steps_in
+from ..steps import STEPS, steps_in
 from .amounts import Amounts, amounts, amounts_of_pod, amounts_of_step, shown
 from .case import Case
 from .cluster import Cluster, NotTried
@@ -43,8 +43,8 @@ def nodes(case: Case) -> Iterator[Finding]:
     """Nodes with room for each step's pods."""
     groups: dict[str, list[str]] = {}
     for step in steps_in(case.needs):
-        asked = case.needs.cluster.resources(step).model_dump(mode="json", include=_ASKED)
-        groups.setdefault(json.dumps(asked, sort_keys=True), []).append(step)
+        each = case.needs.cluster.resources(step).model_dump(mode="json", include=_ASKED)
+        groups.setdefault(json.dumps([STEPS[step].together(case.needs), each], sort_keys=True), []).append(step)
     listed = case.cluster.read("nodes of the cluster", case.cluster.core.list_node)
     taken: Mapping[str, Taken] = defaultdict(Taken)
     try:
@@ -53,7 +53,8 @@ def nodes(case: Case) -> Iterator[Finding]:
         found = f"{reason}; free resources are unknown, so nodes count as empty"
         yield Finding("nodes", "not known", "pods of all namespaces", found, reason.advice)
     for steps in groups.values():
-        yield _examined(case.needs.cluster.resources(steps[0]), steps, listed.items if listed else [], taken)
+        asked, pods = case.needs.cluster.resources(steps[0]), STEPS[steps[0]].together(case.needs)
+        yield _examined(asked, pods, steps, listed.items if listed else [], taken)
 
 
 def _taken(cluster: Cluster) -> Mapping[str, Taken]:
@@ -72,16 +73,21 @@ def _taken(cluster: Cluster) -> Mapping[str, Taken]:
 
 
 def _examined(
-    resources: StepResources, steps: Sequence[str], there: Sequence[Any], taken: Mapping[str, Taken]
+    resources: StepResources, pods: int, steps: Sequence[str], there: Sequence[Any], taken: Mapping[str, Taken]
 ) -> Finding:
-    tried = f"{', '.join(steps)}: {_described(resources)}"
+    """Of steps whose tasks take so many pods at once."""
+    tried = f"{', '.join(steps)}: {f'{pods} pods, each ' if pods > 1 else ''}{_described(resources)}"
     later = {node.metadata.name: misfit(node, resources, taken[node.metadata.name].lasting) for node in there}
     fitting = [node for node in there if later[node.metadata.name] is None]
     if fitting:
         types = Counter(_type(node) for node in fitting)
         named = ", ".join(f"{name} ({count})" for name, count in types.most_common())
-        found = f"{len(fitting)} of {len(there)} nodes fit: {named}{_at_once(fitting, resources, taken)}"
-        return Finding("nodes", "ok", tried, found)
+        found = f"{len(fitting)} of {len(there)} nodes fit: {named}"
+        places = sum(_places(node, resources, taken[node.metadata.name].lasting) for node in fitting)
+        if places < pods:
+            lower = f"add nodes, or set {steps[0]}.launcher.nodes to at most {places}; {_AUTOSCALER}"
+            return Finding("nodes", "failed", tried, f"{found}; they take {places} of the {pods} pods", lower)
+        return Finding("nodes", "ok", tried, found + _at_once(fitting, resources, pods, taken))
     reasons = Counter(why for why in later.values() if why)
     said = ", ".join(f"{count} {reason.why}" for reason, count in reasons.most_common()) or "there are no nodes"
     advice = "; ".join(dict.fromkeys(reason.advice for reason, _ in reasons.most_common()))
@@ -89,12 +95,12 @@ def _examined(
     return Finding("nodes", "failed", tried, f"none of {len(there)} nodes fits: {said}", f"{mended}; {_AUTOSCALER}")
 
 
-def _at_once(fitting: Sequence[Any], resources: StepResources, taken: Mapping[str, Taken]) -> str:
-    """A remark if only one such pod, or none, fits at the moment; empty if several fit."""
-    pods = [(node, taken[node.metadata.name]) for node in fitting]
-    if not sum(_places(node, resources, kept.lasting + kept.passing) for node, kept in pods):
+def _at_once(fitting: Sequence[Any], resources: StepResources, pods: int, taken: Mapping[str, Taken]) -> str:
+    """A remark if a task's pods do not fit at the moment, or those of one task alone ever do; empty otherwise."""
+    nodes = [(node, taken[node.metadata.name]) for node in fitting]
+    if sum(_places(node, resources, kept.lasting + kept.passing) for node, kept in nodes) < pods:
         return "; now it is taken by pods that end by themselves, unless an autoscaler adds a node"
-    if sum(_places(node, resources, kept.lasting) for node, kept in pods) == 1:
+    if sum(_places(node, resources, kept.lasting) for node, kept in nodes) == 1:
         return "; one pod at a time, so steps wait for one another, unless an autoscaler adds a node"
     return ""
 

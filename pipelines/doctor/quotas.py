@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..resources import StepResources
-from ..steps import steps_in
+from ..recipe import Recipe
+from ..steps import STEPS, steps_in
 from .amounts import Amounts, amounts, amounts_of_step, shown
 from .case import Case
 from .cluster import NotTried
@@ -22,7 +22,7 @@ def quotas(case: Case) -> Iterator[Finding]:
     ours = [quota for quota in (listed.items if listed else ()) if _holds(quota)]
     if not ours:
         yield Finding("quotas", "not needed", f"resource quotas of {cluster.namespace}", "there are none")
-    asked = {step: _counted(case.needs.cluster.resources(step)) for step in steps_in(case.needs)}
+    asked = {step: _counted(case.needs, step) for step in steps_in(case.needs)}
     for quota in ours:
         tried = f"resource quota {quota.metadata.name} in {cluster.namespace}"
         yield _left(tried, quota, asked)
@@ -34,17 +34,19 @@ def _holds(quota: Any) -> bool:
     return not (quota.spec.scope_selector or _OTHERS & set(quota.spec.scopes or ()))
 
 
-def _counted(resources: StepResources) -> Amounts:
-    """A step's pod as quotas count it."""
+def _counted(recipe: Recipe, step: str) -> Amounts:
+    """The pods of a step's task as quotas count them."""
+    resources, pods = recipe.cluster.resources(step), STEPS[step].together(recipe)
     asked = amounts_of_step(resources)
     limits = amounts_of_step(resources.model_copy(update={"cpu": resources.cpu_limit or resources.cpu}))
     both = {f"requests.{name}": amount for name, amount in asked.items()}
     both |= {f"limits.{name}": limits[name] for name in _COMPUTE} | {name: asked[name] for name in _COMPUTE}
-    return Amounts(both | amounts({"pods": "1", "count/pods": "1"}))
+    one = both | amounts({"pods": "1", "count/pods": "1"})
+    return Amounts({name: pods * amount for name, amount in one.items()})
 
 
 def _left(tried: str, quota: Any, asked: Mapping[str, Amounts]) -> Finding:
-    """Whether a quota leaves enough for one pod of each step."""
+    """Whether a quota leaves enough for one task of each step."""
     used, short = amounts(quota.status.used), []
     for name, hard in amounts(quota.spec.hard).items():
         step = max(asked, key=lambda step: asked[step][name])

@@ -45,6 +45,18 @@ class TrainingEngine(Variant, ABC):
     def require_here(self) -> None:
         """Refuse, with a UserError, an engine that is not installed on this machine."""
 
+    def check_model(self, model: "PreTrainedModel") -> None:
+        """Refuse a model that cannot be trained so, whose weights need not be there.
+
+        Raises:
+            UserError: it has no gradient checkpointing.
+        """
+        if self.gradient_checkpointing and not model.supports_gradient_checkpointing:
+            raise UserError(
+                f"the model in {model.name_or_path} ({model.config.model_type}) has no gradient checkpointing: set "
+                "training.engine.gradient_checkpointing to false"
+            )
+
     @abstractmethod
     def open(
         self, start: Path, phase: Phase, data: PairData, settings: "TrainingSettings", seed: tuple[int | str, ...]
@@ -54,6 +66,7 @@ class TrainingEngine(Variant, ABC):
     def opened(self, start: Path, settings: "TrainingSettings", seed: tuple[int | str, ...]) -> "PreTrainedModel":
         """The model that is trained, in the engine's precision."""
         model = settings.adapter.open(start, self.dtype, seed)
+        self.check_model(model)
         settings.layout.check(model)
         if self.gradient_checkpointing:
             _keep_little(model)
@@ -63,17 +76,8 @@ class TrainingEngine(Variant, ABC):
 def _keep_little(model: "PreTrainedModel") -> None:
     """Switch gradient checkpointing on. transformers does it in layers that are in training, as only the layers
     themselves become here, until they compute: dropout stays off, in them and inside of them.
-
-    Raises:
-        UserError: the model has no such layers.
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
-
-    if not model.supports_gradient_checkpointing:
-        raise UserError(
-            f"the model in {model.name_or_path} ({model.config.model_type}) has no gradient checkpointing: set "
-            "training.engine.gradient_checkpointing to false"
-        )
 
     def rest(module: "Module", *_: object) -> None:
         module.training = False

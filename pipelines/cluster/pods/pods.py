@@ -90,9 +90,16 @@ class Pods:
         """Delete the run's TrainJobs; their names."""
         where = ("trainer.kubeflow.org", "v1alpha1", self.namespace, "trainjobs")
         listed = self._get(self._custom.list_namespaced_custom_object, *where, label_selector=self._selector)
-        names = [str(job["metadata"]["name"]) for job in listed["items"]]
-        for name in names:
-            self._get(self._custom.delete_namespaced_custom_object, *where, name, propagation_policy="Foreground")
+        names = []
+        for metadata in (job["metadata"] for job in listed["items"]):
+            options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
+            options["preconditions"] = {"uid": metadata["uid"]}
+            try:
+                self._get(self._custom.delete_namespaced_custom_object, *where, metadata["name"], body=options)
+            except client.ApiException as error:
+                if error.status not in (404, 409):  # it has gone since, or another one has its name
+                    raise
+            names.append(str(metadata["name"]))
         return names
 
     def _log(self, name: str, _request_timeout: Any = _SECONDS, **options: Any) -> Any:

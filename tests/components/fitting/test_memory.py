@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nashflow.components.core.errors import UserError
-from nashflow.components.fitting.memory import Memory
+from nashflow.components.fitting.memory import Memory, enough_for
 
 CODE = """
 import resource, sys, torch
@@ -59,9 +59,10 @@ def test_a_pair_that_is_too_long_by_itself_is_another_matter() -> None:
 
 def test_other_errors_are_not_about_memory() -> None:
     memory = Memory(torch.device("cpu"), "micro_batch_tokens")
-    for block in (memory.of_pass(10, 5), memory.of_update()):
+    step = ("weights, gradients and AdamW's state", "in AdamW's step")
+    for block in (memory.of_pass(10, 5), enough_for(*step)):
         with pytest.raises(RuntimeError, match="shapes"), block:
             raise RuntimeError("shapes differ")
     line = r"^out of memory in AdamW's step, .* AdamW's state alone do not fit$"
-    with pytest.raises(UserError, match=line), memory.of_update():
+    with pytest.raises(UserError, match=line), enough_for(*step):
         raise MemoryError

@@ -266,6 +266,20 @@ def test_the_cache_on_s3_lies_beside_the_run_root(
     assert figures["cache_hits"] == figures["sequences"]
 
 
+def test_a_response_without_tokens_is_named(run: SandboxRun) -> None:
+    rows = run.content("pairs", 1)
+    rows[3]["rejected_ids"] = []
+    pairs = run.manifest("001/main/pairs/00000")
+    unit = Unit(run.store, "iterations/001/main/pairs/00000", pairs.version, None, {})
+    comparisons = run.content("comparisons", 1)
+    unit.publish_records({records.PAIRS: rows, records.COMPARISONS: comparisons}, pairs.metrics, time.time())
+    line = (
+        rf"^the rejected response of row_id {rows[3]['row_id']}, pair 0, has no tokens, .* set rollout\.engine to ano"
+    )
+    with pytest.raises(UserError, match=line):
+        run.step("logprobs", 1)
+
+
 def test_without_a_policy_it_says_which_step_comes_first(run: SandboxRun) -> None:
     remove(run, "policies/001/main")
     with pytest.raises(UserError) as caught:

@@ -15,6 +15,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.iterative_dpo import IterativeDPO
 from nashflow.components.models.folders import load_causal_lm, save_policy
+from nashflow.components.models.stand_in import stand_in
 from nashflow.components.scoring.batches import bucket
 from nashflow.components.scoring.groups import Group, Pair, grouped
 from nashflow.components.scoring.layouts import attention
@@ -111,6 +112,11 @@ def test_loss_and_gradient_are_those_of_the_plain_computation(family: str, tmp_p
         assert float((mine - gradient).norm() / gradient.norm()) < 1e-5
     # Calls without segments, such as generation's, are what they were.
     torch.testing.assert_close(plain(model, GROUPS), plain(load_causal_lm(tmp_path), GROUPS), rtol=0, atol=0)
+    # Preparation, which does not open it, takes it, too.
+    small = stand_in(tmp_path)
+    assert small is not None
+    for layout in LAYOUTS:
+        layout.check(small)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +157,18 @@ def test_a_prompt_is_computed_once_for_its_responses_and_nothing_is_padded(folde
         # A response's last token is predicted, and not read.
         assert shape.numel() == layout.tokens(group) - len(group.responses)
     assert [layout.tokens(group) for layout in LAYOUTS] == [58, 54, 34]
+
+
+def test_groups_of_one_prompt_share_it_in_a_pass(folder: Path) -> None:
+    """Wherever they stand, with the values of each alone."""
+    model, widths = load_causal_lm(folder), []
+    SharedPrefix().check(model)
+    model.base_model.layers[0].mlp.register_forward_hook(lambda _, inputs, __: widths.append(inputs[0].shape[1]))
+    one, other = some_groups((20, (5, 9, 1, 7)), (20, (3, 4)))
+    groups = [Group(one.prompt, one.responses[:2]), other, Group(list(one.prompt), one.responses[2:])]
+    found = SharedPrefix().logprobs(model, groups)
+    assert widths == [20 + 4 + 8 + 0 + 6 + 20 + 2 + 3]
+    torch.testing.assert_close(found, plain(model, groups), rtol=1e-5, atol=1e-5)
 
 
 OTHERS: dict[str, Callable[[], Any]] = {

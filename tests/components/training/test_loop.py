@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from nashflow.components.methods.iterative_dpo import IterativeDPO
 from nashflow.components.methods.phases import Phase
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.scoring.groups import Group
+from nashflow.components.scoring.layouts.packed import Packed
+from nashflow.components.scoring.layouts.padded import Padded
+from nashflow.components.scoring.layouts.shared_prefix import SharedPrefix
 from nashflow.components.storage.store import open_store
 from nashflow.components.training.data import PairData
 from nashflow.components.training.diagnostics import summary
@@ -181,6 +185,58 @@ def test_micro_batches_change_no_update(size: int, finished_root: SandboxRun, tm
     whole, parts = (trained(one, tmp_path) for one in made)
     assert max(float((whole[name] - start[name]).abs().max()) for name in whole) > 1e-5
     assert max(float((whole[name] - parts[name]).abs().max()) for name in whole) < 1e-10
+
+
+def test_pairs_of_one_prompt_share_it_and_the_loss_is_that_of_each_alone(finished_root: SandboxRun) -> None:
+    """64 pairs of eight prompts of 4 tokens, with 6 tokens of responses each."""
+    phase, everything = finished_root.phase(2), list(range(64))
+    data = fixed_batch(finished_root, phase)
+    shared, packed, padded = (
+        trainer(finished_root, phase, data, layout=layout, micro_batch_tokens=60)
+        for layout in (SharedPrefix(), Packed(), Padded())
+    )
+    parts = shared.parts(everything)
+    assert sorted(chain.from_iterable(parts)) == everything
+    assert max(map(shared.tokens_of_pass, parts)) <= 60
+    assert len(parts) < len(packed.parts(everything)) == 16
+    prompts = [{tuple(data.groups[index].prompt) for index in part} for part in parts]
+    assert sum(map(shared.tokens_of_pass, parts)) == 64 * 6 + 4 * sum(map(len, prompts))
+    found, expected = (made.update(everything) for made in (shared, padded))
+    for name in ("loss", "h", "gradient_norm"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-4), name
+
+
+def test_ranks_share_the_pairs_of_one_prompt(finished_root: SandboxRun) -> None:
+    phase, everything = finished_root.phase(2), list(range(64))
+    data = fixed_batch(finished_root, phase)
+    data.groups[:] = [Group(data.groups[0].prompt, group.responses) for group in data.groups]
+    made = trainer(finished_root, phase, data, layout=SharedPrefix())
+    made.descent.ranks = 4
+    tokens = []
+    for rank in range(4):
+        made.descent.rank = rank
+        (part,) = made.parts(everything)
+        tokens.append(made.tokens_of_pass(part))
+    assert max(tokens) < 1.7 * 64 * 6 / 4
+    assert min(tokens) > 0
+
+
+def test_where_the_first_pass_is_too_large_a_smaller_one_is_tried(
+    finished_root: SandboxRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phase, everything = finished_root.phase(2), list(range(64))
+    data, real = fixed_batch(finished_root, phase), Trainer.forward
+
+    def forward(made: Trainer, indices: list[int]) -> Any:
+        if made.tokens_of_pass(indices) > 300:
+            raise RuntimeError("CUDA out of memory")
+        return real(made, indices)
+
+    monkeypatch.setattr(Trainer, "forward", forward)
+    line = r"^out of memory in a pass over 896 tokens, .*: set training\.micro_batch_tokens to at most 220$"
+    with pytest.raises(UserError, match=line):
+        trainer(finished_root, phase, data).update(everything)
+    trainer(finished_root, phase, data, micro_batch_tokens=220).update(everything)
 
 
 def test_pairs_that_no_micro_batch_holds_are_refused(finished_root: SandboxRun) -> None:

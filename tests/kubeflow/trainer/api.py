@@ -61,7 +61,9 @@ class TrainerApi:
         if method == "POST":
             return self.trainer.create(json.loads(body), query.get("fieldValidation") == "Strict")
         if method == "DELETE":
-            return self.trainer.delete(name)
+            options = json.loads(body)
+            assert options["propagationPolicy"] == "Foreground"
+            return self.trainer.delete(name, options.get("preconditions", {}).get("uid", ""))
         jobs = [job.manifest for job in list(self.trainer.jobs.values())]
         return self.trainer.job(name).manifest if name else listed("TrainJob", jobs, query)
 

@@ -83,9 +83,15 @@ class Trainer:
             threading.Thread(target=self._watch, args=(name, job), daemon=True).start()
         return job.manifest
 
-    def delete(self, name: str) -> Json:
-        """Delete one in the foreground: it is there until its pods have ended."""
+    def delete(self, name: str, identity: str = "") -> Json:
+        """Delete one in the foreground, that of a UID if one is given: it is there until its pods have ended.
+
+        Raises:
+            Refused: there is none, or it is another one.
+        """
         job = self.job(name)
+        if (found := job.manifest["metadata"]["uid"]) != (identity or found):
+            raise refused(409, "Conflict", f"the UID in the precondition ({identity}) does not match {found}")
         with self._changed:
             again = "deletionTimestamp" in job.manifest["metadata"]
             job.manifest["metadata"].setdefault("deletionTimestamp", now())

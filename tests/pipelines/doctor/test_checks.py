@@ -149,6 +149,10 @@ FAILURES: dict[str, tuple[str, tuple[str, ...], Any, str, str]] = {
         *("without the label zone=a", "cluster.steps.training.node_selector"),
     ),
     "a cordoned node": ("nodes", SAME, nodes(node("a", cordoned=True)), "1 cordoned", "uncordon"),
+    "too few nodes for a TrainJob": (
+        *("nodes", (*JOB[:1], "training.launcher={kind: trainjob, nodes: 3}"), lambda cluster: None),
+        *("2 of 3 nodes fit: H100 (2); they take 2 of the 3 pods", "set training.launcher.nodes to at most 2"),
+    ),
     "a node that is away": ("nodes", SAME, nodes(node("a", ready=False)), "1 not ready", "describe node"),
 }
 

@@ -160,6 +160,13 @@ def test_where_the_controller_is_not_to_be_seen_nobody_can_tell(
     assert "may not set: not allowed to get config map workflow-controller-configmap" in found.found
 
 
+def test_all_pods_of_a_trainjob_are_counted(case: Callable[..., Case], cluster: KubernetesServer) -> None:
+    """Sixteen accelerators, one pod of a shard beside none."""
+    quota(cluster, {"requests.nvidia.com/gpu": "15"}, {})
+    found = the_failure(case("cluster.profile=many-nodes", "training.launcher=trainjob"), "quotas")
+    assert found.found.startswith("leaves 15 of 15 requests.nvidia.com/gpu, and training asks for 16")
+
+
 @pytest.mark.parametrize("kind", ["resourcequotas", "limitranges"])
 def test_what_may_not_be_listed_is_not_tried(
     quickstart: Callable[..., Case], cluster: KubernetesServer, kind: str

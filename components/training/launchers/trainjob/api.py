@@ -94,8 +94,8 @@ class Api:
         """A TrainJob; None where there is none."""
         return self._call("get trainjobs", self._custom.get_namespaced_custom_object, *self._of("trainjobs"), name)
 
-    def create(self, job: Json) -> None:
-        """Make a TrainJob, unless there is one of its name.
+    def create(self, job: Json) -> str:
+        """Make a TrainJob, unless there is one of its name; its UID, empty where there is one.
 
         Raises:
             UserError: Trainer, or the cluster, refuses it.
@@ -103,13 +103,17 @@ class Api:
         body = {"apiVersion": _API_VERSION, "kind": "TrainJob", **job}
         make = self._custom.create_namespaced_custom_object
         # Without `Strict`, an older Trainer would drop the fields that it does not know, and train something else.
-        self._call("create trainjobs", make, *self._of("trainjobs"), body, field_validation="Strict")
+        made = self._call("create trainjobs", make, *self._of("trainjobs"), body, field_validation="Strict")
+        return str(made["metadata"]["uid"]) if made else ""
 
-    def delete(self, name: str, patience: float | None = None) -> None:
-        """Begin to delete a TrainJob, if it is there: it stays until its pods have ended."""
+    def delete(self, name: str, identity: str, patience: float | None = None) -> None:
+        """Begin to delete the TrainJob of this name and UID, if it is there: it stays until its pods have ended.
+        Without a UID, whichever has the name."""
+        options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
+        if identity:
+            options["preconditions"] = {"uid": identity}
         remove = self._custom.delete_namespaced_custom_object
-        where = self._of("trainjobs")
-        self._call("delete trainjobs", remove, *where, name, propagation_policy="Foreground", patience=patience)
+        self._call("delete trainjobs", remove, *self._of("trainjobs"), name, body=options, patience=patience)
 
     def pods(self, name: str) -> list[Json]:
         """The pods of a TrainJob."""

@@ -34,16 +34,18 @@ def carry_out(api: Api, job: Json) -> None:
             API stays away, and then it goes on without this attempt. SystemExit: with any other exit code of a node.
     """
     name, nodes = job["metadata"]["name"], job["spec"]["trainer"]["numNodes"]
+    identity = ""
     try:
-        failed = _follow(api, name, nodes, _begin(api, job))
+        identity = _begin(api, job)
+        failed = _follow(api, name, nodes, identity)
     except TryAgain:
         raise
     except BaseException:
         with contextlib.suppress(Exception):
-            api.delete(name, patience=_LAST_SECONDS)
+            api.delete(name, identity, _LAST_SECONDS)
         raise
     last = api.last_line(failed.pod, failed.restarted) if isinstance(failed, Failure) else ""
-    api.delete(name)
+    api.delete(name, identity)
     if failed:
         _leave(name, failed, last)
 
@@ -54,17 +56,15 @@ def _begin(api: Api, job: Json) -> str:
     while True:
         there = api.job(name)
         if there is None:
-            api.create(job)
-            _say(f"TrainJob {name}: made, {job['spec']['trainer']['numNodes']} nodes")
-            there = api.job(name)
+            if identity := api.create(job):
+                _say(f"TrainJob {name}: made, {job['spec']['trainer']['numNodes']} nodes")
+                return identity
         elif _is_same(there, digest):
             _say(f"TrainJob {name}: found at work, and followed")
-        else:
-            api.delete(name)
-            time.sleep(_POLL_SECONDS)
-            continue
-        if there and _is_same(there, digest):
             return str(there["metadata"]["uid"])
+        else:
+            api.delete(name, there["metadata"]["uid"])
+            time.sleep(_POLL_SECONDS)
 
 
 def _is_same(job: Json, digest: str) -> bool:

@@ -151,6 +151,27 @@ def test_a_stopped_step_deletes_its_job(server: TrainerServer, monkeypatch: pyte
     gone(server)
 
 
+def test_a_job_that_has_taken_the_name_since_is_not_deleted(
+    server: TrainerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody deletes the job, and another attempt makes it anew, while this one is being stopped."""
+    seen = []
+
+    def follow(api: Api, name: str, nodes: int, identity: str) -> None:
+        seen.append(identity)
+        server.trainer.delete(name)
+        gone(server)
+        api.create(job_of(api, LONG))
+        raise SystemExit(143)
+
+    monkeypatch.setattr(attempt, "_follow", follow)
+    with pytest.raises(SystemExit, match="143"):
+        carry_out(LONG)
+    (there,) = server.trainer.jobs.values()
+    assert "deletionTimestamp" not in there.manifest["metadata"]
+    assert there.manifest["metadata"]["uid"] not in seen
+
+
 def test_a_job_that_somebody_else_deletes_is_told(server: TrainerServer) -> None:
     def delete() -> None:
         wait_for(lambda: any(request.endswith("/pods") for request in server.seen))

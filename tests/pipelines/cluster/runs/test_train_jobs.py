@@ -27,9 +27,11 @@ def cancelled(call: Call, kfp: KfpServer, *sets: str) -> tuple[Any, list[str]]:
 def jobs(kfp: KfpServer, cluster: PodServer) -> PodServer:
     """One of each run that is made, and another's."""
 
+    of_all = {"namespace": "kubeflow"}
+
     def made() -> None:
         cluster.jobs = [
-            {"metadata": {"name": f"train-{run}", "namespace": "kubeflow", "labels": {"pipeline/runid": run}}}
+            {"metadata": {**of_all, "name": f"train-{run}", "uid": f"uid-{run}", "labels": {"pipeline/runid": run}}}
             for run in [*kfp.runs, "another"]
         ]
 
