@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from nashflow.components.benchmarks.base import BenchmarkSettings
 from nashflow.components.core.errors import UserError
 from nashflow.components.iterations.keep import master_stays, policy_stays
 from nashflow.components.methods.phases import Phase
@@ -163,7 +164,7 @@ class Estimate:
     @property
     def forwards(self) -> int:
         """Sequences that the policies generate, score or are trained on."""
-        return self._answering * self.held_out + self._samples + self._scores + self._trained
+        return self._answering * self.held_out + self._questions + self._samples + self._scores + self._trained
 
     @property
     def tokens(self) -> float:
@@ -181,12 +182,12 @@ class Estimate:
     @property
     def compared(self) -> int:
         """Comparisons, the evaluation's too."""
-        return self.work.comparisons + self._asking * self.held_out
+        return self.work.comparisons + self._asking * self.held_out + self._judged
 
     @property
     def evaluations(self) -> int:
         """Sequences that the oracle's model reads in the evaluation."""
-        return self.held_out * self._asking * self.recipe.oracle.sequences([[(0, 1)]])
+        return (self._asking * self.held_out + self._judged) * self.recipe.oracle.sequences([[(0, 1)]])
 
     @property
     def readings(self) -> int:
@@ -229,7 +230,8 @@ class Estimate:
     @property
     def answered(self) -> float:
         """Tokens of the evaluation's generation; iteration 0 makes the opponents' responses too."""
-        return self._answering * self._generated(self.recipe.prompts.held_out, self.held_out)
+        held_out = self._generated(self.recipe.prompts.held_out, self.held_out)
+        return self._answering * held_out + self._generated(self._questions, self._questions)
 
     @property
     def measured(self) -> float:
@@ -319,9 +321,24 @@ class Estimate:
         return _SCORED * self.size * sequences * (self.prompt + self.response)
 
     @property
+    def _benchmarks(self) -> list[BenchmarkSettings]:
+        """Those that measure this iteration."""
+        return shape_of(self.recipe).due(self.iteration)
+
+    @property
     def _asking(self) -> int:
         """Benchmarks that have the oracle judge each response."""
-        return sum(benchmark.asks_oracle for benchmark in self.recipe.evaluation.benchmarks)
+        return sum(benchmark.asks_oracle and not benchmark.oracles for benchmark in self._benchmarks)
+
+    @property
+    def _questions(self) -> int:
+        """Answers that benchmarks sample for themselves; those that several judges judge are sampled once."""
+        return sum({benchmark.name: benchmark.answered for benchmark in self._benchmarks}.values())
+
+    @property
+    def _judged(self) -> int:
+        """How often the recipe's oracle is asked about these."""
+        return sum(benchmark.judged for benchmark in self._benchmarks if not benchmark.oracles)
 
     @property
     def _answering(self) -> int:
@@ -337,7 +354,7 @@ class Estimate:
     @property
     def _measures(self) -> int:
         """Sequences that benchmarks have policies score: not the reference."""
-        scoring = sum(benchmark.scores for benchmark in self.recipe.evaluation.benchmarks) if self.iteration else 0
+        scoring = sum(benchmark.scores for benchmark in self._benchmarks) if self.iteration else 0
         return scoring * self.held_out
 
     @property

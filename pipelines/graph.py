@@ -147,7 +147,7 @@ class _Tasks:
 
     def _all_of(self, level: Level, **where: Any) -> None:
         for step in steps_of(level):
-            for group in step.groups(self._recipe):
+            for group in step.groups(self._recipe, where["iteration"]):
                 self.add(step, group, **where)
 
     def add(self, step: Step, group: str = "", **where: Any) -> Any:

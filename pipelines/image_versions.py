@@ -18,7 +18,8 @@ _OURS = re.compile(r"(.*/)?nashflow-(steps|vllm|training):.*")
 
 def images_of(recipe: Recipe) -> dict[str, str]:
     """The images that a recipe's steps run in, by the runtime's name in `cluster.images`."""
-    runtimes = dict.fromkeys(step.runtime_in(recipe, group) for step in STEPS.values() for group in step.groups(recipe))
+    tasks = ((step, group) for step in STEPS.values() for group in step.groups(recipe, 0))
+    runtimes = dict.fromkeys(step.runtime_in(recipe, group) for step, group in tasks)
     return {name: getattr(recipe.cluster.images, name) for name in runtimes}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from nashflow.components.benchmarks.base import BenchmarkSettings
 from nashflow.components.iterations.units import Shape
 from nashflow.components.methods.phases import Phase
 from nashflow.components.methods.tournament import TOURNAMENTS, Match
@@ -42,10 +43,11 @@ def planned_tasks(recipe: Recipe) -> list[str]:
     """The name of every task of a run, in order; those of several shards have one name."""
 
     def named(level: Level, *where: Any) -> list[str]:
+        iteration = where[0] if where else 0
         return [
             task_name(step.name, *where, *filter(None, [group]))
             for step in steps_of(level)
-            for group in step.groups(recipe)
+            for group in step.groups(recipe, iteration)
         ]
 
     tasks = [*named("beginning"), *named("start"), *named("iteration", 0)]
@@ -61,7 +63,8 @@ def planned_tasks(recipe: Recipe) -> list[str]:
 def shape_of(recipe: Recipe) -> Shape:
     """Which units the recipe's iterations consist of."""
     sampling = recipe.rollout.engine.runtime
-    return Shape(recipe.method, recipe.prompts.shards, recipe.evaluation.benchmarks, sampling, tuple(recipe.judges))
+    benchmarks, last = recipe.evaluation.benchmarks, recipe.run.iterations
+    return Shape(recipe.method, recipe.prompts.shards, benchmarks, sampling, tuple(recipe.judges), last)
 
 
 def work_of(recipe: Recipe, iteration: int) -> Work:
@@ -133,6 +136,12 @@ def _data(phase: Phase) -> str:
     return f"{' and '.join(sources + given)}, {phase.comparisons}"
 
 
+def _measured(recipe: Recipe) -> list[tuple[BenchmarkSettings, int]]:
+    """The benchmarks, and how many policies each measures."""
+    last = recipe.run.iterations
+    return [(each, sum(each.due(t, last) for t in range(last + 1))) for each in recipe.evaluation.benchmarks]
+
+
 def _graph(recipe: Recipe) -> Graph:
     """The graph of a run on a cluster."""
     from .graph import write_graph
@@ -163,13 +172,19 @@ def print_plan(recipe: Recipe) -> None:
         for phase in work.phases:
             console.print(f"iteration {work.iteration}, {phase}")
     compared = sum(work.comparisons for work in works)
-    asking = sum(benchmark.asks_oracle for benchmark in recipe.evaluation.benchmarks)
-    evaluated = asking * recipe.prompts.held_out * recipe.evaluation.samples * (recipe.run.iterations + 1)
+    held_out = recipe.prompts.held_out * recipe.evaluation.samples
+    evaluated = held_out * sum(each.asks_oracle * times for each, times in _measured(recipe) if not each.oracles)
     console.print(f"{len(planned_tasks(recipe))} tasks; the {recipe.oracle.kind} oracle compares at most", end=" ")
     console.print(f"{compared:,} pairs in tournaments and {evaluated:,} in evaluations")
     if seeding := recipe.judging.seeding:
         ranked = sum(work.ranked for work in works)
         console.print(f"the {seeding.kind} oracle ranks responses for the brackets by {ranked:,} comparisons")
+    for benchmark, times in _measured(recipe):
+        judged = benchmark.judged or (held_out if benchmark.asks_oracle and benchmark.oracles else 0)
+        if benchmark.answered or judged:
+            judges = ", ".join(oracle.short_name for oracle in benchmark.asked_of(recipe.oracle))
+            asked = f"; {judges} is asked at most {judged * times:,} times" if judges else ""
+            console.print(f"{benchmark.name}: {benchmark.answered:,} answers in each of {times} evaluations{asked}")
     for name in recipe.judges:
         console.print(f"the judge {name} is fitted to labelled pairs before the first iteration")
     graph = _graph(recipe)

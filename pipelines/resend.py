@@ -24,7 +24,7 @@ def send_again(store: Store, run: Run, report: Mapping[str, bytes]) -> None:
     if run.prompts and (prepared := read_manifest(store, layout.PREPARATION)):
         tracker.prompts(figures(run.prompts), prepared.finished)
     for iteration in range(run.recipe["run"]["iterations"] + 1):
-        if all(read_manifest(store, unit) for unit in shape.evaluations(iteration)):
+        if all(read_manifest(store, unit) for units in shape.units(iteration).values() for unit in units):
             send_iteration(tracker, store, shape, iteration)
     tracker.report(report)
     if end := outcome.read(store):

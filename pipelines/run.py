@@ -65,7 +65,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
     recipe.rollout.engine.require_here()
     recipe.logprobs.engine.require_here()
     recipe.training.engine.require_here()
-    for oracle in recipe.oracles.values():
+    for oracle in (*recipe.oracles.values(), *recipe.evaluation.judges):
         oracle.require_here()
     store = open_store(run_root or f"runs/{recipe.run.name}")
     checked = only("beginning").module.check(recipe, store)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from nashflow.components.benchmarks import every_figure, groups_of
+from nashflow.components.benchmarks import every_figure, groups_at
 from nashflow.components.closing.settings import ClosingStep
 from nashflow.components.core.runtimes import Runtime
 from nashflow.components.evaluation.settings import EvaluationStep
@@ -65,9 +65,9 @@ class Step:
     job: Callable[["Recipe"], TrainJob | None] = lambda recipe: None
     """The job whose pods do its work, each with its resources, while its own pod, with few, waits for them; None: its
     own pod does it."""
-    groups: Callable[["Recipe"], Iterable[str]] = lambda recipe: ("",)
-    """Its tasks in one iteration, none where the recipe has no work for it. Each is named after the runtime that it
-    needs; the one without a name needs `runtime`."""
+    groups: Callable[["Recipe", int], Iterable[str]] = lambda recipe, iteration: ("",)
+    """Its tasks in an iteration, none where the recipe has no work for it, which iteration 0 shows. Each is named after
+    the runtime that it needs; the one without a name needs `runtime`."""
     accelerated: Runtime = "vllm"
     """The runtime if its pods ask for accelerators: that of the steps has a torch for CPUs."""
     sees_models: bool = True
@@ -116,7 +116,7 @@ class Step:
 
     def runs_in(self, recipe: "Recipe") -> bool:
         """Whether a recipe has work for it."""
-        return any(True for _ in self.groups(recipe))
+        return any(True for _ in self.groups(recipe, 0))
 
     def defaults(self, profile: Profile) -> StepResources:
         """What its pods ask for by default."""
@@ -142,8 +142,9 @@ def _judging(recipe: "Recipe") -> Runtime:
 def _evaluating(recipe: "Recipe") -> Runtime:
     """The runtime of evaluation: it samples with one engine, and may ask an oracle's model on another. The image of
     vLLM has what transformers needs, too."""
-    asks = any(benchmark.asks_oracle for benchmark in recipe.evaluation.benchmarks)
-    return recipe.oracle.runtime if asks and recipe.oracle.runtime != "steps" else recipe.rollout.engine.runtime
+    asked = [oracle for each in recipe.evaluation.benchmarks for oracle in each.asked_of(recipe.oracle)]
+    own = (oracle.runtime for oracle in asked if oracle.runtime != "steps")
+    return next(own, recipe.rollout.engine.runtime)
 
 
 def _training(recipe: "Recipe") -> Runtime:
@@ -174,7 +175,7 @@ STEPS: dict[str, Step] = {
             settings=JudgeTrainingStep,
             resources=ONE_ACCELERATOR,
             accelerated="training",
-            groups=lambda recipe: ("",) if recipe.judges else (),
+            groups=lambda recipe, iteration: ("",) if recipe.judges else (),
             shown=("pairs", "updates", "loss", "held_out_pairs", "accuracy", "accuracy_low", "length_only"),
             faults=("too_long", "abstentions"),
             hours=lambda estimate: estimate.computing(estimate.fitted),
@@ -235,7 +236,9 @@ STEPS: dict[str, Step] = {
             settings=EvaluationStep,
             resources=ONE_ACCELERATOR,
             runtime=_evaluating,
-            groups=lambda recipe: groups_of(recipe.evaluation.benchmarks, recipe.rollout.engine.runtime),
+            groups=lambda recipe, iteration: groups_at(
+                recipe.evaluation.benchmarks, recipe.rollout.engine.runtime, iteration, recipe.run.iterations
+            ),
             shown=tuple(figure.name for figure in every_figure().values() if figure.headline),
             faults=tuple(figure.name for figure in every_figure().values() if figure.fault),
             hours=lambda estimate: estimate.generating(estimate.answered) + estimate.computing(estimate.measured),

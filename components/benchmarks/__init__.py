@@ -5,28 +5,39 @@ from typing import Annotated
 
 from ..core.runtimes import Runtime
 from ..core.variants import Variants
-from .base import Benchmark, Figure
+from .base import BenchmarkSettings, Figure
 from .game import ExactGame
 from .head_to_head import HeadToHead
 from .kl import MonteCarloKL
+from .versus import Versus
 
-BENCHMARKS = Variants("nashflow.benchmarks", Benchmark, HeadToHead, ExactGame, MonteCarloKL)
-AnyBenchmark = Annotated[Benchmark, BENCHMARKS]
+BENCHMARKS = Variants("nashflow.benchmarks", BenchmarkSettings, HeadToHead, ExactGame, MonteCarloKL, Versus)
+AnyBenchmark = Annotated[BenchmarkSettings, BENCHMARKS]
 
 
-def groups_of(benchmarks: Sequence[Benchmark], sampling: Runtime) -> dict[str, list[Benchmark]]:
+def groups_of(benchmarks: Sequence[BenchmarkSettings], sampling: Runtime) -> dict[str, list[BenchmarkSettings]]:
     """The benchmarks of each evaluation task of an iteration, by runtime.
 
     The first, without a name, runs in that of the engine that samples, `sampling`, and makes the responses that all of
     them read.
     """
-    groups: dict[str, list[Benchmark]] = {"": []} if any(each.reads for each in benchmarks) else {}
+    groups: dict[str, list[BenchmarkSettings]] = {"": []} if any(each.reads for each in benchmarks) else {}
     names = ["" if each.runtime in (None, sampling) else str(each.runtime) for each in benchmarks]
     for name, benchmark in sorted(zip(names, benchmarks, strict=True), key=lambda each: bool(each[0])):
         groups.setdefault(name, []).append(benchmark)
     return groups
 
 
+def groups_at(
+    benchmarks: Sequence[BenchmarkSettings], sampling: Runtime, iteration: int, last: int
+) -> dict[str, list[BenchmarkSettings]]:
+    """The groups of the benchmarks that measure an iteration of a run that ends with iteration `last`.
+
+    There is one group at least: the last one ends the iteration.
+    """
+    return groups_of([each for each in benchmarks if each.due(iteration, last)], sampling) or {"": []}
+
+
 def every_figure() -> dict[str, Figure]:
-    """The figures of all benchmarks that there are, by name."""
+    """The figures that have one name in every recipe, of all benchmarks that there are, by name."""
     return {figure.name: figure for benchmark in BENCHMARKS.members.values() for figure in benchmark.figures}

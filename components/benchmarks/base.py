@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..core.runtimes import Runtime
 from ..core.settings import Part, Variant
 from ..methods.base import Method
+from ..models.dialogues import TemplateSettings
 from ..models.folders import Load
 from ..models.policies import LocalPolicy
 from ..oracles.base import Oracle
@@ -18,6 +20,7 @@ from ..sampling.settings import GenerationSettings
 from ..scoring.engines import Scorer
 from ..scoring.settings import ScoringSettings
 from ..storage.records import Prompt, Record, Rollout
+from ..storage.run import without_endpoints
 
 Responses = Literal["responses", "opponents"]
 """Sampled on the held-out prompts, once for all benchmarks: the policy's, and the reference's, with other seeds."""
@@ -62,6 +65,13 @@ class Figure:
     """Whether it measures what should not happen: it is shown only where, rounded, it is not 0."""
 
 
+def renamed(figure: Figure, names: Mapping[str, str]) -> Figure:
+    """A figure under another name, as `names` has it for it and for those that it refers to."""
+    ends = (names[figure.interval[0]], names[figure.interval[1]]) if figure.interval else None
+    error, unlike = (names.get(other, other) for other in (figure.error, figure.unlike))
+    return replace(figure, name=names[figure.name], interval=ends, error=error, unlike=unlike)
+
+
 @dataclass(frozen=True)
 class Measured:
     """The result of a benchmark: figures by name, None if one does not apply, and records."""
@@ -72,13 +82,26 @@ class Measured:
     """Counts of what the oracle has used."""
 
 
-@dataclass(frozen=True)
-class Bench:
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A policy that is measured, of a run or of none, and how it is opened."""
+
+    policy: LocalPolicy
+    rollout: GenerationSettings
+    template: TemplateSettings
+    """The chat template, and its arguments."""
+    day: str
+    """The ISO date that chat templates write."""
+    load: Load
+    """Opens a folder's model; one that was opened before is the same, and is never changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Subject):
     """What benchmarks measure: a policy of an iteration, with the parts of the recipe that they need."""
 
     iteration: int
     """0: the policy is the reference."""
-    policy: LocalPolicy
     reference: LocalPolicy
     prompts: Sequence[Prompt]
     """The held-out ones."""
@@ -88,26 +111,23 @@ class Bench:
     oracle: OracleSettings
     judge: Callable[[], Oracle]
     """The oracle, loaded once for all benchmarks."""
-    rollout: GenerationSettings
     logprobs: ScoringSettings
     evaluation: MeasuringSettings
-    load: Load
-    """Opens a folder's model; one that was opened before is the same, and is never changed."""
 
     def scorer(self, policy: LocalPolicy) -> Scorer:
         """A policy's log-probabilities."""
         return self.logprobs.engine.open(policy.folder, self.logprobs.dtype, self.load, self.logprobs.layout)
 
 
-class Benchmark(Variant, ABC):
-    """Interface of all benchmarks; group of entry points: `nashflow.benchmarks`."""
+class BenchmarkSettings(Variant, ABC):
+    """Interface of the settings of every benchmark; group of entry points: `nashflow.benchmarks`."""
 
     version: ClassVar[int] = 1
     """Raised when the benchmark measures something else under the same settings."""
     figures: ClassVar[tuple[Figure, ...]]
-    """The figures that it measures."""
+    """The figures that it measures, by their names in every recipe."""
     reads: ClassVar[tuple[Responses, ...]] = ()
-    """Which responses it needs."""
+    """Which responses to the held-out prompts it needs."""
     runtime: ClassVar[Runtime | None] = None
     """The runtime that it needs, if not the sampling engine's; benchmarks with the same runtime share a task."""
     needs_world: ClassVar[bool] = False
@@ -116,6 +136,64 @@ class Benchmark(Variant, ABC):
     """Whether the oracle judges each response of the policy against one of the reference."""
     scores: ClassVar[int] = 0
     """How many policies score each response of the policy."""
+    alone: ClassVar[str] = ""
+    """The kind of the benchmark that stands for this one where a model is measured by itself, if another does."""
+
+    every: Annotated[int, Field(ge=1)] | Literal["final"] = Field(1, exclude_if=lambda every: every == 1)
+    """Which iterations it measures: 1, all of them; another number N, every N-th and the last one; final, the last one
+    alone. The reference is measured in any case."""
+
+    @property
+    def name(self) -> str:
+        """Tells it from other benchmarks of a recipe, and stands before the names of its units of work."""
+        return self.kind
+
+    @property
+    def oracles(self) -> tuple[OracleSettings, ...]:
+        """The oracles of its own that it asks."""
+        return ()
+
+    def asked_of(self, oracle: OracleSettings) -> tuple[OracleSettings, ...]:
+        """The oracles that it asks in a recipe with this one."""
+        return (oracle,) if self.asks_oracle else ()
+
+    @property
+    def answered(self) -> int:
+        """How many answers of the policy's it samples for itself, each turn counted; 0 if that is not known."""
+        return 0
+
+    @property
+    def judged(self) -> int:
+        """How often it asks those whom it asks about these answers, at most; 0 if that is not known."""
+        return 0
+
+    def due(self, iteration: int, last: int) -> bool:
+        """Whether it measures an iteration of a run that ends with iteration `last`."""
+        return iteration in (0, last) or (self.every != "final" and iteration % self.every == 0)
+
+    def units(self, iteration: int) -> tuple[str, ...]:
+        """Its units of work in an iteration, in their order, as `layout.evaluation` names them."""
+        return (self.name,)
+
+    def measures(self, oracle: OracleSettings | None) -> tuple[Figure, ...]:
+        """The figures that it measures in a recipe with this oracle; None: of a model by itself."""
+        return self.figures
+
+    def identity(self, *without: str) -> Any:
+        """Its settings, a JSON value, without those that change no figure, and without others."""
+        return without_endpoints(self.model_dump(mode="json", exclude={"every", *without}))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files and folders that it reads."""
+        return ()
+
+    def check(self) -> None:
+        """Raise a UserError if it cannot measure here, for example because a file is missing."""
+
+
+class Benchmark(BenchmarkSettings, ABC):
+    """Interface of the benchmarks that measure a policy of a run at once."""
 
     @abstractmethod
     def depends_on(self, bench: Bench) -> Any:
@@ -125,5 +203,14 @@ class Benchmark(Variant, ABC):
     def measure(self, bench: Bench) -> Measured:
         """Measure the policy."""
 
-    def check(self) -> None:
-        """Raise a UserError if it cannot measure here, for example because a file is missing."""
+
+class FolderBenchmark(Benchmark, ABC):
+    """Interface of benchmarks that measure any model folder, of a run or of none: without its reference or prompts."""
+
+    @abstractmethod
+    def depends_on(self, bench: Subject) -> Any:
+        """As `Benchmark.depends_on`, by what is known of a model folder."""
+
+    @abstractmethod
+    def measure(self, bench: Subject) -> Measured:
+        """Measure the policy."""

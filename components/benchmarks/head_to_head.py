@@ -3,13 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field, field_validator
+
 from ..oracles.base import Oracle, Query
+from ..oracles.oracle_settings import OracleSettings
+from ..oracles.settings import AnyOracle
 from ..oracles.usage import used_since
 from ..sampling.rollouts import answer_length
 from ..storage.records import COMPARISONS, Comparison, Message, Rollout
 from ..storage.run import without_endpoints
-from .base import Bench, Benchmark, Figure, Measured, Responses
+from .base import Bench, Benchmark, Figure, Measured, Responses, renamed
 from .intervals import mean_interval, means_of
+from .judge import require_there
 
 
 class HeadToHead(Benchmark):
@@ -49,11 +54,44 @@ class HeadToHead(Benchmark):
     )
     reads: ClassVar[tuple[Responses, ...]] = ("responses", "opponents")
     asks_oracle: ClassVar[bool] = True
+    alone: ClassVar[str] = "versus"
+
+    judge: AnyOracle | None = Field(None, exclude_if=lambda judge: judge is None)
+    """Who compares; null: the recipe's oracle. Of another judge, the name stands in those of the figures."""
+
+    _is_there = field_validator("judge")(require_there)
+
+    @property
+    def name(self) -> str:
+        """With the name of a judge that is not the recipe's oracle."""
+        return f"{self.kind}/{self.judge.short_name}" if self.judge else self.kind
+
+    @property
+    def oracles(self) -> tuple[OracleSettings, ...]:
+        """The judge, where it is not the recipe's oracle."""
+        return (self.judge,) if self.judge else ()
+
+    def asked_of(self, oracle: OracleSettings) -> tuple[OracleSettings, ...]:
+        """The judge."""
+        return (self.judge or oracle,)
+
+    def measures(self, oracle: OracleSettings | None) -> tuple[Figure, ...]:
+        """Those of a judge that is not the recipe's oracle are `head_to_head/<figure>/<judge>`."""
+        names = {figure.name: self._named(figure.name) for figure in self.figures}
+        return tuple(renamed(figure, names) for figure in self.figures)
+
+    def _named(self, figure: str) -> str:
+        return f"{self.kind}/{figure}/{self.judge.short_name}" if self.judge else figure
+
+    def check(self) -> None:
+        """Refuse a judge that cannot be loaded."""
+        for oracle in self.oracles:
+            oracle.check()
 
     def depends_on(self, bench: Bench) -> Any:
         """The oracle."""
-        oracle = without_endpoints(bench.oracle.model_dump(mode="json"))
-        return {"oracle": oracle, "oracle_digest": bench.oracle.digest()}
+        oracle = self.judge or bench.oracle
+        return {"oracle": without_endpoints(oracle.model_dump(mode="json")), "oracle_digest": oracle.digest()}
 
     def measure(self, bench: Bench) -> Measured:
         """Ask the oracle about every two responses to one prompt with the same sample index."""
@@ -61,10 +99,11 @@ class HeadToHead(Benchmark):
         messages = {prompt["row_id"]: prompt["messages"] for prompt in bench.prompts}
         oracle = bench.judge()
         before = dict(oracle.usage)
-        figures, rows = compare(oracle, messages, ours, theirs, bench.oracle.signature)
+        figures, rows = compare(oracle, messages, ours, theirs, (self.judge or bench.oracle).signature)
         length = answer_length(bench.policy.folder, bench.rollout.thinking)
         figures = {"mean_length": sum(map(length, ours)) / len(ours), **figures}
-        return Measured(figures, {COMPARISONS: rows}, used_since(oracle, before))
+        named = {self._named(name): value for name, value in figures.items()}
+        return Measured(named, {COMPARISONS: rows}, used_since(oracle, before))
 
 
 def compare(

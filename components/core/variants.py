@@ -69,8 +69,9 @@ def _loaded(entry: importlib.metadata.EntryPoint, base: type[Any], by: str) -> t
     if not (isinstance(member, type) and issubclass(member, base)):
         raise UserError(f"{_named(entry)}: {entry.value} is no subclass of {base.__module__}.{base.__qualname__}")
     if inspect.isabstract(member):
-        lacking = ", ".join(sorted(getattr(member, "__abstractmethods__", ())))
-        raise UserError(f"{_named(entry)}: {member.__qualname__} lacks {lacking}, which {base.__qualname__} asks for")
+        lacking = sorted(getattr(member, "__abstractmethods__", ()))
+        asks = next(each.__qualname__ for each in member.__mro__ if lacking[0] in vars(each))
+        raise UserError(f"{_named(entry)}: {member.__qualname__} lacks {', '.join(lacking)}, which {asks} asks for")
     if not _tag(member, by):
         raise UserError(f'{_named(entry)}: {member.__qualname__} has no name: set {by}: Literal["…"] = "…" in it')
     return member

@@ -1,19 +1,21 @@
 """Settings of the evaluation step."""
 
-from typing import Annotated, Self, get_args
+from collections.abc import Sequence
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ..benchmarks import BENCHMARKS, AnyBenchmark
-from ..benchmarks.base import MeasuringSettings, Responses
+from ..benchmarks.base import BenchmarkSettings, MeasuringSettings, Responses
 from ..benchmarks.head_to_head import HeadToHead
 from ..benchmarks.kl import MonteCarloKL
 from ..core.settings import SHAPES_GRAPH, WHOLE
 from ..methods import AnyMethod
 from ..models.dialogues import PolicyTemplate
+from ..oracles.oracle_settings import OracleSettings
 from ..oracles.settings import AnyOracle
 from ..prompts.settings import PromptSource
-from ..runtime.protocol import StepSettings
+from ..runtime.protocol import StepRun, StepSettings
 from ..sampling.settings import GenerationSettings
 from ..scoring.settings import ScoringSettings
 
@@ -37,17 +39,56 @@ class EvaluationSettings(MeasuringSettings):
             raise ValueError(f"benchmarks: {taken[0]} is the name of what benchmarks read: rename the benchmark")
         measured: dict[str, str] = {}
         for benchmark in self.benchmarks:
-            for figure in benchmark.figures:
+            for figure in benchmark.measures(None) if benchmark.figures else ():
                 if by := measured.get(figure.name):
                     both = f"{by} and {benchmark.kind}" if by != benchmark.kind else f"{by}, which is there twice,"
                     raise ValueError(f"benchmarks: {both} measure {figure.name}: leave one of them out")
                 measured[figure.name] = benchmark.kind
         return self
 
+    @property
+    def judges(self) -> tuple[OracleSettings, ...]:
+        """The oracles that benchmarks ask besides the recipe's."""
+        return tuple(oracle for benchmark in self.benchmarks for oracle in benchmark.oracles)
+
+
+def check_measured_once(benchmarks: Sequence[BenchmarkSettings], oracle: OracleSettings) -> None:
+    """No two benchmarks measure figures of one name, or have units of work of one name but unlike content.
+
+    Raises:
+        ValueError: says which do.
+    """
+    measured: dict[str, str] = {}
+    asked: dict[str, Any] = {}
+    for benchmark in benchmarks:
+        # Those without a judge in their names, such as of answers' lengths, are the same whoever judges.
+        names = {figure.name for figure in benchmark.measures(oracle) if figure.name.count("/") != 1}
+        names.add(benchmark.units(0)[-1])
+        if twice := sorted(name for name in names if name in measured):
+            raise ValueError(
+                f"evaluation.benchmarks: {benchmark.name} is there twice and measures {twice[0]} both times: leave one "
+                "out, or let them differ in questions or judge"
+            )
+        measured |= dict.fromkeys(names, benchmark.name)
+        said = benchmark.model_dump(mode="json", exclude={"judge", "every"})
+        if asked.setdefault(benchmark.name, said) != said:
+            raise ValueError(
+                f"evaluation.benchmarks: {benchmark.name} is there twice, with other settings: entries of one kind "
+                "with as many questions may differ in judge and every alone"
+            )
+
+
+class EvaluatedRun(StepRun):
+    """The part of the recipe's `run` section that the evaluation step reads."""
+
+    iterations: int = Field(ge=1)
+    """The last iteration, which every benchmark measures."""
+
 
 class EvaluationStep(StepSettings):
     """Everything the evaluation step reads."""
 
+    run: EvaluatedRun
     method: AnyMethod
     policy: PolicyTemplate = PolicyTemplate()
     oracle: AnyOracle

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain
 
-from ..benchmarks import groups_of
-from ..benchmarks.base import Bench, Benchmark, Responses
+from ..benchmarks import groups_at
+from ..benchmarks.base import Bench, Benchmark, BenchmarkSettings, FolderBenchmark, Responses, Subject
+from ..benchmarks.questions import QuestionBenchmark
 from ..core.errors import UserError
 from ..core.settings import named_by, nearest
 from ..iterations.retention import retain
@@ -26,7 +27,9 @@ from ..storage import layout
 from ..storage.records import PROMPTS, ROLLOUTS
 from ..storage.run import date_of
 from ..storage.units import Manifest, Unit, require_manifest
+from .answering import Policy
 from .settings import EvaluationStep
+from .stages import Done, Stages, measure_folder, publish
 
 SETTINGS = EvaluationStep
 VERSION = 3
@@ -38,22 +41,24 @@ _ROLES: dict[Responses, Role] = {"responses": "pair", "opponents": "opponent"}
 def run(call: Call[EvaluationStep]) -> Result:
     """Evaluate the policy of an iteration, or the reference (iteration 0), on the benchmarks of the call's group.
 
-    The group is the call's phase; see `groups_of`.
+    The group is the call's phase; see `groups_at`.
     """
     load, recipe = cache(load_causal_lm), call.settings
-    groups = groups_of(recipe.evaluation.benchmarks, recipe.rollout.engine.runtime)
+    benchmarks, last = recipe.evaluation.benchmarks, recipe.run.iterations
+    groups = groups_at(benchmarks, recipe.rollout.engine.runtime, call.iteration, last)
     if call.phase not in groups:
         raise UserError(f"--phase: no benchmark runs in {call.phase!r}{nearest(call.phase, groups)}")
     with Samplers(recipe.rollout, load, recipe.policy, date_of(call.store)) as samplers:
         evaluation = _Evaluation(call, samplers, load, AtWork(call, f"{call.phase}/evaluation".lstrip("/")))
-        done = [evaluation.benchmark(benchmark) for benchmark in groups[call.phase]]
+        done = [each for benchmark in groups[call.phase] for each in evaluation.measured(benchmark)]
         if not call.phase:
             others = (benchmark for group, members in groups.items() if group for benchmark in members)
             done += [evaluation.responses(which) for benchmark in others for which in benchmark.reads]
+    distinct = {manifest.unit: manifest for manifest, _ in done}  # judges of one benchmark share its answers
     if call.phase == list(groups)[-1]:
         track_iteration(call.store, call.iteration)
         retain(call.store, call.iteration)
-    figures = combined([manifest for manifest, _ in done])
+    figures = combined([*distinct.values()])
     skipped = all(found for _, found in done)
     return Result(skipped=skipped, figures=figures, artifacts={"scores": metrics_artifact(figures)})
 
@@ -88,8 +93,35 @@ class _Evaluation:
     def reference(self) -> LocalPolicy:
         return open_policy(self.call.store, _REFERENCE)
 
-    def benchmark(self, benchmark: Benchmark) -> tuple[Manifest, bool]:
-        """The manifest of a benchmark, and whether it was found finished."""
+    @cached_property
+    def stages(self) -> Stages:
+        call, samplers = self.call, self.samplers
+        policy = Policy(samplers, self.policy, call.settings.run, call.settings.policy)
+        return Stages(call.store, call.iteration, self.at_work, policy, self.oracle, samplers.day)
+
+    @property
+    def subject(self) -> Subject:
+        """The policy, for benchmarks that measure any model folder."""
+        recipe = self.call.settings
+        return Subject(
+            policy=self.policy, rollout=recipe.rollout, template=recipe.policy, day=self.samplers.day, load=self.load
+        )
+
+    def measured(self, benchmark: BenchmarkSettings) -> list[Done]:
+        """The units of a benchmark."""
+        if isinstance(benchmark, QuestionBenchmark):
+            return self.stages.carry_out(benchmark)
+        if isinstance(benchmark, FolderBenchmark):
+            return [
+                measure_folder(
+                    self.call.store, self.call.iteration, self.at_work, benchmark, self.subject, self.call.settings.run
+                )
+            ]
+        assert isinstance(benchmark, Benchmark), "there are no others"
+        return [self.benchmark(benchmark)]
+
+    def benchmark(self, benchmark: Benchmark) -> Done:
+        """The unit of a benchmark that measures at once."""
         read = {which: self.responses(which)[0] for which in benchmark.reads}
         policies = {"policy": self.policy.weights_digest, "reference": self.reference.weights_digest}
         inputs = {"prompts": self.prompts.digest, "date": self.samplers.day, **policies}
@@ -97,16 +129,16 @@ class _Evaluation:
         inputs |= named_by(benchmark=benchmark)
         bench = self._bench(read)
         settings = {
-            "run": self.call.settings.run.model_dump(mode="json"),
-            "benchmark": benchmark.model_dump(mode="json"),
+            "run": self.call.settings.run.identity(),
+            "benchmark": benchmark.identity(),
             "depends_on": benchmark.depends_on(bench),
         }
         unit = Unit(
-            self.call.store, layout.evaluation(self.call.iteration, benchmark.kind), benchmark.version, settings, inputs
+            self.call.store, layout.evaluation(self.call.iteration, benchmark.name), benchmark.version, settings, inputs
         )
         return self.at_work.carry_out(unit, lambda work: self._measure(work, benchmark, bench))
 
-    def responses(self, which: Responses) -> tuple[Manifest, bool]:
+    def responses(self, which: Responses) -> Done:
         """Responses to the held-out prompts, and whether they were there; the reference's are made at iteration 0."""
         made_at = self.call.iteration if which == "responses" else 0
         key = layout.evaluation(made_at, which)
@@ -114,7 +146,7 @@ class _Evaluation:
             return require_manifest(self.call.store, key), True
         recipe = self.call.settings
         settings = {
-            "run": recipe.run.model_dump(mode="json"),
+            "run": recipe.run.identity(),
             "rollout": recipe.rollout.model_dump(mode="json"),
             "template": recipe.policy.model_dump(mode="json"),
             "samples": recipe.evaluation.samples,
@@ -153,19 +185,21 @@ class _Evaluation:
             oracle=self.oracle,
             judge=self.judge,
             rollout=recipe.rollout,
+            template=recipe.policy,
+            day=self.samplers.day,
             logprobs=recipe.logprobs,
             evaluation=recipe.evaluation,
             load=self.load,
         )
 
-    def _journalled(self, work: Work) -> Oracle:
-        return JournalledOracle(self.judge(), self.call.settings.oracle.fills, work.journal, work.unit.name)
+    def _journalled(self, work: Work, benchmark: Benchmark) -> Oracle:
+        settings = next(iter(benchmark.oracles), None)
+        oracle = settings.dated(self.samplers.day).load(self.call.store) if settings else self.judge()
+        fills = (settings or self.oracle).fills
+        return JournalledOracle(oracle, fills, work.journal, work.unit.name)
 
     def _measure(self, work: Work, benchmark: Benchmark, bench: Bench) -> Manifest:
         self.samplers.close()  # a judge may need the accelerator's memory
-        with waiting(self.call.store, f"evaluation-{self.call.iteration:03d}-{benchmark.kind}"):
-            measured = benchmark.measure(replace(bench, judge=cache(lambda: self._journalled(work))))
-        declared = {figure.name for figure in benchmark.figures}
-        if unknown := sorted(measured.figures.keys() - declared):
-            raise ValueError(f"benchmark {benchmark.kind} measured {', '.join(unknown)}, which its figures lack")
-        return work.publish(measured.records, {**measured.figures, **measured.usage})
+        with waiting(self.call.store, f"evaluation-{self.call.iteration:03d}-{benchmark.name.replace('/', '-')}"):
+            measured = benchmark.measure(replace(bench, judge=cache(lambda: self._journalled(work, benchmark))))
+        return publish(work, benchmark, measured, {figure.name for figure in benchmark.measures(self.oracle)})

@@ -64,8 +64,9 @@ def send_iteration(tracker: Tracker, store: Store, shape: Shape, iteration: int)
         kept = not dropped(store, unit)
         model = tracker.checkpoint(iteration, name, made.weights_digest, store.location(made.unit), kept)
     keys = shape.evaluations(iteration)
-    evaluated = [unit for units in manifests.values() for unit in units if unit.unit in keys]
-    tracker.iteration(iteration, combined(evaluated), max(unit.finished for unit in evaluated), model)
+    every = [unit for units in manifests.values() for unit in units]
+    evaluated = [unit for unit in every if unit.unit in keys]
+    tracker.iteration(iteration, combined(evaluated), max(unit.finished for unit in every), model)
 
 
 def _points(trained: Manifest) -> Iterator[Point]:

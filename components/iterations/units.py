@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..benchmarks import AnyBenchmark, groups_of
-from ..benchmarks.base import Benchmark
+from ..benchmarks import AnyBenchmark, groups_at
+from ..benchmarks.base import BenchmarkSettings
 from ..core.runtimes import Runtime
 from ..core.settings import Part
 from ..methods import AnyMethod
@@ -33,22 +33,24 @@ class Shape:
 
     method: Method
     shards: int
-    benchmarks: tuple[Benchmark, ...]
+    benchmarks: tuple[BenchmarkSettings, ...]
     sampling: Runtime = "steps"
     """The runtime of the engine that samples."""
     judges: tuple[str, ...] = ()
     """The judges that the run fits, by their names."""
+    last: int = 0
+    """The last iteration, which every benchmark measures."""
 
     @classmethod
     def of(cls, run: Run) -> "Shape":
         """The shape of a run."""
         read = _Sections.parse(run.recipe, layout.RUN)
-        sampling = read.rollout.engine.runtime
-        return cls(read.method, read.prompts.shards, read.evaluation.benchmarks, sampling, tuple(run.judges))
+        sampling, last = read.rollout.engine.runtime, int(run.recipe["run"]["iterations"])
+        return cls(read.method, read.prompts.shards, read.evaluation.benchmarks, sampling, tuple(run.judges), last)
 
     def units(self, iteration: int) -> dict[str, list[str]]:
-        """The units by `<phase>/<step>` in execution order, and `evaluation`; iteration 0 has only the latter, and the
-        judges that the run fits.
+        """The units by `<phase>/<step>` in execution order, and `evaluation` if anything is measured; iteration 0 has
+        only the latter, and the judges that the run fits.
 
         Benchmarks with their own runtime are `<runtime>/evaluation`.
         """
@@ -64,10 +66,12 @@ class Shape:
                 shards = range(self.shards)
                 units[f"{phase.name}/{step}"] = [layout.shard(iteration, phase.name, kind, shard) for shard in shards]
             units[f"{phase.name}/training"] = [layout.policy(phase.result.iteration, phase.result.name)]
-        for group, benchmarks in groups_of(self.benchmarks, self.sampling).items():
+        for group, benchmarks in groups_at(self.benchmarks, self.sampling, iteration, self.last).items():
             parts = [] if group else self.sampled(iteration)
-            parts += [benchmark.kind for benchmark in benchmarks]
-            units[f"{group}/{_EVALUATION}".lstrip("/")] = [layout.evaluation(iteration, part) for part in parts]
+            parts += dict.fromkeys(part for benchmark in benchmarks for part in benchmark.units(iteration))
+            if parts:
+                keys = [layout.evaluation(iteration, part) for part in parts]
+                units[f"{group}/{_EVALUATION}".lstrip("/")] = keys
         return units
 
     @property
@@ -79,9 +83,13 @@ class Shape:
         """The units of an iteration's evaluation: the responses that it makes, and the benchmarks."""
         return [key for step, keys in self.units(iteration).items() if step.endswith(_EVALUATION) for key in keys]
 
+    def due(self, iteration: int) -> list[BenchmarkSettings]:
+        """The benchmarks that measure an iteration."""
+        return [benchmark for benchmark in self.benchmarks if benchmark.due(iteration, self.last)]
+
     def sampled(self, iteration: int) -> list[str]:
         """The responses that benchmarks read and an iteration makes: the reference's, opponents of all, at 0."""
-        read = dict.fromkeys(responses for benchmark in self.benchmarks for responses in benchmark.reads)
+        read = dict.fromkeys(responses for benchmark in self.due(iteration) for responses in benchmark.reads)
         return [responses for responses in read if responses == "responses" or iteration == 0]
 
     def policies(self, iteration: int) -> list[str]:

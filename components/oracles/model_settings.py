@@ -23,7 +23,7 @@ from ..models.weights import weights_digest
 from ..storage.records import Message
 from .engines.settings import AnyOracleEngine, TransformersEngine
 from .inference import context_length
-from .oracle_settings import OracleSettings, Reader, TooLong
+from .oracle_settings import OracleSettings, Reader, TooLong, as_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -56,6 +56,11 @@ class ModelOracle(OracleSettings):
     def paths(self) -> tuple[Path, ...]:
         """The model's folder."""
         return (self.folder,)
+
+    @property
+    def short_name(self) -> str:
+        """The folder's."""
+        return as_name(self.model)
 
     def digest(self) -> str:
         """Digest of weights, configuration and everything that the tokenizer consists of."""

@@ -1,9 +1,10 @@
 """The interface of the settings of every oracle."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from ..core.errors import UserError
 from ..core.runtimes import Runtime
@@ -15,6 +16,7 @@ from .base import Oracle
 
 if TYPE_CHECKING:
     from .fitted.settings import JudgeSettings
+    from .llm_judge.completions import Completions
 
 Round = Collection[tuple[int, int]]
 """The matches of one round: two of a prompt's responses each."""
@@ -104,6 +106,16 @@ class OracleSettings(Variant, ABC):
         """Stands on its verdicts: the kind, and the beginning of the digest."""
         return f"{self.kind}-{self.digest()[:16]}"
 
+    @property
+    def short_name(self) -> str:
+        """Stands in the names of figures that it decides: its model's name or folder's, or else the kind."""
+        return self.kind
+
+    def completions(self, request: Mapping[str, Any], store: Store | None = None) -> "Completions | None":
+        """The oracle asked in other words than its own, with these fields of a request, such as temperature; None if it
+        is no model that writes."""
+        return None
+
     def reader(self) -> Reader | None:
         """How its model reads prompts; None if it has no model."""
         return None
@@ -135,6 +147,11 @@ class OracleSettings(Variant, ABC):
     def parameters(self) -> float | None:
         """Number of parameters of its model; None if it has none, or its folder cannot be read here."""
         return None
+
+
+def as_name(text: str) -> str:
+    """The last part of a model's name or path, of characters that names of figures may have."""
+    return re.sub(r"[^\w.-]+", "-", text.rstrip("/").rpartition("/")[2], flags=re.ASCII)
 
 
 def judges_of(oracles: Iterable[OracleSettings]) -> dict[str, "JudgeSettings"]:

@@ -1,9 +1,7 @@
 """What an oracle has used, as counts of the units of work that asked it."""
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
-
-from .base import Oracle
+from typing import Protocol, TypeVar
 
 PREFIX = "usage_"
 """Begins the names of these counts in manifests and MLflow: `usage_tokens`."""
@@ -11,7 +9,15 @@ PREFIX = "usage_"
 ValueT = TypeVar("ValueT")
 
 
-def used_since(oracle: Oracle, before: Mapping[str, float]) -> dict[str, float]:
+class Uses(Protocol):
+    """An oracle, or a judge."""
+
+    @property
+    def usage(self) -> Mapping[str, float]:
+        """What it has used, by name."""
+
+
+def used_since(oracle: Uses, before: Mapping[str, float]) -> dict[str, float]:
     """The counts of what the oracle has used since its `usage` was `before`, without those that are 0."""
     used = {f"{PREFIX}{name}": value - before.get(name, 0) for name, value in oracle.usage.items()}
     return {name: value for name, value in used.items() if value}

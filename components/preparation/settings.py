@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..benchmarks.base import Benchmark
+from ..benchmarks.base import BenchmarkSettings
 from ..core.settings import WHOLE
 from ..iterations.keep import ALL, KEEP
 from ..methods.base import Method
@@ -67,7 +67,7 @@ class PromptSettings(StepPrompts, PromptSource):
 
 
 def check_one_world(
-    policy: PolicySettings, prompts: PromptSettings, oracle: OracleSettings, benchmarks: Sequence[Benchmark]
+    policy: PolicySettings, prompts: PromptSettings, oracle: OracleSettings, benchmarks: Sequence[BenchmarkSettings]
 ) -> None:
     """The sandbox's prompts, oracle and exact benchmarks belong together, and so does its policy with them.
 

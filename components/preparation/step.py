@@ -193,7 +193,7 @@ def _check_length(store: Store, settings: Recipe) -> None:
 
 def _check_measurable(store: Store, known: Run, now: Run) -> None:
     """Refuse to measure policies anew that are not kept."""
-    there, here = (flatten({**run.recipe, "oracle": without_endpoints(run.recipe["oracle"])}) for run in (known, now))
+    there, here = (flatten(without_endpoints(run.recipe)) for run in (known, now))
     # The two have one identity: besides the run's length and the guards, they differ in what measures alone.
     differing = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
     changed = [key for key in differing if not key.startswith(("run.", "judging.", "training."))]
@@ -222,7 +222,7 @@ def run(call: Call[Recipe]) -> Result:
 def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     check_tracking()
-    for oracle in recipe.oracles.values():
+    for oracle in (*recipe.oracles.values(), *recipe.evaluation.judges):
         oracle.check_reachable(store)
     if checked.warning:
         print(f"warning: {checked.warning}", file=sys.stderr, flush=True)

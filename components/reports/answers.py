@@ -27,7 +27,7 @@ def sample_answers(store: Store, shape: Shape, iteration: int) -> list[Answer]:
 
     None where no benchmark has the two compared.
     """
-    if not {"responses", "opponents"} <= set(shape.sampled(0)):
+    if not {"responses", "opponents"} <= {*shape.sampled(0)} or "responses" not in shape.sampled(iteration):
         return []
     prompts = require_manifest(store, layout.held_out()).rows(store, PROMPTS)
     distinct = {str(row["messages"]): row for row in reversed(prompts)}

@@ -72,12 +72,14 @@ def measured_otherwise(store: Store, run: Run, iterations: Sequence[int]) -> lis
     So it is where a run went on with another `evaluation.tau`.
     """
     found, last = [], iterations[-1]
-    for benchmark in Shape.of(run).benchmarks:
-        made = {t: require_manifest(store, layout.evaluation(t, benchmark.kind)) for t in iterations}
+    shape = Shape.of(run)
+    for benchmark in shape.due(last):
+        measured, unit = [t for t in iterations if benchmark in shape.due(t)], benchmark.units(last)[-1]
+        made = {t: require_manifest(store, layout.evaluation(t, unit)) for t in measured}
         how = {t: (manifest.version, manifest.settings) for t, manifest in made.items()}
-        if others := [str(t) for t in iterations if how[t] != how[last]]:
+        if others := [str(t) for t in measured if how[t] != how[last]]:
             found.append(
-                f"{store.uri}: {benchmark.kind} measured iteration {', '.join(others)} with other settings than "
+                f"{store.uri}: {benchmark.name} measured iteration {', '.join(others)} with other settings than "
                 f"iteration {last}, or by another version; run the recipe again under this run root: that measures "
                 "them alike"
             )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..benchmarks import every_figure
@@ -116,7 +117,7 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
         seconds[name] = round(seconds.get(name, 0.0) + sum(manifest.seconds for manifest in there), 3)
     return {
         "iteration": iteration,
-        **{name: _finite(figures.get(name)) for name in every_figure()},
+        **{name: _finite(figures.get(name)) for name in (*every_figure(), *_of_recipes(figures))},
         **{name: sum(metrics[counted] for metrics in judged) if judged else None for name, counted in _COUNTED.items()},
         **{f"sampled_{name}": sum(metrics[name] for metrics in sampled) if sampled else None for name in _SAMPLED},
         "dropped": {
@@ -128,6 +129,11 @@ def _row(iteration: int, manifests: Manifests, evaluated: list[Manifest]) -> dic
         "usage": {name.removeprefix(PREFIX): value for name, value in total_usage(asked).items()},
         "seconds": seconds,
     }
+
+
+def _of_recipes(figures: Mapping[str, float]) -> list[str]:
+    """The figures with the name of a benchmark before their own, which only some recipes have."""
+    return [name for name in figures if "/" in name]
 
 
 def _finite(value: float | None) -> float | None:

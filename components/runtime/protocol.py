@@ -51,6 +51,10 @@ class StepRun(Part):
     threads: int = Field(1, ge=1)
     """CPU threads of each step; results are reproducible bit by bit for the same number of threads."""
 
+    def identity(self) -> dict[str, Any]:
+        """What results depend on, a JSON value."""
+        return self.model_dump(mode="json", include={*StepRun.model_fields})
+
 
 class StepPrompts(Part):
     """The part of the recipe's `prompts` section that all steps read."""
@@ -153,7 +157,7 @@ def read_call(
     store, recipe = _found(given.recipe, given.run_root.replace(JOB, own.get("job-id", "")))
     call = Call(store, given.iteration, given.phase, given.shard, settings.parse(recipe, "--recipe"), own)
     cluster = StepCluster.parse(recipe.get("cluster", {}), "--recipe: cluster")
-    _pin_threads(call.settings.run.threads)
+    pin_threads(call.settings.run.threads)
     return call, voice.log_format(cluster.log_format)
 
 
@@ -232,7 +236,7 @@ def parser(
     return made
 
 
-def _pin_threads(threads: int) -> None:
+def pin_threads(threads: int) -> None:
     """Fix the number of threads of torch, loaded already or not, and of what is loaded later."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:

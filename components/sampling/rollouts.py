@@ -5,17 +5,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from ..core.seeds import derive_seed
 from ..models.dialogues import DEFAULT_TEMPLATE, Dialogues, TemplateSettings
 from ..models.folders import Load, load_causal_lm, load_tokenizer
-from ..storage.records import Prompt, Rollout
+from ..storage.records import Message, Prompt, Rollout
 from .sampler import Sampled, Sampler
 from .settings import GenerationSettings, Thinking
 from .stop import Stop, decoded
 
 Role = Literal["pair", "opponent"]
+
+
+class Response(NamedTuple):
+    """A response to a dialogue."""
+
+    sampled: Sampled
+    """Its text is the answer, without thoughts."""
+    bos: int
+    """How many BOS tokens the prompt begins with."""
 
 
 class Samplers:
@@ -100,6 +109,38 @@ class Samplers:
                 }
                 for place, response in _answers(batch, settings.thinking)
             ]
+
+    def responses(
+        self,
+        policy: Path,
+        dialogues: Sequence[Sequence[Message]],
+        seeds: Sequence[int],
+        *,
+        temperature: float,
+        top_p: float,
+        max_new_tokens: int,
+    ) -> Iterator[list[tuple[int, Response]]]:
+        """One response to each dialogue, with its index, as they end, by other rules than those of `settings`.
+
+        Raises:
+            UserError: as `open`, or a dialogue that does not fit.
+        """
+        settings, sampler = self.settings, self.open({policy: 1.0})
+        reader = Dialogues(sampler.tokenizer, self._template, self.day)
+        prompts = [reader.prompt(messages) for messages in dialogues]
+        batches = sampler.sample(
+            prompts,
+            seeds,
+            temperature=temperature,
+            top_p=top_p,
+            max_new_tokens=max_new_tokens,
+            batch_size=settings.batch_size,
+            stop=Stop.of(reader, settings.stop),
+        )
+        bos = sampler.tokenizer.bos_token_id
+        leading = [next((at for at, token in enumerate(prompt) if token != bos), len(prompt)) for prompt in prompts]
+        for batch in batches:
+            yield [(place, Response(each, leading[place])) for place, each in _answers(batch, settings.thinking)]
 
 
 def unfinished(work: Iterable[tuple[Prompt, int]], done: Iterable[Rollout]) -> Iterator[tuple[Prompt, int]]:

@@ -181,6 +181,74 @@ class CachedVerdict(TypedDict):
     """The judge's text, or the likeliest tokens with their log-probabilities, as JSON."""
 
 
+class BenchmarkQuestion(TypedDict):
+    """A question of a benchmark."""
+
+    question: str
+    """Its id."""
+    category: str
+    before: list[Message]
+    """What stands before the first turn, such as a system message."""
+    turns: list[str]
+    """What the user says; an answer follows each turn."""
+    reference: list[str]
+    """The right answers, one a turn, where the benchmark has such."""
+    opponent: list[str]
+    """The answers that the policy's are compared with, one a turn, where the benchmark has such."""
+
+
+class BenchmarkAnswer(TypedDict):
+    """A policy's answer to a question of a benchmark."""
+
+    question: str
+    turns: list[str]
+    """One text a turn, without thoughts and without what ended it."""
+    tokens: Tokens
+    """How many it has, a number a turn."""
+    finish: list[str]
+    """Of each turn: stop where the model ended by itself, else length: it was cut, or its thoughts did not end."""
+    bos: Tokens
+    """How many BOS tokens the prompt of each turn begins with: one, or none where the model has none."""
+
+
+class Judgment(TypedDict):
+    """What a judge, or a rule, says of an answer."""
+
+    question: str
+    turn: Int32
+    """The turn that is judged, from 0."""
+    game: Int32
+    """Tells the judgments of one turn apart, from 0: games in both orders, or instructions that are checked."""
+    first: bool
+    """Whether the policy's answer was shown before the opponent's."""
+    outcome: str
+    """verdict, or why there is none: unparsed, refused, too_long, abstained."""
+    verdict: str
+    """The verdict in the judge's words, such as `A>>B`; empty if there is none, or if the judge has no words."""
+    probability: float
+    """P(policy ≻ opponent); 1/2 where there is no verdict, and where nothing is compared."""
+    grade: float
+    """Of an answer by itself, such as 7, or 1 where a rule holds; 0 where there is no verdict, and where answers are
+    compared."""
+    output: str
+    """The judge's text, or the likeliest tokens with their log-probabilities, as JSON; empty if it has neither."""
+    judge: str
+    """The judge's kind and the beginning of its digest; empty for a rule."""
+
+
+class CategoryFigure(TypedDict):
+    """A figure of one category of a benchmark's questions."""
+
+    category: str
+    figure: str
+    """Its name, without those of the benchmark and of the judge."""
+    value: float
+    low: float
+    """The ends of its 95 % interval; NaN where there is none."""
+    high: float
+    questions: Int32
+
+
 PROMPTS = Record("prompts", Prompt)
 ROLLOUTS = Record("rollouts", Rollout, {"logprob": []})
 COMPARISONS = Record("comparisons", Comparison, {"oracle": "", "members": []})
@@ -189,6 +257,10 @@ LOGPROBS = Record("logprobs", Logprob)
 GAME_POLICY = Record("game_policy", GameProbability)
 CACHE = Record("cache", CachedLogprob)
 VERDICTS = Record("verdicts", CachedVerdict, {"part": ""})
+QUESTIONS = Record("questions", BenchmarkQuestion)
+ANSWERS = Record("answers", BenchmarkAnswer)
+JUDGMENTS = Record("judgments", Judgment)
+CATEGORIES = Record("categories", CategoryFigure)
 
 
 def table(rows: Sequence[Mapping[str, Any]], record: Record[Any]) -> pa.Table:

@@ -20,7 +20,8 @@ _KEY = "NASHFLOW_JUDGE_API_KEY"
 
 def judge(case: Case) -> Iterator[Finding]:
     """The health of the server at --judge-url and its models, and whether servers have the judges of the recipe."""
-    served = case.recipe.oracle.served if case.recipe else ()
+    oracles = (case.recipe.oracle, *case.recipe.evaluation.judges) if case.recipe else ()
+    served = list(dict.fromkeys(each for oracle in oracles for each in oracle.served))
     yield from map(_of_recipe, served)
     if not case.judge_url:
         if not served:
@@ -36,7 +37,7 @@ def judge(case: Case) -> Iterator[Finding]:
 
 
 def _of_recipe(served: Served) -> Finding:
-    """Whether a server has the model that the recipe's oracle asks."""
+    """Whether a server has the model that an oracle of the recipe asks."""
     key = os.environ.get(served.key_variable, "")
     if served.key_variable and not key:
         found = f"{served.key_variable} is not set here, where nashflow doctor runs"

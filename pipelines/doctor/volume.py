@@ -36,10 +36,11 @@ def model_cache(case: Case) -> Iterator[Finding]:
 
 
 def _folders(recipe: Recipe) -> list[str]:
-    """The model folders, rules and files of prompts that steps read; not those in a store or on the hub."""
+    """The folders of models, rules, prompts and benchmarks that steps read; not those in a store or on the hub."""
     sets = [each for each in (recipe.prompts, recipe.evaluation.prompts) if each]
     paths = [path for each in sets for path in each.paths if "://" not in path]
-    read = [path for oracle in recipe.oracles.values() for path in oracle.paths]
+    read = [path for oracle in (*recipe.oracles.values(), *recipe.evaluation.judges) for path in oracle.paths]
+    read += [path for benchmark in recipe.evaluation.benchmarks for path in benchmark.paths]
     folders = [folder] if (folder := recipe.policy.folder) else []
     return [*map(str, folders + read), *paths]
 

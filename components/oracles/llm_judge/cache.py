@@ -45,15 +45,17 @@ class Paid:
 class VerdictCache:
     """The answers of one judge, for one run. Threads share it."""
 
-    def __init__(self, run_root: Store | None, judge: str, *, follow: bool) -> None:
+    def __init__(self, run_root: Store | None, judge: str, *, follow: bool, outputs: bool = False) -> None:
         """Without a run root the answers are kept in memory alone.
 
-        `follow`: read, time and again, what other processes write meanwhile, so that `spent` has their part.
+        `follow`: read, time and again, what other processes write meanwhile, so that `spent` has their part; `outputs`:
+        have the judge's texts at hand.
         """
         self._store = run_root.at("..").at(f"{layout.VERDICT_CACHE}/{judge}") if run_root else None
         self._run = sha256_bytes(run_root.uri.encode())[:16] if run_root else ""
         self._lock = threading.Lock()
         self._verdicts: dict[str, tuple[str, float]] = {}
+        self._outputs: dict[str, str] | None = {} if outputs else None
         self._new: list[CachedVerdict] = []
         self._writing = threading.Lock()
         self._process, self._full, self._growing = uuid.uuid4().hex[:16], 0, list[CachedVerdict]()
@@ -69,6 +71,11 @@ class VerdictCache:
         """The outcome and P(A is better), if the judge has answered."""
         return self._verdicts.get(key)
 
+    def output(self, key: str) -> str:
+        """The output of an answer that the judge has given, of a cache that has outputs at hand."""
+        assert self._outputs is not None
+        return self._outputs[key]
+
     def paid(self, part: str) -> Paid:
         """What other processes of the run have paid for under a part's name, as far as that has been read."""
         return self._paid.get(part, Paid())
@@ -76,7 +83,7 @@ class VerdictCache:
     def add(self, verdict: CachedVerdict) -> None:
         """Keep an answer. It is written when this returns, unless another thread is writing: that one goes on."""
         with self._lock:
-            self._verdicts.setdefault(verdict["key"], (verdict["outcome"], verdict["probability"]))
+            self._keep(verdict)
             if self._store and verdict["outcome"] != "too_long":  # which depends on how the server was started
                 self._new.append(verdict)
             self.spent += Spent(verdict["input_tokens"], verdict["output_tokens"])
@@ -118,7 +125,7 @@ class VerdictCache:
             self._rows[name] = len(rows)
             with self._lock:
                 for row in rows[known:]:
-                    self._verdicts.setdefault(row["key"], (row["outcome"], row["probability"]))
+                    self._keep(row)
                     if name.startswith(f"{self._run}-"):
                         self.spent += Spent(row["input_tokens"], row["output_tokens"])
                         self._paid.setdefault(row["part"], Paid()).add(row)
@@ -141,5 +148,10 @@ class VerdictCache:
             rows = records.from_bytes(self._store.read(name), records.VERDICTS, self._store.location(name))
         except UserError as error:
             raise UserError(f"{error}; delete that file: verdicts that it alone held are asked for again") from None
-        kept: list[CachedVerdict] = rows.drop_columns(["output"]).to_pylist()
+        kept: list[CachedVerdict] = (rows if self._outputs is not None else rows.drop_columns(["output"])).to_pylist()
         return kept
+
+    def _keep(self, verdict: CachedVerdict) -> None:
+        if self._outputs is not None and verdict["key"] not in self._verdicts:
+            self._outputs[verdict["key"]] = verdict["output"]
+        self._verdicts.setdefault(verdict["key"], (verdict["outcome"], verdict["probability"]))

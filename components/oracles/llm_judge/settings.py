@@ -3,7 +3,7 @@
 import os
 import re
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,10 +16,12 @@ from ...core.settings import Settings, nearest
 from ...storage.records import Message
 from ...storage.store import Store
 from ..base import Query
-from ..oracle_settings import OracleSettings, Round, Served, first_meetings
+from ..oracle_settings import OracleSettings, Round, Served, as_name, first_meetings
 from .budget import Budget, Prices, Spent
 from .cache import VerdictCache
-from .client import Client
+from .calls import Calls, Noted
+from .client import Answer, Client
+from .completions import Completions
 from .oracle import LLMJudgeOracle
 from .template import RequestFields, Template, read_template, shipped
 
@@ -143,16 +145,30 @@ class LLMJudge(OracleSettings):
 
     def load(self, store: Store | None = None) -> LLMJudgeOracle:
         """The judge, with what it has answered before."""
-        template, place = read_template(self.template), self.endpoint
-        return LLMJudgeOracle(
-            Client(place.url, place.key(), place.timeout, place.attempts, place.concurrency),
-            self._body(template),
-            template,
-            VerdictCache(store, self.digest()[:16], follow=place.budget != Budget()),
-            place.prices,
-            place.budget,
-            place.concurrency,
-        )
+        template = read_template(self.template)
+        cache = VerdictCache(store, self.digest()[:16], follow=self._follows)
+        return LLMJudgeOracle(self._calls(self._body(template), cache), template)
+
+    def completions(self, request: Mapping[str, Any], store: Store | None = None) -> Completions:
+        """The judge in other words than its template's; `oracle.request` replaces fields of this request, too."""
+        body = self._requested(request)
+        judge = digest_json([self.model, self.revision, "completions", body])[:16]
+        cache = VerdictCache(store, judge, follow=self._follows, outputs=True)
+        return Completions(self._calls(body, cache))
+
+    def _calls(self, body: Mapping[str, Any], cache: VerdictCache) -> Callable[[Callable[[Answer], Noted]], Calls]:
+        place = self.endpoint
+        client = Client(place.url, place.key(), place.timeout, place.attempts, place.concurrency)
+        return lambda note: Calls(client, body, note, cache, place.prices, place.budget, place.concurrency)
+
+    @property
+    def _follows(self) -> bool:
+        return self.endpoint.budget != Budget()
+
+    @property
+    def short_name(self) -> str:
+        """The model's."""
+        return as_name(self.model)
 
     @property
     def fills(self) -> int:
@@ -184,5 +200,8 @@ class LLMJudge(OracleSettings):
 
     def _body(self, template: Template) -> dict[str, Any]:
         """The fields of every request but the messages."""
-        fields = {**template.verdict.request, **template.request, **self.request}
+        return self._requested({**template.verdict.request, **template.request})
+
+    def _requested(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        fields = {**request, **self.request}
         return {"model": self.model, **{name: value for name, value in fields.items() if value is not None}}

@@ -1,5 +1,6 @@
 """The evaluation step on a run: its figures against the exact ones, and what makes it measure again."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -375,3 +376,58 @@ def test_without_the_references_evaluation_it_says_so(finished: SandboxRun) -> N
     with pytest.raises(UserError) as caught:
         finished.step("evaluation", 2)
     assert str(caught.value) == f"{finished.root}/{OPPONENTS}: not there yet; run the step that makes it first"
+
+
+# --- benchmarks of questions -----------------------------------------------------------------------------------------
+
+
+def versus(folder: Path, **settings: Any) -> dict[str, Any]:
+    """The settings of a benchmark whose opponent always says the same."""
+    rows = [{"instruction": f"x{context}", "output": "a b"} for context in range(8)]
+    path = folder / "opponent.json"
+    path.write_text(json.dumps(rows))
+    return {"kind": "versus", "data": str(path), "max_new_tokens": 3, **settings}
+
+
+def test_questions_are_asked_in_a_run(finished: SandboxRun, tmp_path: Path) -> None:
+    """By the recipe's oracle, and by a judge of the benchmark's own; both are named."""
+    other = {"kind": "rules", "function": f"{tmp_path}/rules.py:longer"}
+    (tmp_path / "rules.py").write_text("def longer(messages, first, second):\n    return 0.5\n")
+    benchmarks = [versus(tmp_path), versus(tmp_path, judge=other), "game"]
+    run = finished.changed(evaluation__benchmarks=benchmarks)
+    measured = {t: run.step("evaluation", t).metrics for t in (0, 2)}
+    assert measured[2]["versus/answers"] == 8
+    assert measured[2]["versus/win_rate/rules"] == 0.5, "all answers have two letters"
+    exact = [
+        make_world(WorldSettings()).matrix[int(row["question"]), response_index(row["turns"][0]), response_index("a b")]
+        for row in run.rows(layout.evaluation(2, "versus/answers"), "answers")
+    ]
+    assert measured[2]["versus/win_rate/sandbox"] == pytest.approx(np.mean(exact))
+    assert run.step("evaluation", 2).skipped
+
+
+def test_a_benchmark_that_is_not_due_measures_nothing(finished: SandboxRun, sampled: list[str]) -> None:
+    seldom = [{"kind": "head_to_head", "every": "final"}, {"kind": "game", "every": 2}]
+    run = finished.changed(evaluation__benchmarks=seldom)
+    assert run.step("evaluation", 1).metrics == {}
+    assert run.step("evaluation", 2).metrics.keys() == figures(finished, 2).keys()
+    assert run.step("evaluation", 2).skipped, "how often it measures changes no figure"
+    assert sampled == []
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({}, "evaluation.benchmarks: versus is there twice and measures versus/judgments/sandbox both times: leave one "
+         "out, or let them differ in questions or judge"),
+        ({"judge": {"kind": "rules", "function": "rules.py:longer"}, "temperature": 0.5}, "evaluation.benchmarks: "
+         "versus is there twice, with other settings: entries of one kind with as many questions may differ in judge "
+         "and every alone"),
+    ],
+)  # fmt: skip
+def test_benchmarks_of_one_name_are_refused(
+    second: dict[str, Any], said: str, finished: SandboxRun, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as caught:
+        finished.changed(evaluation__benchmarks=[versus(tmp_path), versus(tmp_path, **second)])
+    assert str(caught.value) == f"test: {said}"

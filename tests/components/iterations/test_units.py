@@ -1,10 +1,11 @@
 """Which units an iteration consists of, read off the phases."""
 
 from nashflow.components.benchmarks import BENCHMARKS
-from nashflow.components.benchmarks.base import Benchmark
+from nashflow.components.benchmarks.base import BenchmarkSettings
 from nashflow.components.benchmarks.game import ExactGame
 from nashflow.components.benchmarks.head_to_head import HeadToHead
 from nashflow.components.benchmarks.kl import MonteCarloKL
+from nashflow.components.benchmarks.versus import Versus
 from nashflow.components.iterations.units import Shape
 from nashflow.components.methods.base import Method
 from nashflow.components.methods.egpo import EGPO
@@ -12,13 +13,14 @@ from nashflow.components.methods.inpo import INPO
 from nashflow.components.methods.ipo import IPO
 from nashflow.components.methods.iterative_dpo import IterativeDPO
 from nashflow.components.methods.onpo import ONPO
+from nashflow.components.storage import layout
 from nashflow.components.storage.run import Run
 
 DEFAULT = (HeadToHead(), MonteCarloKL())
 
 
 def units_of(
-    method: Method, iteration: int, shards: int, benchmarks: tuple[Benchmark, ...] = DEFAULT
+    method: Method, iteration: int, shards: int, benchmarks: tuple[BenchmarkSettings, ...] = DEFAULT
 ) -> dict[str, list[str]]:
     return Shape(method, shards, benchmarks).units(iteration)
 
@@ -85,7 +87,7 @@ def test_one_more_benchmark_is_one_more_unit() -> None:
         for dropped in every:
             others = tuple(benchmark for benchmark in every if benchmark is not dropped)
             assert set(units_of(method, iteration, 2, others)["evaluation"]) <= set(units)
-            assert f"iterations/{iteration:03d}/evaluation/{dropped.kind}/00000" in units
+            assert {layout.evaluation(iteration, part) for part in dropped.units(iteration)} <= set(units)
 
 
 def test_the_policies_of_an_iteration_are_those_of_its_phases() -> None:
@@ -101,10 +103,39 @@ def test_a_runs_shape_is_its_recipes() -> None:
         "oracle": {"kind": "sandbox"},
         "evaluation": {"benchmarks": ["kl", {"kind": "game"}], "tau": 0.1},
     }
-    assert Shape.of(Run("small", recipe, {}, {})) == Shape(INPO(eta=0.5, tau=0.1), 4, (MonteCarloKL(), ExactGame()))
+    measured = (MonteCarloKL(), ExactGame())
+    assert Shape.of(Run("small", recipe, {}, {})) == Shape(INPO(eta=0.5, tau=0.1), 4, measured, last=3)
 
 
 def test_no_unit_of_a_run_is_written_twice() -> None:
     for method in (INPO(eta=0.5, tau=0.1), ONPO(eta=0.5), EGPO(eta=0.5, beta=0.1)):
         keys = [key for t in range(4) for units in units_of(method, t, 3).values() for key in units]
         assert len(keys) == len(set(keys))
+
+
+def test_a_benchmark_measures_as_often_as_it_says() -> None:
+    """The reference and the last policy are measured in any case, and what is read is made where it is read."""
+    method = INPO(eta=0.5, tau=0.1)
+    seldom = Shape(method, 1, (ExactGame(every=3), HeadToHead(every="final")), last=5)
+    made = {t: [key.split("/")[3] for key in seldom.evaluations(t)] for t in range(6)}
+    assert made == {
+        0: ["responses", "opponents", "game", "head_to_head"],
+        1: [],
+        2: [],
+        3: ["game"],
+        4: [],
+        5: ["responses", "game", "head_to_head"],
+    }
+    assert "evaluation" not in seldom.units(1)
+    longer = Shape(method, 1, (HeadToHead(every="final"),), last=7)
+    assert [t for t in range(8) if longer.evaluations(t)] == [0, 7]
+
+
+def test_stages_are_units_and_judges_share_the_answers() -> None:
+    judges = ("sandbox", {"kind": "llm_judge", "model": "org/judge-7b", "endpoint": {"url": "http://judge:8000/v1"}})
+    two = tuple(Versus.parse({"data": "d.jsonl", "questions": 9, "judge": judge}, "versus") for judge in judges)
+    parts = ["questions", "answers", "sandbox/judgments", "sandbox/scores", "judge-7b/judgments", "judge-7b/scores"]
+    for iteration, first in ((0, 0), (1, 1)):
+        assert Shape(INPO(eta=0.5, tau=0.1), 1, two).evaluations(iteration) == [
+            f"iterations/{iteration:03d}/evaluation/versus-9/{part}/00000" for part in parts[first:]
+        ]

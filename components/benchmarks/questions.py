@@ -1,0 +1,340 @@
+"""Benchmarks of questions: questions → answers → judgments → scores, each stage a unit of work of its own."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, field_validator
+
+from ..core.errors import UserError
+from ..oracles.oracle_settings import OracleSettings
+from ..oracles.settings import AnyOracle
+from ..storage.records import ANSWERS, JUDGMENTS, QUESTIONS, BenchmarkAnswer, BenchmarkQuestion, Judgment, Message
+from ..storage.store import Store
+from ..storage.units import Manifest
+from .base import BenchmarkSettings, Figure, Measured, renamed
+from .data import Data, DataFile, json_lines
+from .judge import Judge, require_there
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of a benchmark."""
+
+    id: str
+    category: str
+    turns: tuple[str, ...]
+    """What the user says; an answer follows each turn."""
+    reference: tuple[str, ...] = ()
+    """The right answers, one a turn, where the benchmark has such."""
+    opponent: tuple[str, ...] = ()
+    """The answers that the policy's are compared with, one a turn, where the benchmark has such."""
+    before: tuple[Message, ...] = ()
+    """What stands before the first turn, such as a system message."""
+
+    @classmethod
+    def of(cls, row: BenchmarkQuestion) -> Self:
+        """The question of a row of QUESTIONS."""
+        turns, reference, opponent = (tuple(texts) for texts in (row["turns"], row["reference"], row["opponent"]))
+        return cls(row["question"], row["category"], turns, reference, opponent, tuple(row["before"]))
+
+    def row(self) -> BenchmarkQuestion:
+        """The question as a row of QUESTIONS."""
+        return {
+            "question": self.id,
+            "category": self.category,
+            "before": list(self.before),
+            "turns": list(self.turns),
+            "reference": list(self.reference),
+            "opponent": list(self.opponent),
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A policy's answer to a question; each field has one value a turn."""
+
+    question: str
+    """The question's id."""
+    turns: tuple[str, ...]
+    tokens: tuple[int, ...] = ()
+    """How many tokens it has."""
+    finish: tuple[str, ...] = ()
+    """stop, or length where it was cut."""
+    bos: tuple[int, ...] = ()
+    """How many BOS tokens its prompt begins with."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the answer to one of the turns was cut."""
+        return "length" in self.finish
+
+    @classmethod
+    def of(cls, row: BenchmarkAnswer) -> Self:
+        """The answer of a row of ANSWERS."""
+        tokens, finish, bos = tuple(row["tokens"]), tuple(row["finish"]), tuple(row["bos"])
+        return cls(row["question"], tuple(row["turns"]), tokens, finish, bos)
+
+    def row(self) -> BenchmarkAnswer:
+        """The answer as a row of ANSWERS."""
+        return {
+            "question": self.question,
+            "turns": list(self.turns),
+            "tokens": list(self.tokens),
+            "finish": list(self.finish),
+            "bos": list(self.bos),
+        }
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the answer to a question is sampled."""
+
+    temperature: float
+    """0 is greedy."""
+    max_new_tokens: int
+    """Longest answer to a turn, in tokens."""
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question with a policy's answer, and what was said of it, if it has been judged."""
+
+    question: Question
+    answer: Answer
+    judgments: tuple[Judgment, ...] = ()
+
+
+_LENGTHS = (
+    Figure("answers", digits=0),
+    Figure("mean_tokens", unit="tokens", digits=1, meaning="mean length of answers, all turns together"),
+    Figure("mean_characters", unit="characters", digits=0, meaning="the same in characters"),
+    Figure("cut", better="lower", digits=0, meaning="answers that were cut at their longest", fault=True),
+    Figure("empty", better="lower", digits=0, meaning="answers with a turn without text", fault=True),
+)
+_JUDGED = (
+    Figure("judgments", digits=0),
+    Figure("no_verdict", better="lower", digits=0, meaning="judgments without a verdict", fault=True),
+)
+
+
+class QuestionBenchmark(BenchmarkSettings, ABC):
+    """Interface of the benchmarks that ask questions and have the answers judged, by a judge or by rules.
+
+    Figures are named `<name>/<figure>/<judge>`, where a judge decides them, and else `<name>/<figure>`; the name is the
+    kind, with the number of questions if not all are asked.
+    """
+
+    figures: ClassVar[tuple[Figure, ...]] = ()
+    files: ClassVar[tuple[DataFile, ...]] = ()
+    """The files that it reads."""
+    scored: ClassVar[tuple[Figure, ...]]
+    """The figures that `score` gives, by short names."""
+    asks_judge: ClassVar[bool] = True
+    """Whether a judge judges the answers; rules do otherwise."""
+    total: ClassVar[int] = 0
+    """How many questions there are; 0: as many as the files have."""
+    turns: ClassVar[int] = 1
+    """How many turns a question has, at most."""
+    calls: ClassVar[int] = 1
+    """How often the judge is asked about the answer to a question, all turns together, at most."""
+
+    data: str = ""
+    """The folder or s3:// prefix that holds its files."""
+    judge: AnyOracle | None = None
+    """Who judges the answers; null: the recipe's oracle."""
+    questions: int | None = Field(None, ge=1)
+    """How many questions are asked, taken evenly from all; null: all of them."""
+    max_new_tokens: int | None = Field(None, ge=1)
+    """Longest answer to a turn, in tokens; null: the benchmark's own."""
+
+    _is_there = field_validator("judge")(require_there)
+
+    # --- what a benchmark says ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read(self, data: Data) -> list[Question]:
+        """All questions, in the order of the benchmark.
+
+        Raises:
+            UserError: a file has not the form that it should have.
+        """
+
+    @abstractmethod
+    def sampling(self, question: Question) -> Sampling:
+        """How the answer to a question is sampled."""
+
+    @abstractmethod
+    def judgments(self, answered: Sequence[Answered], judge: Judge, data: Data) -> list[Judgment]:
+        """What the judge, or a rule, says of some answers: one row or more for each of them, in their order."""
+
+    @abstractmethod
+    def score(self, judged: Sequence[Answered], data: Data) -> Measured:
+        """The figures by short names, and records such as CATEGORIES; some answer has a verdict at least."""
+
+    def dialogue(self, question: Question, said: Sequence[str]) -> list[Message]:
+        """The messages of the turn that follows the answers `said`."""
+        messages = [*question.before]
+        for asked, answer in zip(question.turns, said, strict=False):
+            messages += [Message(role="user", content=asked), Message(role="assistant", content=answer)]
+        return [*messages, Message(role="user", content=question.turns[len(said)])]
+
+    def whole(self, question: Question, answer: Answer) -> list[Message]:
+        """The messages of all turns, with the last answer."""
+        asked = self.dialogue(question, answer.turns[:-1])
+        return [*asked, Message(role="assistant", content=answer.turns[-1])]
+
+    def opened(self) -> Data:
+        """Its files.
+
+        Raises:
+            UserError: `data` is no place.
+        """
+        return Data(self.kind, self.data, self.files)
+
+    # --- what the stages ask -----------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The kind, and the number of questions where not all are asked."""
+        return self.kind if self.questions is None else f"{self.kind}-{self.questions}"
+
+    @property
+    def oracles(self) -> tuple[OracleSettings, ...]:
+        """The judge, where it is not the recipe's oracle."""
+        return (self.judge,) if self.judge and self.asks_judge else ()
+
+    @property
+    def stages(self) -> tuple[str, str, str, str]:
+        """The units of its stages: questions, which all iterations share and iteration 0 has, answers, judgments and
+        scores."""
+        by = f"{self.judge.short_name if self.judge else 'oracle'}/" if self.asks_judge else ""
+        return f"{self.name}/questions", f"{self.name}/answers", f"{self.name}/{by}judgments", f"{self.name}/{by}scores"
+
+    def units(self, iteration: int) -> tuple[str, ...]:
+        """Those of its stages."""
+        return self.stages[1 if iteration else 0 :]
+
+    def measures(self, oracle: OracleSettings | None) -> tuple[Figure, ...]:
+        """The figures that it measures in a recipe with this oracle."""
+        judged = (*_JUDGED, *self.scored)
+        names = {figure.name: self.figure(figure.name, oracle) for figure in judged}
+        answered = [replace(figure, name=f"{self.name}/{figure.name}") for figure in _LENGTHS]
+        return (*answered, *(renamed(figure, names) for figure in judged))
+
+    def figure(self, short: str, oracle: OracleSettings | None) -> str:
+        """The whole name of a figure that judgments decide, in a recipe with this oracle."""
+        judge = self.judge or oracle
+        return f"{self.name}/{short}/{judge.short_name}" if self.asks_judge and judge else f"{self.name}/{short}"
+
+    def identity(self, *without: str) -> Any:
+        """Its settings without those that change no figure; files are told by their digests, not by their place."""
+        return super().identity("data", *without)
+
+    def asked(self, data: Data) -> list[Question]:
+        """The questions that are asked.
+
+        Raises:
+            UserError: there are none, or fewer than `questions`; or two have one id.
+        """
+        every = self.read(data)
+        if doubled := [each for each, times in Counter(question.id for question in every).items() if times > 1]:
+            raise UserError(f"{data.place}: {self.kind} has the question {doubled[0]!r} twice: remove one of the two")
+        if len(every) < (self.questions or 1):
+            raise UserError(
+                f"{data.place}: {self.kind} has {len(every)} questions, fewer than questions = {self.questions or 1}: "
+                "set it to at most as many"
+            )
+        wanted = self.questions or len(every)
+        return [every[index * len(every) // wanted] for index in range(wanted)]
+
+    def asked_from(self, data: Data) -> dict[str, str]:
+        """The digests of the files that are read before scores are computed, by name."""
+        late = {file.name for file in self.files if file.only_scores}
+        return {name: digest for name, digest in data.digests.items() if name not in late}
+
+    def read_answers(self, content: bytes, where: str, questions: Sequence[Question]) -> list[Answer]:
+        """The answers in a file of answers: a JSON object a line, {"question": its id, "turns": [a text a turn]}.
+
+        Raises:
+            UserError: it has another form; names `where` and the line.
+        """
+        answers = []
+        for place, value in json_lines(content, where):
+            match value:
+                case {"question": str(question), "turns": [*turns]} if all(isinstance(turn, str) for turn in turns):
+                    answers.append(Answer(question, tuple(turns)))
+                case _:
+                    raise UserError(
+                        f'{place}: no answer: write {{"question": its id, "turns": [a text for each turn]}}'
+                    )
+        return answers
+
+    def sampled(self, question: Question) -> Sampling:
+        """How the answer to a question is sampled with these settings."""
+        own = self.sampling(question)
+        return replace(own, max_new_tokens=self.max_new_tokens) if self.max_new_tokens else own
+
+    def asked_of(self, oracle: OracleSettings) -> tuple[OracleSettings, ...]:
+        """The judge."""
+        return (self.judge or oracle,) if self.asks_judge else ()
+
+    @property
+    def count(self) -> int:
+        """How many questions are asked; 0 if the files alone tell."""
+        return min(self.questions or self.total, self.total) if self.total else self.questions or 0
+
+    @property
+    def answered(self) -> int:
+        """The answers to all turns."""
+        return self.count * self.turns
+
+    @property
+    def judged(self) -> int:
+        """As many calls as each question may take."""
+        return self.count * self.calls if self.asks_judge else 0
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The folder of its files, unless that is in S3."""
+        return () if "://" in self.data or not self.data else (Path(self.data),)
+
+    def check(self) -> None:
+        """Refuse files that are missing or altered, and a judge that cannot be loaded."""
+        data = self.opened()
+        if data.digests is not None:
+            self.asked(data)
+        for oracle in self.oracles:
+            oracle.check()
+
+
+def lengths_of(name: str, answers: Sequence[Answer]) -> dict[str, float]:
+    """The figures of the answers' lengths, under a benchmark's name."""
+    texts = [answer.turns for answer in answers]
+    figures: Mapping[str, float] = {
+        "answers": len(answers),
+        "mean_tokens": sum(sum(answer.tokens) for answer in answers) / len(answers),
+        "mean_characters": sum(len(text) for turns in texts for text in turns) / len(answers),
+        "cut": sum(answer.cut for answer in answers),
+        "empty": sum(not all(text.strip() for text in turns) for turns in texts),
+    }
+    return {f"{name}/{figure}": value for figure, value in figures.items()}
+
+
+def read_answered(
+    store: Store, questions: Manifest, answers: Manifest, judgments: Manifest | None = None
+) -> list[Answered]:
+    """The questions with their answers and judgments, from the manifests of the stages."""
+    said: dict[str, list[Judgment]] = {}
+    for row in judgments.rows(store, JUDGMENTS) if judgments else ():
+        said.setdefault(row["question"], []).append(row)
+    asked = (Question.of(row) for row in questions.rows(store, QUESTIONS))
+    given = (Answer.of(row) for row in answers.rows(store, ANSWERS))
+    return [
+        Answered(question, answer, tuple(said.get(question.id, ())))
+        for question, answer in zip(asked, given, strict=True)
+    ]

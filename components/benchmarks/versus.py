@@ -1,0 +1,124 @@
+"""The versus benchmark: how often a judge prefers a policy's answers to those in a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ..core.errors import UserError
+from ..oracles.base import Query, Verdict
+from ..prompts.reading import Asked, read
+from ..prompts.settings import PromptSource
+from ..storage.records import Judgment
+from .base import Figure, Measured
+from .data import Data, DataFile
+from .intervals import mean_interval
+from .judge import Judge
+from .questions import Answered, Question, QuestionBenchmark, Sampling
+
+
+class Versus(QuestionBenchmark):
+    """Win rate against answers that somebody else has given to the same prompts, such as another policy's.
+
+    The two answers to a prompt are a pair: the prompts are the independent units of the interval.
+    """
+
+    kind: Literal["versus"] = "versus"
+    scored: ClassVar[tuple[Figure, ...]] = (
+        Figure(
+            "win_rate",
+            "win rate",
+            better="higher",
+            meaning="against the answers of the file, with its 95 % interval",
+            headline=True,
+            interval=("win_rate_low", "win_rate_high"),
+        ),
+        Figure("win_rate_low"),
+        Figure("win_rate_high"),
+        Figure("wins", digits=0, meaning="prompts on which the policy's answer is preferred"),
+        Figure("ties", digits=0),
+        Figure("losses", digits=0),
+    )
+    calls: ClassVar[int] = 2
+
+    field: str = "prompt"
+    """As `prompts.field`."""
+    given: tuple[str, ...] = ()
+    """As `prompts.given`: the field that holds the opponent's answer, where the layout of the file does not say."""
+    temperature: float = Field(1.0, ge=0.0)
+    """Sampling temperature of the policy's answers; 0 is greedy."""
+
+    def opened(self) -> Data:
+        """The one file."""
+        folder, slash, name = self.data.rpartition("/")
+        return Data(self.kind, folder or slash or ".", [DataFile(name, "prompts with an opponent's answers")])
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file."""
+        return () if "://" in self.data else (Path(self.data),)
+
+    def read(self, data: Data) -> list[Question]:
+        """The prompts of the file, each with the first answer that comes with it."""
+        source = PromptSource(path=self.data, field=self.field)
+        pool, _ = read(source, Asked(wanted="responses", given=self.given), "evaluation.benchmarks")
+        if not len(pool):
+            raise UserError(f"{self.data}: no prompt comes with an answer: set given to the field that holds it")
+        questions = []
+        for number, prompt in enumerate(pool):
+            *before, last = prompt.messages
+            opponent = (prompt.given[0],)
+            questions.append(Question(str(number), "", (last["content"],), opponent=opponent, before=tuple(before)))
+        return questions
+
+    def sampling(self, question: Question) -> Sampling:
+        """At the temperature of the settings."""
+        return Sampling(self.temperature, 1024)
+
+    def judgments(self, answered: Sequence[Answered], judge: Judge, data: Data) -> list[Judgment]:
+        """The judge's verdict in both orders."""
+        queries = [
+            Query(self.dialogue(each.question, ()), each.answer.turns[0], each.question.opponent[0])
+            for each in answered
+        ]
+        verdicts = zip(answered, judge.compare(queries), strict=True)
+        return [row for each, verdict in verdicts for row in both_orders(each.question.id, verdict, judge.signature)]
+
+    def score(self, judged: Sequence[Answered], data: Data) -> Measured:
+        """The mean over the prompts of P(policy ≻ opponent)."""
+        chances = [
+            sum(row["probability"] for row in each.judgments) / len(each.judgments)
+            for each in judged
+            if all(row["outcome"] == "verdict" for row in each.judgments)
+        ]
+        low, high = mean_interval(chances)
+        return Measured(
+            {
+                "win_rate": sum(chances) / len(chances),
+                "win_rate_low": float(low),
+                "win_rate_high": float(high),
+                "wins": sum(chance > 0.5 for chance in chances),
+                "ties": sum(chance == 0.5 for chance in chances),
+                "losses": sum(chance < 0.5 for chance in chances),
+            }
+        )
+
+
+def both_orders(question: str, verdict: Verdict, judge: str) -> list[Judgment]:
+    """An oracle's verdict on a policy's answer, the first, and an opponent's, as a judgment for each order."""
+    return [
+        {
+            "question": question,
+            "turn": 0,
+            "game": game,
+            "first": first,
+            "outcome": "abstained" if verdict.abstained else "verdict",
+            "verdict": "",
+            "probability": probability,
+            "grade": 0.0,
+            "output": "",
+            "judge": judge,
+        }
+        for game, (first, probability) in enumerate(((True, verdict.forward), (False, verdict.backward)))
+    ]

@@ -1,0 +1,190 @@
+"""The stages of a benchmark of questions: questions → answers → judgments → scores, each a unit of work of its own.
+
+A unit goes on where an earlier attempt was stopped: answers and judgments are journalled, and nothing is asked twice.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from ..benchmarks.base import BenchmarkSettings, FolderBenchmark, Measured, Subject
+from ..benchmarks.data import Data
+from ..benchmarks.judge import Judge
+from ..benchmarks.questions import Answered, Question, QuestionBenchmark, lengths_of, read_answered
+from ..core.errors import UserError, one_line
+from ..core.settings import named_by
+from ..iterations.work import AtWork, Work
+from ..oracles.oracle_settings import OracleSettings
+from ..oracles.unanswered import Unanswered, waiting
+from ..oracles.usage import total_usage, used_since
+from ..runtime.progress import Progress
+from ..runtime.protocol import StepRun
+from ..storage import layout
+from ..storage.records import ANSWERS, JUDGMENTS, QUESTIONS, Judgment
+from ..storage.run import without_endpoints
+from ..storage.store import Store
+from ..storage.units import Manifest, Unit
+from .answering import Answering
+
+_PIECE = 32
+"""Answers of one entry of the journal, where fewer would keep the judge busy."""
+_SAID = 80
+"""Characters of a judge's words that are shown."""
+
+Done = tuple[Manifest, bool]
+"""A unit's manifest, and whether the unit was found finished."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Measures by benchmarks of questions."""
+
+    store: Store
+    iteration: int
+    at_work: AtWork
+    answering: Answering
+    oracle: OracleSettings | None
+    """Judges for benchmarks without a judge of their own."""
+    day: str
+    """The ISO date that a judge's chat template writes."""
+
+    def carry_out(self, benchmark: QuestionBenchmark) -> list[Done]:
+        """The stages, in their order.
+
+        Raises:
+            UserError: a file is missing or altered, an answer is missing, or no judgment has a verdict.
+            Pending: somebody outside has to judge.
+        """
+        data = benchmark.opened()
+        questions = self._questions(benchmark, data)
+        answers = self._answers(benchmark, questions[0])
+        judgments = self._judgments(benchmark, data, questions[0], answers[0])
+        return [questions, answers, judgments, self._scores(benchmark, data, questions[0], answers[0], judgments[0])]
+
+    def _questions(self, benchmark: QuestionBenchmark, data: Data) -> Done:
+        settings = {"kind": benchmark.kind, "questions": benchmark.questions}
+        unit = self._unit(benchmark, 0, settings, benchmark.asked_from(data))
+        return self.at_work.carry_out(
+            unit, lambda work: work.publish({QUESTIONS: (each.row() for each in benchmark.asked(data))}, {})
+        )
+
+    def _answers(self, benchmark: QuestionBenchmark, questions: Manifest) -> Done:
+        def answer(work: Work) -> Manifest:
+            asked = [Question.of(row) for row in questions.rows(self.store, QUESTIONS)]
+            said = self.answering.answers(benchmark, asked, work.journal)
+            return work.publish({ANSWERS: (each.row() for each in said)}, lengths_of(benchmark.name, said))
+
+        settings = {"benchmark": benchmark.identity("judge"), "answering": self.answering.settings(benchmark)}
+        inputs = {"questions": questions.digest, **self.answering.inputs()}
+        return self.at_work.carry_out(self._unit(benchmark, 1, settings, inputs), answer)
+
+    def _judgments(self, benchmark: QuestionBenchmark, data: Data, questions: Manifest, answers: Manifest) -> Done:
+        oracle = self._judge_of(benchmark)
+        settings = {"benchmark": benchmark.identity()}
+        inputs = {**benchmark.asked_from(data), "questions": questions.digest, "answers": answers.digest}
+        if oracle:
+            settings["judge"] = without_endpoints(oracle.model_dump(mode="json"))
+            inputs |= {"judge": oracle.digest(), "date": self.day}
+
+        def judge(work: Work) -> Manifest:
+            self.answering.close()  # the judge may need the accelerator's memory
+            answered = read_answered(self.store, questions, answers)
+            asked = Judge(oracle, self.store)
+            with waiting(self.store, f"benchmark-{self.iteration:03d}-{work.unit.key.replace('/', '-')}"):
+                used = self._judge(work, benchmark, asked, data, answered)
+            outcomes = [row["outcome"] for row in _rows(work)]
+            counts = {"judgments": len(outcomes), "no_verdict": sum(outcome != "verdict" for outcome in outcomes)}
+            figures = {benchmark.figure(name, oracle): count for name, count in counts.items()}
+            return work.publish({JUDGMENTS: _rows(work)}, {**figures, **used})
+
+        return self.at_work.carry_out(self._unit(benchmark, 2, settings, inputs), judge)
+
+    def _judge(
+        self, work: Work, benchmark: QuestionBenchmark, judge: Judge, data: Data, answered: Sequence[Answered]
+    ) -> dict[str, float]:
+        """Fill the journal with the judgments; what the judge has used for them, as counts."""
+        done = sum(entry["answers"] for entry in work.journal)
+        with Progress("judgments", len(answered), done) as progress:
+            while left := answered[done:]:
+                piece, before = left[: max(judge.fills // benchmark.calls, _PIECE)], dict(judge.usage)
+                judge.begin(f"{work.unit.name}/{done}")
+                try:
+                    rows = benchmark.judgments(piece, judge, data)
+                except Unanswered:
+                    benchmark.judgments(left, judge, data)  # so that all open questions are exported
+                    raise
+                work.journal.append({"rows": rows, "answers": len(piece), "used": used_since(judge, before)})
+                done += len(piece)
+                progress.add(len(piece))
+        return total_usage(entry["used"] for entry in work.journal)
+
+    def _scores(
+        self, benchmark: QuestionBenchmark, data: Data, questions: Manifest, answers: Manifest, judgments: Manifest
+    ) -> Done:
+        def score(work: Work) -> Manifest:
+            judged = read_answered(self.store, questions, answers, judgments)
+            _require_verdict(benchmark, judged)
+            measured = benchmark.score(judged, data)
+            figures = {benchmark.figure(name, self.oracle): value for name, value in measured.figures.items()}
+            declared = {benchmark.figure(figure.name, self.oracle) for figure in benchmark.scored}
+            return publish(work, benchmark, replace(measured, figures=figures), declared)
+
+        made = {"questions": questions, "answers": answers, "judgments": judgments}
+        inputs = {**data.digests, **{name: manifest.digest for name, manifest in made.items()}}
+        unit = self._unit(benchmark, 3, {"benchmark": benchmark.identity()}, inputs)
+        return self.at_work.carry_out(unit, score)
+
+    def _unit(self, benchmark: QuestionBenchmark, stage: int, settings: Any, inputs: Mapping[str, str]) -> Unit:
+        """The unit of a stage; that of the questions is shared by all iterations."""
+        key = layout.evaluation(self.iteration if stage else 0, benchmark.stages[stage])
+        return Unit(self.store, key, benchmark.version, settings, inputs)
+
+    def _judge_of(self, benchmark: QuestionBenchmark) -> OracleSettings | None:
+        oracle = benchmark.judge or self.oracle
+        if not benchmark.asks_judge:
+            return None
+        if oracle is None:
+            raise UserError(f"benchmark {benchmark.kind}: a judge decides its figures: give one")
+        return oracle.dated(self.day)
+
+
+def measure_folder(
+    store: Store, iteration: int, at_work: AtWork, benchmark: FolderBenchmark, subject: Subject, run: StepRun
+) -> Done:
+    """The unit of a benchmark that measures any model folder."""
+    settings = {"run": run.identity(), "benchmark": benchmark.identity(), "depends_on": benchmark.depends_on(subject)}
+    inputs = {"policy": subject.policy.weights_digest, "date": subject.day, **named_by(benchmark=benchmark)}
+    declared = {figure.name for figure in benchmark.measures(None)}
+    unit = Unit(store, layout.evaluation(iteration, benchmark.name), benchmark.version, settings, inputs)
+    return at_work.carry_out(unit, lambda work: publish(work, benchmark, benchmark.measure(subject), declared))
+
+
+def publish(work: Work, benchmark: BenchmarkSettings, measured: Measured, declared: Set[str]) -> Manifest:
+    """End a unit with what a benchmark has measured, of the figures that it declares."""
+    if unknown := sorted(measured.figures.keys() - declared):
+        raise ValueError(f"benchmark {benchmark.kind} measured {', '.join(unknown)}, which its figures lack")
+    return work.publish(measured.records, {**measured.figures, **measured.usage})
+
+
+def _rows(work: Work) -> Iterator[Judgment]:
+    return chain.from_iterable(entry["rows"] for entry in work.journal)
+
+
+def _require_verdict(benchmark: QuestionBenchmark, judged: Sequence[Answered]) -> None:
+    """Raise if nothing was judged.
+
+    Raises:
+        UserError: says why, and what the judge has said instead.
+    """
+    every = [judgment for each in judged for judgment in each.judgments]
+    if any(judgment["outcome"] == "verdict" for judgment in every):
+        return
+    counts = Counter(judgment["outcome"] for judgment in every)
+    why = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    said = next((one_line(judgment["output"])[:_SAID] for judgment in every if judgment["output"]), "")
+    raise UserError(
+        f"benchmark {benchmark.name}: none of {len(every)} judgments has a verdict: {why or 'none was given'}"
+        f"{f', such as {said!r}' if said else ''}: set judge to one that answers in the benchmark's form"
+    )

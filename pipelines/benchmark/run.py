@@ -1,0 +1,212 @@
+"""`nashflow benchmark run`: measure a model folder, or a file of answers, as the evaluation of a run would."""
+
+import json
+import math
+import signal
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nashflow.components.benchmarks import AnyBenchmark
+from nashflow.components.benchmarks.base import BenchmarkSettings, Figure, FolderBenchmark, Subject
+from nashflow.components.benchmarks.questions import QuestionBenchmark, read_answered
+from nashflow.components.core.errors import UserError
+from nashflow.components.core.overrides import override
+from nashflow.components.core.settings import Settings
+from nashflow.components.evaluation.answering import Answering, File, Policy
+from nashflow.components.evaluation.stages import Stages, measure_folder
+from nashflow.components.iterations.work import AtWork
+from nashflow.components.models.dialogues import TemplateSettings
+from nashflow.components.models.folders import check_causal_lm, load_causal_lm, require_chat_template
+from nashflow.components.models.policies import LocalPolicy
+from nashflow.components.models.weights import weights_digest
+from nashflow.components.oracles.usage import PREFIX, total_usage
+from nashflow.components.runtime.protocol import Call, StepRun, StepSettings, pin_threads, terminate
+from nashflow.components.runtime.voice import log_format, speaking
+from nashflow.components.sampling.rollouts import Samplers
+from nashflow.components.sampling.settings import GenerationSettings
+from nashflow.components.storage.records import CATEGORIES, JUDGMENTS
+from nashflow.components.storage.store import Store, open_store
+from nashflow.components.storage.units import Manifest
+
+from ..plain_table import print_table
+from ..recipe import load_oracle
+from ..tables import print_place
+from ..terminal import terminal
+from .kinds import benchmark_of
+
+SCORES, ANSWERS, JUDGED = "scores.json", "answers.jsonl", "judgments.jsonl"
+"""What is written besides the units of work."""
+_BEGUN = "begun"
+
+
+class Wanted(NamedTuple):
+    """What the command line says."""
+
+    name: str
+    output: str
+    model: Path | None
+    answers: Path | None
+    judge: str
+    data: str
+    questions: int | None
+    overrides: Sequence[str]
+
+
+class _Asked(Settings):
+    """The sections of a recipe that a benchmark by itself reads."""
+
+    benchmark: AnyBenchmark
+    rollout: GenerationSettings = GenerationSettings()
+    policy: TemplateSettings = TemplateSettings()
+    run: StepRun = StepRun()
+
+
+def run_benchmark(wanted: Wanted, as_json: bool) -> None:
+    """Measure, or go on where the same command was stopped; write the figures, answers and judgments, and print them.
+
+    Raises:
+        UserError: the benchmark, its files, the model, the answers or the judge cannot be used.
+    """
+    asked = _read(wanted)
+    benchmark, output = asked.benchmark, open_store(wanted.output)
+    benchmark.check()
+    policy = _policy(wanted.model) if wanted.model else None
+    store = output.at("run")
+    store.create(_BEGUN, date.today().isoformat().encode())
+    day = store.read(_BEGUN).decode()
+    signal.signal(signal.SIGTERM, terminate)
+    pin_threads(asked.run.threads)
+    load = cache(load_causal_lm)
+    with (
+        speaking({"step": benchmark.name, "iteration": 0, "shard": 0, "phase": ""}, log_format("text")),
+        Samplers(asked.rollout, load, asked.policy, day) as samplers,
+    ):
+        at_work = AtWork(Call(store, 0, "", 0, StepSettings()), benchmark.name)
+        if isinstance(benchmark, QuestionBenchmark):
+            answering = _answering(wanted, asked, samplers, policy)
+            made = [each for each, _ in Stages(store, 0, at_work, answering, None, day).carry_out(benchmark)]
+            _write_rows(output, store, benchmark, made)
+        else:
+            assert isinstance(benchmark, FolderBenchmark), "the command line is checked"
+            assert policy, "likewise"
+            subject = Subject(policy=policy, rollout=asked.rollout, template=asked.policy, day=day, load=load)
+            made = [measure_folder(store, 0, at_work, benchmark, subject, asked.run)[0]]
+    record = _record(wanted, benchmark, store, made)
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
+    output.write(SCORES, text.encode())
+    if as_json:
+        print(text)
+    else:
+        _print(record, benchmark.measures(None), output)
+
+
+def _read(wanted: Wanted) -> _Asked:
+    kind = benchmark_of(wanted.name)
+    if not issubclass(kind, QuestionBenchmark | FolderBenchmark):
+        raise UserError(
+            f"benchmark {wanted.name}: it measures policies of a run by its reference and prompts: name it in "
+            "evaluation.benchmarks of a recipe"
+        )
+    given = {"data": wanted.data, "questions": wanted.questions}
+    data: dict[str, Any] = {
+        "benchmark": {"kind": kind.model_fields["kind"].default, **{key: each for key, each in given.items() if each}}
+    }
+    if wanted.judge:
+        data["benchmark"]["judge"] = load_oracle(wanted.judge).model_dump(mode="json")
+    override(data, wanted.overrides, _Asked)
+    asked = _Asked.parse(data, f"benchmark {wanted.name}")
+    _check(wanted, asked.benchmark)
+    asked.rollout.engine.require_here()
+    for oracle in asked.benchmark.oracles:
+        oracle.require_here()
+    return asked
+
+
+def _check(wanted: Wanted, benchmark: BenchmarkSettings) -> None:
+    """Raise unless there is one source of answers, and a judge if one is needed."""
+    if (wanted.model is None) == (wanted.answers is None):
+        raise UserError("give either --model, a model folder that answers, or --answers, a file of answers")
+    if isinstance(benchmark, QuestionBenchmark):
+        if benchmark.asks_judge and not benchmark.judge:
+            raise UserError(f"benchmark {wanted.name}: a judge decides its figures: give --judge ORACLE.yaml")
+        if wanted.judge and not benchmark.asks_judge:
+            raise UserError(f"benchmark {wanted.name}: rules decide its figures: remove --judge")
+    elif wanted.answers:
+        raise UserError(f"benchmark {wanted.name}: it measures a model by more than its answers: give --model")
+
+
+def _answering(wanted: Wanted, asked: _Asked, samplers: Samplers, policy: LocalPolicy | None) -> Answering:
+    if policy:
+        return Policy(samplers, policy, asked.run, asked.policy)
+    assert wanted.answers, "the command line is checked"
+    return File(wanted.answers)
+
+
+def _policy(folder: Path) -> LocalPolicy:
+    check_causal_lm(folder)
+    require_chat_template(folder)
+    return LocalPolicy(folder, weights_digest(folder))
+
+
+def _write_rows(output: Store, store: Store, benchmark: QuestionBenchmark, made: Sequence[Manifest]) -> None:
+    """Write answers and judgments as JSON lines; --answers and versus take the answers."""
+    questions, answers, judgments, _ = made
+    said = [
+        {
+            "question": each.question.id,
+            "category": each.question.category,
+            "turns": list(each.answer.turns),
+            "messages": benchmark.whole(each.question, each.answer),
+        }
+        for each in read_answered(store, questions, answers)
+    ]
+    for name, rows in ((ANSWERS, said), (JUDGED, judgments.rows(store, JUDGMENTS))):
+        output.write(name, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode())
+
+
+def _record(wanted: Wanted, benchmark: BenchmarkSettings, store: Store, made: Sequence[Manifest]) -> dict[str, Any]:
+    metrics = [manifest.metrics for manifest in made]
+    figures = {name: value for each in metrics for name, value in each.items() if not name.startswith(PREFIX)}
+    categories = [row for each in made if CATEGORIES.name in each.files for row in each.rows(store, CATEGORIES)]
+    return {
+        "benchmark": benchmark.name,
+        "version": benchmark.version,
+        "settings": benchmark.identity(),
+        "model": str(wanted.model or wanted.answers),
+        "judges": [{"name": each.short_name, "signature": each.signature} for each in benchmark.oracles],
+        "figures": {name: _finite(value) for name, value in figures.items()},
+        "categories": [{name: _finite(value) for name, value in row.items()} for row in categories],
+        "usage": total_usage(metrics),
+        "inputs": {name: digest for each in made for name, digest in each.inputs.items()},
+        "seconds": round(sum(each.seconds for each in made), 3),
+    }
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _print(record: Mapping[str, Any], figures: Sequence[Figure], output: Store) -> None:
+    console, values = terminal(), record["figures"]
+    ends = {end for figure in figures for end in (*(figure.interval or ()), figure.error)}
+    rows = [
+        (figure.name, _shown(values.get(figure.name), figure), _interval(values, figure))
+        for figure in figures
+        if figure.name not in ends and (not figure.fault or values.get(figure.name))
+    ]
+    print_table(console, f"{record['benchmark']} of {record['model']}", ("figure", "value", "95 % interval"), rows)
+    print_place(console, "scores", output.location(SCORES))
+
+
+def _shown(value: float | None, figure: Figure) -> str:
+    return "–" if value is None else f"{value:,.{figure.digits}f}"
+
+
+def _interval(values: Mapping[str, float | None], figure: Figure) -> str:
+    if figure.interval:
+        low, high = (_shown(values.get(end), figure) for end in figure.interval)
+        return f"{low} to {high}"
+    return f"± {_shown(values.get(figure.error), figure)} (standard error)" if figure.error else ""
