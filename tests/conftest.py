@@ -8,6 +8,7 @@ import pytest
 pytest_plugins = [
     "tests.fixtures.folders",
     "tests.fixtures.mlflow_store",
+    "tests.fixtures.nltk_data",
     "tests.fixtures.precision",
     "tests.fixtures.runs",
     "tests.fixtures.s3",

@@ -5,13 +5,18 @@ from typing import Annotated
 
 from ..core.runtimes import Runtime
 from ..core.variants import Variants
+from .academic.settings import Academic
 from .base import BenchmarkSettings, Figure
 from .game import ExactGame
 from .head_to_head import HeadToHead
+from .ifbench.settings import IFBench
+from .ifeval.settings import IFEval
 from .kl import MonteCarloKL
 from .versus import Versus
 
-BENCHMARKS = Variants("nashflow.benchmarks", BenchmarkSettings, HeadToHead, ExactGame, MonteCarloKL, Versus)
+BENCHMARKS = Variants(
+    "nashflow.benchmarks", BenchmarkSettings, HeadToHead, ExactGame, MonteCarloKL, Versus, IFEval, IFBench, Academic
+)
 AnyBenchmark = Annotated[BenchmarkSettings, BENCHMARKS]
 
 

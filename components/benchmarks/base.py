@@ -82,6 +82,14 @@ class Measured:
     """Counts of what the oracle has used."""
 
 
+Kept = Callable[[str, Callable[[], Any]], Any]
+
+
+def made_anew(name: str, make: Callable[[], Any]) -> Any:
+    """The value, made now; nothing is kept."""
+    return make()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A policy that is measured, of a run or of none, and how it is opened."""
@@ -94,6 +102,8 @@ class Subject:
     """The ISO date that chat templates write."""
     load: Load
     """Opens a folder's model; one that was opened before is the same, and is never changed."""
+    kept: Kept = made_anew
+    """The value of a name, as an earlier attempt at the unit of work has made it, or else made now and kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

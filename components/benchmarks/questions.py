@@ -176,6 +176,10 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The figures by short names, and records such as CATEGORIES; some answer has a verdict at least."""
 
+    def judged_with(self) -> dict[str, str]:
+        """What the judgments of rules depend on besides settings, files and answers, by name: such as versions."""
+        return {}
+
     def dialogue(self, question: Question, said: Sequence[str]) -> list[Message]:
         """The messages of the turn that follows the answers `said`."""
         messages = [*question.before]

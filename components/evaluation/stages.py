@@ -4,8 +4,9 @@ A unit goes on where an earlier attempt was stopped: answers and judgments are j
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..oracles.usage import total_usage, used_since
 from ..runtime.progress import Progress
 from ..runtime.protocol import StepRun
 from ..storage import layout
+from ..storage.journal import Journal
 from ..storage.records import ANSWERS, JUDGMENTS, QUESTIONS, Judgment
 from ..storage.run import without_endpoints
 from ..storage.store import Store
@@ -83,7 +85,8 @@ class Stages:
     def _judgments(self, benchmark: QuestionBenchmark, data: Data, questions: Manifest, answers: Manifest) -> Done:
         oracle = self._judge_of(benchmark)
         settings = {"benchmark": benchmark.identity()}
-        inputs = {**benchmark.asked_from(data), "questions": questions.digest, "answers": answers.digest}
+        read = {**benchmark.asked_from(data), **benchmark.judged_with()}
+        inputs = {**read, "questions": questions.digest, "answers": answers.digest}
         if oracle:
             settings["judge"] = without_endpoints(oracle.model_dump(mode="json"))
             inputs |= {"judge": oracle.digest(), "date": self.day}
@@ -158,7 +161,22 @@ def measure_folder(
     inputs = {"policy": subject.policy.weights_digest, "date": subject.day, **named_by(benchmark=benchmark)}
     declared = {figure.name for figure in benchmark.measures(None)}
     unit = Unit(store, layout.evaluation(iteration, benchmark.name), benchmark.version, settings, inputs)
-    return at_work.carry_out(unit, lambda work: publish(work, benchmark, benchmark.measure(subject), declared))
+
+    def measure(work: Work) -> Manifest:
+        measured = benchmark.measure(replace(subject, kept=partial(_kept, work.journal)))
+        return publish(work, benchmark, measured, declared)
+
+    return at_work.carry_out(unit, measure)
+
+
+def _kept(journal: Journal, name: str, make: Callable[[], Any]) -> Any:
+    """The value that the journal has under a name; if it has none, a new one, which is kept there."""
+    for entry in journal:
+        if entry["name"] == name:
+            return entry["value"]
+    value = make()
+    journal.append({"name": name, "value": value})
+    return value
 
 
 def publish(work: Work, benchmark: BenchmarkSettings, measured: Measured, declared: Set[str]) -> Manifest:

@@ -112,6 +112,7 @@ class _Evaluation:
         if isinstance(benchmark, QuestionBenchmark):
             return self.stages.carry_out(benchmark)
         if isinstance(benchmark, FolderBenchmark):
+            self.samplers.close()  # it opens the policy by itself
             return [
                 measure_folder(
                     self.call.store, self.call.iteration, self.at_work, benchmark, self.subject, self.call.settings.run

@@ -98,6 +98,11 @@ class Dialogues:
         if "strftime_now" in self._template:
             self._arguments["strftime_now"] = self._strftime
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the template is told besides the messages."""
+        return dict(self._arguments)
+
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the messages, up to where the assistant's answer begins.
 

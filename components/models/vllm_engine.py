@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import islice
@@ -113,33 +114,11 @@ class VllmEngine:
         Raises:
             UserError: as `VllmSettings.require` and `check_model_folder`; or vLLM cannot run such a model here.
         """
-        settings.require(setting)
-        check_model_folder(folder, own_head=own_head)
-        os.environ.update(_ENVIRONMENT)  # read when vLLM is imported
         self.folder, self.dtype, self.longest, self.together = folder, dtype, longest, together
         self._memory = settings.gpu_memory
         self._of, self._remedy = of, remedy
-        arguments = {
-            "model": str(folder),
-            "dtype": dtype,
-            "seed": 0,
-            "max_model_len": longest,
-            "max_num_seqs": together,
-            "tensor_parallel_size": settings.tensor_parallel,
-            "gpu_memory_utilization": settings.gpu_memory,
-            "kv_cache_dtype": settings.kv_cache_dtype,
-            "enforce_eager": settings.eager,
-            "generation_config": "vllm",  # none of the folder's: what is sampled is what is scored
-            "load_format": "safetensors",
-            "use_tqdm_on_load": False,
-            "disable_log_stats": True,
-            **({} if _accelerators() else _on_cpus(folder, setting, dtype, longest, together)),
-            **more,
-        }
-        taken = sum(engine._memory for engine in VllmEngine._all)
-        if _accelerators() and taken + self._memory > 1:
-            close_all()
-        self._engine: Any = _open(arguments)
+        with opening(folder, settings, setting, dtype, longest, together, own_head=own_head) as arguments:
+            self._engine: Any = _open({**arguments, **more})
         VllmEngine._all.append(self)
 
     @property
@@ -204,16 +183,55 @@ def close_all() -> None:
     gc.collect()
 
 
-def _open(arguments: dict[str, Any]) -> Any:
+@contextmanager
+def opening(
+    folder: Path,
+    settings: VllmSettings,
+    setting: str,
+    dtype: Dtype,
+    longest: int,
+    together: int,
+    *,
+    own_head: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Within this block an engine of vLLM may be opened, by these arguments; see `VllmEngine`.
+
+    Engines that are open are closed before, if accelerators have no room for them beside it.
+    """
     import torch
+
+    settings.require(setting)
+    check_model_folder(folder, own_head=own_head)
+    os.environ.update(_ENVIRONMENT)  # read when vLLM is imported
+    if _accelerators() and sum(engine._memory for engine in VllmEngine._all) + settings.gpu_memory > 1:
+        close_all()
+    set_threads = torch.set_num_threads
+    try:
+        yield {
+            "model": str(folder),
+            "dtype": dtype,
+            "seed": 0,
+            "max_model_len": longest,
+            "max_num_seqs": together,
+            "tensor_parallel_size": settings.tensor_parallel,
+            "gpu_memory_utilization": settings.gpu_memory,
+            "kv_cache_dtype": settings.kv_cache_dtype,
+            "enforce_eager": settings.eager,
+            "generation_config": "vllm",  # none of the folder's: what is sampled is what is scored
+            "load_format": "safetensors",
+            "use_tqdm_on_load": False,
+            "disable_log_stats": True,
+            **({} if _accelerators() else _on_cpus(folder, setting, dtype, longest, together)),
+        }
+    finally:
+        torch.set_num_threads = set_threads  # which vLLM replaces, on CPUs, by one that does nothing
+
+
+def _open(arguments: dict[str, Any]) -> Any:
     from vllm import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    set_threads = torch.set_num_threads
-    try:
-        return LLMEngine.from_engine_args(EngineArgs(**arguments))
-    finally:
-        torch.set_num_threads = set_threads  # which vLLM replaces, on CPUs, by one that does nothing
+    return LLMEngine.from_engine_args(EngineArgs(**arguments))
 
 
 def _on_cpus(folder: Path, setting: str, dtype: Dtype, longest: int, together: int) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """The engines that sample: `AnySamplingEngine` is the recipe's `rollout.engine`, told apart by its `kind`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ..core.runtimes import Runtime
 from ..core.settings import Variant
 from ..core.variants import Variants
-from ..models.folders import Dtype, Load
-from ..models.vllm_engine import VllmSettings
+from ..models.folders import Dtype, Load, load_tokenizer, read_config
+from ..models.positions import longest_input
+from ..models.vllm_engine import VllmSettings, close_all, opening
 from .sampler import Sampler
 from .transformers_sampler import TransformersSampler
 from .vllm_sampler import SETTING, VllmSampler
+
+_LONGEST = 8192
+"""The most tokens of an input that vLLM has room for where nothing says how long inputs are."""
 
 
 class SamplingEngine(Variant, ABC):
@@ -36,6 +41,16 @@ class SamplingEngine(Variant, ABC):
 
     def require_here(self) -> None:
         """Refuse, with a UserError, an engine that cannot run on this machine, where its image can."""
+
+    @contextmanager
+    def harness(self, folder: Path, dtype: Dtype, load: Load, batch_size: int, **more: Any) -> Iterator[Any]:
+        """lm-eval's model of the policy in a folder, with further arguments; it is closed at the end of the block.
+
+        It runs in transformers, where an engine does not say otherwise.
+        """
+        from lm_eval.models.huggingface import HFLM
+
+        yield HFLM(pretrained=load(folder, dtype), tokenizer=load_tokenizer(folder), batch_size=batch_size, **more)
 
     @abstractmethod
     def open(self, policies: Mapping[Path, float], dtype: Dtype, load: Load) -> Sampler:
@@ -78,6 +93,21 @@ class Vllm(SamplingEngine, VllmSettings):
     def require_here(self) -> None:
         """Refuse it where vLLM is not installed, or finds fewer accelerators than it is asked for."""
         self.require(SETTING)
+
+    @contextmanager
+    def harness(self, folder: Path, dtype: Dtype, load: Load, batch_size: int, **more: Any) -> Iterator[Any]:
+        """As for all engines, in vLLM; inputs are read up to `_LONGEST` tokens."""
+        longest = min(longest_input(read_config(folder)) or _LONGEST, _LONGEST)
+        with opening(folder, self, SETTING, dtype, longest, batch_size) as arguments:
+            from lm_eval.models.vllm_causallms import VLLM
+
+            pretrained = arguments.pop("model")
+            model = VLLM(pretrained=pretrained, **arguments, **more)
+        try:
+            yield model
+        finally:
+            model.model.llm_engine.engine_core.shutdown()
+            close_all()
 
     def open(self, policies: Mapping[Path, float], dtype: Dtype, load: Load) -> Sampler:
         """The one policy; the engine reads its folder by itself."""

@@ -249,6 +249,29 @@ class CategoryFigure(TypedDict):
     questions: Int32
 
 
+class TaskFigure(TypedDict):
+    """A figure of an academic task, as lm-eval has computed it."""
+
+    task: str
+    """Its name in the recipe: a task or a group of tasks."""
+    member: str
+    """The task, or group, that the figure is of: the same, or one within the group."""
+    metric: str
+    filter: str
+    """How answers are read before they are compared, such as `strict-match`; `none`."""
+    counts: bool
+    """Whether it is the figure that counts of the task."""
+    value: float
+    error: float
+    """Its standard error; NaN where lm-eval gives none."""
+    shots: Int32
+    questions: Int32
+    version: str
+    """Of the task."""
+    settings: str
+    """As JSON: the version and the seeds of lm-eval, engine, precision, chat template, BOS tokens, and the task's own."""
+
+
 PROMPTS = Record("prompts", Prompt)
 ROLLOUTS = Record("rollouts", Rollout, {"logprob": []})
 COMPARISONS = Record("comparisons", Comparison, {"oracle": "", "members": []})
@@ -261,6 +284,7 @@ QUESTIONS = Record("questions", BenchmarkQuestion)
 ANSWERS = Record("answers", BenchmarkAnswer)
 JUDGMENTS = Record("judgments", Judgment)
 CATEGORIES = Record("categories", CategoryFigure)
+TASK_FIGURES = Record("task_figures", TaskFigure)
 
 
 def table(rows: Sequence[Mapping[str, Any]], record: Record[Any]) -> pa.Table:

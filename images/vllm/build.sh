@@ -2,7 +2,7 @@
 set -eu
 VLLM=${VLLM:-vllm}
 
-sh /source/images/install.sh dependencies vllm steps "$VLLM"
+sh /source/images/install.sh dependencies vllm steps "$VLLM" 'lm-eval[ifeval]' emoji syllapy
 sh /source/images/vllm/adapt.sh /app/venv "$VLLM"
 [ "$VLLM" != vllm ] || exit 0
 

@@ -42,7 +42,7 @@ _STEPS = (
     "transformers",
     "zstandard",
 )
-_ENGINES = ("vllm", "deepspeed", "bitsandbytes")
+_ENGINES = ("vllm", "deepspeed", "bitsandbytes", "lm_eval", "nltk", "langdetect", "emoji", "syllapy")
 
 
 def itself() -> Iterator[Finding]:
