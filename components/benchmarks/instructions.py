@@ -126,7 +126,7 @@ class InstructionBenchmark(QuestionBenchmark):
             for row in answer.judgments
             if row["outcome"] != "verdict"
         )
-        figures = {f"refused/{name}": float(count) for name, count in refused.items()}
+        figures: dict[str, float | None] = {f"refused/{name}": float(count) for name, count in refused.items()}
         groups: dict[str, dict[str, list[str]]] = {}
         for answer in judged:
             for row in answer.judgments:

@@ -269,7 +269,7 @@ class TaskFigure(TypedDict):
     version: str
     """Of the task."""
     settings: str
-    """As JSON: the version and the seeds of lm-eval, engine, precision, chat template, BOS tokens, and the task's own."""
+    """As JSON: the version and the seeds of lm-eval, engine, precision, template, BOS tokens, and the task's own."""
 
 
 PROMPTS = Record("prompts", Prompt)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from math import sqrt
 from pathlib import Path
@@ -119,14 +120,14 @@ class Academic(FolderBenchmark):
         """How the model is run, and the version of lm-eval."""
         rollout = bench.rollout.model_dump(mode="json", include={"engine", "dtype", "batch_size", "thinking"})
         template = bench.template.model_dump(mode="json") if self.chat_template else None
-        return {"rollout": rollout, "template": template, "lm_eval": version("lm_eval")}
+        return {"sampling": rollout, "template": template, "lm_eval": version("lm_eval")}
 
     def measure(self, bench: Subject) -> Measured:
         """Each task by itself; what was measured before is not measured again."""
         from .harness import Harness
 
         with self._folder() as folder, Harness(bench, folder, self.chat_template, self.questions) as harness:
-            rows = [row for task in self.tasks for row in bench.kept(task.name, lambda task=task: harness.run(task))]
+            rows = [row for task in self.tasks for row in bench.kept(task.name, partial(harness.run, task))]
         own = {row["task"]: row for row in rows if row["member"] == row["task"] and row["counts"]}
         figures: dict[str, float | None] = {}
         for name, row in own.items():
