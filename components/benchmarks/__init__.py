@@ -6,16 +6,32 @@ from typing import Annotated
 from ..core.runtimes import Runtime
 from ..core.variants import Variants
 from .academic.settings import Academic
+from .alpaca_eval.benchmark import AlpacaEval
+from .arena_hard.benchmark import ArenaHard
+from .arena_hard.v2 import ArenaHardV2
 from .base import BenchmarkSettings, Figure
 from .game import ExactGame
 from .head_to_head import HeadToHead
 from .ifbench.settings import IFBench
 from .ifeval.settings import IFEval
 from .kl import MonteCarloKL
+from .mt_bench.benchmark import MTBench
 from .versus import Versus
 
 BENCHMARKS = Variants(
-    "nashflow.benchmarks", BenchmarkSettings, HeadToHead, ExactGame, MonteCarloKL, Versus, IFEval, IFBench, Academic
+    "nashflow.benchmarks",
+    BenchmarkSettings,
+    HeadToHead,
+    ExactGame,
+    MonteCarloKL,
+    Versus,
+    AlpacaEval,
+    ArenaHard,
+    ArenaHardV2,
+    MTBench,
+    IFEval,
+    IFBench,
+    Academic,
 )
 AnyBenchmark = Annotated[BenchmarkSettings, BENCHMARKS]
 

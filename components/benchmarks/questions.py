@@ -18,6 +18,7 @@ from ..storage.units import Manifest
 from .base import BenchmarkSettings, Figure, Measured, renamed
 from .data import Data, DataFile, json_lines
 from .judge import Judge, require_there
+from .stored import Files, Rescored
 
 
 @dataclass(frozen=True)
@@ -277,6 +278,18 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
                         f'{place}: no answer: write {{"question": its id, "turns": [a text for each turn]}}'
                     )
         return answers
+
+    @classmethod
+    def rescored(cls, files: Files) -> Rescored:
+        """What judgments in files of the benchmark's own form come to.
+
+        Raises:
+            UserError: something is wrong with a file, or the benchmark has no such form.
+        """
+        kind = cls.model_fields["kind"].default
+        raise UserError(
+            f"benchmark {kind}: stored judgments have no form of its own: nashflow benchmark run judges again"
+        )
 
     def sampled(self, question: Question) -> Sampling:
         """How the answer to a question is sampled with these settings."""

@@ -63,21 +63,32 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         UserError: there is no such file, or it holds something else; names the line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: there is no such file") from None
+    return rows_in(content, str(path))
+
+
+def rows_in(content: bytes, where: str) -> list[dict[str, Any]]:
+    """The objects in a file's bytes.
+
+    Raises:
+        UserError: as `read_rows`.
+    """
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8: {error}") from None
+        raise UserError(f"{where}: not UTF-8: {error}") from None
     if text.lstrip().startswith("["):
-        rows = _json(text, str(path))
+        rows = _json(text, where)
     else:
         lines = enumerate(text.split("\n"), start=1)  # JSON's texts may hold other line separators as they are
-        rows = [_json(line, f"{path}: line {number}") for number, line in lines if line.strip()]
+        rows = [_json(line, f"{where}: line {number}") for number, line in lines if line.strip()]
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise UserError(f"{path}: entry {number} is no object with keys and values")
+            raise UserError(f"{where}: entry {number} is no object with keys and values")
     if not rows:
-        raise UserError(f"{path}: is empty")
+        raise UserError(f"{where}: is empty")
     return list(rows)
 
 

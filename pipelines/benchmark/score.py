@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from nashflow.components.benchmarks.official import RESCORED
 from nashflow.components.benchmarks.stored import Figures, Files, Rescored
 from nashflow.components.core.errors import UserError
-from nashflow.components.core.settings import nearest
 
 from ..plain_table import print_table
 from ..terminal import terminal
+from .kinds import question_benchmark
 
 
 def print_scores(
@@ -22,11 +21,9 @@ def print_scores(
     Raises:
         UserError: no such benchmark, or something is wrong with a file.
     """
-    if name not in RESCORED:
-        raise UserError(f"{name}: no benchmark whose stored judgments are scored{nearest(name, RESCORED)}")
     if data and not data.is_dir():
         raise UserError(f"--data {data}: there is no such folder")
-    rescored = RESCORED[name](Files(judgments, outputs, baseline, data))
+    rescored = question_benchmark(name).rescored(Files(judgments, outputs, baseline, data))
     if as_json:
         print(json.dumps(asdict(rescored), ensure_ascii=False, allow_nan=False, indent=1))
     else:

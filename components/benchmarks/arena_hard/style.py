@@ -25,6 +25,8 @@ _MARKUP = tuple(
     )
 )
 """Headers, items of lists, bold text."""
+_STEPS = 50
+"""Of a fit at most, as the benchmark takes: where one side wins all, the coefficients grow without end."""
 
 
 class Style(NamedTuple):
@@ -101,8 +103,7 @@ def _fitted(features: Array, results: Array) -> Array:
 
     shares = np.concatenate([results, 1 - results])
     doubled, classes = np.concatenate([features, features]), np.repeat([1, 0], len(results))
-    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8, max_iter=200)
-    # Where one side wins all, the coefficients grow without end.
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8, max_iter=_STEPS)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         model.fit(doubled, classes, sample_weight=shares)
     return np.asarray(model.coef_[0])

@@ -32,6 +32,7 @@ SPOKEN = {
         ("A", None),
     ],
     "arena-hard": [("My final verdict is tie: [[A=B]]", 0.5), ("[[A>>B]]", 1.0), ("[[B>A]]", 0.25), ("[[A<B]]", None)],
+    "arena-hard-creative": [("[[A>B]]", 0.75), ("[[B>>A]]", 0.0), ("A>B", None)],
     "prometheus-2": [("Good. [RESULT] B", 0.0), ("Good. [RESULT] (A)", 1.0), ("[RESULT] Both", None), ("A", None)],
     "offsetbias": [("Output (a)", 1.0), ("Output (b)", 0.0), ("(a)", None)],
     "selene": [("**Reasoning:** x\n\n**Result:** A", 1.0), ("**Result:** B", 0.0), ("**Result:** Alas", None)],

@@ -1,0 +1,88 @@
+"""The benchmark Arena-Hard, version 0.1: 500 hard questions, with answers of gpt-4-0314 to compare with."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from ...oracles.llm_judge.template import read_template
+from ...storage.records import Judgment
+from ..base import Figure, Measured
+from ..compared import compared
+from ..data import Data, DataFile
+from ..judge import Judge
+from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
+from ..stored import Files, Rescored
+from .figures import figures_against, figures_of
+from .games import games_of, play
+from .judgments import CATEGORY, rescore_v01
+from .reading import QUESTIONS, given_answers, read_questions
+from .scores import score_v01
+from .verdicts import VERDICTS, labels_in
+
+TEMPLATE = "arena-hard"
+_REQUEST = {"temperature": 0, "max_tokens": 4096}
+_BASELINE = "answers_gpt-4-0314.jsonl"
+_SOURCE = "https://raw.githubusercontent.com/lmarena/arena-hard-auto/main/data/arena-hard-v0.1"
+
+
+class ArenaHard(QuestionBenchmark):
+    """How often a policy wins against gpt-4-0314 on 500 hard questions: version 0.1.
+
+    There are two games about each question, in both orders. A judge that writes gives one of five verdicts, of which a
+    significant one counts as three games, and is asked once more where it gives none; any other oracle's probabilities
+    count once.
+    """
+
+    kind: Literal["arena_hard"] = "arena_hard"
+    files: ClassVar[tuple[DataFile, ...]] = (
+        DataFile(
+            QUESTIONS,
+            "questions of version 0.1",
+            "2650242d2883f22b2abd498f273b6a7e02253cce533f5c91a858e1d44aa3002f",
+            f"{_SOURCE}/question.jsonl",
+        ),
+        DataFile(
+            _BASELINE,
+            "answers of gpt-4-0314",
+            "0f6abc84de4600fde987d9db70f838f4ecdbd27a2f1f4058c12aa322a6f791b2",
+            f"{_SOURCE}/model_answer/gpt-4-0314.jsonl",
+        ),
+    )
+    scored: ClassVar[tuple[Figure, ...]] = figures_against("gpt-4-0314")
+    total: ClassVar[int] = 500
+    calls: ClassVar[int] = 4
+
+    def read(self, data: Data) -> list[Question]:
+        """The questions with the baseline's answers."""
+        return read_questions(data, {CATEGORY: _BASELINE})
+
+    def read_answers(self, content: bytes, where: str, questions: Sequence[Question]) -> list[Answer]:
+        """Those of the benchmark's own files of answers, too."""
+        answers = given_answers(content, where, questions)
+        return super().read_answers(content, where, questions) if answers is None else answers
+
+    @classmethod
+    def rescored(cls, files: Files) -> Rescored:
+        """By a file of judgments of the benchmark."""
+        return rescore_v01(files)
+
+    def sampling(self, question: Question) -> Sampling:
+        """Greedy, as the benchmark samples."""
+        return Sampling(temperature=0.0, max_new_tokens=4096)
+
+    def judgments(self, answered: Sequence[Answered], judge: Judge, data: Data) -> list[Judgment]:
+        """Two games about each question."""
+        asked = judge.completions(_REQUEST)
+        if asked is None:
+            return compared(answered, judge)
+        template = read_template(TEMPLATE)
+        return play(answered, judge, asked, lambda category: template, _label, lambda said: not labels_in(said))
+
+    def score(self, judged: Sequence[Answered], data: Data) -> Measured:
+        """The score of all questions."""
+        return Measured(figures_of(score_v01(games_of(judged))))
+
+
+def _label(judgment: str) -> str:
+    """The label in a judgment, if that has one alone."""
+    labels = labels_in(judgment)
+    return labels.pop() if len(labels) == 1 and labels <= VERDICTS.keys() else ""

@@ -1,0 +1,131 @@
+"""The benchmark Arena-Hard, version 2: hard and creative questions, with two strong models' answers to compare with."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from ...oracles.llm_judge.template import read_template
+from ...storage.records import CATEGORIES, CategoryFigure, Judgment
+from ..base import Figure, Measured
+from ..compared import compared
+from ..data import Data, DataFile
+from ..judge import Judge
+from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
+from ..stored import Files, Rescored
+from .benchmark import TEMPLATE
+from .figures import figures_against, figures_of
+from .games import games_of, play
+from .judgments import HEADLINE, rescore_v2
+from .reading import QUESTIONS, given_answers, read_questions
+from .scores import any_judged, score_v2
+from .style import Style, style_controlled
+from .verdicts import READ_BACKWARDS, last_label
+
+_CREATIVE = "creative_writing"
+_REQUEST = {"temperature": 0, "max_tokens": 16000}
+_BASELINES = {HEADLINE: "answers_o3-mini-2025-01-31.jsonl", _CREATIVE: "answers_gemini-2.0-flash-001.jsonl"}
+_TEMPLATES = {HEADLINE: TEMPLATE, _CREATIVE: "arena-hard-creative"}
+_SOURCE = "https://huggingface.co/datasets/lmarena-ai/arena-hard-auto/resolve/main/data/arena-hard-v2.0"
+
+
+class ArenaHardV2(QuestionBenchmark):
+    """How often a policy wins against o3-mini on 500 hard questions, and against gemini-2.0-flash on 250 creative ones:
+    version 2, with and without style control.
+
+    The games are those of version 0.1, but the last verdict of a judgment counts, questions with a game without one are
+    left out, and scores are means of bootstraps.
+    """
+
+    kind: Literal["arena_hard_v2"] = "arena_hard_v2"
+    files: ClassVar[tuple[DataFile, ...]] = (
+        DataFile(QUESTIONS, "questions of version 2", source=f"{_SOURCE}/question.jsonl"),
+        *(
+            DataFile(
+                name,
+                f"answers to the questions of {category}",
+                source=f"{_SOURCE}/model_answer/{name.removeprefix('answers_')}",
+            )
+            for category, name in _BASELINES.items()
+        ),
+    )
+    scored: ClassVar[tuple[Figure, ...]] = (
+        *figures_against("o3-mini-2025-01-31 on hard questions"),
+        Figure(
+            "style_controlled",
+            "style-controlled",
+            unit="%",
+            better="higher",
+            digits=1,
+            meaning="the score on hard questions if both answers were equally long and marked up",
+            interval=("style_low", "style_high"),
+        ),
+        Figure("style_low"),
+        Figure("style_high"),
+    )
+    total: ClassVar[int] = 750
+    calls: ClassVar[int] = 2
+
+    def read(self, data: Data) -> list[Question]:
+        """The questions with the baselines' answers."""
+        return read_questions(data, _BASELINES)
+
+    def read_answers(self, content: bytes, where: str, questions: Sequence[Question]) -> list[Answer]:
+        """Those of the benchmark's own files of answers, too."""
+        answers = given_answers(content, where, questions)
+        return super().read_answers(content, where, questions) if answers is None else answers
+
+    @classmethod
+    def rescored(cls, files: Files) -> Rescored:
+        """By a file of judgments of the benchmark."""
+        return rescore_v2(files)
+
+    def sampling(self, question: Question) -> Sampling:
+        """Greedy, as the benchmark samples."""
+        return Sampling(temperature=0.0, max_new_tokens=4096)
+
+    def judgments(self, answered: Sequence[Answered], judge: Judge, data: Data) -> list[Judgment]:
+        """Two games about each question."""
+        asked = judge.completions(_REQUEST)
+        if asked is None:
+            return compared(answered, judge)
+        templates = {category: read_template(name) for category, name in _TEMPLATES.items()}
+        return play(answered, judge, asked, templates.__getitem__, _label, lambda said: False)
+
+    def score(self, judged: Sequence[Answered], data: Data) -> Measured:
+        """The scores of hard questions, and of each category."""
+        scores = {}
+        for category in _BASELINES:
+            games = games_of([each for each in judged if each.question.category == category])
+            if any_judged(games):
+                scores[category] = score_v2(games)
+        rows = [
+            CategoryFigure(
+                category=category,
+                figure="score",
+                value=score.score,
+                low=score.low,
+                high=score.high,
+                questions=score.questions,
+            )
+            for category, score in scores.items()
+        ]
+        figures = {} if HEADLINE not in scores else {**figures_of(scores[HEADLINE]), **_styled(judged)}
+        return Measured({**dict.fromkeys(figure.name for figure in self.scored), **figures}, {CATEGORIES: rows})
+
+
+def _label(judgment: str) -> str:
+    label = last_label(judgment) or ""
+    return label if label in READ_BACKWARDS else ""
+
+
+def _styled(judged: Sequence[Answered]) -> Mapping[str, float]:
+    """The style-controlled score of hard questions."""
+    hard = [each for each in judged if each.question.category == HEADLINE]
+    styles = [
+        (Style.of(each.answer.turns[0]), Style.of(each.question.opponent[0])) for each in hard for _ in each.judgments
+    ]
+    controlled = style_controlled(games_of(hard), styles)
+    return {
+        "style_controlled": controlled.style_controlled,
+        "style_low": controlled.style_low,
+        "style_high": controlled.style_high,
+    }
