@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..core.digests import sha256_file
 from ..core.errors import UserError
 from .weights import shards
 
@@ -37,6 +38,12 @@ INHERITED = (
     "additional_chat_templates/*.jinja",
     "generation_config.json",
 )
+
+
+def settings_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the configuration and of everything that the tokenizer consists of, by name."""
+    paths = {path for pattern in ("config.json", *INHERITED) for path in folder.glob(pattern)}
+    return {str(path.relative_to(folder)): sha256_file(path) for path in paths}
 
 
 def check_model_folder(folder: Path, *, own_head: bool = False) -> None:

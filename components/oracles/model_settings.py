@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from ..core.digests import digest_json, sha256_file
+from ..core.digests import digest_json
 from ..core.runtimes import Runtime
 from ..core.settings import SHAPES_GRAPH
 from ..models.dialogues import Dialogues, TemplateSettings
 from ..models.folders import (
-    INHERITED,
     Dtype,
     check_model_folder,
     load_tokenizer,
     read_config,
     require_chat_template,
+    settings_digests,
 )
 from ..models.size import parameters_of
 from ..models.weights import weights_digest
@@ -64,8 +64,7 @@ class ModelOracle(OracleSettings):
 
     def digest(self) -> str:
         """Digest of weights, configuration and everything that the tokenizer consists of."""
-        paths = {path for pattern in ("config.json", *INHERITED) for path in self.folder.glob(pattern)}
-        files = {str(path.relative_to(self.folder)): sha256_file(path) for path in paths}
+        files = settings_digests(self.folder)
         return digest_json({"weights": weights_digest(self.folder), "files": files, **self._told()})
 
     def _told(self) -> dict[str, object]:

@@ -12,14 +12,20 @@ from typing import Any, NamedTuple
 from nashflow.components.benchmarks import AnyBenchmark
 from nashflow.components.benchmarks.base import BenchmarkSettings, Figure, FolderBenchmark, Subject
 from nashflow.components.benchmarks.questions import QuestionBenchmark, read_answered
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.digests import digest_json
+from nashflow.components.core.errors import Pending, UserError
 from nashflow.components.core.overrides import override
 from nashflow.components.core.settings import Settings
 from nashflow.components.evaluation.answering import Answering, File, Policy
 from nashflow.components.evaluation.stages import Stages, measure_folder
 from nashflow.components.iterations.work import AtWork
 from nashflow.components.models.dialogues import TemplateSettings
-from nashflow.components.models.folders import check_causal_lm, load_causal_lm, require_chat_template
+from nashflow.components.models.folders import (
+    check_causal_lm,
+    load_causal_lm,
+    require_chat_template,
+    settings_digests,
+)
 from nashflow.components.models.policies import LocalPolicy
 from nashflow.components.models.weights import weights_digest
 from nashflow.components.oracles.usage import PREFIX, total_usage
@@ -76,24 +82,18 @@ def run_benchmark(wanted: Wanted, as_json: bool) -> None:
     policy = _policy(wanted.model) if wanted.model else None
     store = output.at("run")
     store.create(_BEGUN, date.today().isoformat().encode())
-    day = store.read(_BEGUN).decode()
     signal.signal(signal.SIGTERM, terminate)
     pin_threads(asked.run.threads)
-    load = cache(load_causal_lm)
-    with (
-        speaking({"step": benchmark.name, "iteration": 0, "shard": 0, "phase": ""}, log_format("text")),
-        Samplers(asked.rollout, load, asked.policy, day) as samplers,
-    ):
-        at_work = AtWork(Call(store, 0, "", 0, StepSettings()), benchmark.name)
-        if isinstance(benchmark, QuestionBenchmark):
-            answering = _answering(wanted, asked, samplers, policy)
-            made = [each for each, _ in Stages(store, 0, at_work, answering, None, day).carry_out(benchmark)]
-            _write_rows(output, store, benchmark, made)
-        else:
-            assert isinstance(benchmark, FolderBenchmark), "the command line is checked"
-            assert policy, "likewise"
-            subject = Subject(policy=policy, rollout=asked.rollout, template=asked.policy, day=day, load=load)
-            made = [measure_folder(store, 0, at_work, benchmark, subject, asked.run)[0]]
+    with speaking({"step": benchmark.name, "iteration": 0, "shard": 0, "phase": ""}, log_format("text")):
+        try:
+            made = _measured(asked, policy, wanted.answers, store)
+        except Pending:
+            raise UserError(
+                f"benchmark {wanted.name}: people have to judge first, whom runs alone wait for: name the benchmark in "
+                "evaluation.benchmarks of a recipe, or give another judge"
+            ) from None
+    if isinstance(benchmark, QuestionBenchmark):
+        _write_rows(output, store, benchmark, made)
     record = _record(wanted, benchmark, store, made)
     text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
     output.write(SCORES, text.encode())
@@ -101,6 +101,20 @@ def run_benchmark(wanted: Wanted, as_json: bool) -> None:
         print(text)
     else:
         _print(record, benchmark.measures(None), output)
+
+
+def _measured(asked: _Asked, policy: LocalPolicy | None, answers: Path | None, store: Store) -> list[Manifest]:
+    """The units of work, on the day on which the first attempt began."""
+    benchmark, day, load = asked.benchmark, store.read(_BEGUN).decode(), cache(load_causal_lm)
+    at_work = AtWork(Call(store, 0, "", 0, StepSettings()), benchmark.name)
+    if isinstance(benchmark, FolderBenchmark):
+        assert policy, "the command line is checked"
+        subject = Subject(policy=policy, rollout=asked.rollout, template=asked.policy, day=day, load=load)
+        return [measure_folder(store, 0, at_work, benchmark, subject, asked.run)[0]]
+    assert isinstance(benchmark, QuestionBenchmark), "the command line is checked"
+    with Samplers(asked.rollout, load, asked.policy, day) as samplers:
+        answering = _answering(asked, samplers, policy, answers)
+        return [each for each, _ in Stages(store, 0, at_work, answering, None, day).carry_out(benchmark)]
 
 
 def _read(wanted: Wanted) -> _Asked:
@@ -138,17 +152,17 @@ def _check(wanted: Wanted, benchmark: BenchmarkSettings) -> None:
         raise UserError(f"benchmark {wanted.name}: it measures a model by more than its answers: give --model")
 
 
-def _answering(wanted: Wanted, asked: _Asked, samplers: Samplers, policy: LocalPolicy | None) -> Answering:
+def _answering(asked: _Asked, samplers: Samplers, policy: LocalPolicy | None, answers: Path | None) -> Answering:
     if policy:
         return Policy(samplers, policy, asked.run, asked.policy)
-    assert wanted.answers, "the command line is checked"
-    return File(wanted.answers)
+    assert answers, "the command line is checked"
+    return File(answers)
 
 
 def _policy(folder: Path) -> LocalPolicy:
     check_causal_lm(folder)
     require_chat_template(folder)
-    return LocalPolicy(folder, weights_digest(folder))
+    return LocalPolicy(folder, digest_json([weights_digest(folder), settings_digests(folder)]))
 
 
 def _write_rows(output: Store, store: Store, benchmark: QuestionBenchmark, made: Sequence[Manifest]) -> None:

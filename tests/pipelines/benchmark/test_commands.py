@@ -111,6 +111,15 @@ def test_bad_input_gets_one_line(arguments: tuple[str, ...], said: str, benchmar
     assert not Path("made").exists()
 
 
+def test_people_judge_in_runs_alone(benchmark: Any) -> None:
+    Path("answers.jsonl").write_text("".join(f'{{"question": "{n}", "turns": ["b a"]}}\n' for n in range(8)))
+    Path("judge.yaml").write_text("kind: human\n")
+    assert benchmark(*run("--answers", "answers.jsonl"), code=2) == (
+        "benchmark versus: people have to judge first, whom runs alone wait for: name the benchmark in "
+        "evaluation.benchmarks of a recipe, or give another judge"
+    )
+
+
 def test_a_missing_file_is_named(benchmark: Any, model: str) -> None:
     Path("prompts.jsonl").unlink()
     assert benchmark(*run("--model", model), code=2).endswith(

@@ -1,0 +1,51 @@
+"""`nashflow benchmark run` killed while its judge answers: what goes on asks nothing again."""
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.fixtures.cli import command, environment
+from tests.fixtures.judge_server import alphabetical, serving
+
+PROMPTS, KILLED_AT = 12, 9
+
+
+def test_a_killed_benchmark_asks_its_judge_nothing_twice(tmp_path: Path) -> None:
+    rows = [{"instruction": f"question {number}", "output": f"their answer {number}"} for number in range(PROMPTS)]
+    (tmp_path / "prompts.json").write_text(json.dumps(rows))
+    said = ({"question": str(number), "turns": [f"our answer {number}"]} for number in range(PROMPTS))
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(each) + "\n" for each in said))
+    reached, killed = threading.Event(), threading.Event()
+
+    def judge(body: Mapping[str, Any]) -> str:
+        if sum(server.answered.values()) >= KILLED_AT and not killed.is_set():
+            reached.set()
+            killed.wait()
+            raise ConnectionAbortedError
+        return alphabetical(body)
+
+    with serving(judge) as server:
+        endpoint = {"url": server.url, "concurrency": 1}
+        (tmp_path / "judge.yaml").write_text(yaml.safe_dump({"kind": "llm_judge", "model": "j", "endpoint": endpoint}))
+        asked = ("--answers", "answers.jsonl", "--judge", "judge.yaml", "--data", "prompts.json", "-o", "made")
+        line = command("benchmark", "run", "versus", *asked)
+        process = subprocess.Popen(line, cwd=tmp_path, env=environment())
+        reached.wait()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed.set()
+        assert len(server.answered) == KILLED_AT
+        assert not (tmp_path / "made" / "scores.json").exists()
+        done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert len(server.answered) == 2 * PROMPTS
+    assert set(server.answered.values()) == {1}
+    made = json.loads((tmp_path / "made" / "scores.json").read_text())
+    assert made["figures"]["versus/win_rate/j"] == 1.0, "ours comes first in the alphabet"
+    assert made["usage"]["usage_calls"] == 2 * PROMPTS, "those of the attempt that was killed count"
