@@ -13,11 +13,11 @@ from ..core.settings import nearest
 from ..storage.records import CATEGORIES, CategoryFigure, Judgment
 from .base import Figure, Measured
 from .checks import Check
-from .data import Data, DataFile
+from .data import Data, DataFile, json_lines
 from .extra import require_extra
 from .intervals import ratio_interval
 from .judge import Judge
-from .questions import Answered, Question, QuestionBenchmark, Sampling
+from .questions import Answer, Answered, Question, QuestionBenchmark, Sampling
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +67,6 @@ class InstructionBenchmark(QuestionBenchmark):
 
     scored: ClassVar[tuple[Figure, ...]] = SCORED
     asks_judge: ClassVar[bool] = False
-    calls: ClassVar[int] = 0
     longest: ClassVar[int]
     """Longest answer, in tokens."""
     made_with: ClassVar[tuple[str, ...]]
@@ -90,6 +89,19 @@ class InstructionBenchmark(QuestionBenchmark):
         """The prompts."""
         rows, groups = _rows(data, self.files[0]), self._instructions(data)
         return [Question(str(row["key"]), _category(groups[str(row["key"])]), (row["prompt"],)) for row in rows]
+
+    def read_answers(self, content: bytes, where: str, questions: Sequence[Question]) -> list[Answer]:
+        """As of all benchmarks, or as the authors of these have them: {"prompt": …, "response": …}; such answers to
+        other prompts are passed over."""
+        asked = {question.turns[0].strip(): question.id for question in questions}
+        answers = []
+        for _, value in json_lines(content, where):
+            match value:
+                case {"prompt": str(prompt), "response": str(text)}:
+                    answers += [Answer(asked[key], (text,))] if (key := prompt.strip()) in asked else []
+                case _:
+                    return super().read_answers(content, where, questions)
+        return answers
 
     def sampling(self, question: Question) -> Sampling:
         """Greedily."""

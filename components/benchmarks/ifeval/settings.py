@@ -26,6 +26,7 @@ class IFEval(InstructionBenchmark):
         DataFile(
             "input_data.jsonl",
             "the prompts and their instructions",
+            sha256="67ffeee0fcb87c317c5b08a2de85557b4a7e96ada6178aa645b4954fe4b53d49",
             source="https://raw.githubusercontent.com/google-research/google-research/master/"
             "instruction_following_eval/data/input_data.jsonl",
         ),

@@ -12,7 +12,12 @@ from nashflow.components.benchmarks.ifbench.settings import IFBench
 from nashflow.components.benchmarks.nltk_data import PUNKT
 from nashflow.components.benchmarks.questions import Answer, Answered
 from nashflow.components.core.errors import UserError
+from nashflow.components.evaluation.answering import File
+from nashflow.components.evaluation.stages import Done, Stages
+from nashflow.components.iterations.work import AtWork
+from nashflow.components.runtime.protocol import Call, StepSettings
 from nashflow.components.storage.records import CATEGORIES
+from nashflow.components.storage.store import open_store
 
 pytest.importorskip("lm_eval")
 
@@ -100,6 +105,29 @@ def test_groups_of_instructions_have_figures_of_their_own(tmp_path: Path, nltk_d
     }
     assert strict == {"count": (100, 3), "format": (0, 1), "sentence": (100, 1)}
     assert [question.category for question in made.asked(made.opened())] == ["count", "several", "several"]
+
+
+def test_answers_are_checked_again_once_they_can_be(
+    tmp_path: Path, nltk_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the stages of the evaluation, with a file of answers as the benchmark's authors have it."""
+    made, store, given = benchmark(tmp_path), open_store(str(tmp_path / "run")), tmp_path / "answers.jsonl"
+    said = [{"prompt": f" {row['prompt']}\n", "response": "one two"} for row in (*PROMPTS, {"prompt": "Another"})]
+    given.write_text("".join(json.dumps(row) + "\n" for row in said))
+
+    def carried_out() -> list[Done]:
+        at_work = AtWork(Call(store, 0, "", 0, StepSettings()), "evaluation")
+        return Stages(store, 0, at_work, File(given), None, "2026-01-02").carry_out(made)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("nltk.data.path", [])
+        before = carried_out()
+    assert [found for _, found in before] == [False] * 4
+    assert (before[2][0].metrics["ifbench/no_verdict"], before[3][0].metrics["ifbench/prompt_strict"]) == (1, 50)
+    after = carried_out()
+    assert [found for _, found in after] == [True, True, False, False]
+    assert after[3][0].metrics["ifbench/prompt_strict"] == pytest.approx(200 / 3)
+    assert [found for _, found in carried_out()] == [True] * 4
 
 
 @pytest.mark.parametrize(

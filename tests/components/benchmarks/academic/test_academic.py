@@ -10,14 +10,20 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.benchmarks.academic.harness import Harness
 from nashflow.components.benchmarks.academic.settings import METRICS, Academic
 from nashflow.components.benchmarks.base import Measured, Subject
 from nashflow.components.core.errors import UserError
+from nashflow.components.evaluation.stages import measure_folder
+from nashflow.components.iterations.work import AtWork
 from nashflow.components.models.dialogues import DEFAULT_TEMPLATE
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.models.policies import LocalPolicy
+from nashflow.components.runtime.protocol import Call, StepRun, StepSettings
 from nashflow.components.sampling.settings import GenerationSettings
 from nashflow.components.storage.records import TASK_FIGURES, table, to_bytes
+from nashflow.components.storage.store import open_store
+from nashflow.components.storage.units import Manifest
 from tests.fixtures import models
 from tests.fixtures.tasks import write_tasks
 
@@ -126,6 +132,31 @@ def test_a_task_that_was_measured_before_is_not_measured_again(policy: Path, dat
     again = benchmark.measure(replace(subject(policy / "gone"), kept=keep))
     assert again.figures == first.figures
     assert list(kept) == ["colours", "sums"]
+
+
+def test_a_unit_of_work_goes_on_after_the_tasks_that_are_done(
+    policy: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, benchmark = open_store(str(tmp_path)), Academic(data=str(data), tasks=(COLOURS, SUMS))
+    run, done = Harness.run, list[str]()
+
+    def stopped(harness: Harness, task: Any) -> Any:
+        if task.name == "sums" and len(done) == 1:
+            raise KeyboardInterrupt
+        return run(harness, task)
+
+    def carried_out() -> tuple[Manifest, bool]:
+        at_work = AtWork(Call(store, 0, "", 0, StepSettings()), "evaluation")
+        done.append("")
+        return measure_folder(store, 0, at_work, benchmark, subject(policy), StepRun())
+
+    monkeypatch.setattr(Harness, "run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        carried_out()
+    monkeypatch.setattr(Harness, "run", lambda harness, task: run(harness, task) if task.name == "sums" else 1 / 0)
+    manifest, _ = carried_out()
+    monkeypatch.setattr(Harness, "run", run)
+    assert manifest.metrics["academic/mean"] == measured(policy, data, COLOURS, SUMS).figures["academic/mean"]
 
 
 def test_a_part_of_the_questions_may_be_asked(policy: Path, data: Path) -> None:

@@ -6,10 +6,11 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from nashflow.components.benchmarks.data import DataFile
 from nashflow.components.benchmarks.ifeval.settings import NEED_SENTENCES, IFEval
 from nashflow.components.benchmarks.questions import Answer, Answered
 
@@ -33,6 +34,12 @@ SENTENCES = (
     '```json\n{"tea": "hot"}\n```',
 )
 FORMS = (str, str, str, str.upper, str.lower, lambda text: f'"{text}"', lambda text: text.replace(",", ""), json.dumps)
+
+
+class Toy(IFEval):
+    """With any file of prompts."""
+
+    files: ClassVar[tuple[DataFile, ...]] = (DataFile("input_data.jsonl", "the prompts"),)
 
 
 def answer_of(draw: random.Random) -> str:
@@ -92,7 +99,7 @@ def test_every_verdict_is_the_one_of_lm_eval(tmp_path: Path, nltk_data: Path, mo
     from lm_eval.tasks.ifeval.utils import process_results
 
     monkeypatch.setattr(langdetect, "detect", functools.cache(langdetect.detect))
-    made, draw, rows = IFEval(data=str(tmp_path)), random.Random(1), documents()
+    made, draw, rows = Toy(data=str(tmp_path)), random.Random(1), documents()
     (tmp_path / "input_data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = made.opened()
     answered = [Answered(question, Answer(question.id, (answer_of(draw),))) for question in made.asked(data)]
