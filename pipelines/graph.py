@@ -2,13 +2,16 @@
 
 import copy
 import dataclasses
+import json
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kfp import compiler, dsl
+import yaml
+from google.protobuf import json_format
+from kfp import dsl
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.methods.phases import Phase
@@ -22,6 +25,8 @@ from .slimming import slim
 from .steps import STEPS, Level, Step, only, steps_of, steps_of_data, task_name
 
 _LONGEST_RECIPE = 64_000
+# libyaml's is many times faster, where it is there.
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _POLICY, _OPTIONAL = "policy", "phase"
 """The artifact that one phase hands on to the next one."""
 
@@ -54,8 +59,17 @@ def write_graph(recipe: Recipe, package: Path, first: int = 1) -> None:
     """Write the graph of a run from iteration `first` on, whether a cluster would take it or not."""
     # KFP looks at every frame of the stack for each setting of a task: a thread of its own has few.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: compiler.Compiler().compile(_graph(recipe, first), str(package))).result()
-    slim(package)
+        made = thread.submit(_graph, recipe, first).result()
+    # What KFP's compiler would write as YAML, which takes it longer than all else.
+    documents = slim(_document(made.pipeline_spec), _document(made.platform_spec))
+    text = yaml.dump_all(filter(None, documents), Dumper=_Dumper, sort_keys=True, allow_unicode=True)
+    package.write_text(text, encoding="utf-8")
+
+
+def _document(message: Any) -> dict[str, Any]:
+    """A message of KFP's in JSON, keys in order."""
+    read: dict[str, Any] = json.loads(json_format.MessageToJson(message, indent=None, sort_keys=True))
+    return read
 
 
 def _graph(recipe: Recipe, first: int) -> Any:

@@ -1,17 +1,12 @@
-"""Removes redundant parts of a compiled graph, because Argo stores several copies of it in the workflow."""
+"""Removes redundant parts of a graph, because Argo stores several copies of it in the workflow."""
 
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 Json = dict[str, Any]
 
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OLD_RESOURCES = ("cpuLimit", "cpuRequest", "memoryLimit", "memoryRequest")
 """Numbers that older backends read; newer ones take the amounts beside them."""
 _NAMES = {
@@ -25,16 +20,14 @@ _REFERENCES = ("componentInputParameter", "componentInputArtifact", "condition",
 """Where inputs of a graph are referred to, whose names KFP's compiler prefixes."""
 
 
-def slim(package: Path) -> None:
-    """Rewrite a compiled pipeline in place: the same tasks with less text, and with names that a person would give.
+def slim(ir: Json, platform: Json) -> tuple[Json, Json]:
+    """A graph's IR and platform, which it changes: the same tasks with less text, and names that a person would give.
 
     - One component for all tasks whose interface, container and placement are the same, and for all equal graphs.
     - Written into the container, and not passed to each task, what all tasks of a component are given alike.
     - No input `base_image`, which KFP's compiler adds, as an unresolved placeholder, where an image is a parameter.
     - Nothing that says again, for older backends, what stands beside it; no parameter that no task reads.
     """
-    documents = list(yaml.load_all(package.read_text(encoding="utf-8"), _Loader))
-    ir, platform = documents[0], documents[1] if len(documents) > 1 else {}
     placed = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     _drop_what_repeats(ir, placed)
     _merge(ir, placed)
@@ -45,8 +38,7 @@ def slim(package: Path) -> None:
     _drop_unread(ir)
     for value in _objects(ir["components"]):
         value.pop("schemaVersion", None)  # 0.0.1 of all artifacts' types; nothing reads it
-    documents = [_unprefixed(document) for document in documents]
-    package.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True), encoding="utf-8")
+    return _unprefixed(ir), _unprefixed(platform)
 
 
 def _parts(ir: Json) -> Iterator[Json]:
