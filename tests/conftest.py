@@ -1,6 +1,7 @@
 """What all tests share: fixtures, and settings that have to hold before anything else is imported."""
 
 import os
+import sys
 
 import hypothesis
 import pytest
@@ -14,6 +15,10 @@ pytest_plugins = [
     "tests.fixtures.s3",
     "tests.fixtures.seaweedfs",
 ]
+
+# Many processes import the project: each would compile all of it anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Read when torch is imported: two threads on two busy cores make tiny models many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

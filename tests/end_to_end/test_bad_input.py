@@ -1,22 +1,32 @@
 """Wrong input: one clear line on stderr, exit code 2, and nothing half-written."""
 
-import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nashflow.components.runtime import lock
 from nashflow.components.storage.store import open_store
-from tests.fixtures import cli, models
+from tests.fixtures import cli
+from tests.fixtures.folders import over
+from tests.fixtures.runs import recipe
 
 
-def _refused(tmp_path: Path, *sets: str, recipe: str = "quickstart", line: tuple[str, ...], **extra: str) -> None:
+def _refused(
+    tmp_path: Path,
+    *sets: str,
+    recipe: str = "quickstart",
+    line: tuple[str, ...],
+    command: Callable[..., "subprocess.CompletedProcess[str]"] = cli.here,
+    **extra: str,
+) -> None:
     """`run` refuses: one line with these words, and no run root."""
     root = tmp_path / "runs/refused"
-    done = cli.call("run", recipe, "--run-root", str(root), sets=sets, check=False, **extra)
+    done = command("run", recipe, "--run-root", str(root), sets=sets, check=False, **extra)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -68,99 +78,17 @@ def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, line: tuple[str, ..
 
 
 def test_no_such_recipe(tmp_path: Path) -> None:
-    _refused(tmp_path, recipe="quikstart", line=("quikstart: no such recipe", "quickstart"))
+    _refused(tmp_path, recipe="quikstart", line=("quikstart: no such recipe", "quickstart"), command=cli.call)
 
 
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return models.llama(tmp_path_factory.mktemp("models") / "policy")
-
-
-@pytest.fixture
-def prompts(tmp_path: Path) -> Path:
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"a {index}"}) + "\n" for index in range(20)))
-    return path
-
-
-def _real(policy: Path, prompts: Path, oracle: Path | None = None) -> tuple[str, ...]:
-    return (
-        f"policy={{kind: folder, model: {policy}}}",
-        f"prompts={{path: {prompts}, per_iteration: 4, held_out: 2}}",
-        f"oracle={{kind: pair_preference, model: {oracle or policy}}}",
-        "evaluation.benchmarks=[head_to_head]",
-    )
-
-
-def _sectioned(sets: tuple[str, ...], tmp_path: Path) -> str:
-    """A recipe file in which whole sections are replaced, which --set cannot do."""
-    import yaml
-
-    from nashflow.pipelines.recipe import SHIPPED
-
-    data = yaml.safe_load((SHIPPED / "quickstart.yaml").read_text())
-    for item in sets:
-        key, _, text = item.partition("=")
-        section, _, inner = key.partition(".")
-        if inner:
-            data[section][inner] = yaml.safe_load(text)
-        else:
-            data[section] = yaml.safe_load(text)
-    path = tmp_path / "real.yaml"
-    path.write_text(yaml.safe_dump(data))
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
-        (None, ("no such file", "prompts.path")),
-        ('{"prompt": "a"}\n{"text": "b"}\n', ("line 2", "no field 'prompt'", "here: text", "prompts.on_bad")),
-    ],
-)
-def test_prompt_files(tmp_path: Path, policy: Path, content: str | None, line: tuple[str, ...]) -> None:
-    path = tmp_path / "prompts.jsonl"
-    if content is not None:
-        path.write_text(content)
-    _refused(tmp_path, recipe=_sectioned(_real(policy, path), tmp_path), line=("prompts.jsonl", *line))
-
-
-def _without_weights(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-
-
-def _with_pickle(folder: Path) -> None:
-    (folder / "pytorch_model.bin").write_bytes(b"\x80")
-
-
-def _only_pickle(folder: Path) -> None:
-    _without_weights(folder)
-    _with_pickle(folder)
-
-
-def _without_template(folder: Path) -> None:
-    for path in folder.glob("chat_template*"):
-        path.unlink()
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    settings.pop("chat_template", None)
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "line"),
-    [
-        (_without_weights, "no *.safetensors"),
-        (_only_pickle, "pytorch_model.bin: convert it"),
-        (_with_pickle, "pickle files"),
-        (_without_template, "no chat template"),
-        (shutil.rmtree, "does not exist"),
-    ],
-)
-def test_policy_folders(tmp_path: Path, policy: Path, prompts: Path, spoil: Callable[[Path], None], line: str) -> None:
-    bad = tmp_path / "bad"
-    shutil.copytree(policy, bad)
-    spoil(bad)
-    _refused(tmp_path, recipe=_sectioned(_real(bad, prompts, policy), tmp_path), line=(str(bad), line))
+def test_no_library_says_more(tmp_path: Path, folders: Path) -> None:
+    """What else is refused of folders and prompts is in the tests of preparation."""
+    bad = Path(shutil.copytree(folders / "policy", tmp_path / "bad"))
+    (bad / "chat_template.jinja").unlink()
+    whole = recipe(over(folders, policy__model=str(bad))).model_dump(mode="json")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(whole))
+    file = str(tmp_path / "recipe.yaml")
+    _refused(tmp_path, recipe=file, line=(str(bad), "no chat template"), command=cli.call)
 
 
 @pytest.fixture(scope="module")
@@ -200,8 +128,6 @@ def test_not_one_pair_left(beside: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
 @pytest.mark.runs
 def test_a_full_disk_is_one_line_and_can_be_tried_again(tmp_path: Path) -> None:
-    import subprocess
-
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)

@@ -15,16 +15,17 @@ from nashflow.components.storage.store import open_store
 from nashflow.pipelines.local import Event, execute
 from nashflow.pipelines.run import _PRELOAD
 from tests.fixtures import cli
-from tests.fixtures.runs import snapshot
+from tests.fixtures.runs import SandboxRun, snapshot
 from tests.pipelines.cluster.server import KfpServer
 
-TWO_SHARDS = (*cli.SMALL, "prompts.shards=2")
+TWO_SHARDS = (*cli.SMALL, "prompts.shards=2", "run.iterations=2")
 
 
 @pytest.fixture(scope="module")
-def local_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run in a folder: three iterations, two shards."""
+def local_run(prepared_root: SandboxRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run in a folder: two iterations, two shards; its reference is the one that all tests share."""
     root = tmp_path_factory.mktemp("local") / "run"
+    cli.give_reference(Path(prepared_root.root), root)
     done = cli.call("run", "quickstart", "--run-root", str(root), sets=TWO_SHARDS, MLFLOW_TRACKING_URI="")
     (root / "terminal.txt").write_text(done.stdout)
     return root
@@ -42,18 +43,18 @@ def test_a_run_ends_with_table_figure_report_and_tracker(local_run: Path) -> Non
 def test_the_last_lines_name_the_policy_and_a_command_that_shows_mlflow(local_run: Path) -> None:
     lines = (local_run / "terminal.txt").read_text().splitlines()
     places = dict(line.split(maxsplit=1) for line in lines[-5:-1])
-    assert {Path(places["policy"])} == set((local_run / "policies/003/main").iterdir())
+    assert {Path(places["policy"])} == set((local_run / "policies/002/main").iterdir())
     assert (Path(places["policy"]) / "model.safetensors").is_file()
     command, uri = lines[-1].removeprefix("runs side by side in MLflow: ").split(" ui --backend-store-uri ")
     assert Path(shutil.which(command) or "").samefile(Path(cli.COMMAND[0]).with_name("mlflow"))
     assert uri == f"sqlite:///{local_run.parent}/mlflow.db"
-    assert cli.call("path", str(local_run)).stdout == f"{places['policy']}\n"
-    assert cli.call("path", f"{local_run}@4", check=False).returncode == 2
+    assert cli.here("path", str(local_run)).stdout == f"{places['policy']}\n"
+    assert cli.here("path", f"{local_run}@3", check=False).returncode == 2
 
 
 def test_the_summary_has_every_iteration(local_run: Path) -> None:
     summary = cli.summary(local_run)
-    assert [row["iteration"] for row in summary["iterations"]] == [0, 1, 2, 3]
+    assert [row["iteration"] for row in summary["iterations"]] == [0, 1, 2]
     assert summary["method"] == "inpo"
     first, *later = summary["iterations"]
     assert first["kl"] == 0.0
@@ -76,18 +77,18 @@ def test_the_same_command_again_redoes_nothing(local_run: Path) -> None:
     before = cli.records(local_run)
     done = cli.call("run", "quickstart", "--run-root", str(local_run), sets=TWO_SHARDS, MLFLOW_TRACKING_URI="")
     lines = [line for line in done.stdout.splitlines() if line.startswith("iteration ")]
-    assert len(lines) == 1 + 3 * (3 * 2 + 2)
+    assert len(lines) == 1 + 2 * (3 * 2 + 2)
     assert all("finished before" in line for line in lines)
     assert cli.records(local_run) == before
 
 
 def test_fewer_iterations_than_there_are_change_nothing(local_run: Path) -> None:
     before = snapshot(local_run)
-    done = cli.call(
-        "run", "quickstart", "--run-root", str(local_run), sets=(*TWO_SHARDS, "run.iterations=2"), check=False
+    done = cli.here(
+        "run", "quickstart", "--run-root", str(local_run), sets=(*TWO_SHARDS, "run.iterations=1"), check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"nashflow: {local_run}: has 3 iterations already, more than run.iterations = 2")
+    assert done.stderr.startswith(f"nashflow: {local_run}: has 2 iterations already, more than run.iterations = 1")
     assert snapshot(local_run) == before
 
 
@@ -97,24 +98,23 @@ def test_where_mlflow_is_another_the_steps_say_that_they_are_finished(local_run:
     before = cli.records(local_run)
     done = cli.call("run", "quickstart", "--run-root", str(local_run), sets=TWO_SHARDS)
     lines = [line for line in done.stdout.splitlines() if line.startswith("iteration ")]
-    assert len(lines) == 1 + 3 * (3 * 2 + 2)
+    assert len(lines) == 1 + 2 * (3 * 2 + 2)
     assert all("finished before" in line for line in lines)
     assert cli.records(local_run) == before
 
 
 @pytest.mark.runs
 def test_s3_gives_the_same_weights_as_a_folder(local_run: Path, s3_bucket: str) -> None:
-    sets = (*TWO_SHARDS, "run.iterations=2")
-    cli.call("run", "quickstart", "--run-root", f"{s3_bucket}/runs/one", sets=sets)
+    cli.call("run", "quickstart", "--run-root", f"{s3_bucket}/runs/one", sets=TWO_SHARDS)
     remote = json.loads(open_store(f"{s3_bucket}/runs/one").read("report/summary.json"))
-    assert [policy["digest"] for policy in remote["policies"]] == cli.weights(local_run)[:3]
+    assert [policy["digest"] for policy in remote["policies"]] == cli.weights(local_run)
 
 
 @pytest.mark.runs
 def test_an_extended_run_equals_a_longer_one(tmp_path: Path, local_run: Path) -> None:
     root = tmp_path / "run"
     cli.give_reference(local_run, root)
-    cli.call("run", "quickstart", "--run-root", str(root), sets=(*TWO_SHARDS, "run.iterations=2"))
+    cli.call("run", "quickstart", "--run-root", str(root), sets=(*TWO_SHARDS, "run.iterations=1"))
     cli.call("run", "quickstart", "--run-root", str(root), sets=TWO_SHARDS)
     assert cli.weights(root) == cli.weights(local_run)
     assert cli.records(root) == cli.records(local_run)
@@ -144,8 +144,8 @@ def test_two_runs_of_one_world_in_one_figure(tmp_path: Path, local_run: Path) ->
 
 
 def test_the_plan_counts_what_the_run_does(local_run: Path) -> None:
-    plan = cli.call("plan", "quickstart", sets=TWO_SHARDS).stdout
-    assert "28 tasks" in plan
+    plan = cli.here("plan", "quickstart", sets=TWO_SHARDS).stdout
+    assert "20 tasks" in plan
     assert "001/main → 002/main by squared regression on 0.2 of 000/main + 0.8 of 001/main" in plan
 
 
@@ -188,13 +188,13 @@ def work(kfp: KfpServer, run: Any, run_root: Path, folder: Path) -> list[str]:
 def test_a_graph_of_later_iterations_goes_on_under_the_same_run_root(
     local_run: Path, kfp: KfpServer, tmp_path: Path
 ) -> None:
-    """Two iterations, and one: the graphs that the server was sent, executed one after the other."""
+    """One iteration, and one more: the graphs that the server was sent, executed one after the other."""
     run_root, options = tmp_path / "runs/long", ("--host", kfp.url, "--run-root", "s3://bucket/long")
     cli.give_reference(local_run, run_root)
-    cli.call("submit", "quickstart", *options, sets=(*TWO_SHARDS, "run.iterations=2"))
-    cli.call("submit", "quickstart", *options, "--first-iteration", "3", sets=TWO_SHARDS)
+    cli.call("submit", "quickstart", *options, sets=(*TWO_SHARDS, "run.iterations=1"))
+    cli.call("submit", "quickstart", *options, "--first-iteration", "2", sets=TWO_SHARDS)
     first, second = kfp.runs.values()
-    assert work(kfp, first, run_root, tmp_path / "first").count("training") == 2
+    assert work(kfp, first, run_root, tmp_path / "first").count("training") == 1
     steps = work(kfp, second, run_root, tmp_path / "second")
     assert (steps[0], steps[-1], steps.count("training")) == ("preparation", "closing", 1)
     assert lock.held_by(open_store(str(run_root))) == ("", "")

@@ -82,7 +82,7 @@ def test_a_live_run_keeps_others_out(tmp_path: Path) -> None:
     first = _start(root)
     try:
         cli.wait_for(lambda: any((root / "lock").glob("*.json")))
-        second = cli.call("run", "quickstart", "--run-root", str(root), sets=ONE, check=False)
+        second = cli.here("run", "quickstart", "--run-root", str(root), sets=ONE, check=False)
     finally:
         first.kill()
         first.communicate()

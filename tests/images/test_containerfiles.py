@@ -189,8 +189,9 @@ def test_docker_and_podman_ignore_the_same() -> None:
 
 def test_without_an_engine_the_tests_of_the_built_images_fail() -> None:
     outer = {name: value for name, value in os.environ.items() if name not in ("DOCKER_HOST", "PYTEST_ADDOPTS")}
-    command = [sys.executable, "-m", "pytest", "-m", "images", "-p", "no:cacheprovider", "tests/images/test_images.py"]
-    done = subprocess.run([*command, "-k", "size"], cwd=ROOT, env=outer, capture_output=True, text=True, check=False)
+    options = ["-m", "images", "-k", "size", "-p", "no:cacheprovider", "--confcutdir", "tests/images"]
+    command = [sys.executable, "-m", "pytest", *options, "tests/images/test_images.py"]
+    done = subprocess.run(command, cwd=ROOT, env=outer, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no container engine: DOCKER_HOST is not set" in done.stdout
 

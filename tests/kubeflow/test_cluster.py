@@ -17,6 +17,8 @@ from .site import Site, site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 TINY = (*SMALL, "run.iterations=1", "training.epochs=2")
+TEXT = "{{workflow.name}} {{inputs.parameters.x}} {{$}} $(AWS_SECRET_ACCESS_KEY) $$(HOME) [bold]"
+"""What Argo, Kubernetes and others would change on its way."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,8 @@ def digests(place: Site) -> list[str]:
 
 
 def test_the_quickstart(place: Site) -> None:
-    submitted = place.nashflow("submit", place.recipe("quickstart"), "--wait")
+    recipe = place.recipe("quickstart", prompts={"field": TEXT})
+    submitted = place.nashflow("submit", recipe, "--wait")
     print(submitted.stdout)
     run = place.run(submitted.stdout)
     assert run.state == "SUCCEEDED"
@@ -49,6 +52,8 @@ def test_the_quickstart(place: Site) -> None:
     assert "succeeded" in listed
     logs = place.nashflow("logs", run.run_id, "--step", "training", "--kube-context", "here").stdout
     assert logs.count('"step": "training"') == 3
+    (resolved,) = (json.loads(content) for name, content in place.files(run) if name.startswith("recipes/"))
+    assert resolved["prompts"]["field"] == TEXT
 
 
 def test_a_schedule_fires_three_times(place: Site) -> None:

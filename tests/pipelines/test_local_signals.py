@@ -106,8 +106,7 @@ def all_gone(folder: Path) -> bool:
     return all(gone(pid) for three in pids(folder) for pid in three)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("to_the_group", [False, True])
+@pytest.mark.parametrize(("number", "to_the_group"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
 def test_a_signal_lets_the_steps_flush(
     number: signal.Signals, to_the_group: bool, start: Start, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ def file(folders: Path, tmp_path: Path) -> str:
 
 
 def test_a_recipes_prompts_are_shown_as_its_policy_sees_them(file: str, tmp_path: Path) -> None:
-    said = json.loads(cli.call("prompts", file, "--json", "--show", "1").stdout)
+    said = json.loads(cli.here("prompts", file, "--json", "--show", "1").stdout)
     assert (said["layout"], said["read"], said["kept"]) == ("fields", 7, 5)
     assert said["left_out"] == {"empty": 1, "too_long": 1}
     assert said["examples"]["empty"] == f"{tmp_path}/prompts.jsonl: line 6: the prompt is empty"
@@ -38,7 +38,7 @@ def test_a_recipes_prompts_are_shown_as_its_policy_sees_them(file: str, tmp_path
 
 
 def test_a_file_of_prompts_is_shown(file: str, tmp_path: Path) -> None:
-    lines = cli.call("prompts", str(tmp_path / "prompts.jsonl"), "--show", "2").stdout.splitlines()
+    lines = cli.here("prompts", str(tmp_path / "prompts.jsonl"), "--show", "2").stdout.splitlines()
     assert lines[0] == f"{tmp_path}/prompts.jsonl: layout fields"
     assert lines[1] == "7 entries, 6 prompts"
     assert lines[2] == f"  1 empty: {tmp_path}/prompts.jsonl: line 6: the prompt is empty"

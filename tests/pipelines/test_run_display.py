@@ -124,6 +124,6 @@ def test_elsewhere_there_are_lines(tmp_path: Path, options: dict[str, object], o
     ],
 )
 def test_options_that_mean_nothing_are_one_line(tmp_path: Path, options: tuple[str, ...], line: str) -> None:
-    done = cli.call("run", "quickstart", "--run-root", str(tmp_path / "run"), *options, check=False)
+    done = cli.here("run", "quickstart", "--run-root", str(tmp_path / "run"), *options, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nashflow: {line}\n")
     assert not (tmp_path / "run").exists()

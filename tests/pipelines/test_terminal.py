@@ -105,7 +105,7 @@ def test_there_is_no_other_terminal() -> None:
 
 def test_the_plan_names_prompts_so() -> None:
     path = f"/models/{MARKUP}{'x' * 300}.jsonl"
-    done = cli.call("plan", "inpo-llama3-8b", "--set", f"prompts.path={json.dumps(path)}")
+    done = cli.here("plan", "inpo-llama3-8b", "--set", f"prompts.path={json.dumps(path)}")
     assert path in done.stdout, "and not broken at the terminal's edge"
 
 

@@ -137,7 +137,7 @@ def test_other_settings_are_those_of_the_new_method_wherever_they_stand(capsys: 
 
 
 def test_what_is_still_to_be_set_is_said_before_the_recipe_is_refused() -> None:
-    done = cli.call("plan", "quickstart", "--set", "method=online_ipo", check=False)
+    done = cli.here("plan", "quickstart", "--set", "method=online_ipo", check=False)
     said, refused = done.stderr.splitlines()
     assert (done.returncode, said.endswith("; still to be set: updates")) == (2, True)
     assert refused == "nashflow: quickstart: method.updates: required, but missing"

@@ -1,7 +1,6 @@
 """The pipeline's parameters: what a run, or a firing of a schedule, changes of its recipe, and what it is refused."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -186,26 +185,22 @@ def test_worlds_that_make_their_prompts_always_have_new_ones(spelling: str, new:
 def test_a_firing_that_is_skipped_is_a_success_with_a_line_in_its_log(
     fired: Callable[..., SandboxRun], tmp_path: Path
 ) -> None:
-    """As a graph calls it: real processes, the recipe as JSON among KFP's parameters."""
-    lines = []
-    for job in ("job-1", "job-2"):
-        parameters = {
-            "run_root": f"{tmp_path}/{{job}}",
-            "recipe": json.dumps(fired(job).recipe.model_dump(mode="json")),
-            "set": "method.eta=0.25",
-            "only_new_prompts": True,
-            "job_id": job,
-        }
-        outputs = {name: {"outputFile": str(tmp_path / job / "out" / name)} for name in ("resolved", "go")}
-        given = {"inputs": {"parameterValues": parameters}, "outputs": {"parameters": outputs}}
-        command = [sys.executable, "-m", "nashflow.components.preparation", "--executor-input", json.dumps(given)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-        lines.append((json.loads(done.stdout)["metrics"]["prompts"], done.stderr))
-        assert (tmp_path / job / "out" / "go").read_text() == ("true" if job == "job-1" else "false")
-    assert [prompts for prompts, _ in lines] == [8, 0]
-    assert lines[0][1] == ""
-    assert lines[1][1].startswith("preparation: skipped: 0 of 8 prompts are new to runs named small")
-    first = open_store(str(tmp_path / "job-1"))
-    (location,) = Path(first.uri, "recipes").iterdir()
-    assert recipes.read(str(location))[1]["method"]["eta"] == 0.25
+    """As a graph calls it: a real process, the recipe as JSON among KFP's parameters."""
+    assert fired("job-1").step("preparation", job_id="job-1", **ONLY_NEW).metrics["prompts"] == 8
+    parameters = {
+        "run_root": f"{tmp_path}/{{job}}",
+        "recipe": json.dumps(fired("job-2").recipe.model_dump(mode="json")),
+        "set": "method.eta=0.25",
+        "only_new_prompts": True,
+        "job_id": "job-2",
+    }
+    outputs = {name: {"outputFile": str(tmp_path / "out" / name)} for name in ("resolved", "go")}
+    given = {"inputs": {"parameterValues": parameters}, "outputs": {"parameters": outputs}}
+    command = [sys.executable, "-m", "nashflow.components.preparation", "--executor-input", json.dumps(given)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["metrics"]["prompts"] == 0
+    assert done.stderr.startswith("preparation: skipped: 0 of 8 prompts are new to runs named small")
+    assert (tmp_path / "out" / "go").read_text() == "false"
+    recorded = read_run(open_store(str(tmp_path / "job-2")))
+    assert recorded is not None
+    assert recorded.recipe["method"]["eta"] == 0.25

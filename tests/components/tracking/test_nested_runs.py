@@ -19,7 +19,7 @@ from nashflow.components.storage.store_local import LocalStore
 from nashflow.components.tracking.tracker import Tracker
 from tests.fixtures.tracking import FINISHED, every_run, nested, opened, reported, statuses
 
-SETTINGS = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 AT_ONCE = """
 import json, os, sys

@@ -155,7 +155,7 @@ RUNS = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=RUNS, keep_last=st.integers(0, 2), days=st.sampled_from([1, 30]))
 def test_exactly_the_right_runs_go(
     tmp_path_factory: pytest.TempPathFactory,

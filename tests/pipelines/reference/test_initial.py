@@ -1,5 +1,6 @@
 """`nashflow init`: recipes that run as they are written, and nothing is overwritten."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -21,19 +22,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models.llama(tmp_path_factory.mktemp("model"))
 
 
-def call(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """The command in a folder."""
-    done = subprocess.run(
-        cli.command(*arguments), cwd=folder, env=cli.environment(), capture_output=True, text=True, check=False
-    )
-    assert not check or done.returncode == 0, done.stderr
-    return done
+def init(folder: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """`nashflow init` in a folder."""
+    with contextlib.chdir(folder):
+        return cli.here("init", *arguments, check=check)
+
+
+def run(folder: Path, *arguments: str) -> None:
+    """`nashflow run` in a folder."""
+    subprocess.run(cli.command("run", *arguments), cwd=folder, env=cli.environment(), check=True)
 
 
 def made(folder: Path, *arguments: str) -> Path:
     """A recipe that was written in a folder, after what the command says was checked."""
     name = next((each for each in arguments if each.endswith(".yaml")), "recipe.yaml")
-    said = call(folder, "init", *arguments).stdout.splitlines()
+    said = init(folder, *arguments).stdout.splitlines()
     assert said[-1] == f"next: nashflow run {shlex.quote(name)}"
     assert all((folder / line).is_file() for line in said[:-1])
     return folder / name
@@ -82,7 +85,7 @@ def test_prompts_that_are_there_are_kept(tmp_path: Path, model: Path) -> None:
 
 
 def refusal(folder: Path, *arguments: str) -> str:
-    done = call(folder, "init", *arguments, check=False)
+    done = init(folder, *arguments, check=False)
     (line,) = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (2, "")
     return str(line.removeprefix("nashflow: "))
@@ -119,12 +122,12 @@ def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
 @pytest.mark.runs
 def test_the_sandbox_recipe_runs(tmp_path: Path) -> None:
     made(tmp_path)
-    call(tmp_path, "run", "recipe.yaml", "--set", "run.iterations=1", "--set", "prompts.per_iteration=1024")
+    run(tmp_path, "recipe.yaml", "--set", "run.iterations=1", "--set", "prompts.per_iteration=1024")
     assert (tmp_path / "runs/recipe/report/summary.json").is_file()
 
 
 @pytest.mark.runs
 def test_a_models_recipe_runs(tmp_path: Path, model: Path) -> None:
     made(tmp_path, "own.yaml", "--model", str(model))
-    call(tmp_path, "run", "own.yaml")
+    run(tmp_path, "own.yaml")
     assert (tmp_path / "runs/own/report/summary.json").is_file()

@@ -35,8 +35,8 @@ def test_every_method_has_a_recipe_for_a_language_model() -> None:
 
 
 def test_the_commands_print_a_line_each() -> None:
-    names = [line.split()[0] for line in cli.call("recipes").stdout.splitlines()]
+    names = [line.split()[0] for line in cli.here("recipes").stdout.splitlines()]
     assert names == list(recipes())
     assert load_recipe(names[0]).run.name == names[0]
-    lines = cli.call("methods", COLUMNS="40").stdout.splitlines()
+    lines = cli.here("methods", COLUMNS="40").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(methods())

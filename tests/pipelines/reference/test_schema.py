@@ -39,7 +39,7 @@ def refused(data: Any, folder: Path) -> bool:
 
 def test_it_is_a_schema() -> None:
     Draft7Validator.check_schema(SCHEMA)
-    assert json.loads(cli.call("schema").stdout) == SCHEMA
+    assert json.loads(cli.here("schema").stdout) == SCHEMA
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -4,6 +4,7 @@ import pytest
 
 from nashflow.components.games.sandbox.reference import ReferenceFit, make_reference
 from nashflow.components.games.sandbox.settings import WorldSettings
+from tests.fixtures.runs import SandboxRun
 
 
 @pytest.fixture(scope="session")
@@ -14,5 +15,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ReferenceFit]:
 
 
 @pytest.fixture(scope="session")
-def reference(made: tuple[Path, ReferenceFit]) -> Path:
-    return made[0]
+def reference(prepared_root: SandboxRun) -> Path:
+    """The reference policy's folder of the default world, which all tests share. Not to be written to."""
+    return prepared_root.folder("000/main")
