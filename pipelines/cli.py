@@ -20,6 +20,7 @@ from .human.commands import app as human_app
 from .judge.commands import app as judge_app
 from .options import FirstIteration, Overrides, RecipeArgument
 from .reference.commands import app as reference_app
+from .sweep.commands import app as sweep_app
 from .terminal import print_anything
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(reference_app)
 app.add_typer(upkeep_app)
+app.add_typer(sweep_app)
 app.add_typer(client_app)
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")

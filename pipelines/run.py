@@ -75,7 +75,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
             if phase.note and not shown.quiet:
                 console.print(f"iteration {iteration}, {phase.name}: {phase.note}")
     # For the steps, and for this process, which tells how a run ended that was stopped.
-    tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or _beside(store)
+    tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or tracking_beside(store)
     if not store.exists(layout.SUMMARY):  # a finished run is shown without MLflow
         check_tracking()
     with _locked(store) as owner:
@@ -108,8 +108,8 @@ def _work(recipe: Recipe, store: Store, owner: str, console: Console, shown: Sho
             _warn(scratch / "logs")
 
 
-def _beside(store: Store) -> str:
-    """The SQLite store that all runs of one folder share."""
+def tracking_beside(store: Store) -> str:
+    """The address of the SQLite store that all runs of one folder share, where MLFLOW_TRACKING_URI names no other."""
     folder = Path("runs").absolute() if "://" in store.uri else Path(store.uri).parent
     return sqlite_uri(folder / "mlflow.db")
 

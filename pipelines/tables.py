@@ -32,7 +32,7 @@ def print_comparison(summaries: Sequence[Mapping[str, Any]], console: Console) -
             _print_run(summary, console)
         console.print(caption(summaries[0]), style="dim")
         console.print()
-    _print_tables("the runs after their last iteration", comparison_columns(summaries), console)
+    print_tables("the runs after their last iteration", comparison_columns(summaries), console)
     console.print(comparison_caption(summaries), style="dim")
 
 
@@ -50,10 +50,10 @@ def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> N
 
 def _print_run(summary: Mapping[str, Any], console: Console) -> None:
     title = f"{summary['run']}: {summary['method']}, seed {summary['seed']}"
-    _print_tables(title, [figure_columns(summary), second_columns(summary)], console)
+    print_tables(title, [figure_columns(summary), second_columns(summary)], console)
 
 
-def _print_tables(title: str, groups: Sequence[list[Column]], console: Console) -> None:
+def print_tables(title: str, groups: Sequence[list[Column]], console: Console) -> None:
     """The groups of columns side by side, in as few tables as fit on the terminal; each has the first column.
 
     A group that fits on no line of its own is taken column by column.

@@ -59,6 +59,8 @@ class Figure:
     """The figures that are the ends of its 95 % interval."""
     error: str = ""
     """The figure that is its standard error."""
+    compared: bool = False
+    """Whether it is the mean over prompts of the probabilities among its benchmark's records of comparisons."""
     unlike: str = ""
     """The figure that it is shown beside, only where the two differ."""
     fault: bool = False

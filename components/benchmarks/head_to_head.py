@@ -30,6 +30,7 @@ class HeadToHead(Benchmark):
             meaning="against the reference, with its 95 % interval",
             headline=True,
             interval=("win_rate_low", "win_rate_high"),
+            compared=True,
         ),
         Figure("win_rate_low"),
         Figure("win_rate_high"),

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-_QUANTILE = 0.975
+_DOUBT = 0.05
+"""The share of samples whose interval may miss the mean."""
 _ROUNDING = 1e-12
 """Values this near each other are equal."""
 _LEAST_DOUBT, _MOST_DOUBT = 1e-4, 3.0
@@ -26,8 +27,10 @@ def means_of(values: Iterable[tuple[Hashable, float]]) -> list[float]:
     return [sum(group) / len(group) for group in by_unit.values()]
 
 
-def mean_interval(values: ArrayLike) -> tuple[Array, Array]:
+def mean_interval(values: ArrayLike, together: int = 1) -> tuple[Array, Array]:
     """The ends of the 95 % interval of the mean of independent values in [0, 1], shape (..., n): two arrays (...).
+
+    Of several means, as many as `together`, all intervals hold at once in 95 % of samples (Bonferroni).
 
     It is Wilson's score interval at the effective number of coins n/d, where d is the variance as a share of that of
     coins with the same mean (the design effect of surveys: Korn and Graubard 1998, Dean and Pagano 2015). Values of 0
@@ -45,7 +48,8 @@ def mean_interval(values: ArrayLike) -> tuple[Array, Array]:
     share = (count * variance + doubt) / (count * mean * (1 - mean) + variance + doubt)
     share = np.minimum(share, 1.0) if count > 1 else np.ones_like(mean)
     with np.errstate(divide="ignore"):
-        quantile = stdtrit(np.where(share < 1, max(count - 1, 1) / (1 - share), np.inf), _QUANTILE)
+        freedom = np.where(share < 1, max(count - 1, 1) / (1 - share), np.inf)
+    quantile = stdtrit(freedom, 1 - _DOUBT / 2 / together)
     return _wilson(mean, count / share, quantile)
 
 

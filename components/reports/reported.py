@@ -19,6 +19,8 @@ _MEASURED_WITH = ("evaluation.tau", "evaluation.temperature", "rollout.*", "orac
 """The settings that decide what figures say of a policy."""
 _HOW = ("rollout.engine*", "*.dtype", "*.batch_size", "oracle.model", "oracle.endpoint*")
 """Those among them that decide only how they are computed; a model is told by its digest."""
+_HELD_OUT_BY = ("run.seed", "prompts.held_out", "prompts.path")
+"""The settings that decide which prompts are held out."""
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 """What a setting is by default that an older version does not have."""
 
@@ -29,6 +31,11 @@ class Reported(NamedTuple):
     store: Store
     run: Run
     summary: dict[str, Any]
+
+
+def measured_with(key: str) -> bool:
+    """Whether runs that differ in this setting, such as `evaluation.tau`, are measured differently."""
+    return key in _HELD_OUT_BY or _matches(key, ("evaluation.*",)) or _decides_figures(key)
 
 
 def read_reported(run_root: str) -> Reported:
@@ -54,13 +61,13 @@ def differences(one: Reported, other: Reported) -> list[str]:
         if one.run.inputs.get(named) != other.run.inputs.get(named):
             section = [changed.pop(key) for key in list(changed) if key.startswith(f"{named}.")]
             found.append(f"other {named} ({', '.join(section) or 'under the same settings'})")
-    found += [text for key, text in changed.items() if _matches(key, _MEASURED_WITH) and not _matches(key, _HOW)]
+    found += [text for key, text in changed.items() if _decides_figures(key)]
     files, other_files = _reading(one), _reading(other)
     if unequal := sorted(name for name in files | other_files if files.get(name) != other_files.get(name)):
         found.append(f"the reference's {', '.join(unequal)}")
     prompts, other_prompts = _held_out(one), _held_out(other)
     if prompts != other_prompts:
-        why = [changed[key] for key in ("run.seed", "prompts.held_out", "prompts.path") if key in changed]
+        why = [changed[key] for key in _HELD_OUT_BY if key in changed]
         same = f"{prompts.total()} and {other_prompts.total()}, {(prompts & other_prompts).total()} of them the same"
         found.append(f"other held-out prompts: {'; '.join([same, *why])}")
     return found
@@ -84,6 +91,10 @@ def measured_otherwise(store: Store, run: Run, iterations: Sequence[int]) -> lis
                 "them alike"
             )
     return found
+
+
+def _decides_figures(key: str) -> bool:
+    return _matches(key, _MEASURED_WITH) and not _matches(key, _HOW)
 
 
 def _settings(one: Reported, other: Reported) -> dict[str, tuple[Any, Any]]:
