@@ -74,13 +74,13 @@ def ratio_interval(sums: ArrayLike, weights: ArrayLike) -> Ratio:
     total, weight = np.asarray(sums, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     ratio, count = float(total.sum() / weight.sum()), len(total)
     if count < 2:
-        low, high = _wilson(np.asarray(ratio), np.asarray(1.0), np.asarray(stdtrit(np.inf, _QUANTILE)))
+        low, high = _wilson(np.asarray(ratio), np.asarray(1.0), np.asarray(stdtrit(np.inf, 1 - _DOUBT / 2)))
         return Ratio(None, float(low), float(high))
     values = ratio + (total - ratio * weight) / weight.mean()
     variance = values.var(ddof=1)
     doubt = _MOST_DOUBT * _one_values_share(values) ** 3 + _LEAST_DOUBT
     share = (count * variance + doubt) / (count * ratio * (1 - ratio) + variance + doubt)
-    low, high = _wilson(np.asarray(ratio), np.asarray(count / share), np.asarray(stdtrit(count - 1, _QUANTILE)))
+    low, high = _wilson(np.asarray(ratio), np.asarray(count / share), np.asarray(stdtrit(count - 1, 1 - _DOUBT / 2)))
     return Ratio(float(np.sqrt(variance / count)), float(low), float(high))
 
 
