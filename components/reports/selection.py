@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from ..benchmarks.base import Figure
 from ..benchmarks.intervals import mean_interval, means_of
@@ -116,5 +115,7 @@ def _behind(best: Measurement, other: Measurement, sign: int, together: int) -> 
 
 
 def _normal(value: float, error: float, together: int) -> Interval:
+    from scipy.stats import norm
+
     half = float(norm.ppf(1 - 0.025 / together)) * error
     return Interval(value, value - half, value + half)
