@@ -73,6 +73,16 @@ class Template(Settings):
     verdict: AnyGrammar
     """The grammar of its verdict."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_grammar(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "verdict" not in data and data.keys() <= cls.model_fields.keys():
+            raise ValueError(
+                "verdict is missing, the grammar by which verdicts are read: give one, such as {kind: pattern, "
+                "pattern: '\\[\\[(A|B|C)\\]\\]', means: {A: 1, B: 0, C: 0.5}}"
+            )
+        return data
+
     @model_validator(mode="after")
     def _shows_everything(self) -> Self:
         shown = {slot for turn in self.messages for slot in _SLOT.findall(turn.content)}

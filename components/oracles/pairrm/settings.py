@@ -1,7 +1,9 @@
 """Settings of PairRM."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import model_validator
 
 from ...core.errors import UserError
 from ...models.folders import check_body, check_model_folder, load_tokenizer, read_config
@@ -27,6 +29,16 @@ class PairRM(ModelOracle):
 
     kind: Literal["pairrm"] = "pairrm"
     responses_read: ClassVar[int] = 2
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_transformers(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "engine" in data:
+            raise ValueError(
+                "pairrm has no engine, and runs on transformers: vllm has no attention with the relative positions of "
+                "DeBERTa-v2: remove oracle.engine"
+            )
+        return data
 
     def check(self) -> None:
         """Refuse a folder without the head, or whose tokenizer lacks the marks of dialogue and answers."""

@@ -110,7 +110,7 @@ def test_log_probabilities_of_two_tokens() -> None:
 @pytest.mark.parametrize(
     ("verdict", "message"),
     [
-        (None, r"verdict: required, but missing"),
+        (None, r"verdict is missing, the grammar by which verdicts are read: give one, such as \{kind: pattern, "),
         ({"kind": "words"}, r"verdict\.kind: 'words' is unknown"),
         ({"kind": "pattern", "pattern": "(", "means": {"A": 1, "B": 0}}, r"pattern: no regular expression"),
         ({"kind": "pattern", "pattern": "A|B", "means": {"A": 1, "B": 0}}, r"pattern: has 0 groups: put the word"),

@@ -190,3 +190,9 @@ def test_a_folder_that_is_none_is_refused(
     PairRM(model=str(folder)).check()
     with pytest.raises(UserError, match=complaint):
         PairRM(model=str(damaged(folder, tmp_path / "damaged", config, without))).check()
+
+
+def test_vllm_is_refused_with_the_reason(folder: Path) -> None:
+    line = r"^x: pairrm has no engine, and runs on transformers: vllm has no attention with .*: remove oracle\.engine$"
+    with pytest.raises(UserError, match=line):
+        PairRM.parse({"model": str(folder), "engine": "vllm"}, "x")
