@@ -8,7 +8,7 @@ from pydantic import model_validator
 from .core.errors import UserError
 from .core.overrides import override
 from .core.settings import SHAPES_GRAPH, WHOLE, Variant, graph_shaping
-from .evaluation.settings import EvaluationSettings, check_measured_once
+from .evaluation.settings import EvaluationSettings, check_judges, check_measured_once
 from .judging.settings import JudgingSettings, check_labels, check_seeding, judges
 from .methods import AnyMethod
 from .oracles.fitted.settings import JudgeSettings
@@ -51,6 +51,7 @@ class Recipe(StepSettings):
     def _one_world(self) -> Self:
         check_one_world(self.policy, self.prompts, self.oracle, self.evaluation.benchmarks)
         check_measured_once(self.evaluation.benchmarks, self.oracle)
+        check_judges(self.evaluation.benchmarks, self.oracle)
         check_given(self.method, self.prompts)
         check_sets(self.run.iterations, self.prompts, self.evaluation.prompts)
         check_sampling(self.method, self.rollout.engine, self.rollout.dtype)

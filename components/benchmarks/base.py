@@ -169,6 +169,10 @@ class BenchmarkSettings(Variant, ABC):
         """The oracles that it asks in a recipe with this one."""
         return (oracle,) if self.asks_oracle else ()
 
+    def unfit(self, judge: OracleSettings) -> str:
+        """Why an oracle cannot judge for it; empty if it can."""
+        return ""
+
     @property
     def answered(self) -> int:
         """How many answers of the policy's it samples for itself, each turn counted; 0 if that is not known."""

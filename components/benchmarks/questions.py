@@ -327,6 +327,8 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
             self.asked(data)
         for oracle in self.oracles:
             oracle.check()
+            if why := self.unfit(oracle):
+                raise UserError(why)
 
 
 def lengths_of(name: str, answers: Sequence[Answer]) -> dict[str, float]:

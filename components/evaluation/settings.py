@@ -52,6 +52,18 @@ class EvaluationSettings(MeasuringSettings):
         return tuple(oracle for benchmark in self.benchmarks for oracle in benchmark.oracles)
 
 
+def check_judges(benchmarks: Sequence[BenchmarkSettings], oracle: OracleSettings) -> None:
+    """Every benchmark's judge can judge for it.
+
+    Raises:
+        ValueError: says which cannot.
+    """
+    for benchmark in benchmarks:
+        for judge in benchmark.asked_of(oracle):
+            if why := benchmark.unfit(judge):
+                raise ValueError(f"evaluation.benchmarks: {why}")
+
+
 def check_measured_once(benchmarks: Sequence[BenchmarkSettings], oracle: OracleSettings) -> None:
     """No two benchmarks measure figures of one name, or have units of work of one name but unlike content.
 

@@ -111,6 +111,11 @@ class OracleSettings(Variant, ABC):
         """Stands in the names of figures that it decides: its model's name or folder's, or else the kind."""
         return self.kind
 
+    @property
+    def writes(self) -> bool:
+        """Whether it is a model that writes, and has `completions`."""
+        return type(self).completions is not OracleSettings.completions
+
     def completions(self, request: Mapping[str, Any], store: Store | None = None) -> "Completions | None":
         """The oracle asked in other words than its own, with these fields of a request, such as temperature; None if it
         is no model that writes."""

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from ...core.errors import UserError
 from ...oracles.llm_judge.completions import Completion
+from ...oracles.oracle_settings import OracleSettings
 from ...storage.records import CATEGORIES, CategoryFigure, Judgment, Message
 from ..base import Figure, Measured
 from ..data import Data, DataFile
@@ -118,6 +119,15 @@ class MTBench(QuestionBenchmark):
         """As hot as its category asks for."""
         return Sampling(temperature=_TEMPERATURES[question.category], max_new_tokens=1024)
 
+    def unfit(self, judge: OracleSettings) -> str:
+        """An oracle has to write."""
+        if judge.writes:
+            return ""
+        return (
+            f"benchmark mt_bench: its judge grades each answer by itself, and {judge.kind} compares two: set its judge "
+            "to an llm_judge"
+        )
+
     def judgments(self, answered: Sequence[Answered], judge: Judge, data: Data) -> list[Judgment]:
         """A grade of each turn.
 
@@ -126,10 +136,7 @@ class MTBench(QuestionBenchmark):
         """
         asked = judge.completions(_REQUEST)
         if asked is None:
-            raise UserError(
-                f"benchmark mt_bench: grades each answer by itself, and {judge.settings.kind} compares two: set judge "
-                "to an llm_judge"
-            )
+            raise UserError(self.unfit(judge.settings))
         prompts = {row["name"]: row for row in data.json_lines(_PROMPTS)}
         graded = [(each, turn) for each in answered for turn in range(len(each.question.turns))]
         said = asked.ask([_shown(prompts, each, turn) for each, turn in graded])

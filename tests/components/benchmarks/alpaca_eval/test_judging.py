@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nashflow.components.benchmarks.alpaca_eval.benchmark import AlpacaEval, is_switched
+from nashflow.components.benchmarks.data import Data
 from nashflow.components.benchmarks.judge import Judge
 from nashflow.components.benchmarks.questions import Answer, Answered, Question
 from nashflow.components.core.errors import UserError
@@ -98,3 +99,21 @@ def test_a_judge_without_log_probabilities_is_named() -> None:
         "benchmark alpaca_eval: its judge, silent-judge, gives no log-probabilities of tokens, which the benchmark "
         "reads: set judge to one whose server gives them, or to an oracle of another kind"
     )
+
+
+def test_model_outputs_are_answers_by_their_instructions() -> None:
+    questions = [asked(number).question for number in range(3)]
+    rows = [{"instruction": f"instruction {number}", "output": str(number)} for number in (2, 9, 0)]
+    said = AlpacaEval(data="/nowhere").read_answers(json.dumps(rows).encode(), "file", questions)
+    assert said == [Answer("2", ("2",)), Answer("0", ("0",))]
+
+
+def test_figures_are_those_that_are_declared() -> None:
+    judgment = Judgment(
+        question="0", turn=0, game=0, first=True, outcome="verdict", verdict="m", probability=0.75, grade=0.0,
+        output="", judge="",
+    )  # fmt: skip
+    both = [Answered(each.question, each.answer, (judgment,)) for each in (asked(0), asked(1))]
+    measured = AlpacaEval(data="/nowhere").score(both, Data("alpaca_eval", "/nowhere", AlpacaEval.files))
+    assert measured.figures.keys() == {figure.name for figure in AlpacaEval.scored}
+    assert (measured.figures["win_rate"], measured.figures["lc_win_rate"]) == (75.0, None)

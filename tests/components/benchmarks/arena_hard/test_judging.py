@@ -1,5 +1,6 @@
 """Arena-Hard's judging: two games in both orders, one more request where there is no verdict, any oracle."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from nashflow.components.benchmarks.arena_hard.v2 import ArenaHardV2
 from nashflow.components.benchmarks.judge import Judge
 from nashflow.components.benchmarks.questions import Answer, Answered, Question, QuestionBenchmark
 from nashflow.components.oracles.llm_judge.settings import LLMJudge
+from nashflow.components.oracles.rules.settings import Rules
 from nashflow.components.storage.records import Judgment
 from tests.fixtures.judge_server import JudgeServer, serving
 
@@ -102,3 +104,33 @@ def test_version_2_scores_hard_questions_with_their_style() -> None:
         figures = score(judged(server, benchmark, asked), asked, benchmark)
     assert figures.keys() == {figure.name for figure in benchmark.scored}
     assert figures["style_low"] <= figures["style_controlled"] <= figures["style_high"]
+
+
+@pytest.mark.parametrize("form", ["uid", "question_id", "question"])
+def test_files_of_answers_are_read_in_every_form(form: str) -> None:
+    questions = [each.question for each in answered()]
+    rows: list[dict[str, Any]] = [
+        {
+            "uid": {"uid": name, "model": "m", "messages": [{}, {"role": "assistant", "content": {"answer": "text"}}]},
+            "question_id": {"question_id": name, "model_id": "m", "choices": [{"turns": [{"content": "text"}]}]},
+            "question": {"question": name, "turns": ["text"]},
+        }[form]
+        for name in ("0", "2")
+    ]
+    said = ArenaHard(data="/nowhere").read_answers("\n".join(map(json.dumps, rows)).encode(), "file", questions)
+    assert said == [Answer("0", ("text",)), Answer("2", ("text",))]
+
+
+def test_an_oracle_that_does_not_write_plays_both_games_by_its_probabilities() -> None:
+    benchmark, asked = ArenaHard(data="/nowhere"), answered(count=2)
+    rules = Rules(function=f"{__file__}:longer")
+    rows = benchmark.judgments(asked, Judge(rules), None)  # type: ignore[arg-type]
+    assert [(row["first"], row["probability"], row["verdict"]) for row in rows] == [
+        (True, 0.25, ""),
+        (False, 0.25, ""),
+    ] * 2
+    assert score(rows, asked, benchmark)["score"] == 25.0
+
+
+def longer(messages: Any, first: str, second: str) -> float:
+    return 0.75 if len(first) > len(second) else 0.25

@@ -1,5 +1,6 @@
 """MT-Bench's judging: both turns, reference answers where there are some, in the benchmark's words."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from nashflow.components.benchmarks.questions import Answer, Answered
 from nashflow.components.core.errors import UserError
 from nashflow.components.oracles.llm_judge.settings import LLMJudge
 from nashflow.components.oracles.rules.settings import Rules
+from nashflow.pipelines.recipe import load_recipe
 from tests.fixtures.judge_server import serving
 
 pytestmark = pytest.mark.skipif("NASHFLOW_DATA" not in os.environ, reason="NASHFLOW_DATA is not set")
@@ -80,6 +82,20 @@ def test_each_turn_is_graded_in_its_own_words(benchmark_: MTBench, answered: lis
 
 def test_an_oracle_that_compares_cannot_grade(benchmark_: MTBench, answered: list[Answered]) -> None:
     with pytest.raises(
-        UserError, match=r"^benchmark mt_bench: grades each answer by itself, and rules compares two: set"
+        UserError, match=r"^benchmark mt_bench: its judge grades each answer by itself, and rules compares two: set its"
     ):
         benchmark_.judgments(answered[:1], Judge(Rules(function="length:longer")), Data("mt_bench", "/x", ()))
+
+
+def test_a_recipe_whose_oracle_compares_is_refused_at_once() -> None:
+    with pytest.raises(UserError, match=r"evaluation\.benchmarks: benchmark mt_bench: its judge grades each answer by"):
+        load_recipe("quickstart", ["evaluation.benchmarks=[{kind: mt_bench, data: /x}]"])
+
+
+def test_fastchats_files_of_answers_are_read(benchmark_: MTBench, answered: list[Answered]) -> None:
+    questions = [each.question for each in answered]
+    rows = [{"question_id": number, "choices": [{"turns": ["one", "two"]}]} for number in (81, 7, 160)]
+    said = benchmark_.read_answers("\n".join(map(json.dumps, rows)).encode(), "file", questions)
+    assert said == [Answer("81", ("one", "two")), Answer("160", ("one", "two"))]
+    own = json.dumps({"question": "81", "turns": ["one", "two"]}).encode()
+    assert benchmark_.read_answers(own, "file", questions) == said[:1]
