@@ -90,11 +90,8 @@ class OracleSettings(Variant, ABC):
     def check(self) -> None:
         """Raise a UserError, without loading a model, if `load` would fail."""
 
-    def check_reachable(self, store: Store, *, anew: bool) -> None:
-        """Raise if what it asks over a network is not there, for a run in `store`; preparation asks, no client does.
-
-        Where it has answered before, it is asked `anew` or not: a run that goes on may have nothing left to ask.
-        """
+    def check_reachable(self, store: Store) -> None:
+        """Raise if what it asks over a network is not there, for a run in `store`; preparation asks, no client does."""
         return
 
     def require_here(self) -> None:

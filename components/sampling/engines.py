@@ -1,5 +1,6 @@
 """The engines that sample: `AnySamplingEngine` is the recipe's `rollout.engine`, told apart by its `kind`."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -102,7 +103,8 @@ class Vllm(SamplingEngine, VllmSettings):
             from lm_eval.models.vllm_causallms import VLLM
 
             pretrained = arguments.pop("model")
-            model = VLLM(pretrained=pretrained, **arguments, **more)
+            # All requests at once, of which vLLM runs `batch_size` together; "auto" would do the same, with a bar.
+            model = VLLM(pretrained=pretrained, batch_size=sys.maxsize, **arguments, **more)
         try:
             yield model
         finally:

@@ -266,6 +266,8 @@ class TaskFigure(TypedDict):
     """Its standard error; NaN where lm-eval gives none."""
     shots: Int32
     questions: Int32
+    cut: Int32
+    """How many of the questions are longer than what the model reads, which was their end."""
     version: str
     """Of the task."""
     settings: str

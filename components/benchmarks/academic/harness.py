@@ -18,6 +18,8 @@ from ...models.folders import load_tokenizer
 from ...storage.records import Message, TaskFigure
 from ..base import Subject
 from ..nltk_data import PUNKT, is_here, without_download
+from .quiet import quietly
+from .room import cut_questions, require_room
 from .settings import AcademicTask
 
 _logger = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class Harness:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
+        self._open.enter_context(quietly())
         return self
 
     def __exit__(
@@ -61,6 +64,7 @@ class Harness:
         np.random.seed(SEEDS["numpy"])
         torch.manual_seed(SEEDS["torch"])
         loaded = self._loaded(task)
+        require_room(loaded["tasks"], self._model)
         _logger.info("%s: begins", task.name)
         try:
             found = evaluate(
@@ -78,7 +82,8 @@ class Harness:
                 f"benchmark academic: {task.name} needs NLTK's data {PUNKT}, which are not here: set NLTK_DATA to a "
                 f"folder that has them, or leave {task.name} out"
             ) from error
-        rows = list(self._rows(task, found))
+        cut = {name: cut_questions(member, self._model) for name, member in loaded["tasks"].items()}
+        rows = list(self._rows(task, found, cut))
         _require_metric(task, rows)
         return rows
 
@@ -128,7 +133,7 @@ class Harness:
             _require_template(model, dialogues)
         return model
 
-    def _rows(self, task: AcademicTask, found: Mapping[str, Any]) -> Iterator[TaskFigure]:
+    def _rows(self, task: AcademicTask, found: Mapping[str, Any], cut: Mapping[str, int]) -> Iterator[TaskFigure]:
         for member, figures in found["results"].items():
             for key, value in figures.items():
                 metric, _, filtered = key.partition(",")
@@ -145,6 +150,7 @@ class Harness:
                     "error": float(error) if isinstance(error, int | float) else math.nan,
                     "shots": _shots(found, member),
                     "questions": _questions(found, member),
+                    "cut": sum(cut[each] for each in _members(found, member)),
                     "version": str(found["versions"].get(member, "")),
                     "settings": self._settings(found, member),
                 }
@@ -176,14 +182,18 @@ def _require_metric(task: AcademicTask, rows: Sequence[TaskFigure]) -> None:
 
 def _shots(found: Mapping[str, Any], member: str) -> int:
     """How many examples a task had; of a group, its members."""
-    return int(found["n-shot"].get(member, max(found["n-shot"].values())))
+    return max(int(found["n-shot"][each]) for each in _members(found, member))
 
 
 def _questions(found: Mapping[str, Any], member: str) -> int:
     """How many questions of a task were asked; of a group, of its members."""
-    counts = found["n-samples"]
-    asked = [counts[member]] if member in counts else [counts[each] for each in counts]
-    return sum(int(each["effective"]) for each in asked)
+    return sum(int(found["n-samples"][each]["effective"]) for each in _members(found, member))
+
+
+def _members(found: Mapping[str, Any], member: str) -> list[str]:
+    """A task, or all tasks of a group."""
+    below = found["group_subtasks"].get(member, [])
+    return [each for name in below for each in _members(found, name)] if below else [member]
 
 
 def _bos(model: Any, chat_template: bool) -> int:

@@ -15,6 +15,7 @@ from ...core.digests import digest_json, sha256_bytes
 from ...core.errors import UserError
 from ...core.settings import Settings
 from ...oracles.oracle_settings import OracleSettings
+from ...runtime.progress import over
 from ...storage.records import TASK_FIGURES
 from ...storage.store import Store, open_store
 from ..base import Figure, FolderBenchmark, Measured, Subject
@@ -29,6 +30,9 @@ METRICS = {
     "gsm8k": "exact_match,strict-match",
 }
 """The six tasks of the paper, and the metric and filter that count of each."""
+
+
+_CUT = "questions of which the model read the end alone, because they are longer than what it reads"
 
 
 class AcademicTask(Settings):
@@ -91,7 +95,8 @@ class Academic(FolderBenchmark):
         tasks = [self._figure(task.name, meaning=f"{task.metric} of lm-eval's {task.name}") for task in self.tasks]
         names = ", ".join(task.name for task in self.tasks)
         mean = self._figure("mean", title="academic", meaning=f"mean of {names}", headline=True)
-        return tuple(figure for both in (mean, *tasks) for figure in (both, Figure(both.error, unit="%", digits=2)))
+        figures = (figure for both in (mean, *tasks) for figure in (both, Figure(both.error, unit="%", digits=2)))
+        return (*figures, Figure(f"{self.name}/cut", better="lower", digits=0, meaning=_CUT, fault=True))
 
     def _figure(self, short: str, **more: Any) -> Figure:
         name = f"{self.name}/{short}"
@@ -126,8 +131,10 @@ class Academic(FolderBenchmark):
         """Each task by itself; what was measured before is not measured again."""
         from .harness import Harness
 
+        rows = []
         with self._folder() as folder, Harness(bench, folder, self.chat_template, self.questions) as harness:
-            rows = [row for task in self.tasks for row in bench.kept(task.name, partial(harness.run, task))]
+            for (task,) in over([(task,) for task in self.tasks], "tasks", len(self.tasks)):
+                rows += bench.kept(task.name, partial(harness.run, task))
         own = {row["task"]: row for row in rows if row["member"] == row["task"] and row["counts"]}
         figures: dict[str, float | None] = {}
         for name, row in own.items():
@@ -135,6 +142,7 @@ class Academic(FolderBenchmark):
         values, errors = [row["value"] for row in own.values()], [row["error"] for row in own.values()]
         figures[f"{self.name}/mean"] = 100 * sum(values) / len(values)
         figures[f"{self.name}/mean_error"] = 100 * sqrt(sum(error**2 for error in errors)) / len(errors)
+        figures[f"{self.name}/cut"] = sum(row["cut"] for row in own.values())
         return Measured(figures, {TASK_FIGURES: rows})
 
     def _store(self) -> Store:

@@ -123,13 +123,15 @@ class LLMJudge(OracleSettings):
         """Refuse a template that cannot be read."""
         read_template(self.template)
 
-    def check_reachable(self, store: Store, *, anew: bool) -> None:
-        """Ask the judge about a pair.
+    def check_reachable(self, store: Store) -> None:
+        """Ask the judge about a pair; its answers are kept like any others.
 
         Raises:
             UserError: it cannot be asked, or has no room for a short question and an answer.
         """
-        if self.load(store).finds_too_long(_TRIAL, anew=anew):
+        judge = self.load(store)
+        judge.compare([_TRIAL])
+        if judge.usage["too_long"]:
             longest = self._body(read_template(self.template)).get("max_tokens")
             raise UserError(
                 f"oracle.model {self.model}: its context does not hold the template with a short question and "

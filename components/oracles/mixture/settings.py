@@ -102,11 +102,11 @@ class Mixture(OracleSettings):
             with member(number, oracle.kind):
                 oracle.check()
 
-    def check_reachable(self, store: Store, *, anew: bool) -> None:
+    def check_reachable(self, store: Store) -> None:
         """Ask those that are asked over a network."""
         for number, oracle in enumerate(self.oracles):
             with member(number, oracle.kind):
-                oracle.check_reachable(store, anew=anew)
+                oracle.check_reachable(store)
 
     def digest(self) -> str:
         """Digest of their digests and weights."""

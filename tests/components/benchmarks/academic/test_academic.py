@@ -81,8 +81,13 @@ def by_hand(policy: Path, data: Path, task: str, **arguments: Any) -> dict[str, 
     return dict(found or {})
 
 
-def test_the_figures_are_those_of_lm_eval(policy: Path, data: Path) -> None:
+def test_the_figures_are_those_of_lm_eval(
+    policy: Path, data: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    capfd.readouterr()
     found = measured(policy, data, COLOURS, SUMS)
+    assert capfd.readouterr() == ("", "")
+    assert {record.name.partition(".")[0] for record in caplog.records} <= {"nashflow"}
     colours, sums = by_hand(policy, data, "colours", num_fewshot=2), by_hand(policy, data, "sums")
     theirs = {**colours["results"], **sums["results"]}
     for row in found.records[TASK_FIGURES]:
@@ -96,6 +101,7 @@ def test_the_figures_are_those_of_lm_eval(policy: Path, data: Path) -> None:
     assert found.figures["academic/colours_error"] == 100 * theirs["colours"]["acc_stderr,none"]
     assert found.figures["academic/mean"] == pytest.approx(found.figures["academic/colours"] / 2)  # type: ignore[operator]
     assert set(found.figures) == {figure.name for figure in Academic(tasks=(COLOURS, SUMS)).measures(None)}
+    assert found.figures["academic/cut"] == 0
     assert to_bytes(table(found.records[TASK_FIGURES], TASK_FIGURES), TASK_FIGURES, "here")
 
 
@@ -163,6 +169,26 @@ def test_a_part_of_the_questions_may_be_asked(policy: Path, data: Path) -> None:
     found = measured(policy, data, COLOURS, questions=3)
     assert {row["questions"] for row in found.records[TASK_FIGURES]} == {3, 6}
     assert "academic-3/colours" in found.figures
+
+
+def test_questions_that_are_longer_than_what_the_model_reads_are_counted(policy: Path, tmp_path: Path) -> None:
+    """The tiny tokenizer has a token a byte, and the model 512 positions."""
+    data = write_tasks(tmp_path)
+    for name, room in (("fruits", 512 + 1 - len(" red")), ("sums", 512 - 4)):
+        lengths = (room - len(" dark blue"), room, room + 1, 900)
+        rows = [{"question": "x" * length, "answer": 0} for length in lengths]
+        (data / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = measured(policy, data, {**COLOURS, "shots": 0}, SUMS)
+    cut = {row["member"]: row["cut"] for row in found.records[TASK_FIGURES]}
+    assert cut == {"colours": 3, "fruits": 3, "skies": 0, "sums": 2}
+    assert found.figures["academic/cut"] == 5
+
+
+def test_a_task_that_writes_more_than_the_model_has_room_for_is_refused(policy: Path, tmp_path: Path) -> None:
+    data = write_tasks(tmp_path)
+    (data / "sums.yaml").write_text((data / "sums.yaml").read_text().replace("max_gen_toks: 4", "max_gen_toks: 512"))
+    with pytest.raises(UserError, match="sums has the model write up to 512 tokens, and this one has room for 512"):
+        measured(policy, data, SUMS)
 
 
 @pytest.mark.parametrize(
