@@ -24,7 +24,7 @@ _CREATIVE = "creative_writing"
 _REQUEST = {"temperature": 0, "max_tokens": 16000}
 _BASELINES = {HEADLINE: "answers_o3-mini-2025-01-31.jsonl", _CREATIVE: "answers_gemini-2.0-flash-001.jsonl"}
 _TEMPLATES = {HEADLINE: TEMPLATE, _CREATIVE: "arena-hard-creative"}
-_SOURCE = "https://huggingface.co/datasets/lmarena-ai/arena-hard-auto/resolve/main/data/arena-hard-v2.0"
+_SOURCE = "https://raw.githubusercontent.com/lmarena/arena-hard-auto/main/data/arena-hard-v2.0"
 
 
 class ArenaHardV2(QuestionBenchmark):
@@ -37,14 +37,22 @@ class ArenaHardV2(QuestionBenchmark):
 
     kind: Literal["arena_hard_v2"] = "arena_hard_v2"
     files: ClassVar[tuple[DataFile, ...]] = (
-        DataFile(QUESTIONS, "questions of version 2", source=f"{_SOURCE}/question.jsonl"),
-        *(
-            DataFile(
-                name,
-                f"answers to the questions of {category}",
-                source=f"{_SOURCE}/model_answer/{name.removeprefix('answers_')}",
-            )
-            for category, name in _BASELINES.items()
+        DataFile(
+            QUESTIONS,
+            "questions of version 2",
+            "a75cef6623db6b27aec810497b059f0659705d7ff48dcbccc5bd5b130728ac73",
+            f"{_SOURCE}/question.jsonl",
+        ),
+        DataFile(
+            _BASELINES[HEADLINE],
+            "answers of o3-mini-2025-01-31",
+            "c23a7c255eead99f7f86ad48aa1d8ccdb5b3334f2097e0e1e09184df87265e03",
+            f"{_SOURCE}/model_answer/o3-mini-2025-01-31.jsonl",
+        ),
+        DataFile(
+            _BASELINES[_CREATIVE],
+            "answers of gemini-2.0-flash-001",
+            source=f"{_SOURCE}/model_answer/gemini-2.0-flash-001.jsonl",
         ),
     )
     scored: ClassVar[tuple[Figure, ...]] = (

@@ -108,12 +108,36 @@ def test_model_outputs_are_answers_by_their_instructions() -> None:
     assert said == [Answer("2", ("2",)), Answer("0", ("0",))]
 
 
-def test_figures_are_those_that_are_declared() -> None:
-    judgment = Judgment(
-        question="0", turn=0, game=0, first=True, outcome="verdict", verdict="m", probability=0.75, grade=0.0,
+def said_of(probability: float) -> Judgment:
+    return Judgment(
+        question="", turn=0, game=0, first=True, outcome="verdict", verdict="m", probability=probability, grade=0.0,
         output="", judge="",
     )  # fmt: skip
-    both = [Answered(each.question, each.answer, (judgment,)) for each in (asked(0), asked(1))]
+
+
+def test_figures_are_those_that_are_declared() -> None:
+    both = [Answered(each.question, each.answer, (said_of(0.75),)) for each in (asked(0), asked(1))]
     measured = AlpacaEval(data="/nowhere").score(both, Data("alpaca_eval", "/nowhere", AlpacaEval.files))
     assert measured.figures.keys() == {figure.name for figure in AlpacaEval.scored}
     assert (measured.figures["win_rate"], measured.figures["lc_win_rate"]) == (75.0, None)
+
+
+def test_lengths_are_controlled_where_the_tables_are(tmp_path: Path) -> None:
+    """Instructions are known by their places in the benchmark, though few of them are asked."""
+    hard = [f"{place},{(place * 37 % 101) / 25 - 2}" for place in range(805)]
+    (tmp_path / "instruction_difficulty.csv").write_text("\n".join([",instruction_difficulty", *hard]))
+    gamed = [f"{0.2 + place % 7 / 10},{place % 5 - 2},{place % 3 - 1},{place}" for place in range(60)]
+    heading = "preference,std_delta_len,instruction_difficulty,index"
+    (tmp_path / "df_gamed.csv").write_text("\n".join([heading, *gamed]))
+    judged = []
+    for number in range(0, 800, 10):
+        each = asked(number, "theirs " * 5, "ours " * (number % 9 + 1))
+        judged.append(Answered(each.question, each.answer, (said_of(number % 9 / 10),)))
+    data = Data("alpaca_eval", str(tmp_path), AlpacaEval.files)
+    figures = AlpacaEval(data=str(tmp_path)).score(judged, data).figures
+    assert figures["lc_win_rate_low"] < figures["lc_win_rate"] < figures["lc_win_rate_high"]  # type: ignore[operator]
+    assert figures["lc_win_rate"] != pytest.approx(figures["win_rate"], abs=1e-3)
+    (tmp_path / "instruction_difficulty.csv").write_text("\n".join([",instruction_difficulty", *hard[:-1]]))
+    altered = Data("alpaca_eval", str(tmp_path), AlpacaEval.files)
+    with pytest.raises(UserError, match="about 804 instructions, not 805: they are those of another version"):
+        AlpacaEval(data=str(tmp_path)).score(judged, altered)
