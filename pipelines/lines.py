@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from nashflow.components.benchmarks import is_headline
 from nashflow.components.oracles.usage import usage_in
 
 from .cluster.api.clock import in_words
@@ -14,7 +15,7 @@ def finished_line(record: Mapping[str, Any], shards: int = 1) -> str:
     step = STEPS.get(record["step"])
     metrics, (shown, faults) = record["metrics"], (step.shown, step.faults) if step else ((), ())
     said = [key for key in shown if metrics.get(key) is not None] + [key for key in faults if metrics.get(key)]
-    said += usage_in(metrics)
+    said += [key for key in metrics if is_headline(key)] + [*usage_in(metrics)]
     figures = [f"{key} {_number(metrics[key])}" for key in said]
     state = "finished before" if record["skipped"] else _duration(record["seconds"])
     many = [f"{shards} shards"] if shards > 1 else []

@@ -184,7 +184,10 @@ def print_plan(recipe: Recipe) -> None:
         if benchmark.answered or judged:
             judges = ", ".join(oracle.short_name for oracle in benchmark.asked_of(recipe.oracle))
             asked = f"; {judges} is asked at most {judged * times:,} times" if judges else ""
-            console.print(f"{benchmark.name}: {benchmark.answered:,} answers in each of {times} evaluations{asked}")
+            console.print(
+                f"{benchmark.name}: {benchmark.answered:,} answers in each of {times} evaluations{asked}",
+                soft_wrap=True,
+            )
     for name in recipe.judges:
         console.print(f"the judge {name} is fitted to labelled pairs before the first iteration")
     graph = _graph(recipe)

@@ -11,6 +11,7 @@ from nashflow.components.models.named import place_of
 from nashflow.components.reports.files import FIGURE, PAGE
 from nashflow.components.reports.table import (
     Column,
+    benchmark_columns,
     caption,
     comparison_caption,
     comparison_columns,
@@ -50,7 +51,7 @@ def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> N
 
 def _print_run(summary: Mapping[str, Any], console: Console) -> None:
     title = f"{summary['run']}: {summary['method']}, seed {summary['seed']}"
-    print_tables(title, [figure_columns(summary), second_columns(summary)], console)
+    print_tables(title, [figure_columns(summary), benchmark_columns(summary), second_columns(summary)], console)
 
 
 def print_tables(title: str, groups: Sequence[list[Column]], console: Console) -> None:

@@ -16,6 +16,7 @@ from .ifbench.settings import IFBench
 from .ifeval.settings import IFEval
 from .kl import MonteCarloKL
 from .mt_bench.benchmark import MTBench
+from .questions import QuestionBenchmark
 from .versus import Versus
 
 BENCHMARKS = Variants(
@@ -62,3 +63,12 @@ def groups_at(
 def every_figure() -> dict[str, Figure]:
     """The figures that have one name in every recipe, of all benchmarks that there are, by name."""
     return {figure.name: figure for benchmark in BENCHMARKS.members.values() for figure in benchmark.figures}
+
+
+def is_headline(name: str) -> bool:
+    """Whether a name is that of a headline among the figures that only some recipes have, such as
+    `versus/win_rate/judge`."""
+    kind, _, rest = name.partition("/")
+    benchmark = BENCHMARKS.members.get(kind.partition("-")[0])
+    figures = benchmark.scored if benchmark and issubclass(benchmark, QuestionBenchmark) else ()
+    return rest.partition("/")[0] in [figure.name for figure in figures if figure.headline]

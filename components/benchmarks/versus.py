@@ -50,7 +50,16 @@ class Versus(QuestionBenchmark):
     """Sampling temperature of the policy's answers; 0 is greedy."""
 
     def opened(self) -> Data:
-        """The one file."""
+        """The one file.
+
+        Raises:
+            UserError: there is none, or a folder.
+        """
+        if "://" not in self.data and not Path(self.data).is_file():
+            raise UserError(
+                f"benchmark {self.kind}: data is {self.data!r}, which is no file: set it to a file of prompts with "
+                "answers, such as another model's answers.jsonl"
+            )
         folder, slash, name = self.data.rpartition("/")
         return Data(self.kind, folder or slash or ".", [DataFile(name, "prompts with an opponent's answers")])
 

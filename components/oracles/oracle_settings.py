@@ -90,8 +90,11 @@ class OracleSettings(Variant, ABC):
     def check(self) -> None:
         """Raise a UserError, without loading a model, if `load` would fail."""
 
-    def check_reachable(self, store: Store) -> None:
-        """Raise if what it asks over a network is not there, for a run in `store`; preparation asks, no client does."""
+    def check_reachable(self, store: Store, *, anew: bool) -> None:
+        """Raise if what it asks over a network is not there, for a run in `store`; preparation asks, no client does.
+
+        Where it has answered before, it is asked `anew` or not: a run that goes on may have nothing left to ask.
+        """
         return
 
     def require_here(self) -> None:

@@ -223,7 +223,7 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     started, store, known = time.time(), call.store, read_run(call.store)
     check_tracking()
     for oracle in (*recipe.oracles.values(), *recipe.evaluation.judges):
-        oracle.check_reachable(store)
+        oracle.check_reachable(store, anew=not known)
     if checked.warning:
         print(f"warning: {checked.warning}", file=sys.stderr, flush=True)
     recipe.policy.claim(store)

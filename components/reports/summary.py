@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ..benchmarks import every_figure
@@ -12,6 +13,7 @@ from ..iterations.tracked import combined
 from ..iterations.units import Shape
 from ..oracles.conduct import SHARES
 from ..oracles.fitted.settings import FIGURES
+from ..oracles.settings import AnyOracle
 from ..oracles.usage import PREFIX, total_usage
 from ..sampling.settings import GenerationSettings
 from ..storage import layout
@@ -33,6 +35,10 @@ _SAMPLED = ("identical", "empty", "cut")
 _DROPPED = "dropped_"
 
 
+class _Judged(Part):
+    oracle: AnyOracle
+
+
 class _Sampling(Part):
     rollout: GenerationSettings = GenerationSettings()
 
@@ -45,9 +51,10 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     """The summary of iterations 0 (the reference) to `last`, a JSON value; those under way are left out.
 
     Counts are sums over shards and phases, `usage` over judging and evaluation; `dropped` counts candidates for pairs
-    by reason; `sampling` says how responses are sampled where they are not the policy's own; `judges` are those that
-    the run has fitted; seconds are the units' own, summed by step; `duality_gap_average` is the unregularised gap of
-    the average iterate. What does not apply is None.
+    by reason; `sampling` says how responses are sampled where they are not the policy's own; `headlines` are the
+    figures of benchmarks that only some recipes have, which rows hold by their names; `judges` are those that the run
+    has fitted; seconds are the units' own, summed by step; `duality_gap_average` is the unregularised gap of the
+    average iterate. What does not apply is None.
 
     Raises:
         UserError: no iteration is finished.
@@ -68,6 +75,7 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
         "seed": run.recipe["run"]["seed"],
         "prompts": run.prompts,
         "sampling": _Sampling.parse(run.recipe, layout.RUN).rollout.otherwise(shape.method.phases(last or 1)),
+        "headlines": _headlines(run, shape),
         "judges": [_judge(store, unit) for unit in shape.fitted],
         "policies": [{"index": iteration, "digest": _weights_digest(store, iteration)} for iteration in finished],
         "iterations": [
@@ -75,6 +83,15 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
             for iteration, manifests in finished.items()
         ],
     }
+
+
+def _headlines(run: Run, shape: Shape) -> list[dict[str, Any]]:
+    """The figures that matter most of those that only some recipes have; see `Figure`."""
+    # The oracle may be of a kind that is not installed here; most benchmarks name their figures without it.
+    unnamed = any(not benchmark.figures and not benchmark.oracles for benchmark in shape.benchmarks)
+    oracle = _Judged.parse(run.recipe, layout.RUN).oracle if unnamed else None
+    figures = [figure for benchmark in shape.benchmarks for figure in benchmark.measures(oracle)]
+    return [asdict(figure) for figure in figures if figure.headline and "/" in figure.name]
 
 
 def _judge(store: Store, unit: str) -> dict[str, Any]:

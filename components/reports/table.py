@@ -146,6 +146,15 @@ def _usage(rows: Sequence[Mapping[str, Any]]) -> Iterator[Column]:
         yield Column(f"oracle: {name}", [show(value, digits) for value in values])
 
 
+def benchmark_columns(summary: Mapping[str, Any]) -> list[Column]:
+    """Columns with the headlines of benchmarks that only some recipes have; none where there is no such benchmark."""
+    figures = [Figure(**each) for each in summary.get("headlines", ())]
+    return [
+        Column(each.name, [show_figure(each, {each.name: None, **row}) for row in summary["iterations"]])
+        for each in figures
+    ]
+
+
 def second_columns(summary: Mapping[str, Any]) -> list[Column]:
     """How long each step took, in seconds; in the order of the steps.
 

@@ -114,3 +114,9 @@ def test_a_judged_shards_line_counts_abstentions_where_there_are_any() -> None:
     assert finished_line({**record, "metrics": some}).endswith("1.5 s  pairs 4, comparisons 8, abstentions 3")
     used = {**metrics, "usage_tokens": 1200}
     assert finished_line({**record, "metrics": used}).endswith("1.5 s  pairs 4, comparisons 8, usage_tokens 1,200")
+
+
+def test_headlines_of_benchmarks_stand_in_the_line_of_an_evaluation() -> None:
+    metrics = {"alpaca_eval-200/win_rate/judge": 51.25, "alpaca_eval-200/answers": 200, "mine/win_rate": 1.0}
+    record = {"step": "evaluation", "iteration": 1, "phase": "", "seconds": 2.0, "skipped": False, "metrics": metrics}
+    assert finished_line(record).endswith("2.0 s  alpaca_eval-200/win_rate/judge 51.25")

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 from ...core.errors import UserError
@@ -12,7 +13,9 @@ from .length_control import BASELINE, length_controlled
 from .scores import Preference, is_preference, win_rates
 from .tables import DIFFICULTY, GAMED, read_tables
 
-NAME, BASELINE_MODEL, BASELINE_FILE = "alpaca_eval", "gpt4_1106_preview", "baseline_outputs.json"
+NAME, BASELINE_FILE = "alpaca_eval", "baseline_outputs.json"
+_VERSION_1 = "text_davinci_003"
+"""The baseline of version 1."""
 
 
 class Annotation(NamedTuple):
@@ -40,11 +43,20 @@ def rescore(files: Files) -> Rescored:
         for key, what in (("annotator", "annotator"), ("generator_2", "model"), ("generator_1", "baseline"))
     )
     if files.outputs:
-        _require_answers(files.outputs, {each.instruction: each.answer for each in annotations}, files)
-    order = _baseline_answers(files, baseline)
-    if order:
-        _require_answers(order, {each.instruction: each.baseline_answer for each in annotations}, files)
-        instructions = [row["instruction"] for row in read_rows(order)]
+        _require_answers(files.outputs, {each.instruction: each.answer for each in annotations}, files.judgments)
+    if files.baseline:
+        _require_answers(
+            files.baseline, {each.instruction: each.baseline_answer for each in annotations}, files.judgments
+        )
+    elif baseline == _VERSION_1:
+        raise UserError(
+            f"{files.judgments}: the baseline is {baseline}: these are annotations of version 1 of the benchmark; if "
+            "that is meant, give the baseline's answers by --baseline"
+        )
+    if source := _in_order(files):
+        known = [value(row, "instruction", str, str(source)) for row in read_rows(source)]
+        require_all(instructions, known, files.judgments, source)
+        instructions = known
     controlled, notes = _controlled(files, instructions, annotations, is_baseline=model == baseline)
     figures = {**asdict(win_rates([each.preference for each in annotations])), **_lengths(annotations), **controlled}
     return Rescored(NAME, judge, model, baseline, figures, _by_category(annotations), notes)
@@ -56,35 +68,25 @@ def _annotation(row: Mapping[str, Any], where: str) -> Annotation:
         raise UserError(f"{where}: preference is {preference!r}: a number from 1 to 2 is wanted, or null")
     if "games" in row or "score" in row:
         raise UserError(f"{where}: is no annotation of AlpacaEval: name the benchmark that judged it")
-    instruction, baseline, answer = (value(row, key, str, where) for key in ("instruction", "output_1", "output_2"))
+    instruction = value(row, "instruction", str, where)
+    baseline, answer = (value(row, key, (str, NoneType), where) or "" for key in ("output_1", "output_2"))
     return Annotation(instruction, str(row.get("dataset") or ""), baseline, answer, preference)
 
 
-def _baseline_answers(files: Files, baseline: str) -> Path | None:
-    """The file of the baseline's answers, which are in the benchmark's order.
-
-    Raises:
-        UserError: the annotations are against another baseline, as those of version 1 are.
-    """
+def _in_order(files: Files) -> Path | None:
+    """The file that has the instructions in the benchmark's order: the baseline's answers."""
     stored = files.data / BASELINE_FILE if files.data else None
-    found = files.baseline or (stored if stored and stored.is_file() else None)
-    names = {str(row.get("generator", "")) for row in read_rows(found)} if found else {BASELINE_MODEL}
-    if baseline not in names:
-        raise UserError(
-            f"{files.judgments}: the baseline is {baseline}, not {', '.join(sorted(names))}: these are annotations of "
-            "another version of the benchmark; if that is meant, give the baseline's answers by --baseline"
-        )
-    return found
+    return files.baseline or (stored if stored and stored.is_file() else None)
 
 
-def _require_answers(path: Path, judged: Mapping[str, str], files: Files) -> None:
+def _require_answers(path: Path, judged: Mapping[str, str], judgments: Path) -> None:
     """Refuse annotations of other answers than those in a file."""
     rows = [(row, f"{path}: entry {number}") for number, row in enumerate(read_rows(path), start=1)]
     instructions = [value(row, "instruction", str, where) for row, where in rows]
     require_once(instructions, path, "instruction")
     answers = dict(zip(instructions, (value(row, "output", str, where) for row, where in rows), strict=True))
-    require_all(list(judged), list(answers), files.judgments, path)
-    require_same(judged, answers, files.judgments, path)
+    require_all(list(judged), list(answers), judgments, path)
+    require_same(judged, answers, judgments, path)
 
 
 def _controlled(

@@ -79,6 +79,7 @@ class MTBench(QuestionBenchmark):
         Figure("second_turn", better="higher", digits=2, meaning="mean grade of answers to second turns"),
     )
     total: ClassVar[int] = 80
+    turns: ClassVar[int] = 2
     calls: ClassVar[int] = 2
 
     def read(self, data: Data) -> list[Question]:

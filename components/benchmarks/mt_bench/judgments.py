@@ -29,6 +29,11 @@ def rescore(files: Files) -> Rescored:
     """
     rows = read_rows(files.judgments)
     judged = [_judged(row, f"{files.judgments}: entry {number}") for number, row in enumerate(rows, start=1)]
+    if files.outputs:  # FastChat's files have the judgments of all models
+        models = {str(row.get("model_id")) for row in read_rows(files.outputs)}
+        judged = [each for each in judged if each.model in models]
+        if not judged:
+            raise UserError(f"{files.judgments}: has no judgment of {', '.join(sorted(models))}, which --outputs is of")
     model = the_one((each.model for each in judged), "model", files.judgments)
     judge = the_one((each.judge for each in judged), "judge", files.judgments)
     ratings = [each.rated for each in judged]

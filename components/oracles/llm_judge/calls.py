@@ -106,8 +106,15 @@ class Calls:
             raise failures[0]
 
     def _answer(self, key: str, messages: Sequence[Message], stopped: threading.Event) -> Answer:
-        """Ask for one answer, and keep it."""
         self._budget.require(self.cache.spent, self._prices)
+        return self.ask_anew(key, messages, stopped)
+
+    def ask_anew(self, key: str, messages: Sequence[Message], stopped: threading.Event) -> Answer:
+        """Ask for one answer, known already or not, and keep it.
+
+        Raises:
+            UserError, TryAgain: as `ask`, but for the budget.
+        """
         answer = self._client.ask({**self._request, "messages": messages}, stopped)
         self._require_usage(answer)
         outcome, probability, output = self._note(answer)

@@ -5,11 +5,13 @@ both answers have one; from all others the oracle abstains.
 """
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from ...core.digests import digest_json
+from ...storage.records import Message
 from ..base import ABSTENTION, Oracle, Query, Verdict
 from .calls import Calls, Noted
 from .client import Answer
@@ -45,10 +47,7 @@ class LLMJudgeOracle(Oracle):
             UserError: the budget is spent, or the server refuses the requests.
             TryAgain: the server does not answer.
         """
-        orders = [
-            [self._template.rendered(asked.messages, asked.first, asked.second) for asked in (query, query.swapped())]
-            for query in queries
-        ]
+        orders = [self._orders(query) for query in queries]
         keys = [[digest_json(messages) for messages in order] for order in orders]
         shown = {key: messages for both in zip(keys, orders, strict=True) for key, messages in zip(*both, strict=True)}
         self._calls.ask(shown)
@@ -56,6 +55,25 @@ class LLMJudgeOracle(Oracle):
             self._counts[name] += sum(seen_in(query.first) or seen_in(query.second) for query in queries)
         self._counts.update(outcome for key in shown if (outcome := self._found(key)[0]) in _FAULTS)
         return [self._verdict(forward, swapped) for forward, swapped in keys]
+
+    def finds_too_long(self, query: Query, *, anew: bool) -> bool:
+        """Whether the messages about a pair do not fit the model; `anew`: it is asked, whatever it has answered before.
+
+        Raises:
+            UserError, TryAgain: as `judge`; the budget does not count where it is asked anew.
+        """
+        shown = {digest_json(messages): messages for messages in self._orders(query)}
+        if anew:
+            never = threading.Event()
+            return any(self._calls.ask_anew(*each, never).too_long for each in shown.items())
+        self._calls.ask(shown)
+        return any(self._found(key)[0] == "too_long" for key in shown)
+
+    def _orders(self, query: Query) -> list[list[Message]]:
+        """The messages about a pair in both orders."""
+        return [
+            self._template.rendered(asked.messages, asked.first, asked.second) for asked in (query, query.swapped())
+        ]
 
     def _verdict(self, forward: str, swapped: str) -> Verdict:
         (seen, first), (seen_swapped, second) = self._found(forward), self._found(swapped)

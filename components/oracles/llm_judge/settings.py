@@ -123,15 +123,13 @@ class LLMJudge(OracleSettings):
         """Refuse a template that cannot be read."""
         read_template(self.template)
 
-    def check_reachable(self, store: Store) -> None:
-        """Ask the judge about a pair; its answers are kept like any others.
+    def check_reachable(self, store: Store, *, anew: bool) -> None:
+        """Ask the judge about a pair.
 
         Raises:
             UserError: it cannot be asked, or has no room for a short question and an answer.
         """
-        judge = self.load(store)
-        judge.compare([_TRIAL])
-        if judge.usage["too_long"]:
+        if self.load(store).finds_too_long(_TRIAL, anew=anew):
             longest = self._body(read_template(self.template)).get("max_tokens")
             raise UserError(
                 f"oracle.model {self.model}: its context does not hold the template with a short question and "

@@ -102,11 +102,11 @@ class Mixture(OracleSettings):
             with member(number, oracle.kind):
                 oracle.check()
 
-    def check_reachable(self, store: Store) -> None:
+    def check_reachable(self, store: Store, *, anew: bool) -> None:
         """Ask those that are asked over a network."""
         for number, oracle in enumerate(self.oracles):
             with member(number, oracle.kind):
-                oracle.check_reachable(store)
+                oracle.check_reachable(store, anew=anew)
 
     def digest(self) -> str:
         """Digest of their digests and weights."""

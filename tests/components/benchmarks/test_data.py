@@ -7,6 +7,7 @@ import pytest
 from nashflow.components.benchmarks.data import Data, DataFile
 from nashflow.components.core.digests import sha256_bytes
 from nashflow.components.core.errors import UserError
+from nashflow.components.storage.store import open_store
 
 CONTENT = b'{"a": 1}\n\n{"a": 2}\n'
 FILES = (
@@ -63,3 +64,12 @@ def test_what_is_not_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "data" / "more.json").write_bytes(b"[1")
     with pytest.raises(UserError, match=rf"^{tmp_path}/data/more.json: not JSON: "):
         made.json("more.json")
+
+
+def test_files_below_a_prefix_are_checked_likewise(s3_bucket: str) -> None:
+    store = open_store(f"{s3_bucket}/toy")
+    store.write("lines.jsonl", CONTENT)
+    assert Data("toy", f"{s3_bucket}/toy", FILES).json_lines("lines.jsonl") == [{"a": 1}, {"a": 2}]
+    store.write("lines.jsonl", b"{}")
+    with pytest.raises(UserError, match=rf"^{s3_bucket}/toy/lines.jsonl: its SHA-256 is {sha256_bytes(b'{}')}, not "):
+        _ = Data("toy", f"{s3_bucket}/toy", FILES).digests

@@ -45,6 +45,7 @@ def test_the_summary_of_a_sandbox_run_of_two_shards_is_exactly_this(tmp_path: Pa
         "seed": 7,
         "prompts": None,
         "sampling": "",
+        "headlines": [],
         "judges": [],
         "policies": [{"index": 0, "digest": "0main"}, {"index": 1, "digest": "1main"}],
         "iterations": [

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from nashflow.components.benchmarks import every_figure
 from nashflow.components.reports.table import (
+    Column,
+    benchmark_columns,
     caption,
     comparison_columns,
     figure_columns,
@@ -234,3 +236,11 @@ def test_dropped_candidates_are_counted_and_the_reasons_said() -> None:
     assert columns(made)["dropped"] == ["–", "2", "5"]
     assert "; dropped: made no pair (4 lost, 3 tie)" in caption(made)
     assert "dropped" not in columns(run(row(0, {}), row(1, {}, pairs=3, dropped={})))
+
+
+def test_headlines_of_benchmarks_of_some_recipes_have_columns_of_their_own() -> None:
+    figure = {"name": "versus/win_rate/judge", "headline": True, "digits": 2, "interval": ["low", "high"]}
+    rows = [{"iteration": 0}, {"iteration": 1, "versus/win_rate/judge": 0.625, "low": 0.5, "high": 0.75}]
+    columns = benchmark_columns({"headlines": [figure], "iterations": rows})
+    assert columns == [Column("versus/win_rate/judge", ["–", "0.62 [0.50, 0.75]"])]
+    assert benchmark_columns({"iterations": rows}) == []

@@ -14,7 +14,9 @@ from nashflow.components.benchmarks.data import DataFile
 from nashflow.components.benchmarks.versus import Versus
 from nashflow.components.core.digests import sha256_bytes
 from nashflow.pipelines import cli as command_line
+from tests.fixtures import toy_benchmark
 from tests.fixtures.runs import SandboxRun
+from tests.fixtures.third_party import install, nashflow
 
 DIALOGUES = [
     {"messages": [{"role": "user", "content": f"x{context}"}, {"role": "assistant", "content": "a b"}]}
@@ -122,9 +124,9 @@ def test_people_judge_in_runs_alone(benchmark: Any) -> None:
 
 def test_a_missing_file_is_named(benchmark: Any, model: str) -> None:
     Path("prompts.jsonl").unlink()
-    assert benchmark(*run("--model", model), code=2).endswith(
-        "prompts.jsonl: missing: prompts with an opponent's answers; put it there, or set data to the folder that "
-        "holds the files of versus"
+    assert benchmark(*run("--model", model), code=2) == (
+        "benchmark versus: data is 'prompts.jsonl', which is no file: set it to a file of prompts with answers, such "
+        "as another model's answers.jsonl"
     )
 
 
@@ -173,3 +175,24 @@ def test_files_are_fetched_by_their_digests(benchmark: Any, online: str, monkeyp
     Path("data/lines.jsonl").unlink()
     assert "404" in benchmark("fetch", "versus", "--data", "data", code=75)
     assert list(Path("data").iterdir()) == []
+
+
+# --- third parties ---------------------------------------------------------------------------------------------------
+
+
+def test_a_benchmark_of_a_third_party_is_run(tmp_path: Path) -> None:
+    """It asks the sandbox's questions, and answers come from a file."""
+    packages = install(tmp_path / "packages", Path(toy_benchmark.__file__).read_text(), benchmarks="Letters")
+    data = toy_benchmark.written(tmp_path / "data")
+    rows = [{"question": each["id"], "turns": ["a b"]} for each in toy_benchmark.QUESTIONS]
+    (packages / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (packages / "judge.yaml").write_text("kind: sandbox\n")
+    done = nashflow(
+        *(packages, "benchmark", "run", "letters", "--data", data, "--judge", "judge.yaml"),
+        *("--answers", "answers.jsonl", "-o", "made", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert made["figures"]["letters/win_rate/sandbox"] == 0.5
+    assert [row["category"] for row in made["categories"]] == ["even", "odd"]
+    assert made["categories"][0]["low"] is None

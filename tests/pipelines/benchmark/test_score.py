@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,13 @@ def tables(tmp_path: Path) -> Path:
 
 def test_annotations_are_scored_with_their_categories(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rows = annotations()
-    rows[3]["preference"] = None
+    rows[3]["preference"] = rows[5]["output_2"] = None
     del rows[4]["preference"]
     found = scored(capsys, "alpaca_eval", listed(tmp_path / "annotations.json", rows))
     told = [found[name] for name in ("benchmark", "judge", "model", "baseline")]
     assert told == ["alpaca_eval", "weighted", "mine", "gpt4_1106_preview"]
     figures = found["figures"]
-    assert (figures["n_total"], figures["no_preference"], figures["avg_length"]) == (18, 2, 33)
+    assert (figures["n_total"], figures["no_preference"], figures["avg_length"]) == (18, 2, 32)
     values = [row["preference"] for row in rows if row.get("preference")]
     assert figures["win_rate"] == pytest.approx(100 * (sum(values) / 18 - 1))
     assert {name: each["n_total"] for name, each in found["categories"].items()} == {"koala": 9, "oasst": 9}
@@ -234,7 +235,7 @@ def test_an_unknown_benchmark_names_the_known_ones(tmp_path: Path) -> None:
         ("alpaca_eval", annotations(preference=None), "none of 20 preferences is one"),
         ("alpaca_eval", annotations(preference="model"), "entry 1: preference is 'model': a number"),
         ("alpaca_eval", [*annotations(), *annotations(1)], "1 instructions are there more than once, the first: 'ins"),
-        ("alpaca_eval", annotations(generator_1="text_davinci_003"), "another version of the benchmark"),
+        ("alpaca_eval", annotations(generator_1="text_davinci_003"), "version 1 of the benchmark"),
         ("alpaca_eval", arena(), "is no annotation of AlpacaEval"),
         (
             "alpaca_eval",
@@ -261,8 +262,6 @@ def test_an_unknown_benchmark_names_the_known_ones(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_file_gets_one_line(name: str, rows: Rows, said: str, tmp_path: Path) -> None:
-    import re
-
     found = complaint(name, lines(tmp_path / "j.jsonl", rows))
     assert re.search(said if ".*" in said else re.escape(said), found), found
 
@@ -273,12 +272,25 @@ def test_missing_and_other_questions_are_told_apart(tmp_path: Path, tables: Path
     others = listed(tmp_path / "b.json", [*annotations(), {**annotations(1)[0], "instruction": "new"}])
     assert re_found(r"1 questions are not in .*, the first: 'new'; it is of another version", others, tables)
     changed = listed(tmp_path / "c.json", [*annotations()[:-1], {**annotations()[-1], "output_1": "x"}])
-    assert re_found("to 1 questions it judges other answers than .*, the first: 'instruction 19'", changed, tables)
+    said = complaint("alpaca_eval", changed, baseline=tables / "baseline_outputs.json")
+    assert re.search("to 1 questions it judges other answers than .*, the first: 'instruction 19'", said)
+
+
+def test_of_a_file_with_several_models_the_answers_tell_which_is_meant(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    judgments = lines(tmp_path / "gpt-4_single.jsonl", [*ratings(), *ratings(model="other", score=9)])
+    assert "several models (mine, other): give those of one" in complaint("mt_bench", judgments)
+    outputs = lines(
+        tmp_path / "o.jsonl", [{"question_id": 81, "model_id": "other", "choices": [{"turns": ["a", "b"]}]}]
+    )
+    found = scored(capsys, "mt_bench", judgments, outputs=outputs)
+    assert (found["model"], found["figures"]["score"], found["figures"]["avg_length"]) == ("other", 9.0, 1.0)
+    third = lines(tmp_path / "t.jsonl", [{"question_id": 81, "model_id": "third", "choices": [{"turns": ["a", "b"]}]}])
+    assert "has no judgment of third" in complaint("mt_bench", judgments, outputs=third)
 
 
 def re_found(said: str, judgments: Path, data: Path) -> bool:
-    import re
-
     return bool(re.search(said, complaint("alpaca_eval", judgments, data=data)))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import TryAgain, UserError
 from nashflow.components.oracles.llm_judge.settings import LLMJudge
 from nashflow.components.oracles.llm_judge.template import read_template
 from nashflow.components.oracles.mixture.settings import Mixture
@@ -93,21 +93,24 @@ def test_a_key_that_is_not_there_is_said_where_the_judge_is_asked(monkeypatch: p
 def test_preparation_asks_once_and_not_again(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "run"))
     with serving(lambda body: "I do not know.") as server:
-        for _ in range(2):
-            settings(endpoint={"url": server.url}).check_reachable(store)
+        settings(endpoint={"url": server.url}).check_reachable(store, anew=True)
         assert server.calls == 2
+    gone = {"url": server.url, "attempts": 1}
+    with pytest.raises(TryAgain, match="no answer in 1 attempts"):  # whatever it has answered before
+        settings(endpoint=gone).check_reachable(store, anew=True)
+    settings(endpoint=gone).check_reachable(store, anew=False)
     unknown = ('{"status": 404, "error": {"message": "no model other"}}',)
     with serving(faults=unknown) as server, pytest.raises(UserError, match=r"answers 404: no model other"):
-        settings(model="other", endpoint={"url": server.url}).check_reachable(store)
+        settings(model="other", endpoint={"url": server.url}).check_reachable(store, anew=False)
 
 
 def test_preparation_refuses_a_judge_whose_context_holds_nothing(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "run"))
     full = ('{"status": 400, "error": {"message": "This model\'s maximum context length is 512 tokens."}}',)
     with serving(faults=full) as server, pytest.raises(UserError, match=r"oracle\.request\.max_tokens lower"):
-        settings(endpoint={"url": server.url}).check_reachable(store)
+        settings(endpoint={"url": server.url}).check_reachable(store, anew=True)
     with serving() as server:  # which was started with a longer context
-        settings(endpoint={"url": server.url}).check_reachable(store)
+        settings(endpoint={"url": server.url}).check_reachable(store, anew=True)
         assert server.calls == 2
 
 
@@ -120,5 +123,5 @@ def test_a_judge_in_a_mixture_is_asked_by_preparation_too(tmp_path: Path) -> Non
         judge = {"kind": "llm_judge", "model": "judge", "endpoint": {"url": server.url}}
         other = {**judge, "template": "selene"}
         mixture = Mixture.parse({"oracles": [judge, other], "weights": [0.5, 0.5]}, "oracle")
-        mixture.check_reachable(open_store(str(tmp_path / "run")))
+        mixture.check_reachable(open_store(str(tmp_path / "run")), anew=False)
         assert server.calls == 4
