@@ -71,5 +71,5 @@ def test_what_follows_from_the_settings_is_refused_with_the_recipe(layout: str, 
     )
 
 
-def test_the_sandbox_has_texts_of_seven_tokens(fresh: New) -> None:
-    fresh({"training.micro_batch_tokens": 14, "prompts.per_iteration": 8}).step("preparation")
+def test_the_sandbox_has_texts_of_seven_tokens(prepare: New) -> None:
+    prepare({"training.micro_batch_tokens": 14, "prompts.per_iteration": 8})
