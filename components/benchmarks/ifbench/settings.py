@@ -22,7 +22,8 @@ class IFBench(InstructionBenchmark):
             "IFBench_test.jsonl",
             "the prompts and their instructions",
             sha256="a2bf7b8e7ed11d39c65b4ec781da8b99663ed0121f97033d70fcecb61f8a9d85",
-            source="https://raw.githubusercontent.com/allenai/IFBench/main/data/IFBench_test.jsonl",
+            source="https://raw.githubusercontent.com/allenai/IFBench/db69a6f05689830b0068b8f1529ebcfd2f3b164c/"
+            "data/IFBench_test.jsonl",
         ),
     )
     scored: ClassVar[tuple[Figure, ...]] = (

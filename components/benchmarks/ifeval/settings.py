@@ -27,8 +27,8 @@ class IFEval(InstructionBenchmark):
             "input_data.jsonl",
             "the prompts and their instructions",
             sha256="67ffeee0fcb87c317c5b08a2de85557b4a7e96ada6178aa645b4954fe4b53d49",
-            source="https://raw.githubusercontent.com/google-research/google-research/master/"
-            "instruction_following_eval/data/input_data.jsonl",
+            source="https://raw.githubusercontent.com/google-research/google-research/"
+            "19638399cc9e03623c5b9087a1d6fa8813974ce9/instruction_following_eval/data/input_data.jsonl",
         ),
     )
     scored: ClassVar[tuple[Figure, ...]] = (*SCORED, *refusals(NEED_SENTENCES))
