@@ -25,13 +25,14 @@ def print_list(as_json: bool) -> None:
             console.print(f"  figures: {', '.join(each['figures'])}", soft_wrap=True)
         for file in each["files"]:
             notes = [note for note, holds in (("optional", not file["needed"]), ("online", file["source"])) if holds]
-            console.print(
-                f"  {file['name']}: {file['about']}{f' ({chr(44).join(notes)})' if notes else ''}", soft_wrap=True
-            )
+            noted = f" ({', '.join(notes)})" if notes else ""
+            console.print(f"  {file['name']}: {file['about']}{noted}", soft_wrap=True)
 
 
 def _entry(kind: str, benchmark: type[BenchmarkSettings]) -> dict[str, Any]:
-    figures = benchmark.scored if issubclass(benchmark, QuestionBenchmark) else benchmark.figures
+    # Without settings a benchmark of model folders has the figures of its defaults.
+    of_folders = benchmark.model_construct(kind=kind).measures(None) if issubclass(benchmark, FolderBenchmark) else ()
+    figures = benchmark.scored if issubclass(benchmark, QuestionBenchmark) else of_folders or benchmark.figures
     files = benchmark.files if issubclass(benchmark, QuestionBenchmark) else ()
     return {
         "name": kind,
@@ -60,4 +61,5 @@ def _needs(benchmark: type[BenchmarkSettings]) -> list[str]:
         return ["a model folder"]
     needed = ["a run, with its reference and its held-out prompts"]
     needed += ["the sandbox world"] if benchmark.needs_world else []
-    return needed + (["the recipe's oracle"] if benchmark.asks_oracle else [])
+    needed += ["the recipe's oracle"] if benchmark.asks_oracle else []
+    return needed + ([f"or, for a model by itself, what {benchmark.alone} needs"] if benchmark.alone else [])
