@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -275,6 +276,7 @@ def credentials_known() -> bool:
 
 def _connect(uri: str, attempts: int, timeout: int, checksums: Checksums | None) -> "S3Client":
     import boto3
+    import botocore.session
     from botocore.config import Config
     from botocore.exceptions import ProfileNotFound
 
@@ -285,7 +287,17 @@ def _connect(uri: str, attempts: int, timeout: int, checksums: Checksums | None)
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,
     )
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _descriptions())
     try:
-        return boto3.session.Session().client("s3", config=waits)
+        return boto3.session.Session(botocore_session=session).client("s3", config=waits)
     except (ProfileNotFound, ValueError) as error:  # ValueError: an endpoint or a region that cannot be one
         raise UserError(f"{uri}: {error}: check AWS_PROFILE, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL_S3") from error
+
+
+@cache
+def _descriptions() -> Any:
+    """botocore's descriptions of services: read for each connection, they would take most of its time."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
