@@ -1,5 +1,6 @@
 """What all tests share: fixtures, and settings that have to hold before anything else is imported."""
 
+import gc
 import os
 import sys
 
@@ -29,6 +30,12 @@ os.environ.setdefault("NASHFLOW_LOG_SECONDS", "3600")
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("nashflow", deadline=None)
 hypothesis.settings.load_profile("nashflow")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is there by now out of garbage collections: of millions of objects, each would take a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

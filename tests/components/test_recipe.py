@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashflow.components.core.errors import UserError
@@ -129,9 +129,13 @@ def test_the_cluster_section_is_kept_as_the_client_wrote_it() -> None:
     assert again == with_settings(whole, ["method.eta=0.25"])
 
 
+FREE = sorted(free(recipe()).items(), key=lambda item: item[0])
+
+
+@settings(max_examples=50)
 @given(st.data())
 def test_a_value_is_json_or_else_yaml(data: st.DataObject) -> None:
-    key, (annotation, value) = data.draw(st.sampled_from(sorted(free(recipe()).items(), key=lambda item: item[0])))
+    key, (annotation, value) = data.draw(st.sampled_from(FREE))
     other = data.draw(others(annotation, value))
     tree: dict[str, Any] = {}
     override(tree, [f"{key}={json.dumps(other)}"], ClientsRecipe)

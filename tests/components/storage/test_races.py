@@ -26,8 +26,8 @@ class Place(NamedTuple):
 
 @pytest.fixture(
     params=[
-        pytest.param(("", 200), id="local"),
-        pytest.param(("seaweedfs_prefix", 25), id="seaweedfs"),
+        pytest.param(("", 100), id="local"),
+        pytest.param(("seaweedfs_prefix", 10), id="seaweedfs"),
         pytest.param(("seaweedfs_prefix", 200), id="seaweedfs-long", marks=pytest.mark.slow),
     ]
 )
