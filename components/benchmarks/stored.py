@@ -153,7 +153,9 @@ def require_once(questions: Sequence[str], where: object, what: str = "question"
         UserError: names the first.
     """
     if doubled := [each for each, times in Counter(questions).items() if times > 1]:
-        raise UserError(f"{where}: {len(doubled)} {what}s are there more than once, the first: {_short(doubled[0])}")
+        raise UserError(
+            f"{where}: {what}s that are there more than once: {len(doubled)}, the first: {_short(doubled[0])}"
+        )
 
 
 def require_all(questions: Sequence[str], wanted: Sequence[str], where: Path, source: Path) -> None:
@@ -165,13 +167,13 @@ def require_all(questions: Sequence[str], wanted: Sequence[str], where: Path, so
     found, known = set(questions), set(wanted)
     if missing := [each for each in wanted if each not in found]:
         raise UserError(
-            f"{where}: {len(missing)} of {len(wanted)} questions in {source} are missing, the first: "
+            f"{where}: of the {len(wanted)} questions in {source}, it lacks {len(missing)}, the first: "
             f"{_short(missing[0])}"
         )
     if others := [each for each in questions if each not in known]:
         raise UserError(
-            f"{where}: {len(others)} questions are not in {source}, the first: {_short(others[0])}; it is of another "
-            "version of the benchmark"
+            f"{where}: questions that {source} lacks: {len(others)}, the first: {_short(others[0])}; the two are of "
+            "unlike versions of the benchmark, or one is not whole"
         )
 
 
@@ -183,7 +185,7 @@ def require_same(judged: Mapping[str, str], answers: Mapping[str, str], where: P
     """
     if others := [question for question, answer in judged.items() if answer != answers[question]]:
         raise UserError(
-            f"{where}: to {len(others)} questions it judges other answers than {source} has, the first: "
+            f"{where}: questions to which it judges another answer than {source} has: {len(others)}, the first: "
             f"{_short(others[0])}"
         )
 

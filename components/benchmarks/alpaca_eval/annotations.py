@@ -85,6 +85,10 @@ def _require_answers(path: Path, judged: Mapping[str, str], judgments: Path) -> 
     instructions = [value(row, "instruction", str, where) for row, where in rows]
     require_once(instructions, path, "instruction")
     answers = dict(zip(instructions, (value(row, "output", str, where) for row, where in rows), strict=True))
+    if missing := [instruction for instruction in judged if instruction not in answers]:
+        raise UserError(
+            f"{path}: judged instructions that it has no answer to: {len(missing)}, such as {missing[0][:60]!r}"
+        )
     require_all(list(judged), list(answers), judgments, path)
     require_same(judged, answers, judgments, path)
 

@@ -79,7 +79,7 @@ def rescore_v2(files: Files) -> Rescored:
 def _category(judged: Sequence[Judged], styles: Mapping[str, tuple[Style, Style]]) -> Figures:
     games = [game for each in judged for game in reversed(each.games(READ_BACKWARDS))]  # as the benchmark orders them
     figures = asdict(score_v2(games))
-    if styles:
+    if all(game.question in styles for game in games):
         figures |= asdict(style_controlled(games, [styles[game.question] for game in games]))
     return figures
 
@@ -131,15 +131,26 @@ def _styles(files: Files, judged: Sequence[Judged]) -> tuple[Mapping[str, tuple[
     if not files.outputs or not files.baseline:
         return {}, ("no style control: give the answers by --outputs and --baseline",)
     ours, theirs = read_answers(files.outputs), read_answers(files.baseline)
-    questions = [each.question for each in judged]
-    for answers, path in ((ours, files.outputs), (theirs, files.baseline)):
-        if missing := [question for question in questions if question not in answers]:
-            raise UserError(f"{path}: {len(missing)} questions have no answer, the first: {missing[0]}")
-    pairs = {question: (ours[question], theirs[question]) for question in questions}
+    if missing := [each.question for each in judged if each.question not in ours]:
+        raise UserError(
+            f"{files.outputs}: judged questions that it has no answer to: {len(missing)}, such as {missing[0]}"
+        )
+    if others := {each.model for each in ours.values()} - {judged[0].model}:
+        raise UserError(f"{files.outputs}: has answers of {others.pop()}, and those of {judged[0].model} were judged")
+    # A category whose baseline is another model has no style control.
+    known = [each for each in judged if each.question in theirs and _plays(theirs[each.question], each)]
+    if not known:
+        raise UserError(f"{files.baseline}: has no answer that was judged, which were those of {judged[0].baseline}")
+    pairs = {each.question: (ours[each.question], theirs[each.question]) for each in known}
     if all(answer.style for pair in pairs.values() for answer in pair):
         return {question: (_style(first), _style(second)) for question, (first, second) in pairs.items()}, ()
     styles = {question: (Style.of(first.text), Style.of(second.text)) for question, (first, second) in pairs.items()}
     return styles, ("style control: lengths are in characters, since not every answer has its metadata",)
+
+
+def _plays(answer: Answered, judged: Judged) -> bool:
+    """Whether an answer is the baseline's that was judged."""
+    return judged.baseline in ("", answer.model)
 
 
 def _style(answer: Answered) -> Style:

@@ -182,6 +182,24 @@ def test_style_is_controlled_with_both_answers(
     assert len(found["notes"]) == (0 if counted else 1)
 
 
+def test_style_control_takes_the_answers_that_were_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = arena_v2()
+    for row in rows:
+        row["baseline"] = "o3-mini-2025-01-31" if row["category"] == "hard_prompt" else "gemini-2.0-flash-001"
+    judgments = lines(tmp_path / "v2.jsonl", rows)
+    mine = lines(tmp_path / "mine.jsonl", answers("mine", 100, counted=True))
+    base = lines(tmp_path / "base.jsonl", answers("o3-mini-2025-01-31", 80, counted=True))
+    found = scored(capsys, "arena_hard_v2", judgments, outputs=mine, baseline=base)["categories"]
+    assert ["style_controlled" in found[name] for name in ("hard_prompt", "creative_writing")] == [True, False]
+    said = complaint("arena_hard_v2", judgments, outputs=base, baseline=base)
+    assert "has answers of o3-mini-2025-01-31, and those of mine were judged" in said
+    assert "has no answer that was judged" in complaint("arena_hard_v2", judgments, outputs=mine, baseline=mine)
+    few = lines(tmp_path / "few.jsonl", answers("mine", 100, counted=True, count=11))
+    assert "that it has no answer to: 1, such as q11" in complaint(
+        "arena_hard_v2", judgments, outputs=few, baseline=base
+    )
+
+
 def ratings(count: int = 4, **changes: Any) -> Rows:
     return [
         {
@@ -234,7 +252,11 @@ def test_an_unknown_benchmark_names_the_known_ones(tmp_path: Path) -> None:
     [
         ("alpaca_eval", annotations(preference=None), "none of 20 preferences is one"),
         ("alpaca_eval", annotations(preference="model"), "entry 1: preference is 'model': a number"),
-        ("alpaca_eval", [*annotations(), *annotations(1)], "1 instructions are there more than once, the first: 'ins"),
+        (
+            "alpaca_eval",
+            [*annotations(), *annotations(1)],
+            "instructions that are there more than once: 1, the first: 'i",
+        ),
         ("alpaca_eval", annotations(generator_1="text_davinci_003"), "version 1 of the benchmark"),
         ("alpaca_eval", arena(), "is no annotation of AlpacaEval"),
         (
@@ -245,17 +267,17 @@ def test_an_unknown_benchmark_names_the_known_ones(tmp_path: Path) -> None:
         ("alpaca_eval", [{"preference": 1.2}], "entry 1: instruction is missing; there are preference"),
         ("arena_hard", arena_v2(), "creative_writing is a category of version 2: score it as arena_hard_v2"),
         ("arena_hard_v2", arena(), "is the category of version 0.1: score it as arena_hard"),
-        ("arena_hard", [*arena(), *arena(1)], "1 questions are there more than once, the first: 'q0'"),
+        ("arena_hard", [*arena(), *arena(1)], "questions that are there more than once: 1, the first: 'q0'"),
         ("arena_hard", arena(games=[None, None]), "none of 12 games has a verdict"),
         ("arena_hard", arena(games=[]), "is no judgment of Arena-Hard"),
         ("arena_hard", annotations(), "entry 1: games is missing"),
         ("mt_bench", [{"g1_winner": "tie"}], "is a judgment of a pair: give the file of single grading"),
         ("mt_bench", ratings(score=-1), "none of 8 judgments names a rating"),
-        ("mt_bench", ratings()[:-1], "1 of 8 questions in .*j.jsonl are missing, the first: 'question 84, turn 2'"),
+        ("mt_bench", ratings()[:-1], "of the 8 questions in .*j.jsonl, it lacks 1, the first: 'question 84, turn 2'"),
         (
             "mt_bench",
             [*ratings(), ratings()[0]],
-            "1 answers are there more than once, the first: 'question 81, turn 1'",
+            "answers that are there more than once: 1, the first: 'question 81, turn 1'",
         ),
         ("mt_bench", ratings(turn=3), "turn is 3"),
         ("mt_bench", arena(), "entry 1: turn is missing"),
@@ -268,12 +290,22 @@ def test_a_wrong_file_gets_one_line(name: str, rows: Rows, said: str, tmp_path: 
 
 def test_missing_and_other_questions_are_told_apart(tmp_path: Path, tables: Path) -> None:
     few = listed(tmp_path / "a.json", annotations()[2:])
-    assert re_found(r"a\.json: 2 of 20 questions in .*json are missing, the first: 'instruction 0'", few, tables)
+    assert re_found(r"a\.json: of the 20 questions in .*json, it lacks 2, the first: 'instruction 0'", few, tables)
     others = listed(tmp_path / "b.json", [*annotations(), {**annotations(1)[0], "instruction": "new"}])
-    assert re_found(r"1 questions are not in .*, the first: 'new'; it is of another version", others, tables)
+    assert re_found(r"questions that .* lacks: 1, the first: 'new'; the two are of unlike versions", others, tables)
     changed = listed(tmp_path / "c.json", [*annotations()[:-1], {**annotations()[-1], "output_1": "x"}])
     said = complaint("alpaca_eval", changed, baseline=tables / "baseline_outputs.json")
-    assert re.search("to 1 questions it judges other answers than .*, the first: 'instruction 19'", said)
+    assert re.search("questions to which it judges another answer than .* has: 1, the first: 'instruction 19'", said)
+
+
+def test_answers_that_lack_a_question_or_double_it_are_named(tmp_path: Path) -> None:
+    rows = annotations()
+    outputs = [{"instruction": row["instruction"], "output": row["output_2"]} for row in rows]
+    judgments = listed(tmp_path / "a.json", rows)
+    lacking = complaint("alpaca_eval", judgments, outputs=listed(tmp_path / "o.json", outputs[1:]))
+    assert lacking.endswith("o.json: judged instructions that it has no answer to: 1, such as 'instruction 0'")
+    doubled = complaint("alpaca_eval", judgments, outputs=listed(tmp_path / "o.json", [*outputs, outputs[0]]))
+    assert doubled.endswith("o.json: instructions that are there more than once: 1, the first: 'instruction 0'")
 
 
 def test_of_a_file_with_several_models_the_answers_tell_which_is_meant(
