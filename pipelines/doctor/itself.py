@@ -23,6 +23,7 @@ _CLIENT = (
     "kubernetes",
     "matplotlib",
     "mlflow",
+    "sklearn",
     "tenacity",
 )
 _STEPS = (
@@ -36,6 +37,7 @@ _STEPS = (
     "requests",
     "safetensors",
     "scipy",
+    "sklearn",
     "tenacity",
     "tokenizers",
     "torch",
