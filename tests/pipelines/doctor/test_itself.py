@@ -15,6 +15,7 @@ import pytest
 from nashflow.pipelines.doctor import itself as module
 from nashflow.pipelines.doctor.finding import Finding
 from nashflow.pipelines.doctor.itself import itself
+from tests.fixtures import cli
 
 PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -85,11 +86,15 @@ def health(tmp_path: Path, before: str = "") -> tuple[int, dict[str, Any], str]:
 COMMAND = ["doctor", "--self", "--json"]
 
 
-def test_the_health_command_of_an_image(tmp_path: Path) -> None:
-    """A library that tells of itself disturbs no JSON."""
+def test_a_library_that_tells_of_itself_disturbs_no_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "deepspeed.py").write_text("print('Setting accelerator to CPU')")
-    code, told, err = health(tmp_path, "sys.path.insert(0, '')\nsys.modules['croniter'] = None")
-    assert (code, told["ok"], err) == (1, False, "Setting accelerator to CPU\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "deepspeed", None)  # which is undone; meanwhile the file is found
+    del sys.modules["deepspeed"]
+    monkeypatch.setitem(sys.modules, "croniter", None)
+    done = cli.here(*COMMAND, check=False)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["ok"], done.stderr) == (1, False, "Setting accelerator to CPU\n")
     assert [each["tried"] for each in told["findings"] if each["state"] == "failed"] == ["croniter"]
 
 
