@@ -135,6 +135,7 @@ def parameter(recipe: str, key: str, value: Any) -> tuple[Recipe, Recipe, str]:
 
 
 @given(text=texts, data=st.data())
+@settings(max_examples=40)
 def test_settings_arrive_as_they_were(text: str, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(RECIPES))
     fields = [(key, made) for key, made in fields_of_text(load_recipe(name)) if key in FREE]
