@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from ..core.settings import named_by
@@ -88,7 +88,8 @@ def _asked(call: Call[RolloutStep], prompts: Manifest, part: range) -> Iterator[
 
 def _rows(entries: Iterable[list[Rollout]], part: range) -> Iterator[Rollout]:
     """The rows of a part in the journal's entries."""
-    return (row for entry in entries for row in entry if row["sample"] in part)
+    # Chained, an entry is gone before the next one is read.
+    return (row for row in chain.from_iterable(entries) if row["sample"] in part)
 
 
 def _batches(

@@ -31,9 +31,9 @@ class Talker:
     def sample(
         self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], *, batch_size: int, **others: object
     ) -> Iterator[list[tuple[int, Sampled]]]:
-        said = [Sampled([seed % 1000] * LONG, "stop", f"{seed} " * 200) for seed in seeds]
         for start in range(0, len(prompts), batch_size):
-            yield list(enumerate(said[start : start + batch_size], start))[::-1]
+            rows = range(start, min(start + batch_size, len(prompts)))
+            yield [(row, Sampled([seeds[row] % 1000] * LONG, "stop", f"{seeds[row]} " * 200)) for row in reversed(rows)]
 
     def close(self) -> None:
         pass
