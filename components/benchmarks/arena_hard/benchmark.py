@@ -1,30 +1,26 @@
 """The benchmark Arena-Hard, version 0.1: 500 hard questions, with answers of gpt-4-0314 to compare with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-from ...oracles.llm_judge.template import read_template
-from ...storage.records import Judgment
 from ..base import Figure, Measured
-from ..compared import compared
 from ..data import Data, DataFile
-from ..judge import Judge
-from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
+from ..questions import Answered
 from ..stored import Files, Rescored
+from .battles import Battles
 from .figures import figures_against, figures_of
-from .games import games_of, play
+from .games import games_of
 from .judgments import CATEGORY, rescore_v01
-from .reading import QUESTIONS, given_answers, read_questions
+from .reading import QUESTIONS
 from .scores import score_v01
 from .verdicts import VERDICTS, labels_in
 
 TEMPLATE = "arena-hard"
-_REQUEST = {"temperature": 0, "max_tokens": 4096}
 _BASELINE = "answers_gpt-4-0314.jsonl"
 _SOURCE = "https://raw.githubusercontent.com/lmarena/arena-hard-auto/main/data/arena-hard-v0.1"
 
 
-class ArenaHard(QuestionBenchmark):
+class ArenaHard(Battles):
     """How often a policy wins against gpt-4-0314 on 500 hard questions: version 0.1.
 
     There are two games about each question, in both orders. A judge that writes gives one of five verdicts, of which a
@@ -50,39 +46,26 @@ class ArenaHard(QuestionBenchmark):
     scored: ClassVar[tuple[Figure, ...]] = figures_against("gpt-4-0314")
     total: ClassVar[int] = 500
     calls: ClassVar[int] = 4
-
-    def read(self, data: Data) -> list[Question]:
-        """The questions with the baseline's answers."""
-        return read_questions(data, {CATEGORY: _BASELINE})
-
-    def read_answers(self, content: bytes, where: str, questions: Sequence[Question]) -> list[Answer]:
-        """Those of the benchmark's own files of answers, too."""
-        answers = given_answers(content, where, questions)
-        return super().read_answers(content, where, questions) if answers is None else answers
+    baselines: ClassVar[Mapping[str, str]] = {CATEGORY: _BASELINE}
+    templates: ClassVar[Mapping[str, str]] = {CATEGORY: TEMPLATE}
+    judgment_tokens: ClassVar[int] = 4096
 
     @classmethod
     def rescored(cls, files: Files) -> Rescored:
         """By a file of judgments of the benchmark."""
         return rescore_v01(files)
 
-    def sampling(self, question: Question) -> Sampling:
-        """Greedy, as the benchmark samples."""
-        return Sampling(temperature=0.0, max_new_tokens=4096)
+    @staticmethod
+    def label_of(judgment: str) -> str:
+        """The label in a judgment, if that has one alone."""
+        labels = labels_in(judgment)
+        return labels.pop() if len(labels) == 1 and labels <= VERDICTS.keys() else ""
 
-    def judgments(self, answered: Sequence[Answered], judge: Judge, data: Data) -> list[Judgment]:
-        """Two games about each question."""
-        asked = judge.completions(_REQUEST)
-        if asked is None:
-            return compared(answered, judge)
-        template = read_template(TEMPLATE)
-        return play(answered, judge, asked, lambda category: template, _label, lambda said: not labels_in(said))
+    @staticmethod
+    def asks_again(judgment: str) -> bool:
+        """Where it has no label."""
+        return not labels_in(judgment)
 
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The score of all questions."""
         return Measured(figures_of(score_v01(games_of(judged))))
-
-
-def _label(judgment: str) -> str:
-    """The label in a judgment, if that has one alone."""
-    labels = labels_in(judgment)
-    return labels.pop() if len(labels) == 1 and labels <= VERDICTS.keys() else ""

@@ -3,31 +3,27 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-from ...oracles.llm_judge.template import read_template
-from ...storage.records import CATEGORIES, CategoryFigure, Judgment
+from ...storage.records import CATEGORIES, CategoryFigure
 from ..base import Figure, Measured
-from ..compared import compared
 from ..data import Data, DataFile
-from ..judge import Judge
-from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
+from ..questions import Answered
 from ..stored import Files, Rescored
+from .battles import Battles
 from .benchmark import TEMPLATE
 from .figures import figures_against, figures_of
-from .games import games_of, play
+from .games import games_of
 from .judgments import HEADLINE, rescore_v2
-from .reading import QUESTIONS, given_answers, read_questions
+from .reading import QUESTIONS
 from .scores import any_judged, score_v2
 from .style import Style, style_controlled
 from .verdicts import READ_BACKWARDS, last_label
 
 _CREATIVE = "creative_writing"
-_REQUEST = {"temperature": 0, "max_tokens": 16000}
 _BASELINES = {HEADLINE: "answers_o3-mini-2025-01-31.jsonl", _CREATIVE: "answers_gemini-2.0-flash-001.jsonl"}
-_TEMPLATES = {HEADLINE: TEMPLATE, _CREATIVE: "arena-hard-creative"}
 _SOURCE = "https://raw.githubusercontent.com/lmarena/arena-hard-auto/main/data/arena-hard-v2.0"
 
 
-class ArenaHardV2(QuestionBenchmark):
+class ArenaHardV2(Battles):
     """How often a policy wins against o3-mini on 500 hard questions, and against gemini-2.0-flash on 250 creative ones:
     version 2, with and without style control.
 
@@ -71,32 +67,25 @@ class ArenaHardV2(QuestionBenchmark):
     )
     total: ClassVar[int] = 750
     calls: ClassVar[int] = 2
-
-    def read(self, data: Data) -> list[Question]:
-        """The questions with the baselines' answers."""
-        return read_questions(data, _BASELINES)
-
-    def read_answers(self, content: bytes, where: str, questions: Sequence[Question]) -> list[Answer]:
-        """Those of the benchmark's own files of answers, too."""
-        answers = given_answers(content, where, questions)
-        return super().read_answers(content, where, questions) if answers is None else answers
+    baselines: ClassVar[Mapping[str, str]] = _BASELINES
+    templates: ClassVar[Mapping[str, str]] = {HEADLINE: TEMPLATE, _CREATIVE: "arena-hard-creative"}
+    judgment_tokens: ClassVar[int] = 16000
 
     @classmethod
     def rescored(cls, files: Files) -> Rescored:
         """By a file of judgments of the benchmark."""
         return rescore_v2(files)
 
-    def sampling(self, question: Question) -> Sampling:
-        """Greedy, as the benchmark samples."""
-        return Sampling(temperature=0.0, max_new_tokens=4096)
+    @staticmethod
+    def label_of(judgment: str) -> str:
+        """The last label in a judgment."""
+        label = last_label(judgment) or ""
+        return label if label in READ_BACKWARDS else ""
 
-    def judgments(self, answered: Sequence[Answered], judge: Judge, data: Data) -> list[Judgment]:
-        """Two games about each question."""
-        asked = judge.completions(_REQUEST)
-        if asked is None:
-            return compared(answered, judge)
-        templates = {category: read_template(name) for category, name in _TEMPLATES.items()}
-        return play(answered, judge, asked, templates.__getitem__, _label, lambda said: False)
+    @staticmethod
+    def asks_again(judgment: str) -> bool:
+        """Never."""
+        return False
 
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The scores of hard questions, and of each category."""
@@ -118,11 +107,6 @@ class ArenaHardV2(QuestionBenchmark):
         ]
         figures = {} if HEADLINE not in scores else {**figures_of(scores[HEADLINE]), **_styled(judged)}
         return Measured({**dict.fromkeys(figure.name for figure in self.scored), **figures}, {CATEGORIES: rows})
-
-
-def _label(judgment: str) -> str:
-    label = last_label(judgment) or ""
-    return label if label in READ_BACKWARDS else ""
 
 
 def _styled(judged: Sequence[Answered]) -> Mapping[str, float]:
