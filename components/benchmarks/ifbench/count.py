@@ -20,7 +20,8 @@ whatever whichever anybody anyone anything everybody everyone everything nobody 
 either neither both all some any none
 """
 PRONOUNS = frozenset(_PRONOUNS.split())
-_JAPANESE = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+_JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+_INTERROBANGS = ("?!", "!?", chr(0x203D))
 """Hiragana, Katakana and Kanji."""
 
 
@@ -51,7 +52,7 @@ def numbers(answer: str, N: int) -> bool:
 
 def punctuation(answer: str) -> bool:
     """Each of . , ! ? ; : at least once, besides an interrobang: ?!, !? or ‽."""
-    interrobang = next((mark for mark in ("?!", "!?", "‽") if mark in answer), None)
+    interrobang = next((mark for mark in _INTERROBANGS if mark in answer), None)
     rest = answer.replace(interrobang, "", 1) if interrobang else ""
     return all(mark in rest for mark in ".,!?;:")
 
