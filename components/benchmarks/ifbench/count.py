@@ -21,8 +21,8 @@ either neither both all some any none
 """
 PRONOUNS = frozenset(_PRONOUNS.split())
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
-_INTERROBANGS = ("?!", "!?", chr(0x203D))
 """Hiragana, Katakana and Kanji."""
+_INTERROBANGS = ("?!", "!?", chr(0x203D))
 
 
 def word_count_range(answer: str, min_words: int, max_words: int) -> bool:
