@@ -21,6 +21,7 @@ from ..scoring.engines import Scorer
 from ..scoring.settings import ScoringSettings
 from ..storage.records import Prompt, Record, Rollout
 from ..storage.run import without_endpoints
+from .published import Published
 
 Responses = Literal["responses", "opponents"]
 """Sampled on the held-out prompts, once for all benchmarks: the policy's, and the reference's, with other seeds."""
@@ -150,6 +151,9 @@ class BenchmarkSettings(Variant, ABC):
     """How many policies score each response of the policy."""
     alone: ClassVar[str] = ""
     """The kind of the benchmark that stands for this one where a model is measured by itself, if another does."""
+
+    published: ClassVar[tuple[Published, ...]] = ()
+    """What papers report of it."""
 
     every: Annotated[int, Field(ge=1)] | Literal["final"] = Field(1, exclude_if=lambda every: every == 1)
     """Which iterations it measures: 1, all of them; another number N, every N-th and the last one; final, the last one

@@ -1,22 +1,6 @@
 """Judgments of a policy's answers beside given ones."""
 
-from collections.abc import Sequence
-
-from ..oracles.base import Query
-from ..storage.records import Judgment, Message
-from .judge import Judge
-from .questions import Answered
-from .versus import both_orders
-
-
-def compared(answered: Sequence[Answered], judge: Judge) -> list[Judgment]:
-    """What an oracle says in its own way of the answers to first turns: a judgment for each order."""
-    queries = [
-        Query([Message(role="user", content=each.question.turns[0])], each.answer.turns[0], each.question.opponent[0])
-        for each in answered
-    ]
-    verdicts = zip(answered, judge.compare(queries), strict=True)
-    return [row for each, verdict in verdicts for row in both_orders(each.question.id, verdict, judge.signature)]
+from ..storage.records import Judgment
 
 
 def game(

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, field_validator
 
 from ..core.errors import UserError
+from ..oracles.base import Query, Verdict
 from ..oracles.oracle_settings import OracleSettings
 from ..oracles.settings import AnyOracle
+from ..storage import layout
 from ..storage.records import ANSWERS, JUDGMENTS, QUESTIONS, BenchmarkAnswer, BenchmarkQuestion, Judgment, Message
 from ..storage.store import Store
-from ..storage.units import Manifest
+from ..storage.units import Manifest, read_manifest, require_manifest
 from .base import BenchmarkSettings, Figure, Measured, renamed
 from .data import Data, DataFile, json_lines
 from .judge import Judge, require_there
@@ -121,6 +123,28 @@ _JUDGED = (
     Figure("judgments", digits=0),
     Figure("no_verdict", better="lower", digits=0, meaning="judgments without a verdict", fault=True),
 )
+_WATCHED = (
+    Figure(
+        "canary_win_rate",
+        "canary",
+        better="lower",
+        meaning="how often the judge prefers one constant answer, which says nothing",
+        interval=("canary_win_rate_low", "canary_win_rate_high"),
+    ),
+    Figure("canary_win_rate_low"),
+    Figure("canary_win_rate_high"),
+    Figure(
+        "oracle_correlation",
+        "as the oracle",
+        meaning="rank correlation of the judge's preferences and the training oracle's on the same answers",
+        interval=("oracle_correlation_low", "oracle_correlation_high"),
+    ),
+    Figure("oracle_correlation_low"),
+    Figure("oracle_correlation_high"),
+)
+"""What is known of a judge, by which its verdicts are to be trusted or not."""
+CANARY_QUESTIONS = 20
+"""To how many questions a constant answer is judged: enough to see whether a judge falls for it."""
 
 
 class QuestionBenchmark(BenchmarkSettings, ABC):
@@ -137,6 +161,8 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
     """The figures that `score` gives, by short names."""
     asks_judge: ClassVar[bool] = True
     """Whether a judge judges the answers; rules do otherwise."""
+    compares: ClassVar[bool] = False
+    """Whether the judge compares answers with an opponent's, and does not grade them by themselves."""
     total: ClassVar[int] = 0
     """How many questions there are; 0: as many as the files have."""
     turns: ClassVar[int] = 1
@@ -152,6 +178,13 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
     """How many questions are asked, taken evenly from all; null: all of them."""
     max_new_tokens: int | None = Field(None, ge=1)
     """Longest answer to a turn, in tokens; null: the benchmark's own."""
+
+    canary_limit: float = Field(1.0, ge=0.0, le=1.0)
+    """Largest share of questions in which the judge may prefer one constant answer, which says nothing: above it the
+    step stops, and goes on when the limit is raised. 1: none; the share is reported in any case."""
+    ask_oracle: bool = True
+    """Whether the recipe's oracle is asked about the same answers as a judge of the benchmark's own, so that their
+    correlation is known."""
 
     _is_there = field_validator("judge")(require_there)
 
@@ -193,6 +226,15 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
         asked = self.dialogue(question, answer.turns[:-1])
         return [*asked, Message(role="assistant", content=answer.turns[-1])]
 
+    def compared(self, answered: Sequence[Answered], judge: Judge) -> list[Judgment]:
+        """What the judge, as any oracle, says of the answers to the first turn and the opponent's, in both orders."""
+        queries = [
+            Query(self.dialogue(each.question, ()), each.answer.turns[0], each.question.opponent[0])
+            for each in answered
+        ]
+        verdicts = zip(answered, judge.compare(queries), strict=True)
+        return [row for each, verdict in verdicts for row in both_orders(each.question.id, verdict, judge.signature)]
+
     def opened(self) -> Data:
         """Its files.
 
@@ -220,13 +262,48 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
         by = f"{self.judge.short_name if self.judge else 'oracle'}/" if self.asks_judge else ""
         return f"{self.name}/questions", f"{self.name}/answers", f"{self.name}/{by}judgments", f"{self.name}/{by}scores"
 
+    @property
+    def canary(self) -> str:
+        """The unit of the judgments on a constant answer, which all iterations share and iteration 0 has."""
+        return self.stages[2].replace("judgments", "canary")
+
+    @property
+    def as_oracle(self) -> str:
+        """The unit of the training oracle's judgments on the same answers."""
+        return f"{self.name}/oracle/also"
+
+    @property
+    def asks_oracle_too(self) -> bool:
+        """Whether the recipe's oracle is asked about the same answers as the judge."""
+        return bool(self.oracles) and self.compares and self.ask_oracle
+
     def units(self, iteration: int) -> tuple[str, ...]:
         """Those of its stages."""
-        return self.stages[1 if iteration else 0 :]
+        questions, answers, judgments, scores = self.stages
+        canary = [self.canary] if self.asks_judge and not iteration else []
+        oracle = [self.as_oracle] if self.asks_oracle_too else []
+        return (*([] if iteration else [questions]), answers, judgments, *canary, *oracle, scores)
+
+    def made(self, store: Store, iteration: int) -> dict[str, Manifest]:
+        """The manifests of its finished stages, by what they are: questions, answers, judgments, scores; and those by
+        which the judge is watched, canary and oracle, if they are there.
+
+        Raises:
+            UserError: one is not finished.
+        """
+        questions, answers, judgments, scores = self.stages
+        needed = {"answers": answers, "judgments": judgments, "scores": scores}
+        units = {name: layout.evaluation(iteration, part) for name, part in needed.items()}
+        made = {"questions": require_manifest(store, layout.evaluation(0, questions))}
+        made |= {name: require_manifest(store, unit) for name, unit in units.items()}
+        canary = read_manifest(store, layout.evaluation(0, self.canary)) if self.asks_judge else None
+        oracle = read_manifest(store, layout.evaluation(iteration, self.as_oracle)) if self.asks_oracle_too else None
+        watched = {"canary": canary, "oracle": oracle}
+        return made | {name: manifest for name, manifest in watched.items() if manifest}
 
     def measures(self, oracle: OracleSettings | None) -> tuple[Figure, ...]:
         """The figures that it measures in a recipe with this oracle."""
-        judged = (*_JUDGED, *self.scored)
+        judged = (*_JUDGED, *self.scored, *(_WATCHED if self.asks_judge else ()))
         names = {figure.name: self.figure(figure.name, oracle) for figure in judged}
         answered = [replace(figure, name=f"{self.name}/{figure.name}") for figure in _LENGTHS]
         return (*answered, *(renamed(figure, names) for figure in judged))
@@ -238,7 +315,7 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
 
     def identity(self, *without: str) -> Any:
         """Its settings without those that change no figure; files are told by their digests, not by their place."""
-        return super().identity("data", *without)
+        return super().identity("data", "canary_limit", "ask_oracle", *without)
 
     def asked(self, data: Data) -> list[Question]:
         """The questions that are asked.
@@ -297,8 +374,10 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
         return replace(own, max_new_tokens=self.max_new_tokens) if self.max_new_tokens else own
 
     def asked_of(self, oracle: OracleSettings) -> tuple[OracleSettings, ...]:
-        """The judge."""
-        return (self.judge or oracle,) if self.asks_judge else ()
+        """The judge, and the recipe's oracle where it is asked too."""
+        if not self.asks_judge:
+            return ()
+        return (self.judge or oracle, *([oracle] if self.asks_oracle_too else []))
 
     @property
     def count(self) -> int:
@@ -312,8 +391,8 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
 
     @property
     def judged(self) -> int:
-        """As many calls as each question may take."""
-        return self.count * self.calls if self.asks_judge else 0
+        """As many calls as each question may take, and those on a constant answer."""
+        return (self.count + min(self.count, CANARY_QUESTIONS)) * self.calls if self.asks_judge else 0
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -348,12 +427,34 @@ def read_answered(
     store: Store, questions: Manifest, answers: Manifest, judgments: Manifest | None = None
 ) -> list[Answered]:
     """The questions with their answers and judgments, from the manifests of the stages."""
-    said: dict[str, list[Judgment]] = {}
-    for row in judgments.rows(store, JUDGMENTS) if judgments else ():
-        said.setdefault(row["question"], []).append(row)
     asked = (Question.of(row) for row in questions.rows(store, QUESTIONS))
     given = (Answer.of(row) for row in answers.rows(store, ANSWERS))
+    answered = [Answered(question, answer) for question, answer in zip(asked, given, strict=True)]
+    return with_judgments(answered, judgments.rows(store, JUDGMENTS)) if judgments else answered
+
+
+def with_judgments(answered: Sequence[Answered], rows: Iterable[Judgment]) -> list[Answered]:
+    """Answered questions, each with its rows of JUDGMENTS."""
+    said: dict[str, list[Judgment]] = {}
+    for row in rows:
+        said.setdefault(row["question"], []).append(row)
+    return [replace(each, judgments=tuple(said.get(each.question.id, ()))) for each in answered]
+
+
+def both_orders(question: str, verdict: Verdict, judge: str) -> list[Judgment]:
+    """An oracle's verdict on a policy's answer, the first, and an opponent's, as a judgment for each order."""
     return [
-        Answered(question, answer, tuple(said.get(question.id, ())))
-        for question, answer in zip(asked, given, strict=True)
+        {
+            "question": question,
+            "turn": 0,
+            "game": game,
+            "first": first,
+            "outcome": "abstained" if verdict.abstained else "verdict",
+            "verdict": "",
+            "probability": probability,
+            "grade": 0.0,
+            "output": "",
+            "judge": judge,
+        }
+        for game, (first, probability) in enumerate(((True, verdict.forward), (False, verdict.backward)))
     ]

@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ..core.errors import UserError
-from ..oracles.base import Query, Verdict
 from ..prompts.reading import Asked, read
 from ..prompts.settings import PromptSource
 from ..storage.records import Judgment
@@ -41,6 +40,7 @@ class Versus(QuestionBenchmark):
         Figure("losses", digits=0),
     )
     calls: ClassVar[int] = 2
+    compares: ClassVar[bool] = True
 
     field: str = "prompt"
     """As `prompts.field`."""
@@ -87,12 +87,7 @@ class Versus(QuestionBenchmark):
 
     def judgments(self, answered: Sequence[Answered], judge: Judge, data: Data) -> list[Judgment]:
         """The judge's verdict in both orders."""
-        queries = [
-            Query(self.dialogue(each.question, ()), each.answer.turns[0], each.question.opponent[0])
-            for each in answered
-        ]
-        verdicts = zip(answered, judge.compare(queries), strict=True)
-        return [row for each, verdict in verdicts for row in both_orders(each.question.id, verdict, judge.signature)]
+        return self.compared(answered, judge)
 
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The mean over the prompts of P(policy ≻ opponent)."""
@@ -112,22 +107,3 @@ class Versus(QuestionBenchmark):
                 "losses": sum(chance < 0.5 for chance in chances),
             }
         )
-
-
-def both_orders(question: str, verdict: Verdict, judge: str) -> list[Judgment]:
-    """An oracle's verdict on a policy's answer, the first, and an opponent's, as a judgment for each order."""
-    return [
-        {
-            "question": question,
-            "turn": 0,
-            "game": game,
-            "first": first,
-            "outcome": "abstained" if verdict.abstained else "verdict",
-            "verdict": "",
-            "probability": probability,
-            "grade": 0.0,
-            "output": "",
-            "judge": judge,
-        }
-        for game, (first, probability) in enumerate(((True, verdict.forward), (False, verdict.backward)))
-    ]

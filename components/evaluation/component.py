@@ -11,6 +11,7 @@ def evaluation(
     retries: int,
     policy: dsl.Input[dsl.Model],
     scores: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
 ) -> dsl.ContainerSpec:
     """Measure a policy on the benchmarks of one group; but for iteration 0, the reference has been measured before."""
     return dsl.ContainerSpec(

@@ -1,6 +1,6 @@
 """Measure an iteration's policy on the benchmarks; then tell the tracker and tidy up: the iteration is done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain
@@ -19,13 +19,14 @@ from ..oracles.base import Oracle
 from ..oracles.journalled import JournalledOracle
 from ..oracles.oracle_settings import OracleSettings
 from ..oracles.unanswered import waiting
-from ..runtime.artifacts import metrics_artifact
+from ..reports.benchmarks.files import policy_files, read_policy
+from ..runtime.artifacts import Artifact, metrics_artifact
 from ..runtime.progress import over
 from ..runtime.protocol import Call, Result
 from ..sampling.rollouts import Role, Samplers, in_order, tokens_of, unfinished
 from ..storage import layout
 from ..storage.records import PROMPTS, ROLLOUTS
-from ..storage.run import date_of
+from ..storage.run import date_of, require_run
 from ..storage.units import Manifest, Unit, require_manifest
 from .answering import Policy
 from .settings import EvaluationStep
@@ -33,7 +34,7 @@ from .stages import Done, Stages, measure_folder, publish
 
 SETTINGS = EvaluationStep
 VERSION = 3
-OUTPUTS = ("scores",)
+OUTPUTS = ("scores", "report")
 _REFERENCE = "000/main"
 _ROLES: dict[Responses, Role] = {"responses": "pair", "opponents": "opponent"}
 
@@ -54,13 +55,31 @@ def run(call: Call[EvaluationStep]) -> Result:
         if not call.phase:
             others = (benchmark for group, members in groups.items() if group for benchmark in members)
             done += [evaluation.responses(which) for benchmark in others for which in benchmark.reads]
-    distinct = {manifest.unit: manifest for manifest, _ in done}  # judges of one benchmark share its answers
-    if call.phase == list(groups)[-1]:
+    skipped = all(found for _, found in done)
+    last_group = call.phase == list(groups)[-1]
+    said = [each for group, members in groups.items() if last_group or group == call.phase for each in members]
+    page = _reported(call, said, f"{layout.BENCHMARKS}/{call.iteration:03d}" if last_group else "", skipped=skipped)
+    if last_group:
         track_iteration(call.store, call.iteration)
         retain(call.store, call.iteration)
+    distinct = {manifest.unit: manifest for manifest, _ in done}  # judges of one benchmark share its answers
     figures = combined([*distinct.values()])
-    skipped = all(found for _, found in done)
-    return Result(skipped=skipped, figures=figures, artifacts={"scores": metrics_artifact(figures)})
+    artifacts = {"scores": metrics_artifact(figures), "report": page}
+    return Result(skipped=skipped, figures=figures, artifacts=artifacts)
+
+
+def _reported(
+    call: Call[EvaluationStep], benchmarks: Sequence[BenchmarkSettings], key: str, *, skipped: bool
+) -> Artifact:
+    """The page on what benchmarks say of the policy; with a key it is kept in the store too, with its JSON."""
+    store, page = call.store, f"{key}.html"
+    place = {"uri": store.location(page)} if key else {}
+    if skipped and key and store.exists(page):
+        return Artifact(store.read(page), place)
+    files = policy_files(read_policy(store, require_run(store), call.iteration, benchmarks))
+    for end, data in files.items() if key else ():
+        store.write(f"{key}{end}", data)
+    return Artifact(files[".html"], place)
 
 
 @dataclass(frozen=True)

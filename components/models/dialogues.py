@@ -167,6 +167,34 @@ class Dialogues:
         except UserError:
             return False
 
+    def require_bos(self, messages: Sequence[Message], ids: Sequence[int]) -> None:
+        """Raise if the token ids that a model is sent for the messages do not begin as the tokenizer's own
+        `apply_chat_template` has it: with its BOS once, or without.
+
+        Raises:
+            UserError: the BOS stands there twice, or not at all, or where the template has none.
+        """
+        roles = tuple(message["role"] for message in messages)
+        if roles not in self._openings:
+            contents = [f"What number {index} says." for index in range(len(roles))]
+            text = self._roles_rendered(roles, contents)
+            self._openings[roles] = min(1, self._leading_bos(self._encode(text)))
+        sent, due = self._leading_bos(ids), self._openings[roles]
+        if sent != due:
+            bos = self.tokenizer.bos_token
+            raise UserError(
+                f"the model in {self._folder} would be sent {bos} {sent} times at the beginning of a prompt, where "
+                f"its chat template has it {due} times: let the template alone write it"
+            )
+
+    @cached_property
+    def _openings(self) -> dict[tuple[str, ...], int]:
+        """How often the BOS stands before dialogues of some roles."""
+        return {}
+
+    def _leading_bos(self, ids: Sequence[int]) -> int:
+        return next((at for at, token in enumerate(ids) if token != self.tokenizer.bos_token_id), len(ids))
+
     def require_whole(self, messages: Sequence[Message]) -> None:
         """Raise if the template refuses the messages, or loses something of them; it may escape their characters.
 
@@ -239,9 +267,8 @@ class Dialogues:
     def _ids(self, text: str, apart: bool) -> list[int]:
         """Token ids of a rendered text, with one BOS where it begins with several."""
         encode = self._special.encode_apart if apart else self._encode
-        ids, bos = encode(text), self.tokenizer.bos_token_id
-        first = next((index for index, token in enumerate(ids) if token != bos), len(ids))
-        return ids[max(0, first - 1) :]
+        ids = encode(text)
+        return ids[max(0, self._leading_bos(ids) - 1) :]
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)

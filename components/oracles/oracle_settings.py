@@ -10,6 +10,7 @@ from ..core.errors import UserError
 from ..core.runtimes import Runtime
 from ..core.settings import Variant
 from ..games.sandbox.settings import WorldSettings
+from ..games.sandbox.texts import context_index
 from ..storage.records import Message
 from ..storage.store import Store
 from .base import Oracle
@@ -60,6 +61,13 @@ class OracleSettings(Variant, ABC):
     def own_world(self) -> WorldSettings | None:
         """The sandbox world that the oracle belongs to, if it does."""
         return None
+
+    def judges_such(self, dialogues: Iterable[Sequence[Message]]) -> bool:
+        """Whether it judges answers to such dialogues: an oracle of the sandbox world judges that world's alone."""
+        try:
+            return not self.own_world or all(context_index(messages) >= 0 for messages in dialogues)
+        except UserError:
+            return False
 
     @property
     def runtime(self) -> Runtime:

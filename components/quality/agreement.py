@@ -102,15 +102,3 @@ def ratings(players: Sequence[tuple[str, str]], outcome: Array) -> dict[str, flo
 
     found = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", options=_EXACT).x
     return dict(zip(names, (found - found.mean()).tolist(), strict=True))
-
-
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's ρ of two ratings of the same players, n each; None for fewer than three, and where all are equal."""
-    from scipy.stats import rankdata
-
-    if len(first) < 3:
-        return None
-    ranks = [rankdata(np.round(values, 6)) for values in (first, second)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..benchmarks.base import Figure
+from ..benchmarks.correlation import spearman
 from . import agreement, bias, calibration
 from .agreement import Share
 from .asking import Asked
@@ -121,7 +122,7 @@ def measure(pairs: LabelledPairs, asked: Asked) -> Quality:
         **_accuracies(pairs, verdicts.decision),
         "ties_score": ties_score(pairs, verdicts.probability),
         "kappa": agreement.kappa(pairs.label[judged & labelled], verdicts.decision[judged & labelled]),
-        "rank_correlation": agreement.rank_correlation(ratings_of["labels"], ratings_of["judge"]),
+        "rank_correlation": spearman(ratings_of["labels"], ratings_of["judge"]),
         "for_longer": bias.for_longer(pairs.longer[judged], verdicts.decision[judged]),
         "flips": bias.flips(verdicts.forward[judged], verdicts.backward[judged]),
         "shown_first": bias.shown_first(verdicts.forward[judged], verdicts.backward[judged]),

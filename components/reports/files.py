@@ -11,10 +11,11 @@ from ..storage import layout
 from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import File, Manifest, Unit, require_manifest
+from .benchmarks.files import run_files
 from .figure import draw
 from .page import render
 
-VERSION = 1
+VERSION = 2
 _UNIT = "report/report"
 FIGURE, PAGE = "report/figure.png", "report/report.html"
 
@@ -41,6 +42,8 @@ def publish_report(unit: Unit, run: Run, summary: Mapping[str, Any]) -> Manifest
         FIGURE: figure,
         PAGE: render(unit.store, run, summary, figure).encode(),
     }
+    iterations = [row["iteration"] for row in summary["iterations"]]
+    contents |= {f"{layout.BENCHMARKS}{end}": data for end, data in run_files(unit.store, run, iterations).items()}
     files = {}
     for key, data in contents.items():
         unit.store.write(key, data)

@@ -13,7 +13,7 @@ from ..quality.measure import FIGURES, Quality
 from .page import as_yaml, redacted
 from .reliability import draw_reliability
 from .table import NOT_APPLICABLE, Column, heading, show, show_figure
-from .template import page, rendered
+from .template import TABLE, page, rendered
 
 
 @dataclass(frozen=True)
@@ -140,19 +140,8 @@ def _ends(each: Difference) -> str:
 
 _PAGE = page(
     "{{ title }}",
-    """\
-{% macro table(columns) %}
-<div class="wide">
-<table>
-<thead><tr>{% for column in columns %}<th>{{ column.title }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for _ in columns[0].cells %}
-<tr>{% set row = loop.index0 %}{% for column in columns %}<td>{{ column.cells[row] }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody>
-</table>
-</div>
-{% endmacro %}
+    TABLE
+    + """\
 <h1>{{ title }}</h1>
 <p class="quiet">{{ report.path }}: layout {{ report.counts.layout }}; {{ report.counts }}.</p>
 <h2>Figures</h2>

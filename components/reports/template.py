@@ -27,6 +27,7 @@ _AFTER_TITLE = """\
   table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin-bottom: 1rem }
   th, td { padding: .25rem .7rem; border-bottom: 1px solid #d0d7de; text-align: right; vertical-align: bottom }
   td { white-space: nowrap }
+  .words { text-align: left; white-space: normal }
   .text th, .text td { text-align: left; vertical-align: top; white-space: normal }
   .answers { table-layout: fixed; width: 100% }
   .answers .said { white-space: pre-wrap; overflow-wrap: break-word }
@@ -56,6 +57,30 @@ def rendered(template: str, **values: Any) -> str:
     environment.filters["show"] = show
     return environment.from_string(template).render(values)
 
+
+TABLE = """\
+{% macro table(columns) %}
+<div class="wide" tabindex="0">
+<table{% if columns | selectattr("words") | list | length > 1 %} class="text"{% endif %}>
+<thead><tr>
+{% for column in columns %}
+<th{% if column.words %} class="words"{% endif %}>{{ column.title }}</th>
+{% endfor %}
+</tr></thead>
+<tbody>
+{% for _ in columns[0].cells %}
+<tr>{% set row = loop.index0 %}
+{% for column in columns %}
+<td{% if column.words %} class="words"{% endif %} data-label="{{ column.title }}">{{ column.cells[row] }}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+{% endmacro %}
+"""
+"""The macro `table` of a list of `Column`; in a narrow window, rows with several texts have a line for each cell."""
 
 RUN = page(
     "{{ summary.run }}",

@@ -123,11 +123,13 @@ class Samplers:
         """One response to each dialogue, with its index, as they end, by other rules than those of `settings`.
 
         Raises:
-            UserError: as `open`, or a dialogue that does not fit.
+            UserError: as `open`, a dialogue that does not fit, or a prompt that does not begin as the template has it.
         """
         settings, sampler = self.settings, self.open({policy: 1.0})
         reader = Dialogues(sampler.tokenizer, self._template, self.day)
         prompts = [reader.prompt(messages) for messages in dialogues]
+        for messages, prompt in zip(dialogues, prompts, strict=True):
+            reader.require_bos(messages, prompt)
         batches = sampler.sample(
             prompts,
             seeds,

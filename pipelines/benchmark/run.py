@@ -29,6 +29,9 @@ from nashflow.components.models.folders import (
 from nashflow.components.models.policies import LocalPolicy
 from nashflow.components.models.weights import weights_digest
 from nashflow.components.oracles.usage import PREFIX, total_usage
+from nashflow.components.reports.benchmarks.files import policy_files
+from nashflow.components.reports.benchmarks.page import PolicyReport
+from nashflow.components.reports.benchmarks.read import read_report
 from nashflow.components.runtime.protocol import Call, StepRun, StepSettings, pin_threads, terminate
 from nashflow.components.runtime.voice import log_format, speaking
 from nashflow.components.sampling.rollouts import Samplers
@@ -43,7 +46,7 @@ from ..tables import print_place
 from ..terminal import terminal
 from .kinds import benchmark_of
 
-SCORES, ANSWERS, JUDGED = "scores.json", "answers.jsonl", "judgments.jsonl"
+SCORES, ANSWERS, JUDGED, REPORT = "scores.json", "answers.jsonl", "judgments.jsonl", "report"
 """What is written besides the units of work."""
 _BEGUN = "begun"
 
@@ -95,6 +98,7 @@ def run_benchmark(wanted: Wanted, as_json: bool) -> None:
     if isinstance(benchmark, QuestionBenchmark):
         _write_rows(output, store, benchmark, made)
     record = _record(wanted, benchmark, store, made)
+    _write_report(wanted, benchmark, store, output, made)
     text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
     output.write(SCORES, text.encode())
     if as_json:
@@ -167,7 +171,7 @@ def _policy(folder: Path) -> LocalPolicy:
 
 def _write_rows(output: Store, store: Store, benchmark: QuestionBenchmark, made: Sequence[Manifest]) -> None:
     """Write answers and judgments as JSON lines; --answers and versus take the answers."""
-    questions, answers, judgments, _ = made
+    questions, answers, judgments = made[:3]
     said = [
         {
             "question": each.question.id,
@@ -179,6 +183,16 @@ def _write_rows(output: Store, store: Store, benchmark: QuestionBenchmark, made:
     ]
     for name, rows in ((ANSWERS, said), (JUDGED, judgments.rows(store, JUDGMENTS))):
         output.write(name, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode())
+
+
+def _write_report(
+    wanted: Wanted, benchmark: BenchmarkSettings, store: Store, output: Store, made: Sequence[Manifest]
+) -> None:
+    """Write the page and the JSON that a run's evaluation would."""
+    digest = next((each.inputs["policy"] for each in made if "policy" in each.inputs), "")
+    report = PolicyReport(str(wanted.model or wanted.answers), digest, [read_report(store, 0, benchmark, None)])
+    for end, data in policy_files(report).items():
+        output.write(f"{REPORT}{end}", data)
 
 
 def _record(wanted: Wanted, benchmark: BenchmarkSettings, store: Store, made: Sequence[Manifest]) -> dict[str, Any]:
@@ -213,6 +227,7 @@ def _print(record: Mapping[str, Any], figures: Sequence[Figure], output: Store) 
     ]
     print_table(console, f"{record['benchmark']} of {record['model']}", ("figure", "value", "95 % interval"), rows)
     print_place(console, "scores", output.location(SCORES))
+    print_place(console, "report", output.location(f"{REPORT}.html"))
 
 
 def _shown(value: float | None, figure: Figure) -> str:

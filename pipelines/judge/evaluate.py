@@ -1,8 +1,7 @@
 """Measure judges on labelled pairs, and show what was measured."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from nashflow.components.prompts.compared import read_compared
 from nashflow.components.prompts.settings import PromptSource
 from nashflow.components.quality.asking import ask, readable
 from nashflow.components.quality.compare import differences
+from nashflow.components.quality.kept import keep_quality
 from nashflow.components.quality.measure import measure
 from nashflow.components.quality.pairs import LabelledPairs
 from nashflow.components.reports.judges import (
@@ -27,6 +27,7 @@ from nashflow.components.reports.judges import (
     rating_tables,
     render_judges,
 )
+from nashflow.components.reports.plain import plain
 from nashflow.components.reports.table import Column
 from nashflow.components.runtime.voice import log_format, speaking
 from nashflow.components.storage.store import Store, open_store
@@ -98,6 +99,8 @@ def _measured(judges: dict[str, OracleSettings], data: Pairs, store: Store) -> J
         )
         for name, judge in judges.items()
     }
+    for name, judge in judges.items():
+        keep_quality(store, judge, data.path, measured[name][1])
     return JudgeReport(data.path, counts, measured, differences(pairs, [each.verdicts for each in asked.values()]))
 
 
@@ -111,20 +114,9 @@ def _names(named: Sequence[str]) -> list[str]:
 
 def _record(report: JudgeReport) -> dict[str, Any]:
     names = list(report.judges)
-    judges = [{"judge": name, **_plain(said), **_plain(quality)} for name, (said, quality) in report.judges.items()]
-    apart = [{**_plain(each), "first": names[each.first], "second": names[each.second]} for each in report.differences]
+    judges = [{"judge": name, **plain(said), **plain(quality)} for name, (said, quality) in report.judges.items()]
+    apart = [{**plain(each), "first": names[each.first], "second": names[each.second]} for each in report.differences]
     return {"path": report.path, **report.counts.to_json(), "judges": judges, "differences": apart}
-
-
-def _plain(value: Any) -> Any:
-    """A JSON value: what has named fields becomes an object."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return value._asdict() if hasattr(value, "_asdict") else [_plain(each) for each in value]
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-    return value
 
 
 def _print(report: JudgeReport, output: Path | None) -> None:

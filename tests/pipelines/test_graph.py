@@ -209,7 +209,7 @@ ARTIFACTS = {
     "judging": {"comparisons": "Dataset", "pairs": "Dataset"},
     "logprobs": {"log_probabilities": "Dataset"},
     "training": {"policy": "Model", "metrics": "Metrics"},
-    "evaluation": {"scores": "Metrics"},
+    "evaluation": {"scores": "Metrics", "report": "HTML"},
     "reporting": {"report": "HTML", "metrics": "Metrics"},
     "closing": {},
 }

@@ -20,6 +20,7 @@ from ...storage.records import TASK_FIGURES
 from ...storage.store import Store, open_store
 from ..base import Figure, FolderBenchmark, Measured, Subject
 from ..extra import require_extra
+from ..published import ACADEMIC, Published
 
 METRICS = {
     "ifeval": "prompt_level_strict_acc,none",
@@ -63,6 +64,7 @@ class Academic(FolderBenchmark):
 
     kind: Literal["academic"] = "academic"
     figures: ClassVar[tuple[Figure, ...]] = ()
+    published: ClassVar[tuple[Published, ...]] = (ACADEMIC,)
 
     data: str = ""
     """The folder or s3:// prefix where tasks find their data sets under the names that they have for them, such as

@@ -11,9 +11,10 @@ from ...oracles.llm_judge.completions import Completion, Completions
 from ...oracles.llm_judge.template import Template, read_template
 from ...storage.records import CATEGORIES, CategoryFigure, Judgment, Message
 from ..base import Figure, Measured
-from ..compared import compared, game
+from ..compared import game
 from ..data import Data, DataFile
 from ..judge import Judge
+from ..published import ALPACA_EVAL_2, Published
 from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
 from ..stored import Files, Rescored, rows_in, value
 from .annotations import BASELINE_FILE, rescore
@@ -58,6 +59,8 @@ class AlpacaEval(QuestionBenchmark):
             only_scores=True,
         ),
     )
+    published: ClassVar[tuple[Published, ...]] = (ALPACA_EVAL_2,)
+    compares: ClassVar[bool] = True
     scored: ClassVar[tuple[Figure, ...]] = (
         Figure(
             "lc_win_rate",
@@ -132,7 +135,7 @@ class AlpacaEval(QuestionBenchmark):
         """One game about each instruction, or two of a judge that does not write."""
         template = read_template(_TEMPLATE)
         asked = judge.completions({**template.verdict.request, **template.request, **_LIKELIEST})
-        return _in_drawn_orders(answered, judge, asked, template) if asked else compared(answered, judge)
+        return _in_drawn_orders(answered, judge, asked, template) if asked else self.compared(answered, judge)
 
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """Win rates, and the controlled one if the tables are there."""

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from ...oracles.llm_judge.template import read_template
 from ...storage.records import Judgment
-from ..compared import compared
 from ..data import Data
 from ..judge import Judge
 from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
@@ -17,6 +16,7 @@ from .reading import given_answers, read_questions
 class Battles(QuestionBenchmark):
     """A version of Arena-Hard."""
 
+    compares: ClassVar[bool] = True
     baselines: ClassVar[Mapping[str, str]]
     """The file of answers to compare with, by category."""
     templates: ClassVar[Mapping[str, str]]
@@ -41,7 +41,7 @@ class Battles(QuestionBenchmark):
         """Two games about each question."""
         asked = judge.completions({"temperature": 0, "max_tokens": self.judgment_tokens})
         if asked is None:
-            return compared(answered, judge)
+            return self.compared(answered, judge)
         templates = {category: read_template(name) for category, name in self.templates.items()}
         return play(answered, judge, asked, templates.__getitem__, self.label_of, self.asks_again)
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from ..base import Figure, Measured
 from ..data import Data, DataFile
+from ..published import ARENA_HARD, Published
 from ..questions import Answered
 from ..stored import Files, Rescored
 from .battles import Battles
@@ -43,6 +44,7 @@ class ArenaHard(Battles):
             f"{_SOURCE}/model_answer/gpt-4-0314.jsonl",
         ),
     )
+    published: ClassVar[tuple[Published, ...]] = (ARENA_HARD,)
     scored: ClassVar[tuple[Figure, ...]] = figures_against("gpt-4-0314")
     total: ClassVar[int] = 500
     calls: ClassVar[int] = 4

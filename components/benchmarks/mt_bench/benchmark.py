@@ -10,6 +10,7 @@ from ...storage.records import CATEGORIES, CategoryFigure, Judgment, Message
 from ..base import Figure, Measured
 from ..data import Data, DataFile
 from ..judge import Judge
+from ..published import MT_BENCH, Published
 from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
 from ..stored import Files, Rescored, rows_in, value
 from .judgments import QUESTIONS, rescore, turns_of
@@ -61,6 +62,7 @@ class MTBench(QuestionBenchmark):
             f"{_SOURCE}/mt_bench/reference_answer/gpt-4.jsonl",
         ),
     )
+    published: ClassVar[tuple[Published, ...]] = (MT_BENCH,)
     scored: ClassVar[tuple[Figure, ...]] = (
         Figure(
             "score",

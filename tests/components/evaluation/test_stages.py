@@ -60,7 +60,7 @@ def test_each_stage_is_a_unit_of_work(folder: Path, tmp_path: Path) -> None:
     done = carried_out(benchmark, root, folder)
     assert [manifest.unit for manifest, _ in done] == [layout.evaluation(0, part) for part in benchmark.units(0)]
     assert not any(found for _, found in done)
-    questions, answers, judgments, scores = (manifest for manifest, _ in done)
+    questions, answers, judgments, _, scores = (manifest for manifest, _ in done)
     store = open_store(str(root))
     said = answers.rows(store, ANSWERS)
     assert [row["question"] for row in said] == [f"q{number}" for number in range(40)]
@@ -98,8 +98,10 @@ def test_finished_stages_are_found_by_another_iteration_but_for_its_own(folder: 
     carried_out(benchmark, root, folder)
     assert all(found for _, found in carried_out(benchmark, root, folder))
     later = carried_out(benchmark, root, folder, iteration=2)
-    assert [found for _, found in later] == [True, False, False, False]
-    assert [manifest.unit for manifest, _ in later[1:]] == [layout.evaluation(2, part) for part in benchmark.units(2)]
+    assert [found for _, found in later] == [True, False, False, True, False], "the constant answer is judged once"
+    assert [manifest.unit for manifest, found in later if not found] == [
+        layout.evaluation(2, part) for part in benchmark.units(2)
+    ]
     first = carried_out(benchmark, root, folder)
     assert first[1][0].digest == later[1][0].digest, "one policy answers alike in every iteration"
 
@@ -107,10 +109,10 @@ def test_finished_stages_are_found_by_another_iteration_but_for_its_own(folder: 
 @pytest.mark.parametrize(
     ("changed", "again"),
     [
-        ({"questions": 10}, [False, False, False, False]),
-        ({"max_new_tokens": 2}, [True, False, False, False]),
-        ({"judge": {"kind": "sandbox", "world": {"seed": 5}}}, [True, True, False, False]),
-        ({"every": "final"}, [True, True, True, True]),
+        ({"questions": 10}, [False, False, False, False, False]),
+        ({"max_new_tokens": 2}, [True, False, False, False, False]),
+        ({"judge": {"kind": "sandbox", "world": {"seed": 5}}}, [True, True, False, False, False]),
+        ({"every": "final"}, [True, True, True, True, True]),
     ],
 )
 def test_a_changed_setting_redoes_what_depends_on_it(
@@ -125,7 +127,7 @@ def test_a_file_that_scores_alone_read_redoes_the_scores_alone(folder: Path, tmp
     root = tmp_path / "run"
     carried_out(letters(tmp_path), root, folder)
     (tmp_path / "data" / "weights.json").write_text("[1]")
-    assert [found for _, found in carried_out(letters(tmp_path), root, folder)] == [True, True, True, False]
+    assert [found for _, found in carried_out(letters(tmp_path), root, folder)] == [True, True, True, True, False]
 
 
 def test_the_place_of_the_files_says_nothing(folder: Path, tmp_path: Path) -> None:
@@ -186,7 +188,7 @@ def graded(tmp_path: Path, server: JudgeServer, **settings: Any) -> Graded:
 
 def test_a_judge_is_asked_in_the_benchmarks_own_words(folder: Path, tmp_path: Path, server: JudgeServer) -> None:
     done = carried_out(graded(tmp_path, server), tmp_path / "run", folder)
-    assert done[3][0].metrics["graded/grade/judge-1"] == 4.5
+    assert done[-1][0].metrics["graded/grade/judge-1"] == 4.5
     used = {"usage_calls": 40, "usage_input_tokens": 40 * INPUT}
     assert used.items() <= done[2][0].metrics.items()
     assert all(
@@ -203,9 +205,9 @@ def test_nothing_is_asked_twice(
         carried_out(graded(tmp_path, server), tmp_path / "run", folder)
     done = carried_out(graded(tmp_path, server), tmp_path / "run", folder)
     assert set(server.answered.values()) == {1}
-    assert len(server.answered) == 40
+    assert len(server.answered) == 40 + 20, "and the constant answer to every second question"
     assert done[2][0].metrics["usage_calls"] == 40
-    assert done[3][0].metrics["graded/grade/judge-1"] == 4.5
+    assert done[-1][0].metrics["graded/grade/judge-1"] == 4.5
 
 
 def test_a_judge_that_answers_in_prose_is_refused(folder: Path, tmp_path: Path, server: JudgeServer) -> None:
@@ -230,10 +232,16 @@ def test_answers_come_from_a_file(tmp_path: Path) -> None:
     path = answers_file(tmp_path / "answers.jsonl", [*range(39, -1, -1)], "a b")
     store = open_store(str(tmp_path / "run"))
     done = stages(store, File(path)).carry_out(letters(tmp_path))
-    assert done[3][0].metrics["letters/win_rate/sandbox"] == 0.5, "the opponent's own answers"
+    assert done[-1][0].metrics["letters/win_rate/sandbox"] == 0.5, "the opponent's own answers"
     assert done[1][0].rows(store, ANSWERS)[0] == Answer("q0", ("a b",)).row()
     answers_file(path, [*range(40)], "c c")
-    assert [found for _, found in stages(store, File(path)).carry_out(letters(tmp_path))] == [True] + [False] * 3
+    assert [found for _, found in stages(store, File(path)).carry_out(letters(tmp_path))] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

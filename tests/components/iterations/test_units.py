@@ -134,8 +134,11 @@ def test_a_benchmark_measures_as_often_as_it_says() -> None:
 def test_stages_are_units_and_judges_share_the_answers() -> None:
     judges = ("sandbox", {"kind": "llm_judge", "model": "org/judge-7b", "endpoint": {"url": "http://judge:8000/v1"}})
     two = tuple(Versus.parse({"data": "d.jsonl", "questions": 9, "judge": judge}, "versus") for judge in judges)
-    parts = ["questions", "answers", "sandbox/judgments", "sandbox/scores", "judge-7b/judgments", "judge-7b/scores"]
-    for iteration, first in ((0, 0), (1, 1)):
+    asked = [f"{judge}/{part}" for judge in ("sandbox", "judge-7b") for part in ("judgments", "canary", "scores")]
+    once = ("questions", "sandbox/canary", "judge-7b/canary")
+    every = ["questions", "answers", *asked]
+    every.insert(4, "oracle/also")
+    for iteration, parts in enumerate((every, [part for part in every if part not in once])):
         assert Shape(INPO(eta=0.5, tau=0.1), 1, two).evaluations(iteration) == [
-            f"iterations/{iteration:03d}/evaluation/versus-9/{part}/00000" for part in parts[first:]
+            f"iterations/{iteration:03d}/evaluation/versus-9/{part}/00000" for part in parts
         ]

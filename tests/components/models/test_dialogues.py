@@ -87,6 +87,16 @@ def test_a_bos_that_is_written_twice_at_the_beginning_is_written_once(count: int
         assert ids.count(models.BOS) == min(count, 1)
 
 
+def test_prompts_that_a_model_is_sent_begin_as_the_template_has_it(family: Dialogues) -> None:
+    asked, bos = dialogue(FIRST, ANSWER, "<s> too"), family.tokenizer.bos_token_id
+    sent = family.prompt(asked)
+    family.require_bos(asked, sent)
+    others = [] if bos is None else [[bos, *sent], *([sent[1:]] if sent[0] == bos else [])]
+    for ids in others:
+        with pytest.raises(UserError, match="at the beginning of a prompt, where its chat template has it"):
+            family.require_bos(asked, ids)
+
+
 def test_a_template_of_one_message_opens_no_further_turns(tmp_path: Path) -> None:
     one = "{{ raise_exception('one message only') if messages[1:] else bos_token + messages[0]['content'] }}"
     assert not of(tmp_path, one).opens_turns

@@ -9,7 +9,6 @@ from nashflow.components.quality.agreement import (
     difference,
     hits,
     kappa,
-    rank_correlation,
     ratings,
     share,
 )
@@ -83,12 +82,3 @@ def test_ratings_order_players_that_have_never_lost() -> None:
 def test_players_that_are_not_connected_have_no_ratings() -> None:
     assert ratings([("a", "b"), ("c", "d")], array(1, 1)) is None
     assert ratings([], array()) is None
-
-
-def test_rank_correlation_is_spearmans() -> None:
-    """ρ = 1 − 6 Σ d² / (n (n² − 1))."""
-    assert rank_correlation([1, 2, 3, 9], [10, 20, 30, 31]) == pytest.approx(1)
-    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
-    assert rank_correlation([1, 2, 3, 4], [2, 1, 3, 4]) == pytest.approx(1 - 6 * 2 / (4 * 15))
-    assert rank_correlation([1, 2], [1, 2]) is None
-    assert rank_correlation([1, 2, 3], [1, 1, 1]) is None

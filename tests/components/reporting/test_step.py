@@ -19,7 +19,9 @@ from nashflow.components.storage.units import read_manifest
 from nashflow.components.tracking import opening as tracking
 from tests.components.reports.toy_runs import GAME, WON, evaluation, evaluations, forget_evaluation, toy_run
 
-FILES = ("report/figure.png", "report/report.html", "report/summary.json")
+FILES = tuple(
+    f"report/{name}" for name in ("benchmarks.html", "benchmarks.json", "figure.png", "report.html", "summary.json")
+)
 SETTINGS = {"run": {"seed": 7}, "method": {"name": "inpo", "eta": 0.5, "tau": 0.1}, "prompts": {"shards": 1}}
 
 
@@ -37,7 +39,7 @@ def files(store: Store) -> dict[str, bytes]:
     return {key: store.read(key) for key in store.list("report") if not key.endswith(".manifest.json")}
 
 
-def test_a_report_is_three_files_and_a_manifest_that_vouches_for_them(tmp_path: Path) -> None:
+def test_a_report_is_five_files_and_a_manifest_that_vouches_for_them(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(3, WON, GAME))
     result = report(store, 2)
     written = files(store)
@@ -156,7 +158,7 @@ def test_mlflow_keeps_the_report_once(tmp_path: Path, monkeypatch: pytest.Monkey
     from mlflow import MlflowClient
 
     names = [artifact.path for artifact in MlflowClient(uri).list_artifacts(opened.parent, "report")]
-    assert names == ["report/figure.png", "report/report.html", "report/summary.json"]
+    assert names == [*FILES]
 
 
 def call_module(store: Store, executor_input: dict[str, Any], **changed: Any) -> subprocess.CompletedProcess[str]:

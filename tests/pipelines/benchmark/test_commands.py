@@ -68,9 +68,13 @@ def test_a_model_is_measured_by_itself(benchmark: Any, model: str) -> None:
     rows = [json.loads(line) for line in Path("made/judgments.jsonl").read_text().splitlines()]
     assert len(rows) == 16
     assert sum(row["probability"] for row in rows) / 16 == pytest.approx(share)
+    assert "<h3>Examples to read</h3>" in Path("made/report.html").read_text()
+    (reported,) = json.loads(Path("made/report.json").read_text())["benchmarks"]
+    assert reported["figures"]["versus/win_rate/sandbox"] == share
+    assert reported["canary"]["won"] is False
     again = benchmark(*run("--model", model, *SETS))
     assert again == printed
-    assert sum(1 for _ in Path("made/run").rglob("*.manifest.json")) == 4
+    assert sum(1 for _ in Path("made/run").rglob("*.manifest.json")) == 5
 
 
 def test_two_models_are_compared_by_the_answers_of_one(benchmark: Any, model: str) -> None:

@@ -49,9 +49,9 @@ ARENA = (
 def test_stored_answers_are_judged_and_nothing_is_asked_twice(benchmark: Benchmark) -> None:
     with serving(longer) as server:
         said, _ = benchmark(server.url, *ARENA)
-        assert server.calls == 16
+        assert server.calls == 2 * 16, "a constant answer is judged as well"
         again, _ = benchmark(server.url, *ARENA)
-        assert (again["figures"], server.calls) == (said["figures"], 16)
+        assert (again["figures"], server.calls) == (said["figures"], 2 * 16)
     figures = {
         name.removeprefix("arena_hard-8/").removesuffix("/judge-1"): each for name, each in said["figures"].items()
     }
@@ -80,7 +80,7 @@ def test_a_model_answers_both_turns_and_is_graded(benchmark: Benchmark) -> None:
                 "benchmark.max_new_tokens=2",
             ),
         )
-        assert server.calls == 8
+        assert server.calls == 2 * 8
     assert said["figures"]["mt_bench-4/score/judge-1"] == 7.0
     assert said["figures"]["mt_bench-4/answers"] == 4
 

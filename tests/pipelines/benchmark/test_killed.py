@@ -44,8 +44,8 @@ def test_a_killed_benchmark_asks_its_judge_nothing_twice(tmp_path: Path) -> None
         assert not (tmp_path / "made" / "scores.json").exists()
         done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    assert len(server.answered) == 2 * PROMPTS
+    assert len(server.answered) == 4 * PROMPTS, "our answers, and the constant one"
     assert set(server.answered.values()) == {1}
     made = json.loads((tmp_path / "made" / "scores.json").read_text())
     assert made["figures"]["versus/win_rate/j"] == 1.0, "ours comes first in the alphabet"
-    assert made["usage"]["usage_calls"] == 2 * PROMPTS, "those of the attempt that was killed count"
+    assert made["usage"]["usage_calls"] == 4 * PROMPTS, "those of the attempt that was killed count"
