@@ -69,7 +69,8 @@ def test_a_run_that_mlflow_was_away_from_is_sent_as_the_warning_says(tmp_path: P
     ]
     assert len(client.search_logged_models([tracking.experiment])) == 2
     kept = {artifact.path for artifact in client.list_artifacts(parent.info.run_id, "report")}
-    assert kept == {"report/figure.png", "report/report.html", "report/summary.json"}
+    names = ("benchmarks.html", "benchmarks.json", "figure.png", "report.html", "summary.json")
+    assert kept == {f"report/{name}" for name in names}
 
 
 @pytest.mark.runs
