@@ -50,11 +50,6 @@ class Standing:
     """How much worse than the best one it is, simultaneous over all others; None of the best one itself, and where the
     figure tells no error. Paired by prompt where both were compared on the same ones."""
 
-    @property
-    def may_be_best(self) -> bool:
-        """Whether the best one is not shown to be better."""
-        return self.behind is not None and self.behind.low <= 0
-
 
 class Ranking(NamedTuple):
     """Several runs on one figure."""

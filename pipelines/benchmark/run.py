@@ -1,7 +1,6 @@
 """`nashflow benchmark run`: measure a model folder, or a file of answers, as the evaluation of a run would."""
 
 import json
-import math
 import signal
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -32,6 +31,8 @@ from nashflow.components.oracles.usage import PREFIX, total_usage
 from nashflow.components.reports.benchmarks.files import policy_files
 from nashflow.components.reports.benchmarks.page import PolicyReport
 from nashflow.components.reports.benchmarks.read import read_report
+from nashflow.components.reports.plain import plain
+from nashflow.components.reports.table import show
 from nashflow.components.runtime.protocol import Call, StepRun, StepSettings, pin_threads, terminate
 from nashflow.components.runtime.voice import log_format, speaking
 from nashflow.components.sampling.rollouts import Samplers
@@ -205,23 +206,19 @@ def _record(wanted: Wanted, benchmark: BenchmarkSettings, store: Store, made: Se
         "settings": benchmark.identity(),
         "model": str(wanted.model or wanted.answers),
         "judges": [{"name": each.short_name, "signature": each.signature} for each in benchmark.oracles],
-        "figures": {name: _finite(value) for name, value in figures.items()},
-        "categories": [{name: _finite(value) for name, value in row.items()} for row in categories],
+        "figures": plain(figures),
+        "categories": plain(categories),
         "usage": total_usage(metrics),
         "inputs": {name: digest for each in made for name, digest in each.inputs.items()},
         "seconds": round(sum(each.seconds for each in made), 3),
     }
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _print(record: Mapping[str, Any], figures: Sequence[Figure], output: Store) -> None:
     console, values = terminal(), record["figures"]
     ends = {end for figure in figures for end in (*(figure.interval or ()), figure.error)}
     rows = [
-        (figure.name, _shown(values.get(figure.name), figure), _interval(values, figure))
+        (figure.name, show(values.get(figure.name), figure.digits), _interval(values, figure))
         for figure in figures
         if figure.name not in ends and (not figure.fault or values.get(figure.name))
     ]
@@ -230,12 +227,8 @@ def _print(record: Mapping[str, Any], figures: Sequence[Figure], output: Store) 
     print_place(console, "report", output.location(f"{REPORT}.html"))
 
 
-def _shown(value: float | None, figure: Figure) -> str:
-    return "–" if value is None else f"{value:,.{figure.digits}f}"
-
-
 def _interval(values: Mapping[str, float | None], figure: Figure) -> str:
     if figure.interval:
-        low, high = (_shown(values.get(end), figure) for end in figure.interval)
+        low, high = (show(values.get(end), figure.digits) for end in figure.interval)
         return f"{low} to {high}"
-    return f"± {_shown(values.get(figure.error), figure)} (standard error)" if figure.error else ""
+    return f"± {show(values.get(figure.error), figure.digits)} (standard error)" if figure.error else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ...benchmarks.base import Figure
@@ -41,17 +42,17 @@ class BenchmarkReport:
     """Of the judge and the training oracle, on the same answers."""
     canary: Canary | None = None
 
-    @property
+    @cached_property
     def lengths(self) -> LengthStatistics | None:
         """The lengths of the answers."""
         return lengths_of(self.cases) if self.cases else None
 
-    @property
+    @cached_property
     def conduct(self) -> Conduct | None:
         """The judge's conduct; None where no judge judges."""
         return conduct_of(self.cases) if self.cases and self.judge else None
 
-    @property
+    @cached_property
     def examples(self) -> list[Example]:
         """Cases to read."""
         return examples_of(self.cases)
