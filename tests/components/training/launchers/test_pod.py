@@ -23,6 +23,7 @@ sum = torch.tensor([rank + 1.0])
 distributed.all_reduce(sum)
 print(f"rank {rank} of {distributed.get_world_size()}: {sum.item():g} {sys.argv[1]}", flush=True)
 END
+os._exit(0)  # as the worker does: threads of torch's process groups may abort an interpreter that winds down
 """
 POD = """
 import sys
@@ -64,7 +65,7 @@ def test_a_pod_ends_as_its_process_ended(tmp_path: Path) -> None:
         "from nashflow.components.core.errors import UserError",
         "from nashflow.components.training.launchers.failure import hand_over",
         "hand_over(UserError('NaN in row 7'))",
-        "sys.exit(2)",
+        "os._exit(2)",
     ]
     waiting, ending = pods(tmp_path, "\n".join(lines))
     _, told = ending.communicate()
