@@ -5,7 +5,6 @@ import json
 import math
 import re
 import shlex
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ..core.redaction import redact
+from ..core.whole_lines import say
 from ..storage.outcome import Word
 from ..storage.run import read_run
 from ..storage.store import Store
@@ -77,7 +77,7 @@ def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concate
             root = shlex.quote(redact(self._store.uri))
             later = f"MLFLOW_TRACKING_URI={shlex.quote(where)} nashflow report {root}"
             self.warning = f"not sent to MLflow: {failure_line(error)}; nothing is lost, this sends it: {later}"
-            print(f"warning: {self.warning}", file=sys.stderr, flush=True)
+            say(f"warning: {self.warning}")
             return None
 
     return call

@@ -7,6 +7,7 @@ import time
 from typing import Any, NoReturn
 
 from ....core.errors import Pending, TryAgain, UserError
+from ....core.whole_lines import say
 from ....runtime.protocol import PENDING, TRY_AGAIN, USER_ERROR
 from .api import Api
 from .logs import Logs
@@ -57,10 +58,10 @@ def _begin(api: Api, job: Json) -> str:
         there = api.job(name)
         if there is None:
             if identity := api.create(job):
-                _say(f"TrainJob {name}: made, {job['spec']['trainer']['numNodes']} nodes")
+                say(f"TrainJob {name}: made, {job['spec']['trainer']['numNodes']} nodes")
                 return identity
         elif _is_same(there, digest):
-            _say(f"TrainJob {name}: found at work, and followed")
+            say(f"TrainJob {name}: found at work, and followed")
             return str(there["metadata"]["uid"])
         else:
             api.delete(name, there["metadata"]["uid"])
@@ -95,7 +96,7 @@ def _follow(api: Api, name: str, nodes: int, identity: str) -> Failure | str | N
             if (wait := _held_up(api, job, waiting(pods, nodes))) != held_up:
                 held_up, since = wait, time.monotonic()
             elif wait and time.monotonic() - since >= _SAID_SECONDS:
-                _say(f"TrainJob {name} waits: {wait}")
+                say(f"TrainJob {name} waits: {wait}")
                 since = time.monotonic()
             time.sleep(_POLL_SECONDS)
     finally:
@@ -134,9 +135,5 @@ def _leave(name: str, failed: Failure | str, last: str) -> NoReturn:
     for kind, code in _KINDS.items():
         if failed.code == code:
             raise kind(line)
-    _say(line)
+    say(line)
     sys.exit(failed.code)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

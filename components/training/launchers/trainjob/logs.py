@@ -1,12 +1,12 @@
 """The logs of a TrainJob's pods, in the step's own."""
 
-import sys
 import threading
 import time
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from ....core.whole_lines import say
 from .api import Api
 from .nodes import has_begun, index_of
 
@@ -66,7 +66,7 @@ class Logs:
                 stamp, _, text = line.partition(" ")
                 if stamp > newest:
                     newest = stamp
-                    print(f"{prefix}{text}", file=sys.stderr, flush=True)
+                    say(f"{prefix}{text}")
         except client.ApiException as error:
             return newest, error.status == 404
         except (HTTPError, OSError):
