@@ -27,7 +27,7 @@ FLOORS = [
     ("core",),
     ("storage",),
     ("runtime", "models", "tracking", "prompts"),
-    ("methods", "games", "fitting"),
+    ("methods", "games", "fitting", "registry"),
     ("oracles", "sampling", "scoring"),
     ("benchmarks",),
     ("iterations", "quality"),
