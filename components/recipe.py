@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from .core.errors import UserError
 from .core.overrides import override
@@ -11,6 +11,7 @@ from .core.settings import SHAPES_GRAPH, WHOLE, Variant, graph_shaping
 from .evaluation.settings import EvaluationSettings, check_judges, check_measured_once
 from .judging.settings import JudgingSettings, check_labels, check_seeding, judges
 from .methods import AnyMethod
+from .notifications.settings import NotificationSettings
 from .oracles.fitted.settings import JudgeSettings
 from .oracles.oracle_settings import OracleSettings, judges_of
 from .oracles.settings import AnyOracle
@@ -44,6 +45,9 @@ class Recipe(StepSettings):
     logprobs: ScoringSettings = ScoringSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    notifications: Annotated[NotificationSettings, SHAPES_GRAPH] = Field(
+        NotificationSettings(), exclude_if=lambda section: not section.webhooks
+    )
     cluster: Annotated[StepCluster, SHAPES_GRAPH] = StepCluster()
     """Where and with what the steps of a submitted run run: the client's, but for what steps read of it."""
 

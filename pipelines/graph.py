@@ -27,8 +27,10 @@ from .steps import STEPS, Level, Step, only, steps_of, steps_of_data, task_name
 _LONGEST_RECIPE = 64_000
 # libyaml's is many times faster, where it is there.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_POLICY, _OPTIONAL = "policy", "phase"
+_POLICY = "policy"
 """The artifact that one phase hands on to the next one."""
+_OPTIONAL = ("phase", "notifications")
+"""Parameters that tasks have only where there is something to say."""
 
 _OfShards = dict[tuple[str, bool], Any]
 """Graph by what `_content` says of a phase."""
@@ -109,7 +111,7 @@ def _graph(recipe: Recipe, first: int) -> Any:
         """
         images = {"image": image, "vllm_image": vllm_image, "training_image": training_image}
         lock = {"run_root": run_root, "job_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "takes_over": takes_over}
-        closed = _Tasks(recipe, images, lock).add(only("exit"))
+        closed = _Tasks(recipe, images, lock | _webhooks(recipe)).add(only("exit"))
         with dsl.ExitHandler(closed, name="run"):
             told = {"set": set, "run_name": run_name, "prompts": prompts, "policy": policy, "recipe": _argument(recipe)}
             given = {**lock, **told, "only_new_prompts": only_new_prompts}
@@ -119,6 +121,16 @@ def _graph(recipe: Recipe, first: int) -> Any:
                 tasks.unroll(prepared.outputs["reference"], first, of_shards)
 
     return graph
+
+
+def _webhooks(recipe: Recipe) -> dict[str, str]:
+    """What the closing step is told of the recipe, which it does not read: the run may fail before there is one."""
+    section = recipe.notifications
+    return (
+        {"notifications": carried({"run": recipe.run.name, **section.model_dump(mode="json")})}
+        if section.webhooks
+        else {}
+    )
 
 
 def _kept(seconds: int) -> dsl.PipelineConfig:
@@ -228,7 +240,8 @@ def _content(phase: Phase) -> tuple[str, bool]:
 
 
 def _fitted(component: Any, name: str, read: Collection[str], written: Collection[str]) -> Any:
-    """A component after whose name KFP names the task, without other artifacts than these, or a phase that is not read.
+    """A component after whose name KFP names the task, without other artifacts than these, or optional parameters that
+    are not read.
 
     Steps find their data in the store. Where there are several shards, their steps have no artifacts, each of which
     would take half a kilobyte of the workflow's status.
@@ -238,7 +251,7 @@ def _fitted(component: Any, name: str, read: Collection[str], written: Collectio
         {
             key: each
             for key, each in (declared or {}).items()
-            if key in kept or not (_is_artifact(each) or key == _OPTIONAL)
+            if key in kept or not (_is_artifact(each) or key in _OPTIONAL)
         }
         for declared, kept in ((spec.inputs, read), (spec.outputs, written))
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from nashflow.components.notifications.sending import unset
 from nashflow.components.runtime import lock
 from nashflow.components.runtime.protocol import PENDING, USER_ERROR
 from nashflow.components.runtime.voice import FORMAT
@@ -69,6 +70,8 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
         oracle.require_here()
     store = open_store(run_root or f"runs/{recipe.run.name}")
     checked = only("beginning").module.check(recipe, store)
+    for name in unset(recipe.notifications.webhooks):
+        print(f"nashflow: warning: {name}, the address of a webhook, is not set: it will not be told", file=sys.stderr)
     console = terminal()
     for iteration in range(1, recipe.run.iterations + 1):
         for phase in recipe.method.phases(iteration):

@@ -26,7 +26,7 @@ STEPS = (
 FLOORS = [
     ("core",),
     ("storage",),
-    ("runtime", "models", "tracking", "prompts"),
+    ("runtime", "models", "notifications", "tracking", "prompts"),
     ("methods", "games", "fitting", "registry"),
     ("oracles", "sampling", "scoring"),
     ("benchmarks",),

@@ -8,10 +8,11 @@ def closing(
     run_root: str,
     takes_over: str,
     job_id: str,
+    notifications: str,
     retries: int,
     status: dsl.PipelineTaskFinalStatus,
 ) -> dsl.ContainerSpec:
-    """Record how the run ended, whichever way it did; `status` is KFP's."""
+    """Record how the run ended, whichever way it did, and tell the webhooks; `status` is KFP's."""
     return dsl.ContainerSpec(
         image="nashflow",
         command=["python3", "-m", "nashflow.components.closing"],

@@ -1,6 +1,7 @@
-"""Record how a run ended: in its store, in the tracker, and by giving its lock back."""
+"""Record how a run ended: in its store, in the tracker, and by giving its lock back; and tell the webhooks."""
 
 import json
+from collections.abc import Sequence
 
 from ..core.errors import UserError
 from ..runtime import lock
@@ -10,11 +11,13 @@ from ..storage import outcome, waits
 from ..storage.run import read_run
 from ..storage.store import Store
 from ..tracking.tracker import Tracker
-from .settings import ClosingStep
+from .settings import ClosingStep, Told
+from .telling import tell, tell_of_failure, tell_of_other
 
 SETTINGS = ClosingStep
-FLAGS = ("job-id", "takes-over", "status")
-"""`--job-id`: KFP's; `--takes-over`: the run whose lock this one took; `--status`: KFP's word on the run, JSON."""
+FLAGS = ("job-id", "takes-over", "status", "notifications")
+"""`--job-id`: KFP's; `--takes-over`: the run whose lock this one took; `--status`: KFP's word on the run, JSON;
+`--notifications`: whom it tells, JSON; empty: nobody."""
 
 _STOPPED = "Kubeflow was not told of its end: it was cancelled, or one of its tasks could not be started"
 _WORDS: dict[str, tuple[outcome.Word, str]] = {
@@ -32,15 +35,25 @@ _WORDS: dict[str, tuple[outcome.Word, str]] = {
 
 
 def run(call: Call[ClosingStep]) -> Result:
-    """Close a run that succeeded, failed or waits; one that does not hold its run root's lock changes nothing.
+    """Close a run that succeeded, failed or waits; one that does not hold its run root's lock changes nothing there.
 
     Raises:
-        UserError: Kubeflow has a word for how the run ended that is not known here.
+        UserError: Kubeflow has a word for how the run ended that is not known here, or the run root cannot be used.
     """
     word, reason = _ending(call.flags["status"])
-    if word == "failed" and (waited_for := waits.noted(call.store, call.flags["job-id"])):
-        word, reason = "pending", _together(waited_for)
-    close(call.store, lock.lock_identity(call.flags), word, reason)
+    told, holder = Told.of(call.flags["notifications"]), lock.lock_identity(call.flags)
+    try:
+        if word == "failed" and (waited_for := waits.noted(call.store, call.flags["job-id"])):
+            word, reason = "pending", _together(waited_for)
+        if lock.held_by(call.store) == holder:
+            _record(call.store, word, reason, holder[1])
+            _add_warnings(call.store, tell(told, word, reason, holder, call.store))
+            lock.release(call.store, *holder)
+        else:
+            tell_of_other(told, word, reason, holder, call.store)
+    except UserError as error:  # the run has failed by the same, since its root cannot be used
+        tell_of_failure(told, str(error), holder, call.store)
+        raise
     return Result(figures={"succeeded": int(word == "succeeded")})
 
 
@@ -89,3 +102,10 @@ def _record(store: Store, word: outcome.Word, reason: str, job: str) -> None:
     tracker.close(word, reason)
     if tracker.warning:
         outcome.write(store, word, reason, job, tracker.warning)
+
+
+def _add_warnings(store: Store, lines: Sequence[str]) -> None:
+    """Add to what failed at the run's end, if that is recorded."""
+    if lines and (ended := outcome.read(store)):
+        warning = "; ".join(filter(None, (ended.warning, *lines)))
+        outcome.write(store, ended.outcome, ended.reason, ended.job, warning)

@@ -194,9 +194,9 @@ def _check_length(store: Store, settings: Recipe) -> None:
 def _check_measurable(store: Store, known: Run, now: Run) -> None:
     """Refuse to measure policies anew that are not kept."""
     there, here = (flatten(without_endpoints(run.recipe)) for run in (known, now))
-    # The two have one identity: besides the run's length and the guards, they differ in what measures alone.
+    # The two have one identity: besides the run's length, the guards and whom it tells, they differ in what measures.
     differing = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
-    changed = [key for key in differing if not key.startswith(("run.", "judging.", "training."))]
+    changed = [key for key in differing if not key.startswith(("run.", "judging.", "training.", "notifications."))]
     if not changed:
         return
     policies = [(iteration, name) for name, iterations in made(store).items() for iteration in iterations]

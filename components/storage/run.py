@@ -11,7 +11,7 @@ from ..core.errors import UserError
 from . import layout
 from .store import Store
 
-_FREE_SECTIONS = ("cluster", "evaluation", "promotion", "reporting")
+_FREE_SECTIONS = ("cluster", "evaluation", "notifications", "promotion", "reporting")
 
 
 @dataclass(frozen=True)

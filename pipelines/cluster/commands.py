@@ -56,10 +56,12 @@ def submit(
     unreachable."""
     from ..image_versions import warn_of_images
     from ..recipe import load_for_runs
+    from ..webhooks import warn_of_webhooks
     from .submission.submission import submit as start
 
     loaded, settings = load_for_runs(recipe, overrides or [])
     warn_of_images(loaded)
+    warn_of_webhooks(loaded)
     connection = _connect(access)
     run = start(
         connection, loaded, run_root, experiment, service_account, package, first_iteration, name, settings, takes_over

@@ -23,6 +23,7 @@ from .object_store import object_store
 from .quotas import quotas
 from .trainer import trainer
 from .volume import model_cache
+from .webhooks import webhooks
 
 _MEND = "fix what the line names, and run the check again"
 _OURS = "this check has a mistake: report it with this line"
@@ -36,6 +37,7 @@ CHECKS: Mapping[str, Check] = {
     "retries": retries,
     "secrets": secrets,
     "config maps": config_maps,
+    "webhooks": webhooks,
     "object store": object_store,
     "MLflow": mlflow_server,
     "images": images,

@@ -92,6 +92,11 @@ def test_the_client_may_submit_and_schedule() -> None:
     assert found == {"Role": CLIENT | own, "ClusterRole": set()}
 
 
+def test_the_doctor_may_look_for_the_addresses_of_webhooks() -> None:
+    found = rights_of(render({"notifications": {"secretName": "hooks"}}), "nashflow-client")
+    assert found["Role"] == CLIENT | all_of("", "secrets", "get", names=("nashflow-s3", "hooks"))
+
+
 def test_the_client_reads_no_secret_where_that_is_forbidden() -> None:
     found = rights_of(render({"client": {"readSecrets": False}}), "nashflow-client")
     assert found == {"Role": CLIENT, "ClusterRole": set()}

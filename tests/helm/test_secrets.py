@@ -24,7 +24,7 @@ from tests.helm.rendering import (
 )
 
 SENTINEL = "sentinel"
-NAMES = {"s3", "registry", "database", "judge", "pins", "other", "reader"}
+NAMES = {"s3", "registry", "database", "judge", "pins", "other", "reader", "hooks"}
 
 
 def everything() -> Values:
@@ -39,6 +39,7 @@ def everything() -> Values:
     return {
         "imagePullSecrets": [name["registry"]],
         "s3": {"credentials": {"secretName": name["s3"], **secret}},
+        "notifications": {"secretName": name["hooks"]},
         "kfp": {"launcher": {"create": True, "pipelineRoot": "s3://b/p", "overrides": [OVERRIDE | other]}},
         "runner": {"readSecrets": [name["reader"]]},
         "mlflow": merged(POSTGRESQL, {"postgresql": {"secretName": name["database"], "key": keys["database"]}}, pins),
@@ -103,7 +104,7 @@ def test_whatever_looks_like_a_secret_comes_from_one() -> None:
 
 def test_notes_say_which_secrets_must_exist() -> None:
     notes = chart().render(everything(), name="nf", namespace="team")["nashflow/templates/NOTES.txt"]
-    for key in ("s3", "database", "judge", "registry"):
+    for key in ("s3", "database", "judge", "registry", "hooks"):
         assert f"\n  {SENTINEL}-{key}: " in notes
 
 

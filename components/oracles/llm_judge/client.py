@@ -1,18 +1,16 @@
 """Calls of an OpenAI-compatible server (`/chat/completions`), tried again where that may help."""
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import TryAgain, UserError, one_line
 from ...core.redaction import redact
+from ...core.retry_after import as_asked, seconds_asked
 
 if TYPE_CHECKING:
     import requests
-    import tenacity
 
 _PASSING = (408, 409, 425, 429)
 """Statuses below 500 that a later call may not get."""
@@ -71,7 +69,7 @@ class Client:
         tries = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_when_event_set(stopped),
             sleep=tenacity.sleep_using_event(stopped),
-            wait=_wait,
+            wait=as_asked(_LONGEST_WAIT),
             retry=tenacity.retry_if_exception_type(_Passing),
             reraise=True,
         )
@@ -99,7 +97,9 @@ class Client:
         said = _message(response)
         said = said.replace(self._key, "[redacted]") if self._key else said  # some servers name a wrong key
         if response.status_code >= 500 or response.status_code in _PASSING:
-            raise _Passing(f"{response.status_code} {said}", _asked_wait(response.headers.get("Retry-After", "")))
+            raise _Passing(
+                f"{response.status_code} {said}", seconds_asked(response.headers.get("Retry-After", ""), _LONGEST_WAIT)
+            )
         if response.status_code in (400, 413, 422) and _is_too_long(said):
             return Answer("", "length", 0, 0, too_long=True)
         if response.status_code == 400 and "content" in said and "filter" in said:
@@ -116,28 +116,6 @@ def _authorization(key: str) -> Any:
         return request
 
     return add
-
-
-def _wait(state: "tenacity.RetryCallState") -> float:
-    """As long as the server asks for, or exponentially longer, with jitter."""
-    import tenacity
-
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.wait if isinstance(error, _Passing) else None
-    return asked if asked is not None else tenacity.wait_exponential_jitter(initial=1.0, max=_LONGEST_WAIT)(state)
-
-
-def _asked_wait(header: str) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or as a date; None if it asks for nothing."""
-    try:
-        seconds = float(header) if header.replace(".", "", 1).isdigit() else _seconds_until(header)
-    except ValueError:
-        return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
-
-
-def _seconds_until(date: str) -> float:
-    return parsedate_to_datetime(date).timestamp() - time.time()
 
 
 def _read(response: "requests.Response") -> Answer:

@@ -15,6 +15,7 @@ from nashflow.components.core.yaml_files import read_yaml
 
 from ...image_versions import warn_of_images
 from ...recipe import load_for_runs
+from ...webhooks import warn_of_webhooks
 from ..api.connection import Connection, NotFound
 from ..submission.package import Package, compile_package, firing_root_of
 from ..submission.submission import experiment_id, tracked_in, upload, with_set
@@ -106,6 +107,7 @@ def reconcile(
         for number, schedule in enumerate(schedules):
             recipe, settings = load_for_runs(schedule.recipe, schedule.set)
             warn_of_images(recipe, f"{schedule.name}: ")
+            warn_of_webhooks(recipe, f"{schedule.name}: ")
             package = compile_package(recipe, Path(folder, f"{number}.yaml"))
             wanted.append((schedule, package, _parameters(schedule, package, settings)))
         done = {

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from nashflow.components.core.errors import TryAgain, UserError
-from nashflow.components.oracles.llm_judge.client import Client, _asked_wait
+from nashflow.components.core.retry_after import seconds_asked
+from nashflow.components.oracles.llm_judge.client import Client
 from tests.fixtures.judge_server import INPUT, OUTPUT, serving
 
 BODY = {"model": "judge", "messages": [{"role": "user", "content": "Which?"}]}
@@ -34,20 +35,20 @@ def test_an_answer_with_its_tokens() -> None:
 
 @pytest.mark.parametrize("failure", ["429", "500", "page", "cut"])
 def test_what_may_pass_is_tried_again(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nashflow.components.oracles.llm_judge.client._wait", lambda state: 0.0)
+    monkeypatch.setattr("nashflow.components.oracles.llm_judge.client.as_asked", lambda most: lambda state: 0.0)
     with serving(lambda body: "Fine.", (failure, "")) as server:
         assert client(server.url).ask(BODY, Event()).text == "Fine."
         assert server.calls == 2
 
 
 def test_a_server_that_is_late_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nashflow.components.oracles.llm_judge.client._wait", lambda state: 0.0)
+    monkeypatch.setattr("nashflow.components.oracles.llm_judge.client.as_asked", lambda most: lambda state: 0.0)
     with serving(lambda body: "Fine.", ("late", "")) as server:
         assert client(server.url, timeout=1.0).ask(BODY, Event()).text == "Fine."
 
 
 def test_a_server_that_is_gone_is_worth_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nashflow.components.oracles.llm_judge.client._wait", lambda state: 0.0)
+    monkeypatch.setattr("nashflow.components.oracles.llm_judge.client.as_asked", lambda most: lambda state: 0.0)
     with serving() as server:
         url = server.url
     with pytest.raises(TryAgain, match=r"no answer in 3 attempts, the last: ConnectionError: .*run the same command"):
@@ -55,12 +56,12 @@ def test_a_server_that_is_gone_is_worth_another_run(monkeypatch: pytest.MonkeyPa
 
 
 def test_retry_after_is_kept() -> None:
-    assert _asked_wait("3") == 3.0
-    assert _asked_wait("86400") == 60.0
-    assert _asked_wait(formatdate(time.time() - 100)) == 0.0
-    assert 0.0 < (_asked_wait(formatdate(time.time() + 30)) or 0.0) <= 30.0
-    assert _asked_wait("") is None
-    assert _asked_wait("soon") is None
+    assert seconds_asked("3", 60.0) == 3.0
+    assert seconds_asked("86400", 60.0) == 60.0
+    assert seconds_asked(formatdate(time.time() - 100), 60.0) == 0.0
+    assert 0.0 < (seconds_asked(formatdate(time.time() + 30), 60.0) or 0.0) <= 30.0
+    assert seconds_asked("", 60.0) is None
+    assert seconds_asked("soon", 60.0) is None
 
 
 @pytest.mark.parametrize(
