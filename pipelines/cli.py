@@ -19,6 +19,7 @@ from .game.commands import app as game_app
 from .human.commands import app as human_app
 from .judge.commands import app as judge_app
 from .options import FirstIteration, Overrides, RecipeArgument
+from .promotion.commands import app as promotion_app
 from .reference.commands import app as reference_app
 from .sweep.commands import app as sweep_app
 from .terminal import print_anything
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(reference_app)
 app.add_typer(upkeep_app)
 app.add_typer(sweep_app)
+app.add_typer(promotion_app)
 app.add_typer(client_app)
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")

@@ -112,13 +112,26 @@ class Registry:
                     raise
                 return None
 
+    def number(self, alias: str) -> int | None:
+        """The number of the version that an alias names, whether or not that is still there; None if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        with self._asking():
+            try:
+                number = self._client.get_registered_model(self.name).aliases.get(alias)
+            except MlflowException as error:
+                if error.error_code != _NOT_THERE:
+                    raise
+                return None
+        return int(number) if number else None
+
     def champion(self) -> Version | None:
         """The champion; None if there has not been one.
 
         Raises:
             UserError: there was one, and it has been deleted, or the alias has.
         """
-        number = self._number(CHAMPION)
+        number = self.number(CHAMPION)
         if number and (found := self.version(number)):
             return found
         crowned = [version for version in self.versions() if version.reign]
@@ -155,7 +168,7 @@ class Registry:
         with self._asking():
             if version.description != text:
                 self._client.update_model_version(self.name, str(version.number), text)
-            if self._number(CHAMPION) != version.number:
+            if self.number(CHAMPION) != version.number:
                 self._client.set_registered_model_alias(self.name, CHALLENGER, str(version.number))
         return self._again(version)
 
@@ -171,7 +184,7 @@ class Registry:
             UserError: the champion is another one by now.
             TryAgain: another run has taken the gate over.
         """
-        before, number = self._number(CHAMPION), str(version.number)
+        before, number = self.number(CHAMPION), str(version.number)
         if before != version.number:
             if before != (expected.number if expected else None):
                 raise self._moved(before, expected)
@@ -182,7 +195,7 @@ class Registry:
                 self._client.set_registered_model_alias(self.name, CHAMPION, number)
         self._require_champion(version)
         self._number_reign(version)
-        if self._number(CHALLENGER) == version.number:
+        if self.number(CHALLENGER) == version.number:
             with self._asking():
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
         return self._again(version)
@@ -200,7 +213,7 @@ class Registry:
         Raises:
             UserError: there is no such version, it is the champion, or its files are gone or changed.
         """
-        number = self._number(CHAMPION)
+        number = self.number(CHAMPION)
         now = self.version(number) if number else None
         if now and not now.reign:
             self._number_reign(now)
@@ -281,7 +294,7 @@ class Registry:
                 self._client.set_model_version_tag(self.name, number, tag, value)
 
     def _require_champion(self, version: Version) -> None:
-        if (after := self._number(CHAMPION)) != version.number:
+        if (after := self.number(CHAMPION)) != version.number:
             raise self._moved(after, version)
 
     def _moved(self, now: int | None, expected: Version | None) -> UserError:
@@ -292,21 +305,8 @@ class Registry:
             "has changed it; run the same command again to compare with what is champion now"
         )
 
-    def _number(self, alias: str) -> int | None:
-        """The number that an alias has; None if there is none."""
-        from mlflow.exceptions import MlflowException
-
-        with self._asking():
-            try:
-                number = self._client.get_registered_model(self.name).aliases.get(alias)
-            except MlflowException as error:
-                if error.error_code != _NOT_THERE:
-                    raise
-                return None
-        return int(number) if number else None
-
     def _aliased(self, alias: str) -> Version | None:
-        number = self._number(alias)
+        number = self.number(alias)
         return self.version(number) if number else None
 
     def _again(self, version: Version) -> Version:

@@ -1,0 +1,59 @@
+"""`nashflow rollback` and `nashflow champions`."""
+
+import json
+from typing import Any
+
+from nashflow.components.core.errors import UserError
+from nashflow.components.registry.champions import Registry
+from nashflow.components.registry.version import CROWNED, Version
+
+from ..plain_table import print_table
+from ..terminal import terminal
+
+
+def roll_back(model: str, to: int | None, reason: str) -> None:
+    """Make version `to`, or the champion before, the champion, and say what was done.
+
+    Raises:
+        UserError: there is none to go back to, or its files are gone or changed.
+    """
+    before, now = Registry.open(model).rollback(to, reason)
+    was = f"version {before.number}" if before else "a version that has been deleted"
+    terminal().print(f"{model}: version {now.number} is the champion, and was {was}: {now.place}", soft_wrap=True)
+
+
+def print_champions(model: str, as_json: bool) -> None:
+    """Print the versions of a registered model, the newest last.
+
+    Raises:
+        UserError: there are none.
+    """
+    registry = Registry.open(model)
+    versions, champion = registry.versions(), registry.number("champion")
+    if not versions:
+        raise UserError(f"registered model {model}: has no versions; nashflow promote RUN_ROOT registers the first")
+    rows = [_row(version, champion) for version in versions]
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    cells = [
+        (str(row["version"]), row["state"], row["since"] or "-", row["weights"][:12] or "-", row["place"])
+        for row in rows
+    ]
+    print_table(
+        terminal(), f"registered model {model}", ("version", "state", "champion from", "weights", "files"), cells
+    )
+
+
+def _row(version: Version, champion: int | None) -> dict[str, Any]:
+    current = version.number == champion
+    return {
+        "version": version.number,
+        "state": "champion" if current else version.rolled_back or ("was champion" if version.reign else "registered"),
+        "reign": version.reign,
+        "since": version.tags.get(CROWNED, ""),
+        "weights": version.weights,
+        "run_root": version.run_root,
+        "policy": version.policy,
+        "place": version.place,
+    }
