@@ -21,7 +21,9 @@ from ..scoring.engines import Scorer
 from ..scoring.settings import ScoringSettings
 from ..storage.records import Prompt, Record, Rollout
 from ..storage.run import without_endpoints
+from ..storage.store import Store
 from .published import Published
+from .shares import Shares
 
 Responses = Literal["responses", "opponents"]
 """Sampled on the held-out prompts, once for all benchmarks: the policy's, and the reference's, with other seeds."""
@@ -60,8 +62,6 @@ class Figure:
     """The figures that are the ends of its 95 % interval."""
     error: str = ""
     """The figure that is its standard error."""
-    compared: bool = False
-    """Whether it is the mean over prompts of the probabilities among its benchmark's records of comparisons."""
     unlike: str = ""
     """The figure that it is shown beside, only where the two differ."""
     fault: bool = False
@@ -198,6 +198,11 @@ class BenchmarkSettings(Variant, ABC):
     def measures(self, oracle: OracleSettings | None) -> tuple[Figure, ...]:
         """The figures that it measures in a recipe with this oracle; None: of a model by itself."""
         return self.figures
+
+    def shares(self, store: Store, iteration: int, oracle: OracleSettings | None) -> Mapping[str, Shares]:
+        """What each prompt adds to those of its figures that are ratios of sums over prompts, by their names, of an
+        iteration that it has measured in a recipe with this oracle."""
+        return {}
 
     def identity(self, *without: str) -> Any:
         """Its settings, a JSON value, without those that change no figure, and without others."""

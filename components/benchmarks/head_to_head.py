@@ -10,11 +10,15 @@ from ..oracles.oracle_settings import OracleSettings
 from ..oracles.settings import AnyOracle
 from ..oracles.usage import used_since
 from ..sampling.rollouts import answer_length
+from ..storage import layout
 from ..storage.records import COMPARISONS, Comparison, Message, Rollout
 from ..storage.run import without_endpoints
+from ..storage.store import Store
+from ..storage.units import require_manifest
 from .base import Bench, Benchmark, Figure, Measured, Responses, renamed
 from .intervals import mean_interval, means_of
 from .judge import require_there
+from .shares import Shares, means
 
 
 class HeadToHead(Benchmark):
@@ -30,7 +34,6 @@ class HeadToHead(Benchmark):
             meaning="against the reference, with its 95 % interval",
             headline=True,
             interval=("win_rate_low", "win_rate_high"),
-            compared=True,
         ),
         Figure("win_rate_low"),
         Figure("win_rate_high"),
@@ -80,6 +83,14 @@ class HeadToHead(Benchmark):
         """Those of a judge that is not the recipe's oracle are `head_to_head/<figure>/<judge>`."""
         names = {figure.name: self._named(figure.name) for figure in self.figures}
         return tuple(renamed(figure, names) for figure in self.figures)
+
+    def shares(self, store: Store, iteration: int, oracle: OracleSettings | None) -> Mapping[str, Shares]:
+        """The mean probability of each prompt."""
+        rows = require_manifest(store, layout.evaluation(iteration, self.name)).rows(store, COMPARISONS)
+        judged = [row for row in rows if not row["abstained"]]
+        values = means_of((row["row_id"], row["probability"]) for row in judged)
+        prompts = dict.fromkeys(row["row_id"] for row in judged)
+        return {self._named("win_rate"): means(dict(zip(prompts, values, strict=True)))} if judged else {}
 
     def _named(self, figure: str) -> str:
         return f"{self.kind}/{figure}/{self.judge.short_name}" if self.judge else figure

@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from .extra import require_extra
 from .intervals import ratio_interval
 from .judge import Judge
 from .questions import Answer, Answered, Question, QuestionBenchmark, Sampling
+from .shares import Shares, means
 
 _logger = logging.getLogger(__name__)
 
@@ -126,6 +127,19 @@ class InstructionBenchmark(QuestionBenchmark):
             for game, each in enumerate(instructions[answer.question.id])
         ]
 
+    def parts(self, judged: Sequence[Answered]) -> Mapping[str, Shares]:
+        """Whether all instructions of a prompt are followed, and how many of them."""
+        parts: dict[str, Shares] = {}
+        for manner, followed in FOLLOWED.items():
+            said = {each.question.id: [row["verdict"] in followed for row in _made(each)] for each in judged}
+            whole = {each.question.id for each in judged if len(_made(each)) == len(each.judgments)}
+            parts[f"prompt_{manner}"] = means({name: float(all(said[name])) for name in said if name in whole}, 100.0)
+            counted: dict[Hashable, tuple[float, float]] = {
+                name: (float(sum(each)), float(len(each))) for name, each in said.items() if each
+            }
+            parts[f"instruction_{manner}"] = Shares(counted, 100.0)
+        return parts
+
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The shares of prompts and of instructions that are followed, in per cent, with intervals over prompts.
 
@@ -141,11 +155,10 @@ class InstructionBenchmark(QuestionBenchmark):
         figures: dict[str, float | None] = {f"refused/{name}": float(count) for name, count in refused.items()}
         groups: dict[str, dict[str, list[str]]] = {}
         for answer in judged:
-            for row in answer.judgments:
-                if row["outcome"] == "verdict":
-                    each = instructions[row["question"]][row["game"]]
-                    groups.setdefault(each.group, {}).setdefault(row["question"], []).append(row["verdict"])
-        said = [[row["verdict"] for row in answer.judgments if row["outcome"] == "verdict"] for answer in judged]
+            for row in _made(answer):
+                each = instructions[row["question"]][row["game"]]
+                groups.setdefault(each.group, {}).setdefault(row["question"], []).append(row["verdict"])
+        said = [[row["verdict"] for row in _made(answer)] for answer in judged]
         whole = [
             verdicts for answer, verdicts in zip(judged, said, strict=True) if len(verdicts) == len(answer.judgments)
         ]
@@ -224,6 +237,11 @@ def _judgment(answered: Answered, game: int, instruction: Instruction, lacking: 
         "output": instruction.name,
         "judge": "",
     }
+
+
+def _made(answered: Answered) -> list[Judgment]:
+    """The judgments of instructions that could be checked."""
+    return [row for row in answered.judgments if row["outcome"] == "verdict"]
 
 
 def _shares(name: str, followed: Sequence[Sequence[bool]]) -> dict[str, float | None]:

@@ -63,24 +63,26 @@ class Ratio(NamedTuple):
     """The ends of its 95 % interval."""
 
 
-def ratio_interval(sums: ArrayLike, weights: ArrayLike) -> Ratio:
+def ratio_interval(sums: ArrayLike, weights: ArrayLike, together: int = 1) -> Ratio:
     """How well Σ sums / Σ weights is known, from independent units (n,) of different weights, such as questions with
     several answers each; a sum is from 0 to its weight.
 
-    It is the interval of `mean_interval`, with the variance of the linearised ratio, which may be above that of coins.
+    It is the interval of `mean_interval`, with the variance of the linearised ratio, which may be above that of coins;
+    `together` as there.
     """
     from scipy.special import stdtrit
 
     total, weight = np.asarray(sums, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     ratio, count = float(total.sum() / weight.sum()), len(total)
     if count < 2:
-        low, high = _wilson(np.asarray(ratio), np.asarray(1.0), np.asarray(stdtrit(np.inf, 1 - _DOUBT / 2)))
+        low, high = _wilson(np.asarray(ratio), np.asarray(1.0), np.asarray(stdtrit(np.inf, 1 - _DOUBT / 2 / together)))
         return Ratio(None, float(low), float(high))
     values = ratio + (total - ratio * weight) / weight.mean()
     variance = values.var(ddof=1)
     doubt = _MOST_DOUBT * _one_values_share(values) ** 3 + _LEAST_DOUBT
     share = (count * variance + doubt) / (count * ratio * (1 - ratio) + variance + doubt)
-    low, high = _wilson(np.asarray(ratio), np.asarray(count / share), np.asarray(stdtrit(count - 1, 1 - _DOUBT / 2)))
+    quantile = np.asarray(stdtrit(count - 1, 1 - _DOUBT / 2 / together))
+    low, high = _wilson(np.asarray(ratio), np.asarray(count / share), quantile)
     return Ratio(float(np.sqrt(variance / count)), float(low), float(high))
 
 

@@ -20,6 +20,7 @@ from ..storage.units import Manifest, read_manifest, require_manifest
 from .base import BenchmarkSettings, Figure, Measured, renamed
 from .data import Data, DataFile, json_lines
 from .judge import Judge, require_there
+from .shares import Shares
 from .stored import Files, Rescored
 
 
@@ -127,7 +128,6 @@ _WATCHED = (
     Figure(
         "canary_win_rate",
         "canary",
-        better="lower",
         meaning="how often the judge prefers one constant answer, which says nothing",
         interval=("canary_win_rate_low", "canary_win_rate_high"),
     ),
@@ -184,7 +184,7 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
     step stops, and goes on when the limit is raised. 1: none; the share is reported in any case."""
     ask_oracle: bool = True
     """Whether the recipe's oracle is asked about the same answers as a judge of the benchmark's own, so that their
-    correlation is known."""
+    correlation is known. Answers that are graded by themselves it compares with the reference's, of first turns."""
 
     _is_there = field_validator("judge")(require_there)
 
@@ -209,6 +209,11 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
     @abstractmethod
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The figures by short names, and records such as CATEGORIES; some answer has a verdict at least."""
+
+    def parts(self, judged: Sequence[Answered]) -> Mapping[str, Shares]:
+        """What each question adds to those figures of `score` that are ratios of sums over questions, by short names:
+        by it two policies are compared question by question."""
+        return {}
 
     def judged_with(self) -> dict[str, str]:
         """What the judgments of rules depend on besides settings, files and answers, by name: such as versions."""
@@ -275,18 +280,23 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
     @property
     def asks_oracle_too(self) -> bool:
         """Whether the recipe's oracle is asked about the same answers as the judge."""
-        return bool(self.oracles) and self.compares and self.ask_oracle
+        return bool(self.oracles) and self.ask_oracle
+
+    def asks_oracle_at(self, iteration: int) -> bool:
+        """Whether that is so in an iteration: a graded policy is compared with the reference, which iteration 0 is."""
+        return self.asks_oracle_too and (self.compares or iteration > 0)
 
     def units(self, iteration: int) -> tuple[str, ...]:
         """Those of its stages."""
         questions, answers, judgments, scores = self.stages
         canary = [self.canary] if self.asks_judge and not iteration else []
-        oracle = [self.as_oracle] if self.asks_oracle_too else []
+        oracle = [self.as_oracle] if self.asks_oracle_at(iteration) else []
         return (*([] if iteration else [questions]), answers, judgments, *canary, *oracle, scores)
 
     def made(self, store: Store, iteration: int) -> dict[str, Manifest]:
         """The manifests of its finished stages, by what they are: questions, answers, judgments, scores; and those by
-        which the judge is watched, canary and oracle, if they are there.
+        which the judge is watched, canary, oracle and reference (the judgments of the reference's answers, where these
+        are graded), if they are there.
 
         Raises:
             UserError: one is not finished.
@@ -297,8 +307,10 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
         made = {"questions": require_manifest(store, layout.evaluation(0, questions))}
         made |= {name: require_manifest(store, unit) for name, unit in units.items()}
         canary = read_manifest(store, layout.evaluation(0, self.canary)) if self.asks_judge else None
-        oracle = read_manifest(store, layout.evaluation(iteration, self.as_oracle)) if self.asks_oracle_too else None
-        watched = {"canary": canary, "oracle": oracle}
+        asked = self.asks_oracle_at(iteration)
+        oracle = read_manifest(store, layout.evaluation(iteration, self.as_oracle)) if asked else None
+        reference = read_manifest(store, layout.evaluation(0, judgments)) if oracle and not self.compares else None
+        watched = {"canary": canary, "oracle": oracle, "reference": reference}
         return made | {name: manifest for name, manifest in watched.items() if manifest}
 
     def measures(self, oracle: OracleSettings | None) -> tuple[Figure, ...]:
@@ -312,6 +324,12 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
         """The whole name of a figure that judgments decide, in a recipe with this oracle."""
         judge = self.judge or oracle
         return f"{self.name}/{short}/{judge.short_name}" if self.asks_judge and judge else f"{self.name}/{short}"
+
+    def shares(self, store: Store, iteration: int, oracle: OracleSettings | None) -> Mapping[str, Shares]:
+        """Those of the figures that judgments decide."""
+        made = self.made(store, iteration)
+        judged = read_answered(store, made["questions"], made["answers"], made["judgments"])
+        return {self.figure(name, oracle): each for name, each in self.parts(judged).items() if each.parts}
 
     def identity(self, *without: str) -> Any:
         """Its settings without those that change no figure; files are told by their digests, not by their place."""
@@ -411,15 +429,16 @@ class QuestionBenchmark(BenchmarkSettings, ABC):
 
 
 def lengths_of(name: str, answers: Sequence[Answer]) -> dict[str, float]:
-    """The figures of the answers' lengths, under a benchmark's name."""
+    """The figures of the answers' lengths, under a benchmark's name; those of a file are not counted in tokens."""
     texts = [answer.turns for answer in answers]
-    figures: Mapping[str, float] = {
+    figures: dict[str, float] = {
         "answers": len(answers),
-        "mean_tokens": sum(sum(answer.tokens) for answer in answers) / len(answers),
         "mean_characters": sum(len(text) for turns in texts for text in turns) / len(answers),
         "cut": sum(answer.cut for answer in answers),
         "empty": sum(not all(text.strip() for text in turns) for turns in texts),
     }
+    if all(answer.tokens for answer in answers):
+        figures |= {"mean_tokens": sum(sum(answer.tokens) for answer in answers) / len(answers)}
     return {f"{name}/{figure}": value for figure, value in figures.items()}
 
 
@@ -439,6 +458,14 @@ def with_judgments(answered: Sequence[Answered], rows: Iterable[Judgment]) -> li
     for row in rows:
         said.setdefault(row["question"], []).append(row)
     return [replace(each, judgments=tuple(said.get(each.question.id, ()))) for each in answered]
+
+
+def beside(answered: Sequence[Answered], others: Sequence[Answered]) -> list[Answered]:
+    """Answered questions whose answers are to be compared with those of others to the same questions."""
+    return [
+        replace(each, question=replace(each.question, opponent=other.answer.turns))
+        for each, other in zip(answered, others, strict=True)
+    ]
 
 
 def both_orders(question: str, verdict: Verdict, judge: str) -> list[Judgment]:

@@ -1,6 +1,6 @@
 """The versus benchmark: how often a judge prefers a policy's answers to those in a file."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -15,6 +15,7 @@ from .data import Data, DataFile
 from .intervals import mean_interval
 from .judge import Judge
 from .questions import Answered, Question, QuestionBenchmark, Sampling
+from .shares import Shares, means
 
 
 class Versus(QuestionBenchmark):
@@ -89,13 +90,13 @@ class Versus(QuestionBenchmark):
         """The judge's verdict in both orders."""
         return self.compared(answered, judge)
 
+    def parts(self, judged: Sequence[Answered]) -> Mapping[str, Shares]:
+        """P(policy ≻ opponent) of each prompt."""
+        return {"win_rate": means(_chances(judged))}
+
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The mean over the prompts of P(policy ≻ opponent)."""
-        chances = [
-            sum(row["probability"] for row in each.judgments) / len(each.judgments)
-            for each in judged
-            if all(row["outcome"] == "verdict" for row in each.judgments)
-        ]
+        chances = list(_chances(judged).values())
         low, high = mean_interval(chances)
         return Measured(
             {
@@ -107,3 +108,12 @@ class Versus(QuestionBenchmark):
                 "losses": sum(chance < 0.5 for chance in chances),
             }
         )
+
+
+def _chances(judged: Sequence[Answered]) -> dict[Hashable, float]:
+    """P(policy ≻ opponent) of each prompt that was judged in both orders."""
+    return {
+        each.question.id: sum(row["probability"] for row in each.judgments) / len(each.judgments)
+        for each in judged
+        if all(row["outcome"] == "verdict" for row in each.judgments)
+    }

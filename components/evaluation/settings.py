@@ -59,7 +59,7 @@ def check_judges(benchmarks: Sequence[BenchmarkSettings], oracle: OracleSettings
         ValueError: says which cannot.
     """
     for benchmark in benchmarks:
-        for judge in benchmark.asked_of(oracle):
+        for judge in benchmark.oracles or benchmark.asked_of(oracle):
             if why := benchmark.unfit(judge):
                 raise ValueError(f"evaluation.benchmarks: {why}")
 

@@ -14,7 +14,7 @@ from ..benchmarks.base import BenchmarkSettings, FolderBenchmark, Measured, Subj
 from ..benchmarks.canary import NULL, Canary, canary_answers
 from ..benchmarks.data import Data
 from ..benchmarks.judge import Judge
-from ..benchmarks.questions import Answered, Question, QuestionBenchmark, lengths_of, read_answered
+from ..benchmarks.questions import Answered, Question, QuestionBenchmark, beside, lengths_of, read_answered
 from ..benchmarks.watched import read_canary, read_correlation
 from ..core.digests import sha256_bytes
 from ..core.errors import UserError, one_line
@@ -30,7 +30,7 @@ from ..storage.journal import Journal
 from ..storage.records import ANSWERS, JUDGMENTS, QUESTIONS, Judgment
 from ..storage.run import without_endpoints
 from ..storage.store import Store
-from ..storage.units import Manifest, Unit
+from ..storage.units import Manifest, Unit, require_manifest
 from .answering import Answering
 
 _PIECE = 32
@@ -71,10 +71,13 @@ class Stages:
         made = {"questions": questions, "answers": answers, "judgments": judgments}
         if benchmark.asks_judge:
             made["canary"] = self._canary(benchmark, data, questions[0])
-        if benchmark.asks_oracle_too and self.oracle:
+        read = {name: manifest for name, (manifest, _) in made.items()}
+        if benchmark.asks_oracle_at(self.iteration) and self.oracle:
             made["oracle"] = self._as_oracle(benchmark, self.oracle, questions[0], answers[0])
-        scores = self._scores(benchmark, data, {name: manifest for name, (manifest, _) in made.items()})
-        return [*made.values(), scores]
+            read["oracle"] = made["oracle"][0]
+            if not benchmark.compares:
+                read["reference"] = require_manifest(self.store, layout.evaluation(0, benchmark.stages[2]))
+        return [*made.values(), self._scores(benchmark, data, read)]
 
     def _questions(self, benchmark: QuestionBenchmark, data: Data) -> Done:
         settings = {"kind": benchmark.kind, "questions": benchmark.questions}
@@ -125,19 +128,27 @@ class Stages:
     ) -> Done:
         """What the training oracle says of the same answers, for all judges; none of prompts that it does not know."""
         oracle = oracle.dated(self.day)
+        others = None if benchmark.compares else self._reference_of(benchmark)
         inputs = {"questions": questions.digest, "answers": answers.digest}
+        inputs |= {"reference": others.digest} if others else {}
         settings = {"oracle": without_endpoints(oracle.model_dump(mode="json"))}
         inputs |= {"oracle": oracle.digest(), "date": self.day}
         unit = self._unit(benchmark, benchmark.as_oracle, settings, inputs)
 
         def judge(work: Work) -> Manifest:
             answered = read_answered(self.store, questions, answers)
+            if others:
+                answered = beside(answered, read_answered(self.store, questions, others))
             if not oracle.judges_such(benchmark.dialogue(each.question, ()) for each in answered):
                 answered = []
             used = self._judge(work, oracle, answered, 2, benchmark.compared)
             return work.publish({JUDGMENTS: _rows(work)}, used)
 
         return self.at_work.carry_out(unit, judge)
+
+    def _reference_of(self, benchmark: QuestionBenchmark) -> Manifest:
+        """The reference's answers."""
+        return require_manifest(self.store, layout.evaluation(0, benchmark.stages[1]))
 
     def _asking(
         self,

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..benchmarks.base import Figure
-from ..benchmarks.intervals import mean_interval, means_of
+from ..benchmarks.shares import Interval, Shares, difference, interval
 from ..iterations.units import Shape
-from ..storage import layout
-from ..storage.records import COMPARISONS
-from ..storage.units import require_manifest
+from ..oracles.oracle_settings import OracleSettings
 from .reported import Reported
+
+_NORMAL = 1.959963984540054
+"""Half of a normal 95 % interval, in standard errors."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,10 @@ class Measurement:
     """A figure of a run's last policy."""
 
     value: float
-    means: Mapping[int, float]
-    """The mean of each prompt, in [0, 1], by row; empty where the figure is no mean of comparisons."""
+    shares: Shares | None = None
+    """What each prompt adds to it; None where the figure is no ratio of sums over prompts."""
     error: float | None = None
     """Its standard error, where it has one."""
-
-
-class Interval(NamedTuple):
-    """A number and the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Standing:
     """Simultaneous over all runs; None where the figure is exact, or tells no error."""
     behind: Interval | None
     """How much worse than the best one it is, simultaneous over all others; None of the best one itself, and where the
-    figure tells no error. Paired by prompt where both were compared on the same ones."""
+    figure tells no error. Paired by prompt where the figure tells what each adds to it."""
 
 
 class Ranking(NamedTuple):
@@ -59,19 +52,21 @@ class Ranking(NamedTuple):
     standings: list[Standing]
 
 
-def measurement(reported: Reported, figure: Figure) -> Measurement | None:
-    """A figure of the last finished policy of a run; None where the run has not measured it."""
-    row = reported.summary["iterations"][-1]
-    if (value := row.get(figure.name)) is None:
-        return None
-    means: dict[int, float] = {}
-    if figure.compared:
-        (kind,) = (each.kind for each in Shape.of(reported.run).benchmarks if figure in each.figures)
-        manifest = require_manifest(reported.store, layout.evaluation(row["iteration"], kind))
-        rows = [each for each in manifest.rows(reported.store, COMPARISONS) if not each["abstained"]]
-        judged = list(dict.fromkeys(each["row_id"] for each in rows))
-        means = dict(zip(judged, means_of((each["row_id"], each["probability"]) for each in rows), strict=True))
-    return Measurement(value, means, row.get(figure.error))
+def figures_of(reported: Reported, oracle: OracleSettings) -> dict[str, Figure]:
+    """The figures that a run's benchmarks measure under its oracle, by name."""
+    return {figure.name: figure for each in Shape.of(reported.run).benchmarks for figure in each.measures(oracle)}
+
+
+def measurements(reported: Reported, oracle: OracleSettings) -> dict[str, Measurement]:
+    """The figures of the last finished policy of a run with this oracle, by name."""
+    shape, row = Shape.of(reported.run), reported.summary["iterations"][-1]
+    found = {}
+    for benchmark in shape.due(row["iteration"]):
+        shares = benchmark.shares(reported.store, row["iteration"], oracle)
+        for figure in benchmark.measures(oracle):
+            if (value := row.get(figure.name)) is not None:
+                found[figure.name] = Measurement(value, shares.get(figure.name), _error(figure, row))
+    return found
 
 
 def rank(figure: Figure, measured: Sequence[Measurement]) -> Ranking:
@@ -92,18 +87,24 @@ def rank(figure: Figure, measured: Sequence[Measurement]) -> Ranking:
     )
 
 
+def _error(figure: Figure, row: Mapping[str, float | None]) -> float | None:
+    """The standard error of a figure, or else the one that its 95 % interval comes to."""
+    if figure.error:
+        return row.get(figure.error)
+    low, high = (row.get(end) for end in figure.interval or ("", ""))
+    return None if low is None or high is None else (high - low) / (2 * _NORMAL)
+
+
 def _interval(measured: Measurement, together: int) -> Interval | None:
-    if measured.means:
-        low, high = mean_interval(list(measured.means.values()), together)
-        return Interval(measured.value, float(low), float(high))
+    if measured.shares:
+        return interval(measured.shares, together)._replace(value=measured.value)
     return None if measured.error is None else _normal(measured.value, measured.error, together)
 
 
 def _behind(best: Measurement, other: Measurement, sign: int, together: int) -> Interval | None:
-    if best.means and best.means.keys() == other.means.keys():
-        halves = [(1 + sign * (mean - other.means[row])) / 2 for row, mean in best.means.items()]
-        low, high = mean_interval(halves, together)
-        return Interval(2 * float(np.mean(halves)) - 1, 2 * float(low) - 1, 2 * float(high) - 1)
+    if best.shares and other.shares:
+        better, worse = (best.shares, other.shares) if sign > 0 else (other.shares, best.shares)
+        return difference(better, worse, together)
     if best.error is None or other.error is None:
         return None
     return _normal(sign * (best.value - other.value), float(np.hypot(best.error, other.error)), together)

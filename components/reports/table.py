@@ -26,8 +26,9 @@ def show(value: float | None, digits: int = 0) -> str:
 
 def show_figure(figure: Figure, row: Mapping[str, Any]) -> str:
     """A benchmark's figure of one iteration, with its 95 % interval or its standard error where it has one."""
-    value = show(row[figure.name], figure.digits)
-    return f"{value} {show_accuracy(figure, row)}".rstrip() if row[figure.name] is not None else value
+    value = row.get(figure.name)
+    shown = show(value, figure.digits)
+    return shown if value is None else f"{shown} {show_accuracy(figure, row)}".rstrip()
 
 
 def show_accuracy(figure: Figure, row: Mapping[str, Any]) -> str:
@@ -40,8 +41,13 @@ def show_accuracy(figure: Figure, row: Mapping[str, Any]) -> str:
 
 
 def shown_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """The figures to show in tables: those that at least one of the iterations has, and that say something there."""
-    return [figure for figure in every_figure().values() if figure.title and any(_tells(figure, row) for row in rows)]
+    """The figures to show in tables, of those that have one name in every recipe."""
+    return [figure for figure in every_figure().values() if is_shown(figure, rows)]
+
+
+def is_shown(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether tables show a figure: at least one of the rows has it, and it says something there."""
+    return bool(figure.title) and any(_tells(figure, row) for row in rows)
 
 
 def _tells(figure: Figure, row: Mapping[str, Any]) -> bool:

@@ -26,6 +26,12 @@ def run(
     judge: Annotated[
         str, typer.Option(metavar="ORACLE", help="A YAML file with an oracle's settings, or a recipe.")
     ] = "",
+    oracle: Annotated[
+        str,
+        typer.Option(
+            metavar="ORACLE", help="The oracle that the model was trained by, likewise: how far does the judge agree?"
+        ),
+    ] = "",
     data: Annotated[str, typer.Option(metavar="DIR", help="Folder or s3:// prefix of the benchmark's files.")] = "",
     questions: Annotated[int | None, typer.Option(min=1, help="Ask so many of the questions, not all.")] = None,
     overrides: Annotated[
@@ -41,7 +47,7 @@ def run(
     """Measure a model: questions, answers, judgments, scores. The same command goes on where it was stopped."""
     from .run import Wanted, run_benchmark
 
-    run_benchmark(Wanted(name, output, model, answers, judge, data, questions, overrides or []), as_json)
+    run_benchmark(Wanted(name, output, model, answers, judge, oracle, data, questions, overrides or []), as_json)
 
 
 @app.command("list")

@@ -27,6 +27,7 @@ from nashflow.components.models.folders import (
 )
 from nashflow.components.models.policies import LocalPolicy
 from nashflow.components.models.weights import weights_digest
+from nashflow.components.oracles.oracle_settings import OracleSettings
 from nashflow.components.oracles.usage import PREFIX, total_usage
 from nashflow.components.reports.benchmarks.files import policy_files
 from nashflow.components.reports.benchmarks.page import PolicyReport
@@ -60,6 +61,8 @@ class Wanted(NamedTuple):
     model: Path | None
     answers: Path | None
     judge: str
+    oracle: str
+    """By which the model was trained; empty: it is not asked."""
     data: str
     questions: int | None
     overrides: Sequence[str]
@@ -81,7 +84,7 @@ def run_benchmark(wanted: Wanted, as_json: bool) -> None:
         UserError: the benchmark, its files, the model, the answers or the judge cannot be used.
     """
     asked = _read(wanted)
-    benchmark, output = asked.benchmark, open_store(wanted.output)
+    benchmark, output, oracle = asked.benchmark, open_store(wanted.output), _oracle(wanted, asked.benchmark)
     benchmark.check()
     policy = _policy(wanted.model) if wanted.model else None
     store = output.at("run")
@@ -90,7 +93,7 @@ def run_benchmark(wanted: Wanted, as_json: bool) -> None:
     pin_threads(asked.run.threads)
     with speaking({"step": benchmark.name, "iteration": 0, "shard": 0, "phase": ""}, log_format("text")):
         try:
-            made = _measured(asked, policy, wanted.answers, store)
+            made = _measured(asked, policy, wanted.answers, oracle, store)
         except Pending:
             raise UserError(
                 f"benchmark {wanted.name}: people have to judge first, whom runs alone wait for: name the benchmark in "
@@ -99,7 +102,7 @@ def run_benchmark(wanted: Wanted, as_json: bool) -> None:
     if isinstance(benchmark, QuestionBenchmark):
         _write_rows(output, store, benchmark, made)
     record = _record(wanted, benchmark, store, made)
-    _write_report(wanted, benchmark, store, output, made)
+    _write_report(wanted, benchmark, oracle, store, output, made)
     text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
     output.write(SCORES, text.encode())
     if as_json:
@@ -108,7 +111,24 @@ def run_benchmark(wanted: Wanted, as_json: bool) -> None:
         _print(record, benchmark.measures(None), output)
 
 
-def _measured(asked: _Asked, policy: LocalPolicy | None, answers: Path | None, store: Store) -> list[Manifest]:
+def _oracle(wanted: Wanted, benchmark: BenchmarkSettings) -> OracleSettings | None:
+    """The training oracle, if it is asked about the same answers as the judge."""
+    if not wanted.oracle:
+        return None
+    if not (isinstance(benchmark, QuestionBenchmark) and benchmark.asks_oracle_at(0)):
+        raise UserError(
+            f"benchmark {wanted.name}: no judge compares its answers with others, so that --oracle has nothing to say: "
+            "remove it"
+        )
+    oracle = load_oracle(wanted.oracle)
+    oracle.check()
+    oracle.require_here()
+    return oracle
+
+
+def _measured(
+    asked: _Asked, policy: LocalPolicy | None, answers: Path | None, oracle: OracleSettings | None, store: Store
+) -> list[Manifest]:
     """The units of work, on the day on which the first attempt began."""
     benchmark, day, load = asked.benchmark, store.read(_BEGUN).decode(), cache(load_causal_lm)
     at_work = AtWork(Call(store, 0, "", 0, StepSettings()), benchmark.name)
@@ -119,7 +139,7 @@ def _measured(asked: _Asked, policy: LocalPolicy | None, answers: Path | None, s
     assert isinstance(benchmark, QuestionBenchmark), "the command line is checked"
     with Samplers(asked.rollout, load, asked.policy, day) as samplers:
         answering = _answering(asked, samplers, policy, answers)
-        return [each for each, _ in Stages(store, 0, at_work, answering, None, day).carry_out(benchmark)]
+        return [each for each, _ in Stages(store, 0, at_work, answering, oracle, day).carry_out(benchmark)]
 
 
 def _read(wanted: Wanted) -> _Asked:
@@ -187,11 +207,16 @@ def _write_rows(output: Store, store: Store, benchmark: QuestionBenchmark, made:
 
 
 def _write_report(
-    wanted: Wanted, benchmark: BenchmarkSettings, store: Store, output: Store, made: Sequence[Manifest]
+    wanted: Wanted,
+    benchmark: BenchmarkSettings,
+    oracle: OracleSettings | None,
+    store: Store,
+    output: Store,
+    made: Sequence[Manifest],
 ) -> None:
     """Write the page and the JSON that a run's evaluation would."""
     digest = next((each.inputs["policy"] for each in made if "policy" in each.inputs), "")
-    report = PolicyReport(str(wanted.model or wanted.answers), digest, [read_report(store, 0, benchmark, None)])
+    report = PolicyReport(str(wanted.model or wanted.answers), digest, [read_report(store, 0, benchmark, oracle)])
     for end, data in policy_files(report).items():
         output.write(f"{REPORT}{end}", data)
 
@@ -228,6 +253,8 @@ def _print(record: Mapping[str, Any], figures: Sequence[Figure], output: Store) 
 
 
 def _interval(values: Mapping[str, float | None], figure: Figure) -> str:
+    if values.get(figure.name) is None:
+        return ""
     if figure.interval:
         low, high = (show(values.get(end), figure.digits) for end in figure.interval)
         return f"{low} to {high}"

@@ -9,8 +9,8 @@ from nashflow.components.benchmarks.base import Figure
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import nearest
 from nashflow.components.reports.reported import Reported, differences
-from nashflow.components.reports.selection import Ranking, Standing, measurement, rank
-from nashflow.components.reports.table import Column, show, show_figure, shown_figures
+from nashflow.components.reports.selection import Standing, figures_of, measurements, rank
+from nashflow.components.reports.table import Column, is_shown, show, show_figure
 
 from ..tables import print_tables
 from .grid import Member, named
@@ -33,10 +33,15 @@ def compare(finished: Finished, metric: str) -> dict[str, Any]:
     """
     reports = [report for _, report in finished]
     _check_alike(reports)
-    figures = _figures(reports)
+    figures = _figures(finished)
     if metric and metric not in figures:
         raise UserError(f"--metric {metric}: these runs have no such figure{nearest(metric, figures)}")
-    rankings = {name: ranking for name, figure in figures.items() if (ranking := _ranking(figure, reports))}
+    measured = [measurements(report, member.recipe.oracle) for member, report in finished]
+    rankings = {
+        name: rank(figure, [each[name] for each in measured])
+        for name, figure in figures.items()
+        if figure.better and not figure.fault and all(name in each for each in measured)
+    }
     runs = [
         {
             "values": member.values,
@@ -56,21 +61,21 @@ def compare(finished: Finished, metric: str) -> dict[str, Any]:
 def print_standings(finished: Finished, found: Mapping[str, Any], console: Console) -> None:
     """Print what `compare` has found, with the figures that have no better direction, and which run is best on what."""
     rows = [report.summary["iterations"][-1] for _, report in finished]
-    figures = {figure.name: figure for figure in shown_figures(rows)}
+    figures = _figures(finished)
     runs = Column("run", [named(member.values) for member, _ in finished], words=True)
     groups = [[runs, Column("t", [str(run["iteration"]) for run in found["runs"]])]]
     for name, figure in sorted(figures.items(), key=lambda each: each[0] != found["metric"]):
         standings = [run["figures"].get(name) for run in found["runs"]]
         if name in found["best"]:
             behind = Column("behind", [_shown(each.get("behind"), figure) for each in standings])
-            shown = Column(figure.title, [_shown(each, figure) for each in standings])
+            shown = Column(_title(figure), [_shown(each, figure) for each in standings])
             groups += [[shown, behind] if any("behind" in each for each in standings) else [shown]]
         else:
-            groups += [[Column(figure.title, [show_figure(figure, row) for row in rows])]]
+            groups += [[Column(_title(figure), [show_figure(figure, row) for row in rows])]]
     print_tables(f"{len(rows)} runs after their last iteration", groups, console)
     console.print(_CAPTION, style="dim")
     for name, values in found["best"].items():
-        console.print(f"best {figures[name].title}: {named(values)}{_not_worse(name, found)}", soft_wrap=True)
+        console.print(f"best {_title(figures[name])}: {named(values)}{_not_worse(name, found)}", soft_wrap=True)
 
 
 def _check_alike(reports: Sequence[Reported]) -> None:
@@ -80,16 +85,16 @@ def _check_alike(reports: Sequence[Reported]) -> None:
             raise UserError(f"{first.store.uri} and {other.store.uri} are not measured alike: {'; '.join(found)}")
 
 
-def _figures(reports: Sequence[Reported]) -> dict[str, Figure]:
-    """The figures of which one direction is better, by name."""
-    shown = shown_figures([report.summary["iterations"][-1] for report in reports])
-    return {figure.name: figure for figure in shown if figure.better and not figure.fault}
+def _figures(finished: Finished) -> dict[str, Figure]:
+    """The figures that tables show, of all benchmarks of the runs, by name."""
+    rows = [report.summary["iterations"][-1] for _, report in finished]
+    (member, report), *_ = finished
+    return {name: each for name, each in figures_of(report, member.recipe.oracle).items() if is_shown(each, rows)}
 
 
-def _ranking(figure: Figure, reports: Sequence[Reported]) -> Ranking | None:
-    """None where a run has not measured the figure."""
-    measured = [each for report in reports if (each := measurement(report, figure))]
-    return rank(figure, measured) if len(measured) == len(reports) else None
+def _title(figure: Figure) -> str:
+    """A figure's title, or its whole name, with benchmark and judge, where only some recipes have it."""
+    return figure.name if "/" in figure.name else figure.title
 
 
 def _json(standing: Standing) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from ...core.errors import UserError
@@ -16,6 +16,7 @@ from ..data import Data, DataFile
 from ..judge import Judge
 from ..published import ALPACA_EVAL_2, Published
 from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
+from ..shares import Shares, means
 from ..stored import Files, Rescored, rows_in, value
 from .annotations import BASELINE_FILE, rescore
 from .length_control import LengthControlled, length_controlled, lengths_differ
@@ -71,11 +72,15 @@ class AlpacaEval(QuestionBenchmark):
             meaning="against gpt-4-1106-preview, with lengths controlled; none without the tables of length control",
             headline=True,
             interval=("lc_win_rate_low", "lc_win_rate_high"),
-            error="lc_win_rate_error",
         ),
         Figure("lc_win_rate_low"),
         Figure("lc_win_rate_high"),
-        Figure("lc_win_rate_error"),
+        Figure(
+            "lc_win_rate_error",
+            unit="%",
+            digits=2,
+            meaning="the leaderboard's standard error, which says nothing of how well the regression is known",
+        ),
         Figure(
             "win_rate",
             "win rate",
@@ -136,6 +141,11 @@ class AlpacaEval(QuestionBenchmark):
         template = read_template(_TEMPLATE)
         asked = judge.completions({**template.verdict.request, **template.request, **_LIKELIEST})
         return _in_drawn_orders(answered, judge, asked, template) if asked else self.compared(answered, judge)
+
+    def parts(self, judged: Sequence[Answered]) -> Mapping[str, Shares]:
+        """The preference for each answer."""
+        said = {each.question.id: _preference(each) for each in judged}
+        return {"win_rate": means({name: each - 1 for name, each in said.items() if each is not None}, 100.0)}
 
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """Win rates, and the controlled one if the tables are there."""

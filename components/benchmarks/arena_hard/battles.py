@@ -9,8 +9,10 @@ from ...storage.records import Judgment
 from ..data import Data
 from ..judge import Judge
 from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
+from ..shares import Shares
 from .games import play
 from .reading import given_answers, read_questions
+from .scores import Game, won_of
 
 
 class Battles(QuestionBenchmark):
@@ -44,6 +46,14 @@ class Battles(QuestionBenchmark):
             return self.compared(answered, judge)
         templates = {category: read_template(name) for category, name in self.templates.items()}
         return play(answered, judge, asked, templates.__getitem__, self.label_of, self.asks_again)
+
+    def parts(self, judged: Sequence[Answered]) -> Mapping[str, Shares]:
+        """The games of each question, as often as they count."""
+        return {"score": Shares(won_of(self.played(judged)), 100.0)}
+
+    @abstractmethod
+    def played(self, judged: Sequence[Answered]) -> list[Game]:
+        """The games that the score is of."""
 
     @staticmethod
     @abstractmethod

@@ -13,7 +13,7 @@ from .figures import figures_against, figures_of
 from .games import games_of
 from .judgments import CATEGORY, rescore_v01
 from .reading import QUESTIONS
-from .scores import score_v01
+from .scores import Game, score_v01
 from .verdicts import VERDICTS, labels_in
 
 TEMPLATE = "arena-hard"
@@ -67,6 +67,10 @@ class ArenaHard(Battles):
     def asks_again(judgment: str) -> bool:
         """Where it has no label."""
         return not labels_in(judgment)
+
+    def played(self, judged: Sequence[Answered]) -> list[Game]:
+        """All games."""
+        return games_of(judged)
 
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The score of all questions."""

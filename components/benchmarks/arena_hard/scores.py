@@ -4,7 +4,7 @@ Every game is against the one baseline, so the Bradley-Terry model, which the be
 share of games won, with verdicts as games. It is there, too, where one side wins all, and the regression diverges.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,6 +86,16 @@ def both_judged(games: Sequence[Game]) -> list[Game]:
     return [game._replace(weight=0) if game.question in left_out else game for game in games]
 
 
+def won_of(games: Sequence[Game]) -> dict[Hashable, tuple[float, float]]:
+    """What is won of the games about each question, and as how many these count; those without a verdict are left
+    out."""
+    sums: dict[Hashable, tuple[float, float]] = {}
+    for game in _with_verdict(games):
+        won, weight = sums.get(game.question, (0.0, 0.0))
+        sums[game.question] = won + game.result * game.weight, weight + game.weight
+    return sums
+
+
 def any_judged(games: Sequence[Game]) -> bool:
     """Whether a question has verdicts in all of its games, so that version 2 has a score."""
     return any(game.weight for game in both_judged(games))
@@ -98,10 +108,13 @@ def resampled(results: Array) -> Array:
 
 
 def _played(games: Sequence[Game]) -> list[Game]:
-    played = [game for game in games if game.weight]
-    if not played:
+    if not (played := _with_verdict(games)):
         raise UserError(f"none of {len(games)} games has a verdict such as [[A>B]]")
     return played
+
+
+def _with_verdict(games: Sequence[Game]) -> list[Game]:
+    return [game for game in games if game.weight]
 
 
 def _percentile(values: Array, share: float) -> float:
@@ -113,11 +126,7 @@ def _percentile(values: Array, share: float) -> float:
 
 def _score(games: Sequence[Game], played: Sequence[Game], mean: float | None, low: float, high: float) -> Score:
     """`mean`: the score, if it is not the share of games won itself."""
-    sums: dict[str, list[float]] = {}
-    for game in played:
-        total = sums.setdefault(game.question, [0.0, 0.0])
-        total[0] += game.result * game.weight
-        total[1] += game.weight
+    sums = won_of(played)
     won, weights = np.array(list(sums.values())).T
     interval = ratio_interval(won, weights)
     return Score(

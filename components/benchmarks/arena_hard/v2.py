@@ -14,7 +14,7 @@ from .figures import figures_against, figures_of
 from .games import games_of
 from .judgments import HEADLINE, rescore_v2
 from .reading import QUESTIONS
-from .scores import any_judged, score_v2
+from .scores import Game, any_judged, both_judged, score_v2
 from .style import Style, style_controlled
 from .verdicts import READ_BACKWARDS, last_label
 
@@ -86,6 +86,10 @@ class ArenaHardV2(Battles):
     def asks_again(judgment: str) -> bool:
         """Never."""
         return False
+
+    def played(self, judged: Sequence[Answered]) -> list[Game]:
+        """Those of hard questions with two verdicts."""
+        return both_judged(games_of([each for each in judged if each.question.category == HEADLINE]))
 
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """The scores of hard questions, and of each category."""

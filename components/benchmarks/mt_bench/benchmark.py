@@ -12,10 +12,11 @@ from ..data import Data, DataFile
 from ..judge import Judge
 from ..published import MT_BENCH, Published
 from ..questions import Answer, Answered, Question, QuestionBenchmark, Sampling
+from ..shares import Shares
 from ..stored import Files, Rescored, rows_in, value
 from .judgments import QUESTIONS, rescore, turns_of
 from .ratings import NO_RATING, read_rating
-from .scores import Rated, Score, any_rated, mean_ratings
+from .scores import TOP, Rated, Score, any_rated, mean_ratings
 
 _PROMPTS, _REFERENCES = "judge_prompts.jsonl", "reference_answer_gpt-4.jsonl"
 _REQUEST = {"temperature": 0, "max_tokens": 2048}
@@ -144,6 +145,11 @@ class MTBench(QuestionBenchmark):
         graded = [(each, turn) for each in answered for turn in range(len(each.question.turns))]
         said = asked.ask([_shown(prompts, each, turn) for each, turn in graded])
         return [_judgment(each, turn, completion, judge) for (each, turn), completion in zip(graded, said, strict=True)]
+
+    def parts(self, judged: Sequence[Answered]) -> Mapping[str, Shares]:
+        """The grades of each question."""
+        rated = {each.question.id: [r.rating for r in _ratings(each) if r.rating != NO_RATING] for each in judged}
+        return {"score": Shares({name: (sum(each) / TOP, len(each)) for name, each in rated.items() if each}, TOP)}
 
     def score(self, judged: Sequence[Answered], data: Data) -> Measured:
         """Mean grades, by turn and by category."""

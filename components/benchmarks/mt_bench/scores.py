@@ -10,7 +10,7 @@ from ...core.errors import UserError
 from ..intervals import ratio_interval
 from .ratings import NO_RATING
 
-_TOP = 10.0
+TOP = 10.0
 """The best rating."""
 
 
@@ -56,12 +56,12 @@ def mean_ratings(ratings: Sequence[Rated]) -> Score:
     for each in rated:
         by_question.setdefault(each.question, []).append(each.rating)
     sums, counts = [sum(values) for values in by_question.values()], [len(values) for values in by_question.values()]
-    interval = ratio_interval(np.divide(sums, _TOP), counts)
+    interval = ratio_interval(np.divide(sums, TOP), counts)
     return Score(
         score=sum(sums) / len(rated),
-        standard_error=None if interval.error is None else interval.error * _TOP,
-        low=interval.low * _TOP,
-        high=interval.high * _TOP,
+        standard_error=None if interval.error is None else interval.error * TOP,
+        low=interval.low * TOP,
+        high=interval.high * TOP,
         first_turn=_turn(rated, 1),
         second_turn=_turn(rated, 2),
         questions=len(by_question),

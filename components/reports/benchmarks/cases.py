@@ -25,8 +25,8 @@ class Case:
     """The policy's, one a turn."""
     opponent: tuple[str, ...] = ()
     """The answers that they are compared with; empty where an answer is graded by itself."""
-    tokens: int = 0
-    """Of all answers."""
+    tokens: int | None = None
+    """Of all answers; None where these come from a file."""
     cut: bool = False
     """Whether an answer was cut, or its thoughts did not end."""
     value: float | None = None
@@ -63,7 +63,7 @@ def case_of(answered: Answered) -> Case:
         turns=question.turns,
         answers=answer.turns,
         opponent=question.opponent,
-        tokens=sum(answer.tokens),
+        tokens=sum(answer.tokens) if answer.tokens else None,
         cut=answer.cut,
         value=_mean([row["probability" if compared else "grade"] for row in found]),
         forward=_mean([row["probability"] for row in sights if row["first"]]),

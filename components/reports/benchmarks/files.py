@@ -44,7 +44,7 @@ def run_files(store: Store, run: Run, iterations: Sequence[int]) -> Mapping[str,
     """
     shape = Shape.of(run)
     policies = [read_policy(store, run, iteration, shape.due(iteration)) for iteration in iterations]
-    said = {"run": run.name, "policies": [each.to_json() for each in policies]}
+    said = {"run": run.name, "policies": [each.to_json(examples=each is policies[-1]) for each in policies]}
     return {".html": render_run(run.name, policies).encode(), ".json": _json(said)}
 
 

@@ -1,5 +1,6 @@
 """How long a policy's answers are, and those that they are compared with."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class LengthStatistics:
     """None where answers are graded by themselves."""
     longer: float | None
     """Share of the questions to which the policy's answer is the longer one."""
-    tokens: float
+    tokens: float | None
     """Mean of the policy's answers."""
     cut: int
     """Answers of the policy that were cut at the most new tokens."""
@@ -42,7 +43,7 @@ def lengths_of(cases: Sequence[Case]) -> LengthStatistics:
         policy=_lengths(cases, "length"),
         opponent=_lengths(compared, "opponent_length") if compared else None,
         longer=float((ours > theirs).mean()) if compared else None,
-        tokens=float(column(cases, "tokens").mean()),
+        tokens=None if math.isnan(tokens := float(column(cases, "tokens").mean())) else tokens,
         cut=sum(case.cut for case in cases),
         empty=sum(not any(answer.strip() for answer in case.answers) for case in cases),
     )

@@ -8,7 +8,7 @@ from ..table import NOT_APPLICABLE, Column, show_figure
 from ..template import rendered
 from .examples import Example
 from .report import BenchmarkReport
-from .tables import Titled, tables_of
+from .tables import GAIN, Titled, show_gain, tables_of
 from .template import PAGE
 
 
@@ -22,9 +22,9 @@ class PolicyReport:
     """Of its weights; empty where its answers alone are known."""
     benchmarks: Sequence[BenchmarkReport]
 
-    def to_json(self) -> dict[str, Any]:
-        """The report as a JSON value."""
-        benchmarks = [each.to_json() for each in self.benchmarks]
+    def to_json(self, *, examples: bool = True) -> dict[str, Any]:
+        """The report as a JSON value, with examples to read if they are wanted."""
+        benchmarks = [each.to_json(examples=examples) for each in self.benchmarks]
         return {"policy": self.title, "digest": self.digest, "benchmarks": benchmarks}
 
 
@@ -85,5 +85,8 @@ def _compared(name: str, policies: Sequence[PolicyReport]) -> Titled:
             for _, report in measured
         ]
         columns.append(Column(figure.title, cells))
+        gains = [report.gains.get(figure.name) for _, report in measured]
+        if any(gains):
+            columns.append(Column(f"{figure.title}: {GAIN}", [show_gain(figure, gain) for gain in gains]))
     judges = dict.fromkeys(report.judge for _, report in measured if report.judge)
     return Titled(f"{name}: all policies", columns, f"Judge: {', '.join(judges)}." if judges else "")

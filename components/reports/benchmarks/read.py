@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ...benchmarks.base import BenchmarkSettings
 from ...benchmarks.questions import QuestionBenchmark, read_answered
+from ...benchmarks.shares import Interval, difference
 from ...benchmarks.watched import read_canary, read_correlation
 from ...oracles.oracle_settings import OracleSettings
 from ...oracles.usage import PREFIX, total_usage
@@ -36,6 +37,7 @@ def read_report(
         oracle=oracle.short_name if oracle else "",
         figures=benchmark.measures(oracle),
         values=_figures(made),
+        gains=_gains(store, iteration, benchmark, oracle),
         published={f"{benchmark.name}/{each.figure}": each for each in benchmark.published},
         categories=[row for each in made if CATEGORIES.name in each.files for row in each.rows(store, CATEGORIES)],
         cases=[case for each in made if COMPARISONS.name in each.files for case in _compared(store, iteration, each)],
@@ -56,12 +58,13 @@ def _of_questions(
         oracle=_trained_by(store, oracle, made) if asked else "",
         figures=benchmark.measures(oracle),
         values=_figures([made[name] for name in ("answers", "judgments", "scores")]),
+        gains=_gains(store, iteration, benchmark, oracle),
         published={benchmark.figure(each.figure, oracle): each for each in benchmark.published},
         categories=made["scores"].rows(store, CATEGORIES) if CATEGORIES.name in made["scores"].files else [],
         cases=[case_of(each) for each in judged],
-        usage=_usage(list(made.values())),
+        usage=_usage([manifest for name, manifest in made.items() if name != "reference"]),
         quality=read_quality(store, signature) if asked else None,
-        correlation=read_correlation(store, judged, made),
+        correlation=read_correlation(store, judged, made) if oracle else None,
         canary=read_canary(store, judged, made),
     )
 
@@ -71,6 +74,17 @@ def _trained_by(store: Store, oracle: OracleSettings | None, made: Mapping[str, 
         return ""
     signature = _signature(store, made["oracle"]) if "oracle" in made else ""
     return f"{oracle.short_name} ({signature})" if signature else oracle.short_name
+
+
+def _gains(
+    store: Store, iteration: int, benchmark: BenchmarkSettings, oracle: OracleSettings | None
+) -> dict[str, Interval]:
+    """The reference, which is measured in any case, is iteration 0."""
+    if not iteration:
+        return {}
+    ours, theirs = (benchmark.shares(store, t, oracle) for t in (iteration, 0))
+    found = {name: difference(each, theirs[name]) for name, each in ours.items() if name in theirs}
+    return {name: gain for name, gain in found.items() if gain}
 
 
 def _signature(store: Store, judgments: Manifest) -> str:

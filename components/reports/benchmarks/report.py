@@ -9,6 +9,7 @@ from ...benchmarks.base import Figure
 from ...benchmarks.canary import NULL, Canary
 from ...benchmarks.correlation import Correlation
 from ...benchmarks.published import Published
+from ...benchmarks.shares import Interval
 from ...quality.kept import Kept
 from ...storage.records import CategoryFigure
 from ..plain import plain
@@ -29,6 +30,8 @@ class BenchmarkReport:
     """The oracle by which the policy was trained; empty where it is not known."""
     figures: Sequence[Figure]
     values: Mapping[str, float | None]
+    gains: Mapping[str, Interval] = field(default_factory=dict)
+    """By how much figures are greater than the reference's, with intervals that are paired by question."""
     published: Mapping[str, Published] = field(default_factory=dict)
     """What a paper reports, by the names of the figures that it is to be seen beside."""
     categories: Sequence[CategoryFigure] = ()
@@ -76,14 +79,15 @@ class BenchmarkReport:
             found.append(f"{self.lengths.cut} of {len(self.cases)} answers were cut at the most new tokens.")
         return found
 
-    def to_json(self) -> dict[str, Any]:
-        """The report as a JSON value, with the examples as the only texts."""
+    def to_json(self, *, examples: bool = True) -> dict[str, Any]:
+        """The report as a JSON value, with the examples, if they are wanted, as the only texts."""
         return {
             "benchmark": self.name,
             "judge": self.judge or None,
             "oracle": self.oracle or None,
             "warnings": self.warnings,
             "figures": plain(self.values),
+            "gains": plain(self.gains),
             "published": plain(self.published),
             "categories": plain(self.categories),
             "lengths": plain(self.lengths),
@@ -92,5 +96,5 @@ class BenchmarkReport:
             "judge_quality": plain(self.quality),
             "correlation": plain(self.correlation),
             "canary": plain(self.canary) | {"won": self.canary.won} if self.canary else None,
-            "examples": plain(self.examples),
+            **({"examples": plain(self.examples)} if examples else {}),
         }

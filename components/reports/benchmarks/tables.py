@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 from ...benchmarks.base import Figure
 from ...benchmarks.published import Published
+from ...benchmarks.shares import Interval
 from ...quality.agreement import Share
 from ...quality.measure import FIGURES
 from ..table import NOT_APPLICABLE, Column, heading, show, show_figure
 from .lengths import Lengths
 from .report import BenchmarkReport
+
+GAIN = "more than the reference [95 %]"
+"""What a paired difference is called."""
 
 
 class Titled(NamedTuple):
@@ -41,7 +45,18 @@ def _scores(report: BenchmarkReport) -> Titled:
         Column("value", [show_figure(figure, report.values) for figure in shown]),
         Column("what it is", [figure.meaning for figure in shown], words=True),
     ]
+    if report.gains:
+        gains = Column(GAIN, [show_gain(figure, report.gains.get(figure.name)) for figure in shown])
+        columns.insert(2, gains)
     return Titled("Scores", columns)
+
+
+def show_gain(figure: Figure, gain: Interval | None) -> str:
+    """By how much a figure is greater than the reference's, with its interval."""
+    if gain is None:
+        return NOT_APPLICABLE
+    value, low, high = (show(each, figure.digits) for each in gain)
+    return f"{value} [{low}, {high}]"
 
 
 def _published(report: BenchmarkReport, figure: Figure, column: Published) -> Titled | None:
@@ -82,8 +97,9 @@ def _lengths(report: BenchmarkReport) -> Titled | None:
         Column("longest", [show(side.longest) for side in there.values()]),
     ]
     longer = "" if lengths.longer is None else f"; longer than the other answer: {lengths.longer:.0%}"
-    note = f"Of the policy's answers: mean {show(lengths.tokens, 1)} tokens{longer}; cut: {lengths.cut}"
-    return Titled("Lengths", columns, f"{note}; empty: {lengths.empty}; of {len(report.cases)}.")
+    mean = "" if lengths.tokens is None else f"mean {show(lengths.tokens, 1)} tokens; "
+    note = f"Of the policy's {len(report.cases)} answers: {mean}cut: {lengths.cut}; empty: {lengths.empty}{longer}."
+    return Titled("Lengths", columns, note)
 
 
 def _judge(report: BenchmarkReport) -> Titled:

@@ -52,7 +52,7 @@ def carried_out(benchmark: QuestionBenchmark, root: Path, folder: Path, iteratio
 
 def letters(tmp_path: Path, **settings: Any) -> Letters:
     data = written(tmp_path / "data")
-    return Letters.parse({"data": data, "judge": SANDBOX, **settings}, "letters")
+    return Letters.parse({"data": data, "judge": SANDBOX, "ask_oracle": False, **settings}, "letters")
 
 
 def test_each_stage_is_a_unit_of_work(folder: Path, tmp_path: Path) -> None:

@@ -10,13 +10,18 @@ from nashflow.components.benchmarks.judge import Judge
 from nashflow.components.core.errors import UserError
 from nashflow.components.evaluation.answering import File
 from nashflow.components.evaluation.stages import Done, Stages
+from nashflow.components.games.sandbox.settings import WorldSettings
+from nashflow.components.games.sandbox.texts import response_index
+from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.iterations.work import AtWork
 from nashflow.components.oracles.sandbox.settings import SandboxOracle
 from nashflow.components.reports.benchmarks.read import read_report
 from nashflow.components.runtime.protocol import Call, StepSettings
+from nashflow.components.storage import layout
 from nashflow.components.storage.records import Judgment
 from nashflow.components.storage.store import Store, open_store
-from tests.fixtures.toy_benchmark import QUESTIONS, Letters, written
+from tests.fixtures.judge_server import serving
+from tests.fixtures.toy_benchmark import QUESTIONS, Graded, Letters, written
 
 ASKED = [{**each, "opponent": "a b"} for each in QUESTIONS]
 
@@ -39,21 +44,24 @@ class Fooled(Paired):
         return [{**row, "probability": 0.9} if row["question"] in fooled else row for row in rows]
 
 
-def answers(path: Path) -> File:
-    """The two letters that the number of a question names."""
+def answers(path: Path, shift: int = 0) -> File:
+    """The two letters that the number of a question names, and as many more as `shift` says."""
     letters = "abcde"
     path.write_text(
         "".join(
-            f'{{"question": "{each["id"]}", "turns": ["{letters[at % 5]} {letters[at // 5 % 5]}"]}}\n'
+            f'{{"question": "{each["id"]}", "turns": ["{letters[at % 5]} {letters[(at // 5 + shift) % 5]}"]}}\n'
             for at, each in enumerate(QUESTIONS)
         )
     )
     return File(path)
 
 
-def carried_out(benchmark: Letters, store: Store, tmp_path: Path, oracle: SandboxOracle | None = None) -> list[Done]:
-    at_work = AtWork(Call(store, 0, "", 0, StepSettings()), "toy")
-    return Stages(store, 0, at_work, answers(tmp_path / "said.jsonl"), oracle, "2026-01-02").carry_out(benchmark)
+def carried_out(
+    benchmark: Letters, store: Store, tmp_path: Path, oracle: SandboxOracle | None = None, iteration: int = 0
+) -> list[Done]:
+    at_work = AtWork(Call(store, iteration, "", 0, StepSettings()), "toy")
+    said = answers(tmp_path / "said.jsonl", iteration)
+    return Stages(store, iteration, at_work, said, oracle, "2026-01-02").carry_out(benchmark)
 
 
 def paired(tmp_path: Path, kind: type[Letters] = Paired, **settings: Any) -> Letters:
@@ -114,3 +122,46 @@ def test_it_is_not_asked_where_the_recipe_says_so_or_does_not_know_such_prompts(
     assert len(done) == 5
     assert not oracle.judges_such([[{"role": "user", "content": "Why?"}]])
     assert oracle.judges_such([[{"role": "user", "content": "x1"}]])
+
+
+def test_grades_are_held_against_the_training_oracles_preference_over_the_reference(tmp_path: Path) -> None:
+    """A judge whose grades are the exact win rates of answers agrees with the oracle of a transitive world."""
+    oracle = SandboxOracle.parse({"world": {"intransitivity": 0}}, "oracle")
+    matrix = make_world(WorldSettings(intransitivity=0)).matrix
+
+    def grade(body: Any) -> str:
+        name, _, answer = body["messages"][0]["content"].partition(": ")
+        context = QUESTIONS[int(name[1:])]["context"]
+        mine = response_index(answer) if answer != "null" else 0
+        return str(round(1000 * float(matrix[context, mine].mean())))
+
+    store = open_store(str(tmp_path / "run"))
+    with serving(grade) as server:
+        judge = {"kind": "llm_judge", "model": "j", "endpoint": {"url": server.url}}
+        benchmark = paired(tmp_path, Graded, judge=judge)
+        first = carried_out(benchmark, store, tmp_path, oracle)
+        assert not any("oracle_correlation" in name for name in first[-1][0].metrics), "it is the reference itself"
+        done = carried_out(benchmark, store, tmp_path, oracle, iteration=1)
+    metrics = done[-1][0].metrics
+    low, value, high = (metrics[f"graded/oracle_correlation{end}/j"] for end in ("_low", "", "_high"))
+    assert 0.6 < low < value < high
+    units = [manifest.unit for manifest, _ in done]
+    assert units == [layout.evaluation(t, part) for t, part in zip((0, 1, 1, 0, 1, 1), (
+        benchmark.stages[0], *benchmark.stages[1:3], benchmark.canary, benchmark.as_oracle, benchmark.stages[3]
+    ), strict=True)]  # fmt: skip
+    report = read_report(store, 1, benchmark, oracle)
+    assert report.correlation is not None
+    assert report.correlation.value == value
+    again = carried_out(benchmark, store, tmp_path, oracle, iteration=1)
+    assert all(found for _, found in again)
+
+
+def test_a_policy_is_said_to_be_better_than_the_reference_by_pairs(tmp_path: Path) -> None:
+    benchmark, store = paired(tmp_path), open_store(str(tmp_path / "run"))
+    for iteration in (0, 1):
+        carried_out(benchmark, store, tmp_path, iteration=iteration)
+    (gain,) = read_report(store, 1, benchmark, None).gains.values()
+    values = [read_report(store, t, benchmark, None).values["letters/win_rate/sandbox"] for t in (1, 0)]
+    assert gain.value == pytest.approx(values[0] - values[1])
+    assert gain.low < gain.value < gain.high
+    assert read_report(store, 0, benchmark, None).gains == {}

@@ -5,16 +5,18 @@ import pytest
 
 from nashflow.components.benchmarks.base import Figure
 from nashflow.components.benchmarks.intervals import mean_interval
+from nashflow.components.benchmarks.shares import means
+from nashflow.components.oracles.sandbox.settings import SandboxOracle
 from nashflow.components.reports.reported import read_reported
-from nashflow.components.reports.selection import Measurement, measurement, rank
+from nashflow.components.reports.selection import Measurement, measurements, rank
 from tests.components.reports.toy_runs import GAME, WON, evaluations, toy_run
 
-WIN = Figure("win_rate", "win rate", better="higher", compared=True)
+WIN = Figure("win_rate", "win rate", better="higher")
 GAP = Figure("duality_gap", "gap", better="lower")
 
 
 def tried(*samples: np.ndarray) -> list[Measurement]:
-    return [Measurement(float(sample.mean()), dict(enumerate(sample.tolist()))) for sample in samples]
+    return [Measurement(float(sample.mean()), means(dict(enumerate(sample.tolist())))) for sample in samples]
 
 
 def test_the_interval_of_a_single_run_is_that_of_its_mean() -> None:
@@ -55,14 +57,14 @@ def test_an_equal_run_is_not_shown_to_be_worse() -> None:
 
 
 def test_the_least_gap_is_best() -> None:
-    best, standings = rank(GAP, [Measurement(gap, {}) for gap in (0.3, 0.1, 0.2)])
+    best, standings = rank(GAP, [Measurement(gap) for gap in (0.3, 0.1, 0.2)])
     assert best == 1
     assert [standing.value for standing in standings] == [0.3, 0.1, 0.2]
     assert all(standing.interval is None and standing.behind is None for standing in standings)
 
 
 def test_a_standard_error_gives_the_normal_interval() -> None:
-    one, other = rank(GAP, [Measurement(1.0, {}, 0.1), Measurement(2.0, {}, 0.1)]).standings
+    one, other = rank(GAP, [Measurement(1.0, error=0.1), Measurement(2.0, error=0.1)]).standings
     assert one.interval == pytest.approx((1.0, 1 - 0.2241, 1 + 0.2241), abs=1e-4)
     assert other.behind == pytest.approx((1.0, 1 - 1.96 * 0.02**0.5, 1 + 1.96 * 0.02**0.5), abs=1e-4)
 
@@ -72,11 +74,12 @@ def test_all_intervals_of_many_equal_runs_hold_at_once() -> None:
     generator = np.random.default_rng(0)
     held = single = 0
     for _ in range(400):
-        runs = tried(*generator.beta(2, 2, (16, 24)))
+        samples = generator.beta(2, 2, (16, 24))
+        runs = tried(*samples)
         best, standings = rank(WIN, runs)
         ends = [each.interval for each in standings if each.interval]
         held += all(low <= 0.5 <= high for _, low, high in ends)
-        low, high = mean_interval(list(runs[best].means.values()))
+        low, high = mean_interval(samples[best])
         single += bool(low <= 0.5 <= high)
     assert held >= 0.92 * 400
     assert single < 0.75 * 400  # as an interval that knows nothing of the other tries
@@ -84,16 +87,8 @@ def test_all_intervals_of_many_equal_runs_hold_at_once() -> None:
 
 def test_a_runs_measurement_has_the_mean_of_each_prompt(tmp_path: Path) -> None:
     report = read_reported(toy_run(tmp_path / "run", evaluations(3, WON, GAME)).uri)
-    found = measurement(report, next(f for f in _figures() if f.name == "win_rate"))
-    assert found
-    assert found.value == WON[2]["win_rate"]
-    assert found.means == {-1: 0.5, -2: 0.55, -3: 0.6, -4: 0.65}
-    gap = measurement(report, next(f for f in _figures() if f.name == "duality_gap"))
-    assert gap == Measurement(GAME[2]["duality_gap"], {}, None)
-    assert measurement(report, Figure("another")) is None
-
-
-def _figures() -> list[Figure]:
-    from nashflow.components.benchmarks import every_figure
-
-    return list(every_figure().values())
+    found = measurements(report, SandboxOracle())
+    assert found["win_rate"].value == WON[2]["win_rate"]
+    assert found["win_rate"].shares == means({-1: 0.5, -2: 0.55, -3: 0.6, -4: 0.65})
+    assert found["duality_gap"] == Measurement(GAME[2]["duality_gap"])
+    assert "another" not in found

@@ -115,11 +115,23 @@ def test_runs_under_way_are_counted_and_left_out(
 def test_a_sweep_is_run_resumed_and_tracked(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    root, sets = tmp_path / "sweep", (*cli.SMALL, "run.iterations=1")
+    (tmp_path / "rules.py").write_text("def even(messages, a, b):\n    return (len(a) + sum(map(ord, a))) % 11 / 10\n")
+    rows = [{"instruction": f"x{context}", "output": "a b"} for context in range(8)]
+    (tmp_path / "opponent.json").write_text(json.dumps(rows))
+    judge = f"judge: {{kind: rules, function: '{tmp_path}/rules.py:even'}}"
+    versus = f"{{kind: versus, max_new_tokens: 3, data: {tmp_path}/opponent.json, {judge}}}"
+    benchmarks = f"evaluation.benchmarks=[head_to_head, {{kind: head_to_head, {judge}}}, {versus}]"
+    root, sets = tmp_path / "sweep", (*cli.SMALL, "run.iterations=1", benchmarks)
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
     arguments = ("sweep", "quickstart", "--grid", "method.eta=0.1,1", "--run-root", str(root), "--json")
     found = json.loads(cli.call(*arguments, sets=sets, MLFLOW_TRACKING_URI=tracking).stdout)
     assert [run["values"] for run in found["runs"]] == [{"method.eta": "0.1"}, {"method.eta": "1"}]
+    for figure in ("win_rate", "head_to_head/win_rate/rules", "versus/win_rate/rules"):
+        assert found["best"][figure] in ({"method.eta": "0.1"}, {"method.eta": "1"})
+        (behind,) = (run["figures"][figure]["behind"] for run in found["runs"] if "behind" in run["figures"][figure])
+        low, high = behind["interval"]
+        assert low <= behind["value"] <= high, figure
+        assert low < high or "versus" in figure, "the few prompts may have the same answers"
     records = [cli.records(run["run_root"]) for run in found["runs"]]
     assert json.loads(cli.call(*arguments, sets=sets, MLFLOW_TRACKING_URI=tracking).stdout) == found
     assert [cli.records(run["run_root"]) for run in found["runs"]] == records
