@@ -9,7 +9,7 @@ from .core.errors import UserError
 from .core.overrides import override
 from .core.settings import SHAPES_GRAPH, WHOLE, Variant, graph_shaping
 from .evaluation.settings import EvaluationSettings, check_judges, check_measured_once
-from .judging.settings import JudgingSettings, check_labels, check_seeding, judges
+from .judging.settings import JudgingSettings, check_labels, check_reuse, check_seeding, judges
 from .methods import AnyMethod
 from .notifications.settings import NotificationSettings
 from .oracles.fitted.settings import JudgeSettings
@@ -64,6 +64,7 @@ class Recipe(StepSettings):
             check_budget(self.training, self.prompts.max_tokens, self.rollout.max_new_tokens)
         check_labels(self.method, self.oracle)
         check_seeding(self.method, self.oracle, self.judging)
+        check_reuse(self.method, self.oracle, self.judging)
         return self
 
     @property

@@ -380,7 +380,8 @@ class Estimate:
         return self.recipe.prompts.per_iteration * sum(sampling.count for sampling in phase.samples)
 
     def _pairs(self, phase: Phase) -> int:
-        return self.work.candidates[phase.data_from or phase.name]
+        reuse = self.recipe.judging.reuse
+        return self.work.candidates[phase.data_from or phase.name] + (reuse.per_iteration if reuse else 0)
 
 
 def _counted(judge: JudgeSettings) -> LabelledCounts | None:

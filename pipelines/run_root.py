@@ -119,7 +119,12 @@ class RunRoot:
         return pa.concat_tables(require_manifest(self.store, unit).table(self.store, record) for unit in units)
 
     def _with_texts(self, rows: pa.Table, iteration: int, phase: str, *columns: str) -> pa.Table:
-        return with_texts(with_messages(rows, self.prompts(iteration)), self._responses(iteration, phase), columns)
+        prompts, responses = self.prompts(iteration), self._responses(iteration, phase)
+        if self.recipe["judging"].get("reuse"):  # pairs of earlier runs stand among the others
+            units = [layout.reused(iteration, shard) for shard in self._numbers]
+            prompts = pa.concat_tables([prompts, self._shards(units, records.PROMPTS)])
+            responses = pa.concat_tables([responses, self._shards(units, records.ROLLOUTS)])
+        return with_texts(with_messages(rows, prompts), responses, columns)
 
 
 def open_run(run_root: str | PathLike[str]) -> RunRoot:

@@ -167,7 +167,7 @@ STEPS: dict[str, Step] = {
             resources={**SMALL, "many-nodes": StepResources(memory="16Gi", timeout_seconds=3 * 3600)},
             retried=False,
             unit=layout.PREPARATION,
-            shown=("prompts", "read", *WORDS, "most_uses"),
+            shown=("prompts", "read", *WORDS, "most_uses", "reused"),
         ),
         Step(
             name="judge_training",
@@ -200,7 +200,7 @@ STEPS: dict[str, Step] = {
             resources=ONE_ACCELERATOR,
             runtime=_judging,
             new_data=True,
-            shown=("pairs", "comparisons", "oracle_calls"),
+            shown=("pairs", "comparisons", "oracle_calls", "reused_pairs"),
             faults=("abstentions", "truncated"),
             hours=lambda estimate: estimate.computing(estimate.judged),
             amount=Amount("comparisons", lambda estimate: estimate.work.comparisons, ("oracle", "judging")),

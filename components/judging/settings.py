@@ -1,6 +1,8 @@
 """Settings of the judging step."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from ..core.settings import Settings
 from ..methods import AnyMethod
@@ -10,6 +12,25 @@ from ..oracles.settings import AnyOracle
 from ..oracles.single import CheapOracle
 from ..runtime.protocol import StepSettings
 from .guards import GuardSettings
+
+
+class ReuseSettings(Settings):
+    """Comparisons that the same oracle has made in earlier runs, whose pairs are trained on beside the new ones. They
+    are of other policies than the one that is sampled: see docs/retraining.md."""
+
+    runs: tuple[str, ...] = ()
+    """Run roots."""
+    earlier: int = Field(0, ge=0)
+    """So many more: the newest runs of the same run.name beside this one that have succeeded. A run keeps those that it
+    has found first."""
+    per_iteration: int = Field(ge=1)
+    """Number of comparisons of each iteration, each with other ones, as long as there are any."""
+
+    @model_validator(mode="after")
+    def _of_some_run(self) -> Self:
+        if not self.runs and not self.earlier:
+            raise ValueError("names no run: set runs to run roots, or earlier to a number of runs of the same name")
+        return self
 
 
 class JudgingSettings(Settings):
@@ -23,6 +44,8 @@ class JudgingSettings(Settings):
     length_ratio: float | None = Field(None, ge=1.0)
     """Drop pairs in which one response has more than this many times the tokens of the other; null: none."""
     guards: GuardSettings = GuardSettings()
+    reuse: ReuseSettings | None = Field(None, exclude_if=lambda reuse: reuse is None)
+    """Comparisons of earlier runs as further data; null: none."""
     seeding: CheapOracle | None = None
     """A cheap oracle that ranks the responses to each prompt, all against all, for `method.comparisons: seeded`."""
 
@@ -55,6 +78,33 @@ def check_labels(method: Method, oracle: OracleSettings) -> None:
         raise ValueError(
             f"method.labels is score, but verdicts of oracle.kind {oracle.kind} have no scores: set method.labels to "
             "soft, or oracle to a reward model or an embedding"
+        )
+
+
+_MEASURED_APART = ("iid", "bracket", "seeded", "all_pairs", "max_min")
+"""Kinds of comparisons whose pairs are labelled by the verdict on the two alone."""
+
+
+def check_reuse(method: Method, oracle: OracleSettings, judging: JudgingSettings) -> None:
+    """What earlier runs have recorded is all that the method needs of a comparison.
+
+    Raises:
+        ValueError: it needs more, or the oracle is never that of an earlier run.
+    """
+    if judging.reuse is None:
+        return
+    phases = [phase for phase in method.phases(1) if not phase.data_from]
+    if apart := [phase.comparisons for phase in phases if phase.comparisons not in _MEASURED_APART]:
+        raise ValueError(
+            f"judging.reuse: with method.comparisons {apart[0]} a response is measured against others of the same "
+            f"policy, which one comparison cannot tell: set that to {' or '.join(_MEASURED_APART)}, or leave reuse out"
+        )
+    if any(phase.labels == "score" for phase in phases):
+        raise ValueError("judging.reuse: scores are not recorded: set method.labels to soft, or leave reuse out")
+    if oracle.judges:
+        raise ValueError(
+            "judging.reuse: every run fits this oracle anew, so that no earlier run has asked it: set oracle to the "
+            "folder of a judge that a run has fitted (RUN_ROOT/judges/…), or leave reuse out"
         )
 
 

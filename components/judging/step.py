@@ -18,9 +18,10 @@ from ..runtime.progress import Progress
 from ..runtime.protocol import Call, Result
 from ..storage import layout
 from ..storage.journal import Journal
-from ..storage.records import COMPARISONS, PAIRS, PROMPTS, ROLLOUTS
+from ..storage.records import COMPARISONS, PAIRS, PROMPTS, ROLLOUTS, Record
 from ..storage.run import date_of, without_endpoints
 from ..storage.units import Manifest, Unit, require_manifest
+from .reused import judged_before
 from .settings import JudgingStep
 
 SETTINGS = JudgingStep
@@ -34,6 +35,9 @@ def run(call: Call[JudgingStep]) -> Result:
     rollouts = require_manifest(call.store, layout.shard(call.iteration, call.phase, "rollouts", call.shard))
     settings = call.settings.model_dump(mode="json", exclude={"judging": {"guards"}})
     oracles = {name: oracle.made_in(call.store) for name, oracle in call.settings.oracles.items()}
+    reused = (
+        require_manifest(call.store, layout.reused(call.iteration, call.shard)) if call.settings.judging.reuse else None
+    )
     unit = Unit(
         call.store,
         layout.shard(call.iteration, call.phase, "pairs", call.shard),
@@ -43,11 +47,12 @@ def run(call: Call[JudgingStep]) -> Result:
             "prompts": prompts.digest,
             "rollouts": rollouts.digest,
             "date": date_of(call.store),
+            **({"reused": reused.digest} if reused else {}),
             **{name: oracle.digest() for name, oracle in oracles.items()},
         },
     )
     manifest, found = AtWork(call, f"{call.phase}/judging").carry_out(
-        unit, lambda work: _judge(call, work, oracles, prompts, rollouts)
+        unit, lambda work: _judge(call, work, oracles, prompts, rollouts, reused)
     )
     artifacts = {record.name: records_artifact(call.store, manifest, record) for record in (COMPARISONS, PAIRS)}
     return Result(manifest, found, artifacts)
@@ -85,6 +90,7 @@ def _judge(
     asked: Mapping[str, OracleSettings],
     prompts: Manifest,
     rollouts: Manifest,
+    reused: Manifest | None,
 ) -> Manifest:
     journal, guards = work.journal, call.settings.judging.guards
     signature, count = asked["oracle"].signature, prompts.files[PROMPTS.name].rows or 0
@@ -107,8 +113,20 @@ def _judge(
     def rows_of(name: str) -> Iterator[Any]:
         return (row for entry in journal for row in entry[name])
 
-    records = {record: rows_of(record.name) for record in (COMPARISONS, PAIRS)}
-    return work.publish(records, dict.fromkeys(COUNTS, 0) | counts)
+    before = judged_before(call.store, reused, _rules(call)) if reused else None
+    records: dict[Record[Any], Iterator[Any]] = {
+        COMPARISONS: rows_of("comparisons"),
+        PAIRS: chain(rows_of("pairs"), before.pairs if before else ()),
+    }
+    figures = {"reused": before.counts["comparisons"], "reused_pairs": before.counts["pairs"]} if before else {}
+    return work.publish(records, dict.fromkeys(COUNTS, 0) | counts | figures)
+
+
+def _rules(call: Call[JudgingStep]) -> Rules:
+    """How verdicts become pairs in the phase."""
+    settings, judging = call.settings, call.settings.judging
+    phase = phase_of(settings.method, call.iteration, call.phase)
+    return Rules(phase.labels, settings.run.seed, judging.drop_identical, phase.margin, judging.length_ratio)
 
 
 def _calls(
@@ -122,7 +140,6 @@ def _calls(
     """The calls to the oracle for the prompts that are left, from the `number`-th of the unit on."""
     settings, day = call.settings, date_of(call.store)
     phase, judging = phase_of(settings.method, call.iteration, call.phase), call.settings.judging
-    rules = Rules(phase.labels, settings.run.seed, judging.drop_identical, phase.margin, judging.length_ratio)
     first = next(left, None)
     if first is None:
         return
@@ -130,7 +147,7 @@ def _calls(
     rounds = Rounds(
         chain([first], left),
         phase.comparisons,
-        rules,
+        _rules(call),
         oracles.get("oracle"),
         asked["oracle"].signature,
         oracles.get("seeding"),

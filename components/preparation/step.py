@@ -24,11 +24,12 @@ from ..storage.dropped import dropped
 from ..storage.records import PROMPTS, Prompt
 from ..storage.run import Run, check_same, flatten, read_run, without_endpoints
 from ..storage.store import Store
-from ..storage.units import Manifest, Unit
+from ..storage.units import Manifest, Unit, require_manifest
 from ..tracking.opening import Tracking, check_tracking, open_run
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
 from .reading import Prompts, as_rendered, prompts_of
+from .reuse import Choice, Reused, deal, dealt, look
 from .settings import given_by
 from .trial import check_lengths, check_trainable
 
@@ -57,6 +58,8 @@ class Checked:
     digests: list[str]
     run: Run
     warning: str = ""
+    reused: Reused | None = None
+    """What of earlier runs is data, too."""
 
 
 def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Checked:
@@ -91,8 +94,10 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
                 f"{settings.prompts.named or 'the world'} has changed: it cannot go on; submit a new run"
             )
         _require_new(settings, prompts, count)
+    reused = look(settings, store, known)
     named = {
         "prompts": all_prompts,
+        **({"reused": reused.digest} if reused else {}),
         "policy": settings.policy.digest(),
         **{name: oracle.digest() for name, oracle in settings.oracles.items()},
         **{f"pairs of {name}": judge.labelled().digest for name, judge in settings.judges.items()},
@@ -105,13 +110,14 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         _versions(),
         prompts=prompts.said(settings),
         judges=[*settings.judges],
+        reused=[*reused.runs] if reused else [],
         date=day,
     )
     if known:
         check_same(store, known, _as_begun(store, known, run, prompts))
         _check_length(store, settings)
         _check_measurable(store, known, run)
-    return Checked(prompts, digests, run, _short_of_room(settings, rendering.left) if rendering else "")
+    return Checked(prompts, digests, run, _short_of_room(settings, rendering.left) if rendering else "", reused)
 
 
 def _digest_of(prompts: Prompts) -> str:
@@ -234,7 +240,8 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     if tracking:
         replace(checked.run, tracking=tracking.to_json()).write(store)
     unit = Unit(store, "preparation", VERSION, checked.run.recipe, checked.run.inputs)
-    counted = {"prompts": len(checked.prompts.learning), "iterations": recipe.run.iterations}
+    counted: dict[str, float] = {"prompts": len(checked.prompts.learning), "iterations": recipe.run.iterations}
+    counted |= dealt(store, recipe) if checked.reused else {}
     manifest = unit.publish({}, {**counted, **figures(checked.run.prompts)}, started)
     if tracking and checked.run.prompts:
         Tracker(tracking, store).prompts(figures(checked.run.prompts), manifest.finished)
@@ -246,9 +253,14 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
 
 
 def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:
-    """Publish the prompts and the reference policy, whose manifest it returns, unless they are there already."""
+    """Publish the prompts, the comparisons of earlier runs, and the reference policy, whose manifest it returns, unless
+    they are there already."""
     policy = recipe.policy.bring_in(store, checked.run.inputs["policy"])
     _deal(store, checked.prompts, recipe)
+    if checked.reused:
+        held_out = require_manifest(store, layout.held_out()).rows(store, PROMPTS) if recipe.prompts.path else []
+        choice = Choice({digest_json(row["messages"]) for row in held_out}, as_rendered(recipe, checked.run.date))
+        deal(store, recipe, checked.reused, choice)
     return policy
 
 

@@ -34,6 +34,11 @@ def prompts(iteration: int, shard: int) -> str:
     return f"iterations/{iteration:03d}/prompts/{shard:05d}"
 
 
+def reused(iteration: int, shard: int) -> str:
+    """The unit of one shard of the comparisons that an iteration reuses of earlier runs."""
+    return f"iterations/{iteration:03d}/reused/{shard:05d}"
+
+
 def held_out() -> str:
     """The unit of the prompts that only evaluation sees."""
     return "iterations/000/prompts/held_out"

@@ -29,6 +29,8 @@ class Run:
     """What was read of the prompts' files, what was left out and why, and how often each is used."""
     judges: Sequence[str] = field(default_factory=list)
     """The judges that the run fits itself, by their names."""
+    reused: Sequence[str] = field(default_factory=list)
+    """The run roots of earlier runs whose comparisons are data of this one."""
     date: str = ""
     """The ISO date on which the run was prepared first, which chat templates write; empty in a run of before."""
     identity: str = field(init=False, default="")
