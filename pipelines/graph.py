@@ -22,14 +22,14 @@ from .lint import check_graph
 from .placement import place
 from .recipe import Recipe
 from .slimming import slim
-from .steps import STEPS, Level, Step, only, steps_of, steps_of_data, task_name
+from .steps import IMAGES, STEPS, Level, Step, only, steps_in, steps_of, steps_of_data, task_name
 
 _LONGEST_RECIPE = 64_000
 # libyaml's is many times faster, where it is there.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _POLICY = "policy"
 """The artifact that one phase hands on to the next one."""
-_OPTIONAL = ("phase", "notifications")
+_OPTIONAL = ("phase", "notifications", *IMAGES.values())
 """Parameters that tasks have only where there is something to say."""
 
 _OfShards = dict[tuple[str, bool], Any]
@@ -114,7 +114,8 @@ def _graph(recipe: Recipe, first: int) -> Any:
         closed = _Tasks(recipe, images, lock | _webhooks(recipe)).add(only("exit"))
         with dsl.ExitHandler(closed, name="run"):
             told = {"set": set, "run_name": run_name, "prompts": prompts, "policy": policy, "recipe": _argument(recipe)}
-            given = {**lock, **told, "only_new_prompts": only_new_prompts}
+            used = {name: images[name] for name in sorted(_images_of(recipe))}
+            given = {**lock, **told, **used, "only_new_prompts": only_new_prompts}
             prepared = _Tasks(recipe, images, given).add(only("beginning"))
             with dsl.If(prepared.outputs["go"] == "true", name="iterations"):
                 tasks = _Tasks(recipe, images, {"recipe": prepared.outputs["resolved"]})
@@ -131,6 +132,17 @@ def _webhooks(recipe: Recipe) -> dict[str, str]:
         if section.webhooks
         else {}
     )
+
+
+def _images_of(recipe: Recipe) -> set[str]:
+    """The parameters of the images that the steps of a recipe use."""
+    groups = {
+        (name, group)
+        for name in steps_in(recipe)
+        for iteration in range(recipe.run.iterations + 1)
+        for group in STEPS[name].groups(recipe, iteration)
+    }
+    return {IMAGES[STEPS[name].runtime_in(recipe, group)] for name, group in groups}
 
 
 def _kept(seconds: int) -> dsl.PipelineConfig:

@@ -38,9 +38,9 @@ def report_runs(run_roots: Sequence[str], output: Path | None, anyway: bool = Fa
     console = terminal()
     if len(reports) == 1:
         store, run, summary = reports[0]
-        made = publish_report(report_unit(store, run, summary), run, summary)
+        publish_report(report_unit(store, run, summary), run, summary)
         print_table(summary, store, console)
-        send_again(store, run, {name: made.read(store, name) for name in made.files})
+        send_again(store)
     else:
         print_comparison([report.summary for report in reports], console)
     for warning in warnings:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from ..core.errors import UserError
+from ..iterations.tracked import catch_up
 from ..runtime import lock
 from ..runtime.ledger import Ledger
 from ..runtime.protocol import Call, Result
@@ -98,10 +99,10 @@ def _record(store: Store, word: outcome.Word, reason: str, job: str) -> None:
     outcome.write(store, word, reason, job)
     if word not in ("succeeded", "pending"):
         Ledger(store, known.name).fail()
-    tracker = Tracker.of(store)
+    missing, tracker = _caught_up(store), Tracker.of(store)
     tracker.close(word, reason)
-    if tracker.warning:
-        outcome.write(store, word, reason, job, tracker.warning)
+    if warning := missing or tracker.warning:
+        outcome.write(store, word, reason, job, warning)
 
 
 def _add_warnings(store: Store, lines: Sequence[str]) -> None:
@@ -109,3 +110,11 @@ def _add_warnings(store: Store, lines: Sequence[str]) -> None:
     if lines and (ended := outcome.read(store)):
         warning = "; ".join(filter(None, (ended.warning, *lines)))
         outcome.write(store, ended.outcome, ended.reason, ended.job, warning)
+
+
+def _caught_up(store: Store) -> str:
+    """Tell the tracker what it has missed; why it could not be. A damaged file must not keep the lock."""
+    try:
+        return catch_up(store)
+    except UserError as error:
+        return str(error)

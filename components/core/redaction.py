@@ -1,6 +1,8 @@
 """Removal of secrets from everything that a run shows: MLflow, its report, its messages."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _SECRET = r"passw(?:or)?d|passphrase|secret|credential|authorization|(?:api|access|private)[-_.]?key|token(?![a-z])"
 _SECRET_IN_OBJECT = re.compile(
@@ -21,3 +23,12 @@ def redact(text: str, key: str = "") -> str:
         return _HIDDEN
     text = _SECRET_IN_OBJECT.sub(rf"\1\3{_HIDDEN}\3", _USER_IN_URI.sub("", text))
     return _SECRET_IN_QUERY.sub(rf"\1{_HIDDEN}", text)
+
+
+def redact_value(value: Any, key: str = "") -> Any:
+    """A JSON value without secrets in its texts; `key` is its own."""
+    if isinstance(value, Mapping):
+        return {name: redact_value(each, str(name)) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_value(each, key) for each in value]
+    return redact(value, key) if isinstance(value, str) else value

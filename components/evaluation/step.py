@@ -11,7 +11,7 @@ from ..benchmarks.questions import QuestionBenchmark
 from ..core.errors import UserError
 from ..core.settings import named_by, nearest
 from ..iterations.retention import retain
-from ..iterations.tracked import combined, track_iteration
+from ..iterations.tracked import catch_up, combined
 from ..iterations.work import AtWork, Work
 from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
@@ -60,7 +60,7 @@ def run(call: Call[EvaluationStep]) -> Result:
     said = [each for group, members in groups.items() if last_group or group == call.phase for each in members]
     page = _reported(call, said, f"{layout.BENCHMARKS}/{call.iteration:03d}" if last_group else "", skipped=skipped)
     if last_group:
-        track_iteration(call.store, call.iteration)
+        catch_up(call.store, call.iteration)
         retain(call.store, call.iteration)
     distinct = {manifest.unit: manifest for manifest, _ in done}  # judges of one benchmark share its answers
     figures = combined([*distinct.values()])

@@ -17,6 +17,7 @@ from ..tracking.mlflow_store import environment, failure_line, failures
 from ..tracking.registry import registered
 from ..tracking.tracker import Tracker
 from .keep import ALL, master_stays, policy_stays
+from .tracked import made_by
 from .units import Shape
 
 
@@ -43,10 +44,9 @@ def retain(store: Store, done: int) -> None:
         and any(store.exists(file.key) for file in require_manifest(store, unit).files.values())
     }
     staying = _registered(store, run, list(going)) if going else set()
-    for unit, policy in going.items():
+    for unit in going:
         if unit not in staying:
-            digest = require_manifest(store, unit).weights_digest
-            Tracker.of(store).checkpoint(policy.iteration, policy.name, digest, store.location(unit), kept=False)
+            Tracker.of(store).checkpoint(made_by(store, unit, kept=False))
             dropped.drop(store, unit, f"run.keep = {keep}")
 
 

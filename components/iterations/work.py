@@ -70,13 +70,12 @@ class AtWork:
     def _begin(self) -> tuple[Tracker, list[str]]:
         """The tracker, which receives the step's progress from now on, and the step's units; the last one ends it."""
         call, tracker = self._call, Tracker.of(self._call.store)
-        run = read_run(call.store) if tracker.uri else None
+        run = read_run(call.store) if tracker.tracks else None
         if run is None:
             return tracker, []
         units = Shape.of(run).units(call.iteration)[self._step]
         if tracker.nests:
             tracker.begin(call.iteration, self._step)
-        if tracker.uri:  # MLflow may just have failed
-            shards = {unit.rpartition("/")[2] for unit in units}
-            listen(Curves(tracker, call.iteration, self._step, f"/{call.shard:05d}" if len(shards) > 1 else ""))
+        shards = {unit.rpartition("/")[2] for unit in units}
+        listen(Curves(tracker, call.iteration, self._step, f"/{call.shard:05d}" if len(shards) > 1 else ""))
         return tracker, units

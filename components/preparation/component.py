@@ -14,6 +14,9 @@ def preparation(
     only_new_prompts: bool,
     takes_over: str,
     job_id: str,
+    image: str,
+    vllm_image: str,
+    training_image: str,
     reference: dsl.Output[dsl.Model],
     settings: dsl.Output[dsl.Metrics],
     resolved: dsl.OutputPath(str),  # type: ignore[valid-type]

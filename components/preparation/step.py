@@ -12,6 +12,7 @@ from typing import Any
 from ..core.digests import digest_json, digest_json_list
 from ..core.errors import UserError
 from ..core.settings import Settings
+from ..iterations.tracked import catch_up
 from ..models.named import made
 from ..prompts.counts import figures
 from ..recipe import Recipe, with_settings
@@ -25,9 +26,10 @@ from ..storage.records import PROMPTS, Prompt
 from ..storage.run import Run, check_same, flatten, read_run, without_endpoints
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit, require_manifest
-from ..tracking.opening import Tracking, check_tracking, open_run
+from ..tracking.opening import check_tracking
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
+from .described import IMAGES, open_tracking
 from .reading import Prompts, as_rendered, prompts_of
 from .reuse import Choice, Reused, deal, dealt, look
 from .settings import given_by
@@ -35,11 +37,12 @@ from .trial import check_lengths, check_trainable
 
 SETTINGS = Recipe
 VERSION = 2
-FLAGS = ("set", "run-name", "prompts", "policy", "job-id", "takes-over", "only-new-prompts")
+FLAGS = ("set", "run-name", "prompts", "policy", "job-id", "takes-over", "only-new-prompts", *IMAGES)
 """`--set`: settings that differ from the recipe, such as `method.eta=0.1`; `--run-name`, `--prompts`, `--policy`:
 instead of the recipe's, where not empty; `--job-id`: KFP's; `--takes-over`: the run whose lock this one may take;
 `--only-new-prompts`: true leaves out the prompts that runs of this name beside this one have taken before, and ends the
-run at once where too few are left. The sandbox makes its prompts, which are always new."""
+run at once where too few are left. The sandbox makes its prompts, which are always new. The images are those of the
+run on Kubeflow, for MLflow."""
 OUTPUTS = ("reference", "settings")
 PARAMETERS = ("resolved", "go")
 
@@ -235,7 +238,7 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     recipe.policy.claim(store)
     replace(checked.run, tracking=known.tracking if known else None).write(store)
     policy = bring_in(store, recipe, checked)
-    tracking = _tracked(store, recipe, known)
+    tracking = open_tracking(store, recipe, checked.run, known, call.flags)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))
     if tracking:
         replace(checked.run, tracking=tracking.to_json()).write(store)
@@ -243,8 +246,7 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     counted: dict[str, float] = {"prompts": len(checked.prompts.learning), "iterations": recipe.run.iterations}
     counted |= dealt(store, recipe) if checked.reused else {}
     manifest = unit.publish({}, {**counted, **figures(checked.run.prompts)}, started)
-    if tracking and checked.run.prompts:
-        Tracker(tracking, store).prompts(figures(checked.run.prompts), manifest.finished)
+    catch_up(store)
     return Result(
         manifest,
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},
@@ -267,10 +269,11 @@ def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:
 def _skipped(call: Call[Recipe], recipe: Recipe, reason: str) -> Result:
     """End a scheduled run that has no new prompts, and record why."""
     print(f"preparation: skipped: {reason}", file=sys.stderr, flush=True)
-    Run(recipe.run.name, recipe.model_dump(mode="json", exclude={"cluster"}), {}, _versions()).write(call.store)
+    skipped = Run(recipe.run.name, recipe.model_dump(mode="json", exclude={"cluster"}), {}, _versions())
+    skipped.write(call.store)
     outcome.write(call.store, "skipped", reason, call.flags["job-id"])
     try:
-        Tracker(_tracked(call.store, recipe, None), call.store).close("skipped", reason)
+        Tracker(open_tracking(call.store, recipe, skipped, None, call.flags), call.store).close("skipped", reason)
     except UserError as error:  # a scheduled run without new prompts has not failed
         print(f"warning: {error}", file=sys.stderr, flush=True)
     nothing = metrics_artifact({})
@@ -378,14 +381,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _tracked(store: Store, settings: Recipe, known: Run | None) -> Tracking | None:
-    """Open the run of the tracker."""
-    return open_run(
-        store,
-        settings.run.name,
-        {key: str(value) for key, value in flatten(settings.model_dump(mode="json", exclude={"cluster"})).items()},
-        Tracking.from_json(known.tracking) if known and known.tracking else None,
-        {"nashflow.method": settings.method.name},
-    )

@@ -1,8 +1,8 @@
 """A step's figures on their way to MLflow while it works: in batches, from a thread of its own.
 
-The work never waits: what the queue has no room for is dropped, and so is everything once MLflow has failed, of which
-the tracker warns once. A training's curves are in its manifest too, from which the closing of the iteration sends what
-is missing.
+The work never waits: what the queue has no room for is dropped. While MLflow is away, of which the tracker warns once,
+figures are kept in the run root and it is tried again every minute. A training's curves are in its manifest too, from
+which the closing of the iteration sends what is missing.
 """
 
 import contextlib
@@ -12,16 +12,18 @@ import threading
 import time
 from collections.abc import Mapping
 
+from .metrics import Point
 from .mlflow_store import hurried, quiet
-from .tracker import Point, Tracker
+from .system import System
+from .tracker import Tracker
 
-_EVERY_SECONDS = 5.0
+_EVERY_SECONDS, _AGAIN_SECONDS = 5.0, 60.0
 _ROOM = 20_000
 _PATIENCE_SECONDS = 10.0
 
 
 class Curves:
-    """Sends figures to the run of a step: those of every batch, and rates every few seconds.
+    """Sends figures to the run of a step: those of every batch, rates every few seconds, and those of the machine.
 
     NASHFLOW_CURVE_SECONDS: how often, instead of every 5 seconds.
     """
@@ -33,6 +35,7 @@ class Curves:
         self._waiting: queue.Queue[Point] = queue.Queue(_ROOM)
         self._rated: tuple[float, dict[str, int]] | None = None
         self._newest: tuple[int, float, dict[str, int]] | None = None
+        self._system = System(suffix)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -65,15 +68,16 @@ class Curves:
 
     def _add(self, done: int, now: float, figures: Mapping[str, float]) -> None:
         if figures:
-            named = {f"{name}{self._suffix}": value for name, value in figures.items()}
+            named = {f"curve/{name}{self._suffix}": value for name, value in figures.items()}
             with contextlib.suppress(queue.Full):
                 self._waiting.put_nowait(Point(done, int(now * 1000), named))
 
     def _send(self) -> None:
         closing = False
         while not closing:
-            closing = self._closing.wait(self._every)
+            closing = self._closing.wait(self._every if self._tracker.uri else max(self._every, _AGAIN_SECONDS))
             points = [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
-            if points and self._tracker.uri:
-                with quiet(), hurried():
-                    self._tracker.curve(self._iteration, self._step, points)
+            with quiet(), hurried():
+                if points := [*points, *self._system.points(last=closing)]:
+                    self._tracker.retry()
+                    self._tracker.points(self._iteration, self._step, points)

@@ -1,7 +1,12 @@
-"""The MLflow experiment that runs are made in."""
+"""The MLflow experiments that runs are made in: one of the run roots' own runs, one of the runs below these.
+
+MLflow's page of an experiment shows the newest hundred runs, nested ones among them, which would leave room for two run
+roots of ten iterations. So those have an experiment of their own, beside the first.
+"""
 
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +16,13 @@ from .mlflow_store import sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+
+KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"
+"""Tag by which MLflow's page of an experiment opens on its training runs, not on traces of applications."""
+
+_NESTED, _ANOTHER_NAME = " steps", "set MLFLOW_EXPERIMENT_NAME to another name"
 
 
 def find_experiment(client: "MlflowClient") -> str:
@@ -21,41 +33,77 @@ def find_experiment(client: "MlflowClient") -> str:
     """
     from mlflow.exceptions import MlflowException
 
-    chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID", ""), _name()
+    chosen = os.environ.get("MLFLOW_EXPERIMENT_ID", "")
     try:
-        found = client.get_experiment(chosen) if chosen else client.get_experiment_by_name(name)
+        found = client.get_experiment(chosen) if chosen else client.get_experiment_by_name(_name())
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise UserError(
             f"set MLFLOW_EXPERIMENT_ID to an experiment of {_where(client)}, or unset it: there is no {chosen}"
         ) from None
-    if found and found.lifecycle_stage == "deleted":
-        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        command = f"MLFLOW_TRACKING_URI={shlex.quote(_where(client))} {restore}"
-        another = "set MLFLOW_EXPERIMENT_ID to another" if chosen else "set MLFLOW_EXPERIMENT_NAME to another name"
-        raise UserError(f"{another}, or restore it ({command}): the experiment {found.name} of MLflow is deleted")
-    return found.experiment_id if found else ""
+    return _usable(client, found, "set MLFLOW_EXPERIMENT_ID to another" if chosen else _ANOTHER_NAME)
 
 
 def make_experiment(client: "MlflowClient") -> str:
-    """Id of that experiment, made where there is none.
+    """Id of that experiment, made where there is none; its page opens on training runs.
 
     Raises:
         UserError: as `find_experiment`.
     """
+    found = find_experiment(client) or _made(client, _name(), lambda: find_experiment(client))
+    _open_on_training(client, found)
+    return found
+
+
+def nested_experiment(client: "MlflowClient", experiment: str) -> str:
+    """Id of the experiment of the runs below those of `experiment`; that one itself where no other may be made.
+
+    Raises:
+        UserError: it is deleted.
+    """
     from mlflow.exceptions import MlflowException
 
-    if found := find_experiment(client):
-        return found
+    name = client.get_experiment(experiment).name + _NESTED
+
+    def find() -> str:
+        return _usable(client, client.get_experiment_by_name(name), _ANOTHER_NAME)
+
+    try:
+        found = find() or _made(client, name, find)
+        _open_on_training(client, found)
+    except MlflowException as error:
+        if error.error_code != "PERMISSION_DENIED":
+            raise
+        return experiment
+    return found
+
+
+def _usable(client: "MlflowClient", found: "Experiment | None", way_out: str) -> str:
+    """Id of an experiment; empty if there is none."""
+    if found and found.lifecycle_stage == "deleted":
+        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        command = f"MLFLOW_TRACKING_URI={shlex.quote(_where(client))} {restore}"
+        raise UserError(f"{way_out}, or restore it ({command}): the experiment {found.name} of MLflow is deleted")
+    return found.experiment_id if found else ""
+
+
+def _open_on_training(client: "MlflowClient", experiment: str) -> None:
+    if not client.get_experiment(experiment).tags.get(KIND):
+        client.set_experiment_tag(experiment, KIND, TRAINING)
+
+
+def _made(client: "MlflowClient", name: str, find: Callable[[], str]) -> str:
+    """Id of a new experiment, or of the one that another run has made meanwhile, which `find` finds."""
+    from mlflow.exceptions import MlflowException
+
     # A store without a server would put artifacts into the current folder.
     file = sqlite_file(client.tracking_uri)
     folder = str(Path(file).parent / "mlartifacts").replace("%", "%25")  # which MLflow decodes
     try:
-        return client.create_experiment(_name(), folder if file else None)
+        return client.create_experiment(name, folder if file else None)
     except MlflowException:
-        # Another run has made it meanwhile.
-        if found := find_experiment(client):
+        if found := find():
             return found
         raise
 

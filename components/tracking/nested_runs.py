@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 
 from ..storage import layout
 from ..storage.store import Store
+from .tags import PARENT, PLACE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-PARENT, _PLACE = "nashflow.parent", "nashflow.place"
-"""Tags of a nested run: the id of the run root's own run, and what it stands for."""
 
 _ALL_RUNS = 50_000
 
@@ -26,7 +24,7 @@ class NestedRuns:
     """The runs below one parent. A place is an iteration (`1`) or a step of it (`1/main/rollout`)."""
 
     def __init__(self, client: "MlflowClient", store: Store, experiment: str, parent: str) -> None:
-        """`store`: the run root's; `experiment` and `parent`: ids in MLflow."""
+        """`store`: the run root's; `experiment` and `parent`: ids in MLflow, of these runs' and of the one above."""
         self._client, self._store, self._experiment, self._parent = client, store, experiment, parent
 
     def begin(self, place: str) -> None:
@@ -50,7 +48,7 @@ class NestedRuns:
         places: dict[str, list[Run]] = {}
         for run in self._search():
             if run.info.status == "RUNNING":
-                places.setdefault(run.data.tags[_PLACE], []).append(run)
+                places.setdefault(run.data.tags[PLACE], []).append(run)
         settled = [self._settle(place, runs) for place, runs in places.items()]
         return [run.info.run_id for run in settled if run.info.status == "RUNNING"]
 
@@ -87,10 +85,10 @@ class NestedRuns:
         iteration, _, step = place.partition("/")
         above = self.id(iteration, began) if step else self._parent
         name = place if step else f"iteration {iteration}"
-        tags = {"mlflow.parentRunId": above, PARENT: self._parent, _PLACE: place}
+        tags = {"mlflow.parentRunId": above, PARENT: self._parent, PLACE: place}
         return self._client.create_run(self._experiment, began, tags, name)
 
     def _search(self, place: str | None = None) -> Sequence["Run"]:
         """The runs of a place, or of all."""
-        ours = f"tags.`{PARENT}` = '{self._parent}'" + (f" AND tags.`{_PLACE}` = '{place}'" if place else "")
+        ours = f"tags.`{PARENT}` = '{self._parent}'" + (f" AND tags.`{PLACE}` = '{place}'" if place else "")
         return self._client.search_runs([self._experiment], ours, max_results=_ALL_RUNS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..storage import layout
 from ..storage.store import Store
 from .mlflow_store import connect, quiet
-from .nested_runs import PARENT
+from .tags import PARENT, URI
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,7 +69,7 @@ def _places(client: "MlflowClient", version: Any) -> Iterator[str]:
     model_id = version.model_id or (version.source or "").removeprefix("models:/")
     if model_id.startswith("m-"):
         try:
-            yield client.get_logged_model(model_id).tags.get("nashflow.uri", "")
+            yield client.get_logged_model(model_id).tags.get(URI, "")
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise

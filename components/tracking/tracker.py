@@ -2,14 +2,13 @@
 
 import functools
 import json
-import math
 import re
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from ..core.redaction import redact
 from ..core.whole_lines import say
@@ -17,16 +16,18 @@ from ..storage.outcome import Word
 from ..storage.run import read_run
 from ..storage.store import Store
 from ..storage.units import asking
+from . import unsent
+from .metrics import Measured, Metrics, Point, accepted, log_metrics
 from .mlflow_store import Texts, connect, environment, failure_line, failures, hurried, quiet, send_texts
 from .nested_runs import NestedRuns
-from .opening import OUTCOME, REASON, Tracking, is_ours, topmost_run
+from .opening import Tracking, is_ours, topmost_run
+from .tags import DIGEST, ITERATION, KEPT, OUTCOME, OUTPUT, PARENT, POLICY, REASON, URI, WEIGHTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Metrics = Mapping[str, Any]
 
 _STATUS = {
     "succeeded": "FINISHED",
@@ -49,17 +50,29 @@ class Dataset:
     rows: int
     context: str
     """Their use, as in `training`."""
+    counts: Mapping[str, float] = field(default_factory=dict)
+    """Entries that were read and left out, by reason."""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Name and digest as MLflow has them."""
+        return self.name, self.digest[:_LONGEST_DATASET_DIGEST]
 
 
 @dataclass(frozen=True)
-class Point:
-    """Figures of a step's work at one moment."""
+class Made:
+    """A policy that an iteration made; 0 made the reference."""
 
-    done: int
-    """How much of the work was done, such as a training's updates; the MLflow step."""
-    timestamp: int
-    """Milliseconds since the epoch."""
-    figures: Mapping[str, float]
+    iteration: int
+    name: str
+    """The method's."""
+    weights: str
+    """Digest of its weights; with other weights it is another model."""
+    digest: str
+    """Digest of its whole folder."""
+    uri: str
+    """Where its files are, if they are `kept`."""
+    kept: bool = True
 
 
 def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concatenate["Tracker", P], T | None]:
@@ -73,11 +86,10 @@ def _guarded(method: Callable[Concatenate["Tracker", P], T]) -> Callable[Concate
             with quiet():
                 return method(self, *args, **kwargs)
         except failures() as error:
-            where, self.uri = redact(self.uri), ""
-            root = shlex.quote(redact(self._store.uri))
-            later = f"MLFLOW_TRACKING_URI={shlex.quote(where)} nashflow report {root}"
-            self.warning = f"not sent to MLflow: {failure_line(error)}; nothing is lost, this sends it: {later}"
-            say(f"warning: {self.warning}")
+            self.uri = ""
+            if not self.warning:
+                self.warning = f"not sent to MLflow: {failure_line(error)}; nothing is lost: {self._later()}"
+                say(f"warning: {self.warning}")
             return None
 
     return call
@@ -87,14 +99,16 @@ class Tracker:
     """Sends what one process has to tell MLflow of a run root.
 
     Nothing raises because of MLflow, and nothing is sent twice: neither by a step that is killed after sending and runs
-    again, nor by another that tells the same once more. A connection is made at the first call.
+    again, nor by another that tells the same once more. A connection is made at the first call. Once MLflow has failed
+    nothing is sent any more, unless `retry` is called.
     """
 
     def __init__(self, tracking: Tracking | None, store: Store):
         """`store`: the run root's, where the ids of nested runs are kept."""
         self._tracking, self._store = tracking, store
         uri, self._attached = environment()
-        self.uri = uri if (tracking or self._attached) and not asking() else ""
+        self._address = uri if (tracking or self._attached) and not asking() else ""
+        self.uri = self._address
         """MLflow's address; empty if there is no MLflow, if it has failed, or if nothing is to be sent."""
         self.warning = ""
         """Why it was not told all."""
@@ -111,9 +125,23 @@ class Tracker:
         return cls(Tracking.from_json(run.tracking) if run and run.tracking else None, store)
 
     @property
+    def tracks(self) -> bool:
+        """Whether there is an MLflow to tell, now or later."""
+        return bool(self._address)
+
+    @property
     def nests(self) -> bool:
         """Whether steps have runs of our own: there is an MLflow, and KFP's plugin has made none."""
         return bool(self.uri) and not self._attached
+
+    def retry(self) -> None:
+        """Send again from now on, although MLflow has failed before."""
+        self.uri = self._address
+
+    def _later(self) -> str:
+        """How what was not sent gets there."""
+        where, root = (shlex.quote(redact(place)) for place in (self._address, self._store.uri))
+        return f"later steps send it, and so does MLFLOW_TRACKING_URI={where} nashflow report {root}"
 
     @functools.cached_property
     def _client(self) -> "MlflowClient":
@@ -133,7 +161,7 @@ class Tracker:
 
     @functools.cached_property
     def _nested(self) -> NestedRuns:
-        return NestedRuns(self._client, self._store, self._ids.experiment, self._ids.parent)
+        return NestedRuns(self._client, self._store, self._ids.nested or self._ids.experiment, self._ids.parent)
 
     def _run(self, place: str, began: int | None = None) -> str:
         return self._attached or self._nested.id(place, began)
@@ -150,21 +178,39 @@ class Tracker:
         with hurried():
             self._client.set_terminated(self._nested.id(f"{iteration}/{step}"), "FINISHED", finished)
 
-    @_guarded
-    def curve(self, iteration: int, step: str, points: Sequence[Point]) -> None:
-        """Send figures of a step's work to the step's run, as `curve/<name>`; a point that is there stays as it is.
+    def points(self, iteration: int, step: str, points: Sequence[Point]) -> None:
+        """Send figures of a step's work to the step's run; a point that is there stays as it is.
+
+        Where MLflow is away they are kept in the run root, until `flush` sends them.
 
         Args:
             iteration: the one that the step works for.
             step: as `begin` had it. In case 1 it goes before the figures' names.
             points: in the order of the work; only finite numbers are sent.
         """
+        if self._address and not self._send_points(iteration, step, points):
+            unsent.keep(self._store, iteration, step, points)
+
+    @_guarded
+    def flush(self) -> bool:
+        """Send the points that were kept while MLflow was away; whether all were."""
+        for kept in unsent.kept(self._store):
+            self._log_points(kept.iteration, kept.step, kept.points)
+            self._store.delete(kept.key)
+        return True
+
+    @_guarded
+    def _send_points(self, iteration: int, step: str, points: Sequence[Point]) -> bool:
+        self._log_points(iteration, step, points)
+        return True
+
+    def _log_points(self, iteration: int, step: str, points: Sequence[Point]) -> None:
         from mlflow.entities import Metric
 
         run, prefix = self._run(f"{iteration}/{step}"), f"{step}/" if self._attached else ""
         new = []
         for point in points:
-            named = {f"{prefix}curve/{name}": value for name, value in _accepted(point.figures).items()}
+            named = {f"{prefix}{name}": value for name, value in accepted(point.figures).items()}
             # A point is sent as a whole: its first figure stands for all.
             if named and point.done not in (drawn := self._drawn_of(run, next(iter(named)))):
                 drawn.add(point.done)
@@ -206,45 +252,60 @@ class Tracker:
         prefix = f"{step}/" if self._attached else ""
         run = self._run(f"{iteration}/{step}", began)
         named = {f"{prefix}{name}": value for name, value in {**metrics, "seconds": seconds}.items()}
-        _log_metrics(self._client, run, named, iteration, finished)
-        tags = {f"nashflow.output.{prefix}{name}": redact(value, name) for name, value in (outputs or {}).items()}
+        log_metrics(self._client, run, named, iteration, finished)
+        tags = {f"{OUTPUT}{prefix}{name}": redact(value, name) for name, value in (outputs or {}).items()}
         send_texts(self._client, run, {}, tags)
         if not self._attached:
             self._client.set_terminated(run, "FINISHED", finished)
 
     @_guarded
-    def iteration(self, iteration: int, metrics: Metrics, finished: int, model: str | None = None) -> None:
+    def iteration(
+        self,
+        iteration: int,
+        figures: Sequence[tuple[Metrics, Dataset | None]],
+        others: Metrics,
+        finished: int,
+        model: str | None = None,
+    ) -> None:
         """Send an iteration's metrics, to its run, which ends, and to the parent, where iterations and runs compare.
 
         Args:
             iteration: also the metrics' MLflow step.
-            metrics: as for a step.
+            figures: those of its policy, and the data set that they were measured on; values as for a step.
+            others: further ones, for the parent alone.
             finished: when, in milliseconds since the epoch, as the evaluation's manifest has it.
-            model: the policy they were measured on, as `checkpoint` returned it; its page then shows them.
+            model: the policy, as `checkpoint` returned it; its page then shows the figures.
         """
-        run = self._run(str(iteration))
-        _log_metrics(self._client, run, metrics, iteration, finished, model)
-        _log_metrics(self._client, self._ids.parent, metrics, iteration, finished)
+        run, parent = self._run(str(iteration)), self._ids.parent
+        for metrics, dataset in figures:
+            log_metrics(self._client, run, metrics, iteration, finished)
+            measured = Measured(model, dataset.identity if dataset else None)
+            log_metrics(self._client, parent, metrics, iteration, finished, measured)
+        log_metrics(self._client, parent, others, iteration, finished)
         if not self._attached:
             self._client.set_terminated(run, "FINISHED", finished)
 
     @_guarded
-    def datasets(self, iteration: int, datasets: Sequence[Dataset]) -> None:
-        """Describe the records that an iteration worked on, as inputs of its run."""
+    def datasets(self, iteration: int | None, datasets: Sequence[Dataset]) -> None:
+        """Describe the records that an iteration worked on, as inputs of its run; None: those of the whole run, of the
+        parent."""
         from mlflow import entities
 
         described = []
         for dataset in datasets:
+            name, digest = dataset.identity
             entity = entities.Dataset(
-                name=dataset.name,
-                digest=dataset.digest[:_LONGEST_DATASET_DIGEST],
+                name=name,
+                digest=digest,
                 source_type="s3" if dataset.uri.startswith("s3://") else "local",
                 source=json.dumps({"uri": redact(dataset.uri)}),
-                profile=json.dumps({"num_rows": dataset.rows, "digest": dataset.digest}),
+                profile=json.dumps({"num_rows": dataset.rows, "digest": dataset.digest, **dataset.counts}),
             )
             context = entities.InputTag("mlflow.data.context", dataset.context)
             described.append(entities.DatasetInput(entity, tags=[context]))
-        self._client.log_inputs(self._run(str(iteration)), datasets=described)
+        run = self._ids.parent if iteration is None else self._run(str(iteration))
+        if described:
+            self._client.log_inputs(run, datasets=described)
 
     @_guarded
     def prompts(self, figures: Metrics, finished: int) -> None:
@@ -255,50 +316,58 @@ class Tracker:
             finished: when they were counted, in milliseconds since the epoch.
         """
         named = {f"prompts/{name}": value for name, value in figures.items()}
-        _log_metrics(self._client, self._ids.parent, named, 0, finished)
+        log_metrics(self._client, self._ids.parent, named, 0, finished)
 
     @_guarded
-    def checkpoint(self, iteration: int, policy: str, weights_digest: str, uri: str, kept: bool = True) -> str:
+    def checkpoint(self, made: Made) -> str:
         """Make a policy a logged model of MLflow's whose files stay where they are; returns the model's id.
 
-        Args:
-            iteration: the one that made it; 0 for the reference.
-            policy: the method's name for it.
-            weights_digest: of its weights; with other weights it is another model.
-            uri: where the files are.
-            kept: whether they are still there; a tag says where they are not.
+        It is named after its run and iteration, and found again by its tags, whatever people name the run later.
         """
         from mlflow.entities import LoggedModelOutput
 
-        ids, source, name = self._ids, self._run(str(iteration)), f"{policy}-{iteration:03d}"
-        tags = {"nashflow.weights": weights_digest, "nashflow.parent": ids.parent}
-        same = " AND ".join([f"name = '{name}'", *(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())])
+        ids, run = self._ids, self._run(str(made.iteration))
+        tags = {PARENT: ids.parent, WEIGHTS: made.weights, POLICY: made.name, ITERATION: str(made.iteration)}
+        same = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())
         if found := self._client.search_logged_models([ids.experiment], same):
             model = found[0]
         else:
-            tags["nashflow.uri"] = redact(uri)
             # As mlflow.create_external_model has it, which needs a global tracking URI and an artifact store.
-            tags |= {"nashflow.iteration": str(iteration), "mlflow.model.isExternal": "true"}
-            model = self._client.create_logged_model(ids.experiment, name, source, tags, {}, "policy")
-        if kept != (model.tags.get("nashflow.kept") != "false"):
-            self._client.set_logged_model_tags(model.model_id, {"nashflow.kept": str(kept).lower()})
+            tags |= {URI: redact(made.uri), DIGEST: made.digest, "mlflow.model.isExternal": "true"}
+            name = self._model_name(made)
+            model = self._client.create_logged_model(ids.experiment, name, ids.parent, tags, {}, "policy")
+        if made.kept != (model.tags.get(KEPT) != "false"):
+            self._client.set_logged_model_tags(model.model_id, {KEPT: str(made.kept).lower()})
         if model.status != "READY":
             self._client.finalize_logged_model(model.model_id, "READY")
-        for run in {source, ids.parent}:
-            outputs = self._client.get_run(run).outputs
+        for each in {run, ids.parent}:
+            outputs = self._client.get_run(each).outputs
             if model.model_id not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
-                self._client.log_outputs(run, [LoggedModelOutput(model.model_id, step=iteration)])
+                self._client.log_outputs(each, [LoggedModelOutput(model.model_id, step=made.iteration)])
         return model.model_id
+
+    def _model_name(self, made: Made) -> str:
+        """Run and iteration, without the characters that MLflow refuses in a model's name."""
+        run = re.sub(r"[/:.%\"']", "_", self._client.get_run(self._ids.parent).info.run_name)
+        return f"{run} {made.iteration:03d}" + ("" if made.name == "main" else f" {made.name}")
+
+    @_guarded
+    def file(self, name: str, data: bytes) -> None:
+        """Keep a file of the parent run."""
+        self._keep({name: data}, "")
 
     @_guarded
     def report(self, files: Mapping[str, bytes]) -> None:
         """Keep files under `report/` of the parent run."""
+        self._keep(files, "report")
+
+    def _keep(self, files: Mapping[str, bytes], where: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, data in files.items():
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-            self._client.log_artifacts(self._ids.parent, folder, "report")
+            self._client.log_artifacts(self._ids.parent, folder, where or None)
 
     @_guarded
     def close(self, outcome: Word, reason: str = "", ended: int | None = None) -> None:
@@ -318,28 +387,3 @@ class Tracker:
             self._client.set_terminated(run, status, ended)
         if parent.info.status != status:
             self._client.set_terminated(parent.info.run_id, status, ended)
-
-
-def _accepted(metrics: Metrics) -> dict[str, float]:
-    """The finite numbers, by names that MLflow takes: one character that it refuses would cost the whole batch."""
-    numbers = {k: float(v) for k, v in metrics.items() if isinstance(v, int | float) and math.isfinite(v)}
-    return {re.sub(r"[^\w\-./: ]", "_", key, flags=re.ASCII): value for key, value in numbers.items()}
-
-
-def _log_metrics(
-    client: "MlflowClient", run_id: str, metrics: Metrics, step: int, timestamp: int, model: str | None = None
-) -> None:
-    """Send the finite numbers that are not the run's newest value at this MLflow step already."""
-    from mlflow.entities import Metric
-
-    numbers = _accepted(metrics)
-    there = client.get_run(run_id).data.metrics if numbers else {}
-
-    def sent(key: str, value: float) -> bool:
-        history = client.get_metric_history(run_id, key) if key in there else []
-        points = [point for point in history if point.step == step]
-        return bool(points) and max(points, key=lambda point: point.timestamp).value == value
-
-    new = [Metric(k, v, timestamp, step, model_id=model) for k, v in numbers.items() if not sent(k, v)]
-    if new:
-        client.log_batch(run_id, metrics=new)

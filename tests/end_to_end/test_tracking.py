@@ -55,7 +55,7 @@ def test_a_run_that_mlflow_was_away_from_is_sent_as_the_warning_says(tmp_path: P
     environment = cli.environment(PATH=f"{Path(cli.COMMAND[0]).parent}:{os.environ['PATH']}")
     del environment["MLFLOW_TRACKING_URI"]
     for _ in range(2):
-        command = warning.rpartition("this sends it: ")[2]
+        command = warning.rpartition("so does ")[2]
         done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=True)
         assert done.stderr == ""
     client, tracking = MlflowClient(mlflow_server.uri), tracking_of(root)

@@ -87,6 +87,8 @@ def test_pipeline_parameters_reach_preparation_and_the_lock_both_its_ends(tasks:
     for place, task in tasks.items():
         own = {name: value for name, value in task.flags.items() if str(value).startswith(("<", "{{$"))}
         own.pop("recipe", None)
+        images = [own.pop(name) for name in list(own) if name.endswith("image")]
+        assert bool(images) == (place.step == "preparation")
         assert own == (OF_PIPELINE if place.step == "preparation" else LOCK if place.step == "closing" else {})
 
 

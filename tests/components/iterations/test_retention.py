@@ -210,7 +210,7 @@ def by_place(run: SandboxRun, client: MlflowClient, tracking: Tracking) -> None:
 def by_logged_model(run: SandboxRun, client: MlflowClient, tracking: Tracking) -> None:
     for iteration in (0, 1, 2):
         run.step("evaluation", iteration)
-    (model,) = client.search_logged_models([tracking.experiment], "name = 'main-001'")
+    (model,) = client.search_logged_models([tracking.experiment], "tags.`nashflow.iteration` = '1'")
     client.create_model_version("champion", f"models:/{model.model_id}", model_id=model.model_id)
 
 
@@ -248,11 +248,8 @@ def test_the_logged_model_says_that_its_files_are_not_kept(tracked: Any) -> None
     for iteration in (0, 1, 2):
         run.step("evaluation", iteration)
     models = client.search_logged_models([tracking.experiment])
-    assert {model.name: model.tags.get("nashflow.kept") for model in models} == {
-        "main-000": None,
-        "main-001": "false",
-        "main-002": None,
-    }
+    said = {model.tags["nashflow.iteration"]: model.tags.get("nashflow.kept") for model in models}
+    assert said == {"0": None, "1": "false", "2": None}
 
 
 @pytest.mark.parametrize("uri", ["", "sqlite:////nowhere/mlflow.db"])

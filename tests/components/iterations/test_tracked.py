@@ -17,6 +17,8 @@ from nashflow.components.tracking.tracker import Tracker
 from tests.fixtures.runs import SandboxRun, remove
 from tests.fixtures.tracking import every_run
 
+NAME, MODEL = "small inpo eta=0.5 seed=0", "small inpo eta=0_5 seed=0"
+
 
 def manifest(**metrics: Any) -> Manifest:
     return Manifest("unit", 1, "f", "s", {}, {}, metrics, 1.0, 0)
@@ -60,25 +62,26 @@ def test_a_closed_iteration_is_whole_in_the_tracker(client: Any, finished: Sandb
             remove(finished, layout.tracked_iteration(iteration))
             assert finished.step("evaluation", iteration).skipped
     (experiment,) = client.search_experiments(filter_string="name = 'nashflow'")
-    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    runs = {run.info.run_name: run for run in every_run(client)}
+    assert [run.info.run_name for run in client.search_runs([experiment.experiment_id])] == [NAME]
     steps = {f"2/main/{step}" for step in ("rollout", "judging", "logprobs", "training")} | {"2/evaluation"}
-    assert {"small", "iteration 0", "iteration 1", "iteration 2", "0/evaluation"} | steps <= runs.keys()
+    assert {NAME, "iteration 0", "iteration 1", "iteration 2", "0/evaluation"} | steps <= runs.keys()
     assert {runs[name].info.status for name in steps} == {"FINISHED"}
     assert runs["2/main/judging"].data.metrics["pairs"] == 96
     training = finished.manifest("policies/002/main")
     assert runs["2/main/training"].data.metrics["loss"] == pytest.approx(training.metrics["loss"])
     models = client.search_logged_models([experiment.experiment_id])
     for name, kind in (("win_rate", "head_to_head"), ("duality_gap", "game")):
-        history = client.get_metric_history(runs["small"].info.run_id, name)
+        history = client.get_metric_history(runs[NAME].info.run_id, name)
         expected = [
             (iteration, finished.manifest(f"{iteration:03d}/evaluation/{kind}/00000").metrics[name])
             for iteration in range(3)
         ]
         assert sorted((point.step, point.value) for point in history) == expected
         shown = {(m.name, p.step, p.value) for m in models for p in m.metrics or () if p.key == name}
-        assert shown == {(f"main-{iteration:03d}", iteration, value) for iteration, value in expected}
+        assert shown == {(f"{MODEL} {iteration:03d}", iteration, value) for iteration, value in expected}
     assert {model.name: model.tags["nashflow.weights"] for model in models} == {
-        f"main-{iteration:03d}": finished.manifest(f"policies/{iteration:03d}/main").weights_digest
+        f"{MODEL} {iteration:03d}": finished.manifest(f"policies/{iteration:03d}/main").weights_digest
         for iteration in range(3)
     }
 
@@ -101,11 +104,12 @@ def test_the_tracker_is_told_once_and_again_when_anything_has_changed(
     client: Any, finished: SandboxRun, told: list[int]
 ) -> None:
     finished.step("preparation")
+    assert told == [0, 1, 2], "preparation sends what is finished"
     for _ in range(2):
         assert finished.step("evaluation", 2).skipped
-    assert told == [2]
+    assert told == [0, 1, 2]
     finished.changed(evaluation__tau=0.3).step("evaluation", 2)
-    assert told == [2, 2]
+    assert told == [0, 1, 2, 2]
     (run,) = [run for run in every_run(client) if run.info.run_name == "iteration 2"]
     gap = finished.manifest(layout.evaluation(2, "game")).metrics["duality_gap"]
     assert run.data.metrics["duality_gap"] == gap
@@ -115,14 +119,19 @@ def test_where_mlflow_is_away_the_next_that_comes_tells_it(
     client: Any, finished: SandboxRun, told: list[int], tmp_path: Path
 ) -> None:
     finished.step("preparation")
+    for iteration in (1, 2):
+        remove(finished, layout.tracked_iteration(iteration))
+    told.clear()
     here, elsewhere = tmp_path / "mlflow.db", tmp_path / "elsewhere.db"
     here.rename(elsewhere)
-    assert finished.step("evaluation", 2).skipped
-    assert not finished.store.exists(f"{layout.tracked_iteration(2)}.manifest.json")
+    for iteration in (1, 2):
+        assert finished.step("evaluation", iteration).skipped
+        assert not finished.store.exists(f"{layout.tracked_iteration(iteration)}.manifest.json")
     elsewhere.rename(here)
+    told.clear()
     for _ in range(2):
         assert finished.step("evaluation", 2).skipped
-    assert told == [2, 2]
+    assert told == [1, 2]
     assert "iteration 2" in {run.info.run_name for run in every_run(client)}
 
 

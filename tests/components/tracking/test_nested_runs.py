@@ -141,7 +141,7 @@ def test_runs_nest_as_mlflows_own_page_finds_them(client, local_store):
         tracker.begin(iteration, step)
 
     def below(run_id: str) -> dict[str, str]:
-        found = client.search_runs([tracking.experiment], f"tags.mlflow.parentRunId = '{run_id}'")
+        found = client.search_runs([tracking.nested], f"tags.mlflow.parentRunId = '{run_id}'")
         return {run.info.run_name: run.info.run_id for run in found}
 
     iterations = below(tracking.parent)

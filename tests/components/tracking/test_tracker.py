@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.data import get_source
 
 from nashflow.components.storage.store import open_store
-from nashflow.components.tracking.tracker import Dataset, Tracker
+from nashflow.components.tracking.tracker import Dataset, Made, Tracker
 from tests.fixtures.tracking import (
     BEGAN,
     FINISHED,
@@ -23,6 +23,7 @@ from tests.fixtures.tracking import (
     NamedStore,
     every_run,
     free_port,
+    measured,
     nested,
     opened,
     points,
@@ -54,7 +55,7 @@ def test_reporting_twice_adds_nothing(client, local_store):
     for _ in range(2):
         tracker = Tracker(tracking, local_store)
         reported(tracker, metrics={"rate": 0.1 + 0.2})
-        tracker.iteration(1, {"gap": 1 / 3}, FINISHED + 1)
+        measured(tracker, 1, {"gap": 1 / 3}, FINISHED + 1)
     assert points(client, nested(client, tracking)["1/main/rollout"].info.run_id, "rate") == [(1, 0.1 + 0.2, FINISHED)]
     for run in (tracking.parent, nested(client, tracking)["1"].info.run_id):
         assert points(client, run, "gap") == [(1, 1 / 3, FINISHED + 1)]
@@ -63,7 +64,7 @@ def test_reporting_twice_adds_nothing(client, local_store):
 def test_the_same_value_at_another_time_is_no_news_but_another_value_is(client, local_store):
     tracking = opened(local_store)
     for value, finished in ((0.5, 1), (0.5, 2), (0.6, 3), (0.5, 4)):
-        Tracker(tracking, local_store).iteration(1, {"gap": value}, finished)
+        measured(Tracker(tracking, local_store), 1, {"gap": value}, finished)
     assert sorted(points(client, tracking.parent, "gap"), key=lambda p: p[2]) == [(1, 0.5, 1), (1, 0.6, 3), (1, 0.5, 4)]
     assert client.get_run(tracking.parent).data.metrics == {"gap": 0.5}
 
@@ -72,7 +73,7 @@ def test_an_iteration_that_was_missed_is_mended_later(client, local_store):
     tracking = opened(local_store)
     gaps = [0.3, 0.1, 0.1]
     for iteration in (0, 2, 1, 0, 2, 1):
-        Tracker(tracking, local_store).iteration(iteration, {"gap": gaps[iteration]}, FINISHED + iteration)
+        measured(Tracker(tracking, local_store), iteration, {"gap": gaps[iteration]}, FINISHED + iteration)
     assert sorted(points(client, tracking.parent, "gap")) == [(i, gaps[i], FINISHED + i) for i in range(3)]
     assert nested(client, tracking)["2"].info.status == "FINISHED"
     assert client.get_run(tracking.parent).info.status == "RUNNING"
@@ -81,13 +82,13 @@ def test_an_iteration_that_was_missed_is_mended_later(client, local_store):
 def test_only_finite_numbers_are_sent(client, local_store):
     tracking = opened(local_store)
     metrics = {"nan": math.nan, "inf": -math.inf, "none": None, "text": "x", "list": [1], "fine": 1}
-    Tracker(tracking, local_store).iteration(1, metrics, FINISHED)
+    measured(Tracker(tracking, local_store), 1, metrics, FINISHED)
     assert client.get_run(tracking.parent).data.metrics == {"fine": 1.0}
 
 
 def test_a_name_that_mlflow_refuses_costs_nothing(client, local_store, capfd):
     tracking = opened(local_store)
-    Tracker(tracking, local_store).iteration(1, {"win rate@τ=1": 0.5, "other": 1.0}, FINISHED)
+    measured(Tracker(tracking, local_store), 1, {"win rate@τ=1": 0.5, "other": 1.0}, FINISHED)
     assert client.get_run(tracking.parent).data.metrics == {"win rate___1": 0.5, "other": 1.0}
     assert capfd.readouterr().err == ""
 
@@ -109,12 +110,13 @@ def test_datasets_carry_digest_and_source_and_are_not_copied(client, local_store
 def test_a_checkpoint_is_one_model_that_points_elsewhere(client, local_store, tmp_path):
     tracking = opened(local_store)
     tracker = Tracker(tracking, local_store)
-    model = tracker.checkpoint(1, "main", "d1", "s3://bucket/run/policies/001/main")
-    tracker.iteration(1, {"gap": 0.05}, FINISHED, model)
-    assert Tracker(tracking, local_store).checkpoint(1, "main", "d1", "s3://bucket/run/policies/001/main") == model
+    made = Made(1, "main", "d1", "f1", "s3://bucket/run/policies/001/main")
+    model = tracker.checkpoint(made)
+    measured(tracker, 1, {"gap": 0.05}, FINISHED, model)
+    assert Tracker(tracking, local_store).checkpoint(made) == model
     (found,) = client.search_logged_models([tracking.experiment])
-    assert (found.model_id, found.name, found.status.value) == (model, "main-001", "READY")
-    assert found.source_run_id == nested(client, tracking)["1"].info.run_id
+    assert (found.model_id, found.name, found.status.value) == (model, "a run 001", "READY")
+    assert found.source_run_id == tracking.parent
     assert found.tags["nashflow.weights"] == "d1"
     assert found.tags["nashflow.uri"] == "s3://bucket/run/policies/001/main"
     assert [(metric.key, metric.value, metric.step) for metric in found.metrics] == [("gap", 0.05, 1)]
@@ -126,14 +128,14 @@ def test_a_checkpoint_is_one_model_that_points_elsewhere(client, local_store, tm
 def test_other_weights_or_another_run_make_another_model(client, tmp_path):
     first, second = (open_store(str(tmp_path / name)) for name in ("first", "second"))
     made = [
-        Tracker(opened(store), store).checkpoint(1, "main", weights, "s3://bucket/weights")
+        Tracker(opened(store), store).checkpoint(Made(1, "main", weights, "f1", "s3://bucket/weights"))
         for store, weights in ((first, "d1"), (first, "d2"), (second, "d1"))
     ]
     assert len(set(made)) == 3
 
 
 def test_a_checkpoint_can_be_registered(client, local_store):
-    model = Tracker(opened(local_store), local_store).checkpoint(1, "main", "d1", "s3://bucket/policy")
+    model = Tracker(opened(local_store), local_store).checkpoint(Made(1, "main", "d1", "f1", "s3://bucket/policy"))
     client.create_registered_model("policy")
     version = client.create_model_version("policy", "s3://bucket/policy", model_id=model)
     assert (version.version, version.status) == (1, "READY")
@@ -174,8 +176,8 @@ def test_inside_kfps_plugin_its_runs_are_used_and_none_is_made(client, local_sto
         assert not tracker.nests
         reported(tracker, metrics={"tokens": 128}, outputs={"rollouts": "abc"})
         tracker.datasets(1, [Dataset("pairs-001", "d", "s3://bucket/pairs", 1, "training")])
-        model = tracker.checkpoint(1, "main", "d1", "s3://bucket/policy")
-        tracker.iteration(1, {"gap": 0.1}, FINISHED, model)
+        model = tracker.checkpoint(Made(1, "main", "d1", "f1", "s3://bucket/policy"))
+        measured(tracker, 1, {"gap": 0.1}, FINISHED, model)
         tracker.report({"summary.json": b"{}"})
         tracker.close("failed", "because")
     assert tracking.parent == parent
@@ -197,7 +199,7 @@ def test_runs_of_our_own_are_not_used_inside_kfps_plugin_nor_the_other_way_round
     parent, task = task_run(client, below=True)
     surroundings.setenv("MLFLOW_RUN_ID", task)
     theirs = opened(local_store, known=own)
-    Tracker(own, local_store).iteration(1, {"gap": 0.1}, FINISHED)
+    measured(Tracker(own, local_store), 1, {"gap": 0.1}, FINISHED)
     assert client.get_run(own.parent).data.metrics == {}
     assert client.get_run(parent).data.metrics == {"gap": 0.1}
     surroundings.delenv("MLFLOW_RUN_ID")
@@ -207,8 +209,7 @@ def test_runs_of_our_own_are_not_used_inside_kfps_plugin_nor_the_other_way_round
 WITHOUT_MLFLOW = """
 import sys
 from nashflow.components.storage.store import open_store
-from nashflow.components.tracking.tracker import Dataset, Tracker
-from nashflow.components.storage.store import open_store
+from nashflow.components.tracking.tracker import Dataset, Made, Tracker
 from nashflow.components.tracking.opening import Tracking, open_run
 known, store = Tracking("sqlite:////nowhere", "1", "2"), open_store("run")
 assert open_run(store, "a run", {}) is None
@@ -218,9 +219,9 @@ for tracker in (Tracker(None, store), Tracker(known, store), Tracker.of(store)):
     tracker.begin(1, "main/rollout")
     tracker.end(1, "main/rollout", 1)
     tracker.step(1, "main/rollout", {"a": 1}, 1.0, 0, 1)
-    tracker.iteration(1, {"a": 1}, 1)
+    tracker.iteration(1, [({"a": 1}, None)], {}, 1)
     tracker.datasets(1, [Dataset("a", "b", "c", 1, "training")])
-    assert tracker.checkpoint(1, "main", "d", "/policies/001/main") is None
+    assert tracker.checkpoint(Made(1, "main", "d", "e", "/policies/001/main")) is None
     tracker.report({"summary.json": b"{}"})
     tracker.close("succeeded")
 assert "mlflow" not in sys.modules and "sqlalchemy" not in sys.modules
@@ -262,21 +263,21 @@ def test_an_outage_costs_one_line_and_the_next_time_mends_it(client, local_store
     tracker = Tracker(tracking, local_store)
     tracker.begin(1, "main/rollout")
     reported(tracker)
-    tracker.iteration(1, {"gap": 0.1}, FINISHED)
-    assert tracker.checkpoint(1, "main", "d1", "/policies/001/main") is None
+    measured(tracker, 1, {"gap": 0.1}, FINISHED)
+    assert tracker.checkpoint(Made(1, "main", "d1", "f1", "/policies/001/main")) is None
     tracker.report({"summary.json": b"{}"})
     tracker.close("succeeded")
     where = os.environ["MLFLOW_TRACKING_URI"].replace("joe:hunter2@", "")
-    later = f"MLFLOW_TRACKING_URI={where} nashflow report {local_store.uri}"
-    line = f"warning: not sent to MLflow: [Errno 111] Connection refused; nothing is lost, this sends it: {later}\n"
+    later = f"later steps send it, and so does MLFLOW_TRACKING_URI={where} nashflow report {local_store.uri}"
+    line = f"warning: not sent to MLflow: [Errno 111] Connection refused; nothing is lost: {later}\n"
     assert capfd.readouterr() == ("", line)
     surroundings.setenv("MLFLOW_TRACKING_URI", uri)
-    Tracker(tracking, local_store).iteration(1, {"gap": 0.1}, FINISHED)
+    measured(Tracker(tracking, local_store), 1, {"gap": 0.1}, FINISHED)
     assert points(client, tracking.parent, "gap") == [(1, 0.1, FINISHED)]
 
 
 @pytest.mark.parametrize(
-    "tell", [lambda tracker: tracker.begin(1, "main/rollout"), lambda tracker: tracker.iteration(1, {"gap": 1.0}, 1)]
+    "tell", [lambda tracker: tracker.begin(1, "main/rollout"), lambda tracker: measured(tracker, 1, {"gap": 1.0}, 1)]
 )
 def test_a_server_that_hangs_up_is_asked_once(client, local_store, surroundings, capfd, tell):
     tracking, asked = opened(local_store), []
@@ -298,7 +299,7 @@ def test_a_server_that_hangs_up_is_asked_once(client, local_store, surroundings,
 def test_a_store_that_is_gone_is_not_made_anew_by_a_step(client, local_store, capfd, tmp_path):
     tracking = opened(local_store)
     (tmp_path / "mlflow.db").unlink()
-    Tracker(tracking, local_store).iteration(1, {"gap": 0.1}, FINISHED)
+    measured(Tracker(tracking, local_store), 1, {"gap": 0.1}, FINISHED)
     assert capfd.readouterr().err.count("\n") == 1
     assert not (tmp_path / "mlflow.db").exists()
 
@@ -306,7 +307,7 @@ def test_a_store_that_is_gone_is_not_made_anew_by_a_step(client, local_store, ca
 def test_a_run_deleted_meanwhile_does_not_stop_a_step(client, local_store, capfd):
     tracking = opened(local_store)
     client.delete_run(tracking.parent)
-    Tracker(tracking, local_store).iteration(1, {"gap": 0.1}, FINISHED)
+    measured(Tracker(tracking, local_store), 1, {"gap": 0.1}, FINISHED)
     assert capfd.readouterr().err.startswith("warning: not sent to MLflow: The run ")
 
 
@@ -314,8 +315,8 @@ def test_the_command_that_sends_it_later_can_be_copied_to_a_shell(client, tmp_pa
     store = open_store(str(tmp_path / "a [b] $c"))
     tracking = opened(store)
     surroundings.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/not here/mlflow.db")
-    Tracker(tracking, store).iteration(1, {"gap": 0.1}, FINISHED)
-    command = capfd.readouterr().err.partition("this sends it: ")[2]
+    measured(Tracker(tracking, store), 1, {"gap": 0.1}, FINISHED)
+    command = capfd.readouterr().err.partition("so does ")[2]
     uri = f"MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/not here/mlflow.db"
     assert shlex.split(command) == [uri, "nashflow", "report", store.uri]
 
@@ -333,7 +334,7 @@ def test_no_secret_reaches_the_store(client, tmp_path):
     tracker = Tracker(tracking, store)
     reported(tracker, outputs={"rollouts": "https://joe:hunter2-g@host/x"})
     tracker.datasets(1, [Dataset("pairs", "d", "https://host/x?X-Amz-Signature=hunter2-h", 1, "training")])
-    tracker.checkpoint(1, "main", "d1", "https://joe:hunter2-i@host/x")
+    tracker.checkpoint(Made(1, "main", "d1", "f1", "https://joe:hunter2-i@host/x"))
     tracker.close("failed", "no answer from https://joe:hunter2-k@host/x")
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         written = "\n".join(database.iterdump())
@@ -354,20 +355,20 @@ def test_a_whole_run_on_a_tracking_server_that_dies_at_the_end(server, local_sto
             tracker.end(iteration, "main/rollout", FINISHED)
             reported(tracker, iteration, metrics={"tokens": 128}, outputs={"rollouts": "abc"})
             tracker.datasets(iteration, [Dataset("pairs", f"d{iteration}", "s3://bucket/pairs", 1, "training")])
-            model = tracker.checkpoint(iteration, "main", f"d{iteration}", "s3://bucket/policy")
-            tracker.iteration(iteration, {"gap": 0.1 * iteration}, FINISHED + iteration, model)
+            model = tracker.checkpoint(Made(iteration, "main", f"d{iteration}", "f1", "s3://bucket/policy"))
+            measured(tracker, iteration, {"gap": 0.1 * iteration}, FINISHED + iteration, model)
         tracker.report({"summary.json": b"{}"})
         tracker.close("succeeded")
     assert len(every_run(client)) == 1 + 2 + 2
     assert sorted(points(client, tracking.parent, "gap")) == [(1, 0.1, FINISHED + 1), (2, 0.2, FINISHED + 2)]
     models = client.search_logged_models([tracking.experiment])
-    assert sorted(found.name for found in models) == ["main-001", "main-002"]
-    assert {found.name: [(m.key, m.value) for m in found.metrics] for found in models}["main-002"] == [("gap", 0.2)]
+    assert sorted(found.name for found in models) == ["a run 001", "a run 002"]
+    assert {found.name: [(m.key, m.value) for m in found.metrics] for found in models}["a run 002"] == [("gap", 0.2)]
     assert len(client.get_run(nested(client, tracking)["2"].info.run_id).inputs.dataset_inputs) == 1
     assert {run.info.status for run in every_run(client)} == {"FINISHED"}
     assert [file.path for file in client.list_artifacts(tracking.parent, "report")] == ["report/summary.json"]
     assert list((tmp_path / "here").iterdir()) == []
     assert capfd.readouterr() == ("", "")
     server.stop()
-    tracker.iteration(2, {"gap": 0.3}, FINISHED)
+    measured(tracker, 2, {"gap": 0.3}, FINISHED)
     assert f"MLFLOW_TRACKING_URI={server.uri} nashflow report" in capfd.readouterr().err
