@@ -23,7 +23,7 @@ from ..storage import layout
 from ..storage.store import Store
 from ..storage.units import require_manifest
 from ..tracking.mlflow_store import connect, environment, failure_line, failures, quiet, sqlite_file
-from ..tracking.tracker import Tracker
+from ..tracking.tracker import Made, Tracker
 from .gate import Gate
 from .version import CROWNED, DIGEST, POLICY, REIGN, ROLLED_BACK, RUN_ROOT, URI, WEIGHTS, Version, read_version
 
@@ -261,7 +261,7 @@ class Registry:
 
         iteration, _, name = policy.partition("/")
         # A server takes a folder's path from nobody; a logged model's it has been told before.
-        model = Tracker.of(store).checkpoint(int(iteration), name, tags[WEIGHTS], place)
+        model = Tracker.of(store).checkpoint(Made(int(iteration), name, tags[WEIGHTS], tags[DIGEST], place))
         if not model and self._client.tracking_uri.startswith("http") and "://" not in place:
             raise UserError(
                 f"{store.uri}: the MLflow at {redact(self._client.tracking_uri)} does not know this run, and registers "
