@@ -1,9 +1,12 @@
 """The run lock: one run at a time under a run root.
 
-The lock is a small JSON object with an owner and an expiry, one generation for each renewal; given back, it is an empty
-one. A laptop's runner also records its process, so that a killed run's lock is known to be stale at once. The steps of
-a cluster's run renew its lock, and between them it has to last while pods wait for accelerators: it lapses after a day.
+The lock is a small JSON object with an owner, one generation for each renewal; given back, it is an empty one. A
+laptop's runner also records its process, so that a killed run's lock is known to be stale at once. The steps of a
+cluster's run renew its lock, and between them it has to last while pods wait for accelerators: it lapses after a day.
 The closing step gives it back earlier.
+
+The clocks of two machines are never compared: the store, which wrote a lock, says how old it is, and it is taken over
+only after it has not changed for a while on the clock of the process that waits for it.
 """
 
 import contextlib
@@ -16,8 +19,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psutil
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from ..core.durations import in_words
 from ..core.errors import UserError
 from ..storage import generations, layout
 from ..storage.generations import Generation
@@ -26,7 +30,8 @@ from ..storage.store import Store
 OWNER = "NASHFLOW_OWNER"
 PROCESS_TTL_SECONDS, TTL_SECONDS = 600.0, 24 * 3600.0
 """How long a lock lasts unless it is renewed: a process's, and a cluster's run's."""
-_RENEW_SECONDS = 60.0
+_RENEW_SECONDS, _WATCH_SECONDS, _LOOK_SECONDS = 20.0, 70.0, 1.0
+"""How often a lock is renewed; how long it is watched before it is taken over, and how often it is looked at then."""
 _FREE = b"{}"
 # Linux counts a process's start from a boot time that moves when the clock is set.
 _CLOCK_STEP_SECONDS = 5.0
@@ -36,9 +41,8 @@ class _Lock(BaseModel):
     owner: str
     job: str = ""
     host: str
-    pid: int | None
-    started: float | None
-    expires: float
+    pid: int | None = Field(ge=1, lt=2**31)
+    started: float | None = Field(allow_inf_nan=False)
 
 
 def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -> None:
@@ -51,15 +55,21 @@ def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -
     """
     while True:
         held = _parsed(current := generations.newest(store, layout.LOCK))
-        if held and not _alive(held):
-            held = {}
-        if held and not _renewable(held, owner, process):
-            until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held["expires"]))
-            raise UserError(
-                f"{store.uri}: in use by the run {held['owner']} on {held['host']} (lock renewed until {until}): "
-                f"wait for it to end, or choose another run root; if it is gone for good, give a run on Kubeflow the "
-                f"parameter takes_over: {held['owner']}, or delete all of {store.location(layout.LOCK)}/"
-            )
+        if current and held:
+            age = generations.age(store, layout.LOCK, current)
+            if _is_of_the_dead(held):
+                held = {}
+            elif age >= _lasts(held):
+                if not _is_still(store, current):
+                    continue
+                held = {}
+            elif not _renewable(held, owner, process):
+                raise UserError(
+                    f"{store.uri}: in use by the run {held['owner']} on {held['host']} (its last sign of life: "
+                    f"{in_words(age)} ago): wait for it to end, or choose another run root; if it is gone for good, "
+                    f"give a run on Kubeflow the parameter takes_over: {held['owner']}, or delete all of "
+                    f"{store.location(layout.LOCK)}/"
+                )
         holder = {key: held[key] for key in ("host", "pid", "started")} if held and not process else _holder(process)
         if _put(store, {"owner": owner, "job": job, **holder}, current):
             return
@@ -88,8 +98,10 @@ def held_by(store: Store) -> tuple[str, str]:
 
 def in_use_by(store: Store) -> str:
     """The owner of a lock that is alive; empty if there is none."""
-    held = _parsed(generations.newest(store, layout.LOCK))
-    return held["owner"] if held and _alive(held) else ""
+    held = _parsed(current := generations.newest(store, layout.LOCK))
+    if not current or not held or _is_of_the_dead(held):
+        return ""
+    return str(held["owner"]) if generations.age(store, layout.LOCK, current) < _lasts(held) else ""
 
 
 def release(store: Store, owner: str, job: str | None = None) -> None:
@@ -136,9 +148,7 @@ def _parsed(generation: Generation | None) -> dict[str, Any]:
 
 
 def _put(store: Store, lock: dict[str, Any], previous: Generation | None) -> bool:
-    seconds = TTL_SECONDS if lock["pid"] is None else PROCESS_TTL_SECONDS
-    data = json.dumps({**lock, "expires": time.time() + seconds}).encode()
-    return generations.put(store, layout.LOCK, data, previous)
+    return generations.put(store, layout.LOCK, json.dumps(lock).encode(), previous)
 
 
 def _holder(process: bool) -> dict[str, Any]:
@@ -154,14 +164,28 @@ def _renewable(held: dict[str, Any], owner: str, process: bool) -> bool:
     return not process or held["pid"] is None or (held["host"], held["pid"]) == (socket.gethostname(), os.getpid())
 
 
-def _alive(lock: dict[str, Any]) -> bool:
-    if lock["expires"] < time.time():
+def _lasts(lock: dict[str, Any]) -> float:
+    """Seconds that a lock lasts without renewal."""
+    return TTL_SECONDS if lock["pid"] is None else PROCESS_TTL_SECONDS
+
+
+def _is_of_the_dead(lock: dict[str, Any]) -> bool:
+    """Whether it is of a process of this machine that is no more."""
+    if lock["pid"] is None or lock["started"] is None or lock["host"] != socket.gethostname():
         return False
-    if lock["pid"] is None or lock["host"] != socket.gethostname():
-        return True
     try:
         process = psutil.Process(lock["pid"])
         same = abs(process.create_time() - lock["started"]) < _CLOCK_STEP_SECONDS
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+        return not same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return False
+        return True
+
+
+def _is_still(store: Store, lapsed: Generation) -> bool:
+    """Whether a lock that has lapsed stays as it is for a few renewals, so that no clock has to be believed."""
+    end = time.monotonic() + _WATCH_SECONDS
+    while time.monotonic() < end:
+        time.sleep(_LOOK_SECONDS)
+        if generations.newest(store, layout.LOCK) != lapsed:
+            return False
+    return True

@@ -50,6 +50,14 @@ def put(store: Store, key: str, data: bytes, previous: Generation | None) -> boo
     return True
 
 
+def age(store: Store, key: str, generation: Generation) -> float:
+    """Seconds since a generation was written, by the store's clock; 0 for one that has been replaced meanwhile."""
+    try:
+        return store.age(_name(key, generation.number))
+    except FileNotFoundError:
+        return 0.0
+
+
 def remove(store: Store, key: str, last: Generation) -> None:
     """Delete this generation and all before it. Others that build on it meanwhile get False, or what they put stays."""
     _delete(store, key, [number for number in _numbers(store, key) if number <= last.number])

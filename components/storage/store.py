@@ -50,6 +50,13 @@ class Store(Protocol):
     def entries(self, prefix: str = "") -> Mapping[str, Entry]:
         """Size and time of writing of all files in folder `prefix` and below it, by key."""
 
+    def age(self, key: str) -> float:
+        """Seconds since `key` was written, by the clock that said when that was: this machine's is not asked.
+
+        Raises:
+            FileNotFoundError: there is none; names the whole URI.
+        """
+
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens if it is gone already."""
 

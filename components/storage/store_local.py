@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -62,6 +63,13 @@ class LocalStore:
                 status = path.lstat()
                 found[path.relative_to(self._root).as_posix()] = Entry(status.st_size, status.st_mtime)
         return found
+
+    def age(self, key: str) -> float:
+        """Seconds since `key` was written, by the file system's clock, which may be another machine's."""
+        with self._open(key) as file, tempfile.TemporaryFile(dir=self._path(key).parent) as now:
+            now.write(b"now")
+            now.flush()
+            return max(0.0, os.fstat(now.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime)
 
     def delete(self, key: str) -> None:
         """Remove `key` if it is there."""

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -149,6 +150,17 @@ class S3Store:
                 for item in page.get("Contents", [])
                 if not item["Key"].endswith("/")  # some consoles keep an empty object `folder/` for a folder
             }
+
+    def age(self, key: str) -> float:
+        """Seconds since `key` was written, by the server's clock."""
+        name = self._name(key)
+        with self._clear_errors(key):
+            found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=name, MaxKeys=1)
+        for item in found.get("Contents", []):
+            if item["Key"] == name:
+                now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
+                return max(0.0, (now - item["LastModified"]).total_seconds())
+        raise self._missing(key)
 
     def delete(self, key: str) -> None:
         """Remove `key` if it is there."""

@@ -1,5 +1,6 @@
 """The run lock: one live run under a run root, and no dead one in its way."""
 
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -47,8 +47,38 @@ def put(store: Store, data: bytes) -> None:
 
 def written(store: Store, **fields: Any) -> None:
     """A lock of the run `first`, as a pod elsewhere would have left it."""
-    usual = {"owner": "first", "host": "elsewhere", "pid": None, "started": None, "expires": time.time() + 600}
+    usual = {"owner": "first", "host": "elsewhere", "pid": None, "started": None}
     put(store, json.dumps(usual | fields).encode())
+
+
+def number(store: Store) -> int:
+    newest = generations.newest(store, layout.LOCK)
+    assert newest
+    return newest.number
+
+
+def age(store: Store, seconds: float) -> None:
+    """Let the lock in a local folder have been written so long ago."""
+    os.utime(store.location(store.list(layout.LOCK)[-1]), (time.time() - seconds,) * 2)
+
+
+def since(store: Store) -> float:
+    """The age of the lock."""
+    newest = generations.newest(store, layout.LOCK)
+    assert newest
+    return generations.age(store, layout.LOCK, newest)
+
+
+@pytest.fixture
+def lapse(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Every lock that is not renewed lapses at once, and is not watched for long."""
+
+    def at_once() -> None:
+        for name, value in {"TTL_SECONDS": 0.0, "PROCESS_TTL_SECONDS": 0.0, "_WATCH_SECONDS": 0.2}.items():
+            monkeypatch.setattr(lock, name, value)
+        monkeypatch.setattr(lock, "_LOOK_SECONDS", 0.01)
+
+    return at_once
 
 
 def this_process(**changes: Any) -> dict[str, Any]:
@@ -71,20 +101,18 @@ def holder(run_root: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_live_run_is_not_disturbed(run_store: Store) -> None:
-    begun = time.time()
     lock.acquire(run_store, "first")
     before = held(run_store)
     with pytest.raises(UserError) as caught:
         lock.acquire(run_store, "second")
-    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(before["expires"]))
-    assert str(caught.value) == (
-        f"{run_store.uri}: in use by the run first on {socket.gethostname()} (lock renewed until {until}): "
+    said = re.sub(r"(sign of life: )\d+ s", r"\1a moment", str(caught.value))
+    assert said == (
+        f"{run_store.uri}: in use by the run first on {socket.gethostname()} (its last sign of life: a moment ago): "
         "wait for it to end, or choose another run root; "
         "if it is gone for good, give a run on Kubeflow the parameter takes_over: first, "
         f"or delete all of {run_store.uri}/lock/"
     )
     assert held(run_store) == before
-    assert begun + lock.TTL_SECONDS <= before["expires"] <= time.time() + lock.TTL_SECONDS
 
 
 def test_the_lock_of_a_run_that_is_gone_for_good_goes_as_its_message_says(run_root: str) -> None:
@@ -123,24 +151,29 @@ def test_a_retry_s_lock_is_not_given_back_by_the_end_of_the_run_before(local_sto
 
 
 def test_a_run_renews_its_own(local_store: Store) -> None:
-    written(local_store, expires=time.time() + 3600)
-    begun = time.time()
+    written(local_store)
+    age(local_store, 3600)
     lock.acquire(local_store, "first")
-    assert held(local_store)["expires"] >= begun + lock.TTL_SECONDS
+    assert since(local_store) < 600
 
 
-def test_a_process_holds_it_for_minutes_and_a_clusters_run_for_a_day(local_store: Store, tmp_path: Path) -> None:
-    begun = time.time()
-    lock.acquire(local_store, "first")
-    assert begun + 24 * 3600 <= held(local_store)["expires"] <= time.time() + 24 * 3600
-    other = open_store(str(tmp_path / "other"))
-    lock.acquire(other, "first", process=True)
-    assert begun + 600 <= held(other)["expires"] <= time.time() + 600
+@pytest.mark.parametrize(("holder", "lasts"), [({}, 24 * 3600), ({"pid": 7, "started": 1.0}, 600)])
+def test_a_process_holds_it_for_minutes_and_a_clusters_run_for_a_day(
+    local_store: Store, holder: dict[str, Any], lasts: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_WATCH_SECONDS", 0.0)
+    written(local_store, **holder)
+    age(local_store, lasts - 300)
+    with pytest.raises(UserError, match="in use by the run first on elsewhere"):
+        lock.acquire(local_store, "second")
+    age(local_store, lasts + 1)
+    lock.acquire(local_store, "second")
 
 
 def test_it_says_who_held_it_last_and_who_is_alive(local_store: Store) -> None:
     assert (lock.held_by(local_store), lock.in_use_by(local_store)) == (("", ""), "")
-    written(local_store, expires=time.time() - 1)
+    written(local_store)
+    age(local_store, 25 * 3600)
     assert (lock.held_by(local_store), lock.in_use_by(local_store)) == (("first", ""), "")
     lock.acquire(local_store, "first", job="second-job")
     assert (lock.held_by(local_store), lock.in_use_by(local_store)) == (("first", "second-job"), "first")
@@ -151,7 +184,7 @@ def test_it_says_who_held_it_last_and_who_is_alive(local_store: Store) -> None:
 def test_only_what_was_given_back_can_be_removed(local_store: Store) -> None:
     lock.remove(local_store)
     assert not lock.exists(local_store)
-    written(local_store, expires=time.time() - 1)
+    written(local_store)
     lock.remove(local_store)
     assert (lock.exists(local_store), lock.held_by(local_store)) == (True, ("first", ""))
     lock.release(local_store, "first")
@@ -160,15 +193,78 @@ def test_only_what_was_given_back_can_be_removed(local_store: Store) -> None:
     assert local_store.list() == []
 
 
-def test_a_lapsed_lock_is_free(run_store: Store) -> None:
-    written(run_store, expires=time.time() - 1)
+def test_a_lapsed_lock_is_free(run_store: Store, lapse: Callable[[], None]) -> None:
+    written(run_store)
+    lapse()
     lock.acquire(run_store, "second")
     assert held(run_store)["owner"] == "second"
 
 
-def test_a_lapsed_lock_is_free_even_of_a_live_process(local_store: Store) -> None:
-    written(local_store, **this_process(), expires=time.time() - 1)
+def test_a_lapsed_lock_is_free_even_of_a_live_process(local_store: Store, lapse: Callable[[], None]) -> None:
+    written(local_store, **this_process())
+    lapse()
     lock.acquire(local_store, "second")
+
+
+# --- clocks ----------------------------------------------------------------------------------------------------------
+
+
+SHIFTED = """
+import sys, time
+now = time.time
+time.time = lambda: now() + float(sys.argv[2])
+from nashflow.components.core.errors import UserError
+from nashflow.components.runtime import lock
+from nashflow.components.storage.store import open_store
+store = open_store(sys.argv[1])
+print(lock.in_use_by(store))
+try:
+    lock.acquire(store, "second")
+except UserError as error:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("ahead", [-24 * 3600.0, 24 * 3600.0])
+def test_a_machine_with_another_clock_steals_no_lock(run_store: Store, ahead: float) -> None:
+    written(run_store, pid=7, started=1.0)
+    command = [sys.executable, "-c", SHIFTED, run_store.uri, str(ahead)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["first", "refused"]
+    assert held(run_store)["owner"] == "first"
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("ahead", [-24 * 3600.0, 24 * 3600.0])
+def test_a_lock_that_is_renewed_is_alive_whatever_the_stores_clock_says(
+    run_store: Store, lapse: Callable[[], None], ahead: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lapse()
+    monkeypatch.setattr(generations, "age", lambda store, key, generation: max(0.0, ahead))
+    written(run_store)
+    refused = threading.Event()
+
+    def intrude() -> None:
+        with contextlib.suppress(UserError):
+            lock.acquire(open_store(run_store.uri), "second")
+        refused.set()
+
+    with lock.renewing(run_store):
+        threading.Thread(target=intrude, daemon=True).start()
+        refused.wait(1.0)
+        assert held(run_store)["owner"] == "first"
+    if not refused.wait(0):
+        wait_for(lambda: held(run_store)["owner"] == "second")  # once it is dead
+
+
+ODD = [{"pid": 0}, {"pid": -1}, {"pid": 2**70}, {"started": "NaN"}, {"host": 7}, {"owner": None}]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_odd_values_are_no_traceback(local_store: Store, odd: dict[str, Any]) -> None:
+    written(local_store, **this_process() | odd)
+    lock.acquire(local_store, "second")
+    assert held(local_store)["owner"] == "second"
 
 
 DAMAGED = {
@@ -176,7 +272,7 @@ DAMAGED = {
     "cut short": b'{"owner": "fir',
     "no object": b"[]",
     "another program's": b'{"ID": "7", "Operation": "plan"}',
-    "no time": json.dumps({"owner": "first", "host": "a", "pid": None, "started": None, "expires": "soon"}).encode(),
+    "no time": json.dumps({"owner": "first", "host": "a", "pid": None, "started": "soon"}).encode(),
 }
 
 
@@ -227,10 +323,10 @@ def test_a_process_may_take_its_lock_again(local_store: Store) -> None:
 
 
 def test_a_step_renews_its_runners_lock_as_the_runners(local_store: Store) -> None:
-    written(local_store, **this_process(), expires=time.time() + 300)
-    begun = time.time()
+    written(local_store, **this_process())
+    age(local_store, 300)
     lock.acquire(local_store, "first")
-    assert held(local_store)["expires"] >= begun + 600
+    assert since(local_store) < 300
     assert {key: held(local_store)[key] for key in ("host", "pid", "started")} == this_process()
 
 
@@ -264,10 +360,10 @@ def test_another_hosts_process_counts_as_alive(local_store: Store) -> None:
 # --- races -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", ["nobody", "a lapsed run"])
+@pytest.mark.parametrize("before", ["nobody", "a dead run"])
 def test_one_of_many_gets_it(before: str, run_root: str) -> None:
-    if before == "a lapsed run":
-        written(open_store(run_root), expires=0.0)
+    if before == "a dead run":
+        written(open_store(run_root), **this_process(started=0.0))
     winners, losers = [], []
     together = threading.Barrier(6)
 
@@ -347,10 +443,11 @@ class Watched:
 
 @pytest.mark.usefixtures("often")
 def test_a_working_step_keeps_the_lock_alive_and_no_longer(run_store: Store) -> None:
-    written(run_store, expires=time.time() + 3600)
+    written(run_store)
+    begun = number(run_store)
     before = set(threading.enumerate())
     with lock.renewing(run_store):
-        wait_for(lambda: held(run_store)["expires"] > time.time() + 7200)
+        wait_for(lambda: number(run_store) > begun)
     wait_for(lambda: set(threading.enumerate()) <= before)
     assert (held(run_store)["owner"], held(run_store)["host"]) == ("first", "elsewhere")
 
@@ -379,9 +476,10 @@ def test_a_damaged_lock_is_not_renewed(local_store: Store) -> None:
 
 @pytest.mark.usefixtures("often")
 def test_renewal_outlives_a_store_that_fails_for_a_while(local_store: Store, capfd: pytest.CaptureFixture[str]) -> None:
-    written(local_store, expires=time.time() + 3600)
+    written(local_store)
+    begun = number(local_store)
     with lock.renewing(Watched(local_store, failures=3)):
-        wait_for(lambda: held(local_store)["expires"] > time.time() + 7200)
+        wait_for(lambda: number(local_store) > begun)
     assert capfd.readouterr().err == ""
 
 

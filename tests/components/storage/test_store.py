@@ -66,6 +66,18 @@ def test_delete_removes_one_key_and_can_be_repeated(store: Store) -> None:
     assert store.list() == ["a/bc"]
 
 
+def test_a_file_has_an_age_that_grows(store: Store) -> None:
+    begun = time.monotonic()
+    store.write("a/b", b"1")
+    time.sleep(2.1)  # servers tell whole seconds
+    age, most = store.age("a/b"), time.monotonic() - begun
+    assert 1.0 <= age <= most + 1.0
+    with pytest.raises(FileNotFoundError, match="a/c"):
+        store.age("a/c")
+    with pytest.raises(FileNotFoundError):
+        store.age("a")
+
+
 @pytest.mark.parametrize("key", ["ä ö/ß.txt", "a+b%20c&d?e#f=g.txt", "x'\"<>;,$@!()*.txt", ".gitattributes", "a..b"])
 def test_odd_names_are_names(store: Store, key: str) -> None:
     store.write(key, key.encode())

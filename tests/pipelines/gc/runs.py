@@ -63,9 +63,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def locked(store: Store, **fields: Any) -> None:
     """Let a pod of the run `job-1` have taken the lock, which has expired, with some fields changed."""
-    usual = {"owner": "job-1", "host": "pod", "pid": None, "started": None, "expires": 1.0}
+    usual = {"owner": "job-1", "host": "pod", "pid": None, "started": None}
     newest = generations.newest(store, layout.LOCK)
     assert generations.put(store, layout.LOCK, json.dumps(usual | fields).encode(), newest)
+    os.utime(store.location(store.list(layout.LOCK)[-1]), (1.0, 1.0))
 
 
 def fired(prefix: Path, name: str) -> None:

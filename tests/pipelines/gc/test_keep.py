@@ -83,9 +83,9 @@ def test_a_run_that_a_kept_one_reads_stays_and_so_on(prefix: Path, capsys: pytes
 def test_a_run_that_has_not_ended_stays_for_a_week(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its pods wait for a node: nothing is written, and the lock lapses."""
     waiting = a_run(prefix, "waiting", finished=False)
-    locked(waiting)
     a_run(prefix, "finished", 13 * 3600)
     aged(waiting.uri, 13 * 3600)
+    locked(waiting)
     capsys.readouterr()
     clean(prefix, older_than="12h")
     assert names(prefix) == {"waiting"}
