@@ -15,6 +15,7 @@ from .benchmark.commands import app as benchmark_app
 from .cluster.commands import app as client_app
 from .cluster.schedules.commands import app as schedule_app
 from .commands import app as upkeep_app
+from .compare.commands import app as compare_app
 from .game.commands import app as game_app
 from .human.commands import app as human_app
 from .judge.commands import app as judge_app
@@ -34,6 +35,7 @@ app.add_typer(reference_app)
 app.add_typer(upkeep_app)
 app.add_typer(sweep_app)
 app.add_typer(promotion_app)
+app.add_typer(compare_app)
 app.add_typer(client_app)
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")

@@ -3,6 +3,7 @@
 Values are those of independent prompts: of several responses to one prompt, the mean counts as one value.
 """
 
+import math
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
@@ -41,7 +42,33 @@ def mean_interval(values: ArrayLike, together: int = 1) -> tuple[Array, Array]:
     """
     from scipy.special import stdtrit
 
-    sample = np.asarray(values, dtype=np.float64)
+    found = _coins(np.asarray(values, dtype=np.float64))
+    return _wilson(found.mean, found.worth, stdtrit(found.freedom, 1 - _DOUBT / 2 / together))
+
+
+def even_p_value(values: ArrayLike) -> float:
+    """The two-sided p-value of the mean of independent values in [0, 1], shape (n,), being 1/2.
+
+    It is that of the test which `mean_interval` inverts: below 5 % exactly where 1/2 lies outside of the interval.
+    """
+    from scipy.special import ndtr, stdtr
+
+    found = _coins(np.asarray(values, dtype=np.float64))
+    statistic = -2 * abs(float(found.mean) - 0.5) * math.sqrt(found.worth)
+    return 2 * float(stdtr(found.freedom, statistic) if math.isfinite(found.freedom) else ndtr(statistic))
+
+
+class _Coins(NamedTuple):
+    """As many coins as tell a mean as well as the values do: arrays (...)."""
+
+    mean: Array
+    worth: Array
+    """How many coins."""
+    freedom: Array
+    """Degrees of freedom of Student's quantile."""
+
+
+def _coins(sample: Array) -> _Coins:
     count, mean = sample.shape[-1], np.clip(sample.mean(axis=-1), 0.0, 1.0)
     variance = sample.var(axis=-1, ddof=1) if count > 1 else np.zeros_like(mean)
     doubt = _MOST_DOUBT * _one_values_share(sample) ** 3 + _LEAST_DOUBT
@@ -49,8 +76,7 @@ def mean_interval(values: ArrayLike, together: int = 1) -> tuple[Array, Array]:
     share = np.minimum(share, 1.0) if count > 1 else np.ones_like(mean)
     with np.errstate(divide="ignore"):
         freedom = np.where(share < 1, max(count - 1, 1) / (1 - share), np.inf)
-    quantile = stdtrit(freedom, 1 - _DOUBT / 2 / together)
-    return _wilson(mean, count / share, quantile)
+    return _Coins(mean, count / share, freedom)
 
 
 class Ratio(NamedTuple):

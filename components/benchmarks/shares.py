@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .intervals import Array, mean_interval, ratio_interval
+from .intervals import Array, even_p_value, mean_interval, ratio_interval
 
 _DOUBT = 0.05
 
@@ -52,18 +52,47 @@ def difference(one: Shares, other: Shares, together: int = 1) -> Interval | None
     Means over the same prompts have the interval of `mean_interval`, of (1 + one − other)/2. Other ratios are
     linearised: a prompt that one of them lacks adds nothing to that one.
     """
-    prompts = list(dict.fromkeys([*one.parts, *other.parts]))
-    mine, its = (np.array([each.parts.get(prompt, (0.0, 0.0)) for prompt in prompts]) for each in (one, other))
-    if len(prompts) < 2:
+    mine, its = _side_by_side(one, other)
+    if len(mine) < 2:
         return None
-    if (mine[:, 1] == 1.0).all() and (its[:, 1] == 1.0).all():
+    if _are_means(mine, its):
         halves = (1 + mine[:, 0] - its[:, 0]) / 2
         low, high = mean_interval(halves, together)
         return Interval(*(one.scale * (2 * float(each) - 1) for each in (halves.mean(), low, high)))
+    value, error = _moved(mine, its)
+    half = _quantile(len(mine), together) * error
+    return Interval(*(one.scale * (value + end) for end in (0.0, -half, half)))
+
+
+def difference_p_value(one: Shares, other: Shares) -> float | None:
+    """The two-sided p-value of the two figures being equal, of the test that `difference` inverts; None as there."""
+    from scipy.special import stdtr
+
+    mine, its = _side_by_side(one, other)
+    if len(mine) < 2:
+        return None
+    if _are_means(mine, its):
+        return even_p_value((1 + mine[:, 0] - its[:, 0]) / 2)
+    value, error = _moved(mine, its)
+    return 2 * float(stdtr(len(mine) - 1, -abs(value) / error)) if error else float(value == 0)
+
+
+def _side_by_side(one: Shares, other: Shares) -> tuple[Array, Array]:
+    """The parts of both, (n, 2), prompt by prompt."""
+    prompts = list(dict.fromkeys([*one.parts, *other.parts]))
+    mine, its = (np.array([each.parts.get(prompt, (0.0, 0.0)) for prompt in prompts]) for each in (one, other))
+    return mine, its
+
+
+def _are_means(mine: Array, its: Array) -> bool:
+    """Whether both are means over the same prompts."""
+    return bool((mine[:, 1] == 1.0).all() and (its[:, 1] == 1.0).all())
+
+
+def _moved(mine: Array, its: Array) -> tuple[float, float]:
+    """How much greater the first ratio is, and the standard error of that."""
     (first, mine_moves), (second, its_moves) = _linearised(mine), _linearised(its)
-    error = float((mine_moves - its_moves).std(ddof=1) / np.sqrt(len(prompts)))
-    half = _quantile(len(prompts), together) * error
-    return Interval(*(one.scale * (first - second + end) for end in (0.0, -half, half)))
+    return first - second, float((mine_moves - its_moves).std(ddof=1) / np.sqrt(len(mine)))
 
 
 def _linearised(parts: Array) -> tuple[float, Array]:

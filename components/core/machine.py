@@ -18,6 +18,15 @@ def machine() -> str:
     return f"{os.cpu_count()} × {platform.machine()}"
 
 
+def accelerators(said: str) -> int | None:
+    """How many accelerators a machine has, by what `machine` said of it; None where nothing was said.
+
+    Their names have several words, such as NVIDIA H200; those of processors, such as x86_64, have one.
+    """
+    parts = [part.split(" × ") for part in said.split(", ")] if said else []
+    return sum(int(count) for count, name in parts if " " in name) if parts else None
+
+
 def peak_gib() -> float:
     """The most memory that this process has held so far, in GiB: of its GPU, if torch is loaded and sees one."""
     torch = sys.modules.get("torch")

@@ -22,8 +22,9 @@ class Answer(NamedTuple):
     """The oracle's P(policy ≻ reference); None where it abstained, and where the benchmark is not run."""
 
 
-def sample_answers(store: Store, shape: Shape, iteration: int) -> list[Answer]:
-    """The first answers to the first eight prompts that differ, of the reference and of an iteration's policy.
+def sample_answers(store: Store, shape: Shape, iteration: int, count: int | None = _COUNT) -> list[Answer]:
+    """The first answers to the first `count` prompts that differ, of the reference and of an iteration's policy; None:
+    to all of them.
 
     None where no benchmark has the two compared.
     """
@@ -31,7 +32,7 @@ def sample_answers(store: Store, shape: Shape, iteration: int) -> list[Answer]:
         return []
     prompts = require_manifest(store, layout.held_out()).rows(store, PROMPTS)
     distinct = {str(row["messages"]): row for row in reversed(prompts)}
-    chosen = [row for row in prompts if distinct[str(row["messages"])] is row][:_COUNT]
+    chosen = [row for row in prompts if distinct[str(row["messages"])] is row][:count]
     reference, policy = _texts(store, 0, "opponents"), _texts(store, iteration, "responses")
     parts = (require_manifest(store, unit) for unit in shape.evaluations(iteration))
     compared = [row for part in parts if COMPARISONS.name in part.files for row in part.rows(store, COMPARISONS)]

@@ -51,11 +51,21 @@ def read_reported(run_root: str) -> Reported:
 
 def differences(one: Reported, other: Reported) -> list[str]:
     """What keeps the figures of two runs from being comparable, one line each; files are compared by content."""
-    changed = {
-        key: f"{key} is {here!r} and {there!r}"
-        for key, (here, there) in _settings(one, other).items()
-        if here != there and not (here in _NOTHING and there in _NOTHING)
-    }
+    return [*_measured_unlike(one, other), *_other_held_out(one, other)]
+
+
+def incomparable(one: Reported, other: Reported) -> list[str]:
+    """As `differences`, but the held-out prompts may differ if both runs took them from the same prompts.
+
+    So it is with other seeds: the figures are of the same task, and do not pair.
+    """
+    same = one.run.inputs.get("prompts") == other.run.inputs.get("prompts")
+    return [*_measured_unlike(one, other), *([] if same else _other_held_out(one, other))]
+
+
+def _measured_unlike(one: Reported, other: Reported) -> list[str]:
+    """What differs of the reference, the oracle, and the settings that decide figures."""
+    changed = _changed(one, other)
     found = []
     for named in ("policy", "oracle"):
         if one.run.inputs.get(named) != other.run.inputs.get(named):
@@ -65,12 +75,19 @@ def differences(one: Reported, other: Reported) -> list[str]:
     files, other_files = _reading(one), _reading(other)
     if unequal := sorted(name for name in files | other_files if files.get(name) != other_files.get(name)):
         found.append(f"the reference's {', '.join(unequal)}")
-    prompts, other_prompts = _held_out(one), _held_out(other)
-    if prompts != other_prompts:
-        why = [changed[key] for key in _HELD_OUT_BY if key in changed]
-        same = f"{prompts.total()} and {other_prompts.total()}, {(prompts & other_prompts).total()} of them the same"
-        found.append(f"other held-out prompts: {'; '.join([same, *why])}")
+    if fitted := sorted(name for name, _ in _fitted(one) ^ _fitted(other)):
+        found.append(f"the judge {', '.join(dict.fromkeys(fitted))}, which each run has fitted itself")
     return found
+
+
+def _other_held_out(one: Reported, other: Reported) -> list[str]:
+    prompts, other_prompts = _held_out(one), _held_out(other)
+    if prompts == other_prompts:
+        return []
+    changed = _changed(one, other)
+    why = [changed[key] for key in _HELD_OUT_BY if key in changed]
+    same = f"{prompts.total()} and {other_prompts.total()}, {(prompts & other_prompts).total()} of them the same"
+    return [f"other held-out prompts: {'; '.join([same, *why])}"]
 
 
 def measured_otherwise(store: Store, run: Run, iterations: Sequence[int]) -> list[str]:
@@ -97,9 +114,20 @@ def _decides_figures(key: str) -> bool:
     return _matches(key, _MEASURED_WITH) and not _matches(key, _HOW)
 
 
-def _settings(one: Reported, other: Reported) -> dict[str, tuple[Any, Any]]:
+def _changed(one: Reported, other: Reported) -> dict[str, str]:
+    """The settings that differ, each with a line that says how."""
     here, there = (flatten(reported.run.recipe) for reported in (one, other))
-    return {key: (here.get(key), there.get(key)) for key in sorted(here | there)}
+    both = {key: (here.get(key), there.get(key)) for key in sorted(here | there)}
+    return {
+        key: f"{key} is {ours!r} and {theirs!r}"
+        for key, (ours, theirs) in both.items()
+        if ours != theirs and not (ours in _NOTHING and theirs in _NOTHING)
+    }
+
+
+def _fitted(reported: Reported) -> set[tuple[str, str]]:
+    """The judges that a run has fitted, by name and digest."""
+    return {(judge["name"], judge["digest"]) for judge in reported.summary.get("judges", ())}
 
 
 def _matches(key: str, patterns: tuple[str, ...]) -> bool:

@@ -17,6 +17,7 @@ _BEFORE_TITLE = """\
 _AFTER_TITLE = """\
 </title>
 <style>
+  :root { color-scheme: light dark }
   body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 78rem; margin: 2rem auto; padding: 0 1rem }
   h1 { margin-bottom: 0; overflow-wrap: anywhere }
   h2 { margin-top: 2.5rem; border-bottom: 1px solid #d0d7de }
@@ -33,6 +34,12 @@ _AFTER_TITLE = """\
   .answers .said { white-space: pre-wrap; overflow-wrap: break-word }
   code { font-size: .85em; overflow-wrap: anywhere }
   pre { background: #f6f8fa; padding: .8rem; border-radius: .4rem; white-space: pre-wrap }
+  @media (prefers-color-scheme: dark) {
+    body { color: #e6edf3; background: #0d1117 }
+    h2, th, td, .tile { border-color: #3d444d }
+    .warning { color: #e3b341 } .quiet { color: #9198a1 }
+    pre { background: #161b22 } img { border-radius: .4rem }
+  }
   @media (max-width: 48rem) {
     .text, .text tbody, .text tr, .text td { display: block; width: auto }
     .text thead { display: none }
