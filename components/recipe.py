@@ -24,6 +24,7 @@ from .preparation.settings import (
     check_sampling,
     check_sets,
 )
+from .promotion.settings import PromotionSettings, check_promotion
 from .runtime.protocol import StepCluster, StepSettings
 from .sampling.settings import GenerationSettings
 from .scoring.settings import ScoringSettings
@@ -48,6 +49,7 @@ class Recipe(StepSettings):
     notifications: Annotated[NotificationSettings, SHAPES_GRAPH] = Field(
         NotificationSettings(), exclude_if=lambda section: not section.webhooks
     )
+    promotion: PromotionSettings = Field(PromotionSettings(), exclude_if=lambda promotion: not promotion.model)
     cluster: Annotated[StepCluster, SHAPES_GRAPH] = StepCluster()
     """Where and with what the steps of a submitted run run: the client's, but for what steps read of it."""
 
@@ -65,6 +67,7 @@ class Recipe(StepSettings):
         check_labels(self.method, self.oracle)
         check_seeding(self.method, self.oracle, self.judging)
         check_reuse(self.method, self.oracle, self.judging)
+        check_promotion(self.promotion, self.evaluation.benchmarks)
         return self
 
     @property

@@ -239,6 +239,16 @@ class Estimate:
         return self.evaluations * self.reading + self._scored(self._measures)
 
     @property
+    def promoted(self) -> float:
+        """GPU hours of the comparisons with the champion, at most; they follow the last iteration."""
+        if self.work.iteration < self.recipe.run.iterations:
+            return 0.0
+        prompts = min(self.recipe.promotion.budget or self.recipe.prompts.held_out, self.recipe.prompts.held_out)
+        pairs = prompts * self.recipe.evaluation.samples
+        judging = pairs * self.recipe.oracle.sequences([[(0, 1)]]) * self.reading
+        return self.generating(2 * self._generated(prompts, pairs)) + self.computing(judging)
+
+    @property
     def sampled(self) -> float:
         """Tokens of all rollouts; a mixture runs each of its policies."""
         prompts = self.recipe.prompts.per_iteration

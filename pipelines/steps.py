@@ -14,6 +14,7 @@ from nashflow.components.judge_training.settings import JudgeTrainingStep
 from nashflow.components.judging.settings import JudgingStep
 from nashflow.components.logprobs.settings import LogprobsStep
 from nashflow.components.methods.phases import Phase
+from nashflow.components.promotion.settings import PromotionStep
 from nashflow.components.prompts.counts import WORDS
 from nashflow.components.recipe import Recipe as BaseRecipe
 from nashflow.components.reporting.settings import ReportingStep
@@ -147,6 +148,11 @@ def _evaluating(recipe: "Recipe") -> Runtime:
     return next(own, recipe.rollout.engine.runtime)
 
 
+def _promoting(recipe: "Recipe") -> Runtime:
+    """The runtime of promotion: it samples with one engine, and asks the oracle's model on another."""
+    return recipe.oracle.runtime if recipe.oracle.runtime != "steps" else recipe.rollout.engine.runtime
+
+
 def _training(recipe: "Recipe") -> Runtime:
     """The runtime of training: the engine's, or the one with a client of Kubernetes, if it makes a job there."""
     return "training" if _training_job(recipe) else recipe.training.engine.runtime
@@ -247,6 +253,18 @@ STEPS: dict[str, Step] = {
                 lambda estimate: estimate.held_out,
                 ("policy", "rollout", "oracle", "evaluation"),
             ),
+        ),
+        Step(
+            name="promotion",
+            level="end",
+            settings=PromotionStep,
+            resources=ONE_ACCELERATOR,
+            runtime=_promoting,
+            groups=lambda recipe, iteration: ("",) if recipe.promotion.model else (),
+            unit=layout.PROMOTION,
+            shown=("promoted", "win_rate", "win_rate_low", "win_rate_high", "prompts"),
+            faults=("abstentions", "truncated"),
+            hours=lambda estimate: estimate.promoted,
         ),
         Step(
             name="reporting",

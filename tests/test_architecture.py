@@ -20,6 +20,7 @@ STEPS = (
     "logprobs",
     "training",
     "evaluation",
+    "promotion",
     "reporting",
     "closing",
 )

@@ -20,11 +20,16 @@ class _Evaluation(Part):
     benchmarks: tuple[AnyBenchmark, ...]
 
 
+class _Promotion(Part):
+    model: str = ""
+
+
 class _Sections(Part):
     method: AnyMethod
     prompts: StepPrompts
     rollout: GenerationSettings = GenerationSettings()
     evaluation: _Evaluation
+    promotion: _Promotion = _Promotion()
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,16 @@ class Shape:
     """The judges that the run fits, by their names."""
     last: int = 0
     """The last iteration, which every benchmark measures."""
+    promotes: bool = False
+    """Whether a policy of the run may become the champion of a registered model."""
 
     @classmethod
     def of(cls, run: Run) -> "Shape":
         """The shape of a run."""
         read = _Sections.parse(run.recipe, layout.RUN)
         sampling, last = read.rollout.engine.runtime, int(run.recipe["run"]["iterations"])
-        return cls(read.method, read.prompts.shards, read.evaluation.benchmarks, sampling, tuple(run.judges), last)
+        benchmarks, promotes = read.evaluation.benchmarks, bool(read.promotion.model)
+        return cls(read.method, read.prompts.shards, benchmarks, sampling, tuple(run.judges), last, promotes)
 
     def units(self, iteration: int) -> dict[str, list[str]]:
         """The units by `<phase>/<step>` in execution order, and `evaluation` if anything is measured; iteration 0 has

@@ -10,12 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..core.digests import digest_json, digest_json_list
-from ..core.errors import UserError
+from ..core.errors import TryAgain, UserError
 from ..core.settings import Settings
 from ..iterations.tracked import catch_up
 from ..models.named import made
 from ..prompts.counts import figures
 from ..recipe import Recipe, with_settings
+from ..registry.champions import Registry
 from ..runtime import lock
 from ..runtime.artifacts import Artifact, metrics_artifact, policy_artifact
 from ..runtime.ledger import Ledger
@@ -239,6 +240,8 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
     replace(checked.run, tracking=known.tracking if known else None).write(store)
     policy = bring_in(store, recipe, checked)
     tracking = open_tracking(store, recipe, checked.run, known, call.flags)
+    if recipe.promotion.model:
+        _check_champion(recipe.promotion.model)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))
     if tracking:
         replace(checked.run, tracking=tracking.to_json()).write(store)
@@ -252,6 +255,19 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},
         parameters={"resolved": resolved, "go": "true"},
     )
+
+
+def _check_champion(model: str) -> None:
+    """Refuse, before any work, a registered model that nothing can be promoted in at the end.
+
+    Raises:
+        UserError: there is no MLflow, or the champion is gone, or is not what was registered.
+    """
+    try:
+        if champion := Registry.open(model).champion():
+            champion.manifest()
+    except TryAgain as error:  # MLflow may be there again by then
+        print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
 def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:

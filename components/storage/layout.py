@@ -12,6 +12,8 @@ EXPORTS, VERDICTS = "human/exports", "human/verdicts"
 """Comparisons for people, and their verdicts."""
 PREPARATION, REPORT = "preparation", "report/report"
 """Units that a run has once."""
+PROMOTION = "report/promotion"
+"""The unit of the decision whether a policy becomes the champion of a registered model."""
 JUDGES = "judges"
 """Folder of the judges that a run fits."""
 KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts", "training")

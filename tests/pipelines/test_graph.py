@@ -406,3 +406,15 @@ def test_a_judge_is_fitted_before_it_is_asked_for_the_first_time(tmp_path: Path)
     tasks = planned_tasks(recipe)
     assert tasks[:3] == ["preparation", "judge-training", "evaluation-000"]
     assert place_of("judge-training") == PlaceOfTask("judge_training")
+
+
+def test_a_policy_is_promoted_when_all_is_measured_and_before_the_report(tmp_path: Path) -> None:
+    compile_graph(load_recipe("quickstart", ["promotion.model=toy", "run.iterations=2"]), tmp_path / "p.yaml")
+    tasks = unrolled(tmp_path / "p.yaml")
+    (task,) = [each for place, each in tasks.items() if place.step == "promotion"]
+    assert task.reads == {"policy": "training-002-main.policy"}
+    assert task.writes == {"decision": "system.Metrics", "report": "system.HTML"}
+    assert Place("evaluation", 2) in task.after
+    assert Place("promotion", 2) in tasks[Place("reporting", 2)].after
+    compile_graph(load_recipe("quickstart"), tmp_path / "without.yaml")
+    assert "promotion" not in (tmp_path / "without.yaml").read_text()

@@ -7,7 +7,7 @@ from typing import Any
 from nashflow.components.iterations.tracked import combined
 from nashflow.components.iterations.units import Shape
 from nashflow.components.runtime.protocol import JOB
-from nashflow.components.storage import outcome
+from nashflow.components.storage import layout, outcome
 from nashflow.components.storage.outcome import Outcome
 from nashflow.components.storage.run import Run, read_run
 from nashflow.components.storage.store import Store, open_store
@@ -135,7 +135,8 @@ def _keys(run: Run) -> dict[str, list[str]]:
         for unit, made in shape.units(iteration).items():
             phase, _, step = unit.rpartition("/")
             keys[task_name(step, *(() if STEPS[step].once else (iteration, phase)))] = made
-    return keys | _once("end")
+    ends = _once("end")
+    return keys | {name: units for name, units in ends.items() if shape.promotes or units != [layout.PROMOTION]}
 
 
 def _once(level: Level) -> dict[str, list[str]]:

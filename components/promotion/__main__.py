@@ -1,0 +1,6 @@
+"""Entry point: `python3 -m nashflow.components.promotion`."""
+
+from ..runtime.entry import enter
+
+if __name__ == "__main__":
+    enter("nashflow.components.promotion")
