@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True)
 def compare(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN", help="A run root, or a run's name or id in MLflow. The first is the baseline."),
+        typer.Argument(metavar="RUN", help="A run root, or in MLflow a run's name or id, or a recipe's name."),
     ] = None,
     experiment: Annotated[
         str,

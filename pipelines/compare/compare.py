@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nashflow.components.core.atomic_file import replacing
 from nashflow.components.core.errors import UserError
+from nashflow.components.oracles.unanswered import Unanswered
 from nashflow.components.reports.comparison.comparison import compared
 from nashflow.components.reports.comparison.entries import Entry, labelled, read_published
 from nashflow.components.reports.comparison.matches import Match, play
@@ -28,7 +29,6 @@ def compare_runs(
 
     Raises:
         UserError: the runs are not found or do not compare, or a figure is not there; see `find` and `compared`.
-        TryAgain: MLflow does not answer.
     """
     if page and (page.suffix != ".html" or page.is_dir()):
         raise UserError(f"--output {page}: the page is an HTML file: give a name that ends in .html")
@@ -56,6 +56,14 @@ def _reported(found: Sequence[Found]) -> list[Found]:
 
 
 def _played(entries: Sequence[Entry]) -> list[Match]:
-    """Every two runs' last policies, head to head under the oracle of the first."""
+    """Every two runs' last policies, head to head under the oracle of the first, which is that of all.
+
+    Raises:
+        UserError: as `play`; or the oracle cannot run here, or cannot answer by itself.
+    """
+    entries[0].oracle.require_here()
     opened = open_run(entries[0].reported.store.uri)
-    return play(entries, opened.oracle(), opened.signature)
+    try:
+        return play(entries, opened.oracle(), opened.signature)
+    except Unanswered as error:
+        raise UserError(f"--play: {error}, and people give them: compare without --play") from None

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nashflow.components.core.errors import TryAgain, UserError
+from nashflow.components.core.errors import UserError
 from nashflow.components.core.redaction import redact
 from nashflow.components.core.settings import nearest
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import open_store
-from nashflow.components.tracking.mlflow_store import connect, environment, failure_line, failures, quiet
-
-from ..run import tracking_beside
+from nashflow.components.tracking.mlflow_store import failure_line, sqlite_uri
+from nashflow.components.tracking.reaching import reached
+from nashflow.components.tracking.tags import KIND, RECIPE, RUN, RUN_ROOT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 MOST = 30
 """How many runs are compared at most: tables and pages of more say little."""
-_OURS, _RUN_ROOT = "tags.`nashflow.kind` = 'run'", "nashflow.run_root"
+_OURS = f"tags.`{KIND}` = '{RUN}'"
 _NAMES, _ID = 1000, re.compile(r"[0-9a-f]{32}")
+_STORE = Path("runs/mlflow.db")
+"""Where runs on this machine are tracked unless something else is said."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Wanted:
     """The runs that a command line asks for."""
 
     names: Sequence[str]
-    """Run roots, or names or ids in MLflow."""
+    """Run roots, or in MLflow names, ids, or names of recipes."""
     experiment: str = ""
     tags: Sequence[str] = ()
     """As KEY=VALUE."""
@@ -54,20 +56,38 @@ def find(wanted: Wanted) -> list[Found]:
 
     Raises:
         UserError: nothing is asked for or found, a name is unknown (the nearest are named), too many are found, or
-            MLflow refuses.
-        TryAgain: MLflow does not answer.
+            MLflow does not answer, refuses, or is older than 3.
     """
     names = [*([wanted.baseline] if wanted.baseline else []), *wanted.names]
     several = bool(wanted.tags or wanted.search or (wanted.experiment and not wanted.names))
     if not names and not several:
         raise UserError("nothing to compare: give run roots or names of runs, or --experiment, --tag or --search")
-    tracked = _Tracked(wanted.experiment)
-    found = [each for name in names for each in _named(name, tracked)]
-    if several:
-        found += [Found(root, named=False) for root in tracked.search(wanted.tags, wanted.search)]
+    unknown = [name for name in names if not _is_root(name)]
+    if unknown or several:
+        _name_the_store(unknown)
+        with reached() as client:
+            tracked = _Tracked(client, wanted.experiment)
+            found = [each for name in names for each in _named(name, tracked)]
+            found += [Found(root, named=False) for root in tracked.search(wanted)] if several else []
+    else:
+        found = [Found(name, named=True) for name in names]
     distinct = {open_store(each.run_root).uri: each for each in reversed(found)}
     first = dict.fromkeys(open_store(each.run_root).uri for each in found)
     return _counted([distinct[uri] for uri in first])
+
+
+def _is_root(name: str) -> bool:
+    return "://" in name or open_store(name).exists(layout.RUN)
+
+
+def _name_the_store(unknown: Sequence[str]) -> None:
+    """Let MLFLOW_TRACKING_URI name the store of this folder's runs, if nothing is said."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    if not _STORE.exists():
+        what = f"{unknown[0]}: no run root; to find runs in MLflow" if unknown else "to find runs in MLflow"
+        raise UserError(f"{what}, set MLFLOW_TRACKING_URI: {_STORE} is not here")
+    os.environ["MLFLOW_TRACKING_URI"] = sqlite_uri(_STORE.absolute())
 
 
 def _counted(found: Sequence[Found]) -> list[Found]:
@@ -79,76 +99,61 @@ def _counted(found: Sequence[Found]) -> list[Found]:
 
 
 def _named(name: str, tracked: "_Tracked") -> Iterator[Found]:
-    if "://" in name or open_store(name).exists(layout.RUN):
-        yield Found(name, named=True)
-        return
-    for root in tracked.named(name):
-        yield Found(root, named=True)
+    roots = [name] if _is_root(name) else tracked.named(name)
+    yield from (Found(root, named=True) for root in roots)
 
 
 @dataclass(frozen=True)
 class _Tracked:
     """The runs in MLflow."""
 
+    client: "MlflowClient"
     experiment: str
 
     def named(self, name: str) -> list[str]:
-        """The run roots of all runs of a name, or of an id."""
+        """The run roots of all runs of a name, or of an id, or else of a recipe's name."""
         key = "run_id" if _ID.fullmatch(name) else "run_name"
-        if runs := self._search(f"attributes.{key} = {_quoted(name)}", MOST + 1):
-            return [_root(run) for run in runs]
+        for condition in (f"attributes.{key} = {_quoted(name)}", f"tags.`{RECIPE}` = {_quoted(name)}"):
+            if runs := self._search(condition, MOST + 1):
+                return [_root(run) for run in runs]
         names = {run.info.run_name or "" for run in self._search("", _NAMES)}
         where = f"no run root, and MLflow at {self._where} has no run of this name or id"
         raise UserError(f"{name}: {where}{nearest(name, names)}" if names else f"{name}: {where}, nor any other")
 
-    def search(self, tags: Sequence[str], search: str) -> list[str]:
+    def search(self, wanted: Wanted) -> list[str]:
         """The run roots of the runs with some tags that a search string finds."""
-        filters = [_tagged(tag) for tag in tags] + ([search] if search else [])
+        filters = [_tagged(tag) for tag in wanted.tags] + ([wanted.search] if wanted.search else [])
         if runs := self._search(" AND ".join(filters), MOST + 1):
             return [_root(run) for run in runs]
-        asked = " and ".join([*tags, *([search] if search else [])]) or f"experiment {self.experiment}"
-        raise UserError(f"{asked}: MLflow at {self._where} has no run of NashFlow's like this")
+        asked = " and ".join([*wanted.tags, *([wanted.search] if wanted.search else [])])
+        what = asked or f"experiment {self.experiment}"
+        raise UserError(f"{what}: MLflow at {self._where} has no run of NashFlow's like this")
 
     def _search(self, filters: str, most: int) -> Sequence["Run"]:
         """The runs of run roots, the oldest first."""
+        from mlflow.exceptions import MlflowException
+
         string = f"{_OURS} AND {filters}" if filters else _OURS
         try:
-            with quiet():
-                return self._client.search_runs(self._experiments, string, max_results=most, order_by=["start_time"])
-        except failures() as error:
-            raise self._refusal(error) from None
-
-    @cached_property
-    def _client(self) -> "MlflowClient":
-        return connect(self._uri)
-
-    @cached_property
-    def _uri(self) -> str:
-        uri, _ = environment()
-        if not uri and not Path("runs/mlflow.db").exists():
-            raise UserError("set MLFLOW_TRACKING_URI to the MLflow that the runs are in, or give their run roots")
-        return uri or tracking_beside(open_store("runs/any"))
+            return self.client.search_runs(self._experiments, string, max_results=most, order_by=["start_time"])
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            raise UserError(f"--search: MLflow does not understand {filters}: {failure_line(error)}") from None
 
     @property
     def _where(self) -> str:
-        return redact(self._uri)
+        return redact(self.client.tracking_uri)
 
     @cached_property
     def _experiments(self) -> list[str]:
         """The ids of the experiment, or of all."""
-        every = {each.name: each.experiment_id for each in self._client.search_experiments()}
+        every = {each.name: each.experiment_id for each in self.client.search_experiments()}
         if not self.experiment:
             return list(every.values())
         if self.experiment not in every:
             raise UserError(f"--experiment {self.experiment}: not in {self._where}{nearest(self.experiment, every)}")
         return [every[self.experiment]]
-
-    def _refusal(self, error: Exception) -> UserError | TryAgain:
-        from mlflow.exceptions import MlflowException
-
-        line = f"MLflow at {self._where}: {failure_line(error)}"
-        wrong = isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE"
-        return UserError(line) if wrong else TryAgain(line)
 
 
 def _root(run: "Run") -> str:
@@ -157,9 +162,9 @@ def _root(run: "Run") -> str:
     Raises:
         UserError: it does not say, or that is not here.
     """
-    name, root = run.info.run_name, run.data.tags.get(_RUN_ROOT, "")
+    name, root = run.info.run_name, run.data.tags.get(RUN_ROOT, "")
     if not root:
-        raise UserError(f"{name}: its run in MLflow has no tag {_RUN_ROOT}: give its run root instead of its name")
+        raise UserError(f"{name}: its run in MLflow has no tag {RUN_ROOT}: give its run root instead of its name")
     if "://" not in root and not os.path.isdir(root):
         raise UserError(
             f"{name}: its run root {root} is not on this machine: compare it there, or give where it is now"

@@ -14,7 +14,7 @@ from ..table import is_shown
 from .alike import check_comparable, measured_unlike
 from .costs import Cost, by_step, costs_of, used_by
 from .differences import Difference, Value, corrected, difference, difference_over_seeds, values_of
-from .entries import Entry, differing, seeds_of
+from .entries import Entry, differing, labelled, seeds_of
 from .matches import Match
 from .samples import samples_of
 from .tradeoffs import Tradeoff, tradeoffs
@@ -73,6 +73,11 @@ class Comparison:
         groups = seeds_of(self.entries)
         return groups if 1 < len(groups) < len(self.entries) else []
 
+    @property
+    def recipe_labels(self) -> list[str]:
+        """Those of `recipes`, which tell them apart without seeds."""
+        return [entry.label for entry in labelled([group[0].reported for group in self.recipes])]
+
     @cached_property
     def over_seeds(self) -> list[OverSeeds]:
         """The figures, recipe by recipe."""
@@ -98,7 +103,9 @@ class Comparison:
             "runs": [self._run(entry) for entry in self.entries],
             "settings": {key: dict(zip(self.labels, values, strict=True)) for key, values in self.settings.items()},
             "metrics": {each.figure.name: _json(each, self.labels) for each in self.metrics},
-            "over_seeds": {each.figure.name: _json_over_seeds(each, self.recipes) for each in self.over_seeds},
+            "over_seeds": {
+                each.figure.name: _json_over_seeds(each, self.recipes, self.recipe_labels) for each in self.over_seeds
+            },
             "tradeoffs": [
                 {"figure": each.figure.name, "spent": each.spent, "points": plain(each.points)}
                 for each in self.tradeoffs
@@ -140,6 +147,10 @@ def compared(entries: Sequence[Entry], wanted: Sequence[str] = ()) -> Comparison
     chosen = [known[name] for name in wanted] or usual
     left_out = dict.fromkeys(unlike.values())
     notes = [f"{name} is left out: the runs have not been measured alike by it" for name in left_out]
+    ends = {entry.label: entry.last["iteration"] for entry in entries}
+    if len(set(ends.values())) > 1:
+        said = ", ".join(f"{label} {last}" for label, last in ends.items())
+        notes.append(f"The last policies are of different iterations: {said}")
     return Comparison(entries, chosen, notes)
 
 
@@ -189,13 +200,17 @@ def _json(metric: Metric, labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _json_over_seeds(found: OverSeeds, recipes: Sequence[Sequence[Entry]]) -> dict[str, Any]:
+def _json_over_seeds(found: OverSeeds, recipes: Sequence[Sequence[Entry]], labels: Sequence[str]) -> dict[str, Any]:
     return {
         **_about(found.figure),
         "recipes": [
-            {"runs": [entry.label for entry in group], "values": list(values)}
-            | {"difference": _difference(change, found.figure)}
-            for group, values, change in zip(recipes, found.seeds, found.differences, strict=True)
+            {
+                "label": label,
+                "runs": [entry.label for entry in group],
+                "values": list(values),
+                "difference": _difference(change, found.figure),
+            }
+            for label, group, values, change in zip(labels, recipes, found.seeds, found.differences, strict=True)
         ],
     }
 

@@ -86,7 +86,7 @@ Iteration 0 is the reference.</p>
 {{ chart(each) }}
 {% endfor %}
 </div>
-<p class="quiet">Ringed, and below: the policies that no other one of these beats in both.</p>
+<p class="quiet">Ringed, and below: the policies that no other one of these beats in both, by their values alone.</p>
 {% for columns in tradeoffs %}
 {{ table(columns) }}
 {% endfor %}

@@ -1,6 +1,6 @@
 """The tables of a comparison, for the terminal and for the page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ...benchmarks.base import Figure
 from ..table import NOT_APPLICABLE, Column, show
@@ -49,10 +49,10 @@ def seeds_table(found: Comparison) -> list[Column]:
     rows: list[Sequence[str]] = []
     for each in found.over_seeds:
         rows.append((titled(each.figure), *[""] * 6))
-        for group, values, change in zip(found.recipes, each.seeds, each.differences, strict=True):
+        for label, values, change in zip(found.recipe_labels, each.seeds, each.differences, strict=True):
             mean = Value(sum(values) / len(values))
-            rows.append((_INDENT + group[0].label, str(len(values)), *_cells(each.figure, mean, change)))
-    return _columns(("figure, recipe of", "seeds", "mean", *_CHANGE), rows) if rows else []
+            rows.append((_INDENT + label, str(len(values)), *_cells(each.figure, mean, change)))
+    return _columns(("figure, recipe", "seeds", "mean", *_CHANGE), rows) if rows else []
 
 
 def cost_table(found: Comparison) -> list[Column]:
@@ -80,14 +80,18 @@ def tradeoff_table(found: Tradeoff) -> list[Column]:
 def match_table(matches: Sequence[Match]) -> list[Column]:
     """A row for each match."""
     rows = [
-        (each.first, each.second, _between(each.win_rate, each.low, each.high, 3), _p(each.p), *_counts(each))
+        (
+            each.first,
+            each.second,
+            _between(each.win_rate, each.low, each.high, 3),
+            _p(each.p),
+            show(each.prompts),
+            show(each.abstentions),
+        )
         for each in matches
     ]
-    return _columns(("run", "against", "win rate [95 %]", "p", "prompts", "no verdict"), rows)
-
-
-def _counts(match: Match) -> Iterator[str]:
-    yield from (show(match.prompts), show(match.abstentions))
+    columns = _columns(("run", "against", "win rate [95 %]", "p", "prompts", "no verdict"), rows)
+    return columns if any(each.abstentions for each in matches) else columns[:-1]
 
 
 def _cells(figure: Figure, value: Value | None, change: Difference | None) -> tuple[str, ...]:
@@ -113,6 +117,6 @@ def _p(p: float | None) -> str:
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Column]:
     """Columns from rows; names of figures and runs, and verdicts, are words."""
-    words = ("figure, run", "figure, recipe of", "run", "against")
+    words = ("figure, run", "figure, recipe", "run", "against")
     cells = zip(*rows, strict=True) if rows else [() for _ in names]
     return [Column(name, list(each), words=name in words) for name, each in zip(names, cells, strict=True)]

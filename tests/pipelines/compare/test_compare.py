@@ -123,6 +123,7 @@ def test_runs_of_several_seeds_are_compared_over_them(runs: dict[str, SandboxRun
         "eta-20 run.seed=1",
     ]
     gap = said["over_seeds"]["duality_gap"]["recipes"]
+    assert [recipe["label"] for recipe in gap] == ["eta-5", "eta-20"]
     last = {name: cli.summary(run.root)["iterations"][-1]["duality_gap"] for name, run in runs.items()}
     assert gap[0]["values"] == [last["eta-5-0"], last["eta-5-1"]]
     known = stats.ttest_rel([last["eta-20-0"], last["eta-20-1"]], gap[0]["values"])
@@ -273,6 +274,45 @@ def measured(run: SandboxRun) -> SandboxRun:
     run.step("evaluation", 0)
     cli.here("report", run.root)
     return run
+
+
+def test_hours_of_accelerators_are_counted_on_all_nodes(tmp_path: Path) -> None:
+    roots = [str(tmp_path / name) for name in ("one", "other")]
+    for root in roots:
+        training = {"launcher": {"kind": "trainjob", "nodes": 2}}
+        store = toy_run(root, evaluations(3, GAME), name=Path(root).name, training=training)
+        for unit in ("policies/001/main", "iterations/001/main/rollouts/00000"):
+            key = f"{unit}.manifest.json"
+            made = json.loads(store.read(key)) | {"machine": "8 × NVIDIA H200", "seconds": 3600.0}
+            store.write(key, json.dumps(made).encode())
+        for key in store.list():
+            if key.endswith(".manifest.json") and not (made := json.loads(store.read(key)))["machine"]:
+                store.write(key, json.dumps(made | {"machine": "2 × x86_64"}).encode())
+        cli.here("report", root)
+    for run in found(*roots)["runs"]:
+        assert run["gpu_hours"]["training"] == 16.0
+        assert run["gpu_hours"]["rollout"] == 8.0
+        assert run["gpu_hours"]["evaluation"] == 0.0
+    out = cli.here("compare", *roots, "--output", str(tmp_path / "page.html")).stdout
+    assert "training GPU h" in out
+    assert "GPU hours" in out
+
+
+def test_run_roots_in_s3_say_the_same(runs: dict[str, SandboxRun], s3_bucket: str) -> None:
+    roots = [runs[name].root for name in ("eta-5-0", "eta-20-0")]
+    copies = [runs[name].copied(f"{s3_bucket}/{name}").root for name in ("eta-5-0", "eta-20-0")]
+    here, there = found(*roots), found(*copies)
+    assert [run.pop("run_root") for run in there["runs"]] == copies
+    assert [run.pop("run_root") for run in here["runs"]] == roots
+    assert here == there
+
+
+def test_policies_of_different_iterations_are_pointed_out(tmp_path: Path) -> None:
+    for name, count in (("short", 2), ("long", 3)):
+        toy_run(tmp_path / name, evaluations(count, GAME), name=name)
+        cli.here("report", str(tmp_path / name))
+    (note,) = found(str(tmp_path / "short"), str(tmp_path / "long"))["notes"]
+    assert note == "The last policies are of different iterations: short 1, long 2"
 
 
 def test_a_run_without_a_report_says_how_to_get_one(

@@ -5,14 +5,16 @@ import json
 import resource
 import shutil
 import sqlite3
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from nashflow.components.core.errors import TryAgain, UserError
+from nashflow.components.core.errors import UserError
 from nashflow.pipelines.compare.finding import MOST, Wanted, find
 from tests.components.reports.toy_runs import GAME, evaluations, toy_run
 from tests.fixtures import cli
@@ -54,6 +56,8 @@ def test_runs_are_found_by_whatever_tells_them(store: str) -> None:
     (run,) = client.search_runs(["1"], "attributes.run_name = 'inpo-fast'")
     assert names(Wanted(("inpo", "dpo"))) == ["inpo", "dpo"]
     assert names(Wanted((run.info.run_id, "inpo"))) == ["inpo-fast", "inpo"]
+    client.set_tag(run.info.run_id, "nashflow.recipe", "fast")
+    assert names(Wanted(("fast", "dpo"))) == ["inpo-fast", "dpo"], "a recipe's name, where no run has it"
     assert names(Wanted((), experiment="nashflow")) == ["inpo", "inpo-fast"]
     assert names(Wanted((), tags=("team=alignment",))) == ["inpo", "inpo-fast"]
     assert names(Wanted((), search="params.`method.eta` != '1'")) == ["inpo", "dpo"]
@@ -79,7 +83,7 @@ def test_one_run_named_twice_is_one(store: str, tmp_path: Path) -> None:
         (Wanted((), experiment="nashflo"), "--experiment nashflo: not in .*; did you mean nashflow"),
         (Wanted((), tags=("team",)), "--tag team: give KEY=VALUE"),
         (Wanted((), tags=("team=x",)), "team=x: MLflow at .* has no run of NashFlow's like this"),
-        (Wanted((), search="params.eta ~ 3"), "MLflow at .*"),
+        (Wanted((), search="params.eta ~ 3"), "--search: MLflow does not understand params.eta ~ 3: "),
         (Wanted(("it's \"so\"", "inpo")), "both kinds of quotation marks"),
         (Wanted(()), "nothing to compare"),
         (Wanted((), experiment="other"), "one run alone is found"),
@@ -108,15 +112,35 @@ def test_too_many_runs_are_not_compared(store: str, tmp_path: Path) -> None:
 def test_without_mlflow_names_say_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="set MLFLOW_TRACKING_URI"):
+    with pytest.raises(UserError, match="inpo: no run root; to find runs in MLflow, set MLFLOW_TRACKING_URI"):
         find(Wanted(("inpo", "dpo")))
+    with pytest.raises(UserError, match="to find runs in MLflow, set"):
+        find(Wanted((), tags=("team=alignment",)))
 
 
-def test_a_server_that_is_away_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(TryAgain, match=r"MLflow at http://127\.0\.0\.1:1: "):
+    with pytest.raises(UserError, match=r"MLflow at http://127\.0\.0\.1:1: ") as caught:
         find(Wanted(("inpo", "dpo")))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_mlflow_older_than_3_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"2.22.0")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Old)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(UserError, match=r"is 2\.22\.0, and MLflow before 3"):
+        find(Wanted(("inpo", "dpo")))
+    server.shutdown()
 
 
 @pytest.mark.slow
