@@ -16,6 +16,7 @@ from .cluster.commands import app as client_app
 from .cluster.schedules.commands import app as schedule_app
 from .commands import app as upkeep_app
 from .compare.commands import app as compare_app
+from .drift.commands import app as drift_app
 from .game.commands import app as game_app
 from .human.commands import app as human_app
 from .judge.commands import app as judge_app
@@ -37,6 +38,7 @@ app.add_typer(sweep_app)
 app.add_typer(promotion_app)
 app.add_typer(compare_app)
 app.add_typer(client_app)
+app.add_typer(drift_app)
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(game_app, name="game")
 app.add_typer(human_app, name="human")

@@ -2,7 +2,7 @@
 
 import sys
 
-from ..notifications.messages import of_ending
+from ..notifications.messages import of_decision, of_ending
 from ..notifications.sending import notify
 from ..storage import outcome
 from ..storage.run import read_run
@@ -17,7 +17,10 @@ def tell(told: Told, word: outcome.Word, reason: str, holder: Holder, store: Sto
     """Tell of a run's end under its own run root, where it is noted; the lines of what failed, which are printed."""
     if not told.webhooks:
         return []
-    messages = of_ending(word, reason, holder, store, read_run(store), told.run)
+    run = read_run(store)
+    messages = of_ending(word, reason, holder, store, run, told.run) + (
+        of_decision(holder[1], store, run) if run else []
+    )
     return _said(notify(told.webhooks, messages, store))
 
 

@@ -16,6 +16,7 @@ from ..storage.store import Store
 
 EventName = Literal["finished", "failed", "skipped", "pending", "promoted", "refused"]
 
+_DECISION = f"{layout.PROMOTION}.json"
 _LONGEST_REASON = 1000
 _SHOWN = ("win_rate", "win_rate_low", "win_rate_high", "duality_gap", "kl", "mean_length")
 """The figures of an iteration that a message has, where they are known."""
@@ -35,12 +36,12 @@ class Message:
     """What else is known, such as the last iteration's figures."""
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     about: str = ""
-    """What makes it another event than an earlier one of this name: what was made, or who failed."""
+    """What makes it another event than an earlier one of this name: what was made or decided, or who failed."""
 
     @property
     def id(self) -> str:
         """By which a receiver knows that it has the message already."""
-        return f"{self.event}-{digest_json([self.run_root, self.job, self.about])[:16]}"
+        return f"{self.event}-{digest_json([self.run_root, self.about])[:16]}"
 
     def to_json(self) -> dict[str, Any]:
         """The message as a JSON value, without secrets."""
@@ -79,7 +80,21 @@ def of_ending(
     if word == "succeeded":
         return [message("finished", details=figures_of(store), about=_made(store))]
     events: dict[str, EventName] = {"failed": "failed", "skipped": "skipped", "pending": "pending"}
-    return [message(events[word], about=owner)] if word in events else []
+    return [message(events[word], about=f"{owner} {job}")] if word in events else []
+
+
+def of_decision(job: str, store: Store, run: Run) -> list[Message]:
+    """The message of what was decided of the run's policy, if anything was; none for a decision that changed nothing
+    (promotion.dry_run)."""
+    try:
+        said = json.loads(store.read(_DECISION))
+    except (FileNotFoundError, ValueError):
+        return []
+    if said["dry_run"]:
+        return []
+    details = {name: said[name] for name in ("model", "version") if said.get(name)}
+    details |= {name: said["figures"][name] for name in _SHOWN if name in said["figures"]}
+    return [Message(said["decision"], run.name, store.uri, job, said["reason"], details, about=digest_json(said))]
 
 
 def _made(store: Store) -> str:

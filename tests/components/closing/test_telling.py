@@ -101,3 +101,20 @@ def test_a_webhook_that_fails_is_reported_and_fails_nothing(
     close(held(prepared), {"state": "COMPLETE"})
     ended = outcome.read(prepared.store)
     assert (server.events(), ended and ended.warning) == (["finished", "finished"], "")
+
+
+@pytest.mark.parametrize(
+    ("decision", "dry_run", "told"), [("promoted", False, 1), ("refused", False, 1), ("promoted", True, 0)]
+)
+def test_what_was_decided_of_the_policy_is_told_once(
+    decision: str, dry_run: bool, told: int, prepared: SandboxRun, server: WebhookServer
+) -> None:
+    said = {"decision": decision, "dry_run": dry_run, "reason": "win rate 0.7", "model": "m", "version": 3}
+    data = json.dumps({**said, "figures": {"win_rate": 0.7, "prompts": 64.0}}).encode()
+    prepared.store.write("report/promotion.json", data)
+    close(held(prepared), FAILURE)
+    close(held(prepared), {"state": "COMPLETE"}, "job-1")
+    bodies = [body for body in server.bodies if body["event"] not in ("failed", "finished")]
+    assert [(body["event"], body["reason"], body["details"]) for body in bodies] == told * [
+        (decision, "win rate 0.7", {"model": "m", "version": 3, "win_rate": 0.7})
+    ]
