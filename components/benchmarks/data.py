@@ -95,17 +95,19 @@ class Data:
             data = self._store.read(name)
         except FileNotFoundError:
             wanted = f" of SHA-256 {file.sha256}" if file.sha256 else ""
-            raise UserError(f"{self.where(name)}: missing: {file.about}{wanted}; {self._advice(file)}") from None
+            raise UserError(
+                f"{self.where(name)}: missing: {file.about}{wanted}; {self._advice(file, self.place)}"
+            ) from None
         if file.sha256 and (found := sha256_bytes(data)) != file.sha256:
             raise UserError(
                 f"{self.where(name)}: its SHA-256 is {found}, not {file.sha256}: it is not the {file.about} that "
-                f"{self.kind} is defined by; {self._advice(file)}"
+                f"{self.kind} is defined by; {self._advice(file, 'ANOTHER_FOLDER')}"
             )
         return data
 
-    def _advice(self, file: DataFile) -> str:
+    def _advice(self, file: DataFile, place: str) -> str:
         if file.source:
-            return f"nashflow benchmark fetch {self.kind} --data {self.place} downloads it"
+            return f"nashflow benchmark fetch {self.kind} --data {place} downloads it"
         return f"put it there, or set data to the folder that holds the files of {self.kind}"
 
 

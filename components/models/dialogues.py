@@ -148,15 +148,7 @@ class Dialogues:
 
     @cached_property
     def _named_ends(self) -> list[int]:
-        folder = Path(self._folder)
-        config = read_json(folder / "config.json")
-        places = [read_json(folder / "generation_config.json"), config, config.get("text_config") or {}]
-        values = [self.tokenizer.eos_token_id, *(place.get("eos_token_id") for place in places)]
-        named = [value if isinstance(value, list) else [value] for value in values]
-        found = [token for ids in named for token in ids if token is not None]
-        if wrong := [token for token in found if not isinstance(token, int)]:
-            raise UserError(f"model folder {folder}: eos_token_id names {wrong[0]!r}: write the token's number instead")
-        return found
+        return named_ends(Path(self._folder), self.tokenizer)
 
     @cached_property
     def opens_turns(self) -> bool:
@@ -341,3 +333,19 @@ def _named(tokenizer: "PreTrainedTokenizerBase", name: str, section: str) -> str
             f"to one of {known}"
         )
     return str(templates[name or "default"])
+
+
+def named_ends(folder: Path, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """The tokens that end an answer, as the tokenizer, the model's generation settings and its configuration name them.
+
+    Raises:
+        UserError: one is no number.
+    """
+    config = read_json(folder / "config.json")
+    places = [read_json(folder / "generation_config.json"), config, config.get("text_config") or {}]
+    values = [tokenizer.eos_token_id, *(place.get("eos_token_id") for place in places)]
+    named = [value if isinstance(value, list) else [value] for value in values]
+    found = [token for ids in named for token in ids if token is not None]
+    if wrong := [token for token in found if not isinstance(token, int)]:
+        raise UserError(f"model folder {folder}: eos_token_id names {wrong[0]!r}: write the token's number instead")
+    return found

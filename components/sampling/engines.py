@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from ..core.runtimes import Runtime
 from ..core.settings import Variant
 from ..core.variants import Variants
+from ..models.dialogues import named_ends
 from ..models.folders import Dtype, Load, load_tokenizer, read_config
 from ..models.positions import longest_input
 from ..models.vllm_engine import VllmSettings, close_all, opening
@@ -51,7 +52,17 @@ class SamplingEngine(Variant, ABC):
         """
         from lm_eval.models.huggingface import HFLM
 
-        yield HFLM(pretrained=load(folder, dtype), tokenizer=load_tokenizer(folder), batch_size=batch_size, **more)
+        tokenizer = load_tokenizer(folder)
+        ends = named_ends(folder, tokenizer)
+
+        class Ending(HFLM):  # type: ignore[misc]
+            """Ends each answer of a batch by itself: lm-eval alone goes on until the last one ends, since the model has
+            no generation settings, which name its ends."""
+
+            def _model_generate(self, *asked: Any, **settings: Any) -> Any:
+                return super()._model_generate(*asked, eos_token_id=ends, **settings)
+
+        yield Ending(pretrained=load(folder, dtype), tokenizer=tokenizer, batch_size=batch_size, **more)
 
     @abstractmethod
     def open(self, policies: Mapping[Path, float], dtype: Dtype, load: Load) -> Sampler:

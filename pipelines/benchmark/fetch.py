@@ -14,10 +14,11 @@ _BLOCK, _SECONDS = 1 << 20, 60.0
 
 
 def fetch_files(name: str, folder: Path) -> None:
-    """Put a benchmark's files into a folder; those that are there as they should be stay.
+    """Put a benchmark's files into a folder; those that are there stay.
 
     Raises:
-        UserError: it has no files that are online, or what an address gives has another digest; nothing is replaced.
+        UserError: it has no files that are online, or one that is there, or what an address gives, has another digest;
+            nothing is replaced.
         TryAgain: an address does not answer.
     """
     benchmark = question_benchmark(name)
@@ -29,14 +30,23 @@ def fetch_files(name: str, folder: Path) -> None:
         )
     for file in online:
         path = folder / file.name
-        if path.is_file() and file.sha256 and sha256_file(path) == file.sha256:
+        if path.is_file():
+            _require_same(file, path)
             print(f"{path}: is there")
-            continue
-        _download(file, path)
-        print(f"{path}: {file.about}")
+        else:
+            _download(file, path)
+            print(f"{path}: {file.about}")
     for file in benchmark.files:
         if not file.source and not (folder / file.name).is_file():
             print(f"{folder / file.name}: {file.about}: is online nowhere: put it there yourself")
+
+
+def _require_same(file: DataFile, path: Path) -> None:
+    if file.sha256 and (found := sha256_file(path)) != file.sha256:
+        raise UserError(
+            f"{path}: is there, and its SHA-256 is {found}, not {file.sha256}: it is not the {file.about}: give "
+            "another folder, or remove it"
+        )
 
 
 def _download(file: DataFile, path: Path) -> None:

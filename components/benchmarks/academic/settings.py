@@ -62,6 +62,7 @@ class Academic(FolderBenchmark):
     Log-probabilities and answers are those of the engine that samples, `rollout.engine`, in `rollout.dtype`.
     """
 
+    version: ClassVar[int] = 2
     kind: Literal["academic"] = "academic"
     figures: ClassVar[tuple[Figure, ...]] = ()
     published: ClassVar[tuple[Published, ...]] = (ACADEMIC,)

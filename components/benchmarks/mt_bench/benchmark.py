@@ -189,6 +189,7 @@ def _shown(prompts: Mapping[str, Mapping[str, str]], answered: Answered, turn: i
 
 def _judgment(answered: Answered, turn: int, said: Completion, judge: Judge) -> Judgment:
     rating = read_rating(said.text) if said.outcome == "answer" else NO_RATING
+    rating = rating if rating <= TOP else NO_RATING
     outcome = "verdict" if rating != NO_RATING else "unparsed" if said.outcome == "answer" else said.outcome
     return Judgment(
         question=answered.question.id,

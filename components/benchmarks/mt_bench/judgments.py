@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ...core.errors import UserError
 from ..stored import Figures, Files, Rescored, read_rows, require_all, require_once, the_one, value
 from .ratings import read_rating
-from .scores import Rated, any_rated, mean_ratings
+from .scores import TOP, Rated, any_rated, mean_ratings
 
 NAME, QUESTIONS = "mt_bench", "question.jsonl"
 TURNS = (1, 2)
@@ -61,6 +61,8 @@ def _judged(row: Mapping[str, Any], where: str) -> Judged:
     rating = row["score"] if "score" in row else read_rating(value(row, "judgment", str, where))
     if isinstance(rating, bool) or not isinstance(rating, int | float):
         raise UserError(f"{where}: score is {rating!r}: a number is wanted, -1 where the judgment has no rating")
+    if rating > TOP:
+        raise UserError(f"{where}: the rating is {rating:g}: those of MT-Bench are from 1 to {TOP:g}")
     question = value(row, "question_id", (int, str), where)
     judge = row.get("judge") or ""
     name = str(judge[0] if isinstance(judge, list) and judge else judge)

@@ -70,13 +70,15 @@ def _section(report: BenchmarkReport) -> _Section:
 
 
 def _overview(policies: Sequence[PolicyReport]) -> list[Titled]:
-    """A table for each benchmark: a row for each policy that it has measured, a column for each figure."""
-    names = dict.fromkeys(each.name for policy in policies for each in policy.benchmarks)
-    return [_compared(name, policies) for name in names]
+    """A table for each benchmark and judge: a row for each policy that it has measured, a column for each figure."""
+    by_judge: dict[tuple[str, str], list[tuple[str, BenchmarkReport]]] = {}
+    for policy in policies:
+        for report in policy.benchmarks:
+            by_judge.setdefault((report.name, report.judge), []).append((policy.title, report))
+    return [_compared(name, judge, measured) for (name, judge), measured in by_judge.items()]
 
 
-def _compared(name: str, policies: Sequence[PolicyReport]) -> Titled:
-    measured = [(policy.title, report) for policy in policies for report in policy.benchmarks if report.name == name]
+def _compared(name: str, judge: str, measured: Sequence[tuple[str, BenchmarkReport]]) -> Titled:
     figures = {figure.name: figure for _, report in measured for figure in report.figures if figure.title}
     columns = [Column("policy", [title for title, _ in measured], words=True)]
     for figure in figures.values():
@@ -88,5 +90,4 @@ def _compared(name: str, policies: Sequence[PolicyReport]) -> Titled:
         gains = [report.gains.get(figure.name) for _, report in measured]
         if any(gains):
             columns.append(Column(f"{figure.title}: {GAIN}", [show_gain(figure, gain) for gain in gains]))
-    judges = dict.fromkeys(report.judge for _, report in measured if report.judge)
-    return Titled(f"{name}: all policies", columns, f"Judge: {', '.join(judges)}." if judges else "")
+    return Titled(f"{name}: all policies", columns, f"Judge: {judge}." if judge else "")

@@ -62,9 +62,11 @@ def show_gain(figure: Figure, gain: Interval | None) -> str:
 def _published(report: BenchmarkReport, figure: Figure, column: Published) -> Titled | None:
     if report.values.get(figure.name) is None:
         return None
+    digits = max(len(f"{score:g}".partition(".")[2]) for score in column.scores.values())
+    theirs = (show(score, digits) for score in column.scores.values())
     columns = [
         Column("policy", ["this one", *column.scores], words=True),
-        Column("score", [show_figure(figure, report.values), *(f"{score:g}" for score in column.scores.values())]),
+        Column("score", [show_figure(figure, report.values), *theirs]),
         Column("judge", [report.judge or "none", *([column.judge or "none"] * len(column.scores))], words=True),
     ]
     compare = " Scores that different judges gave do not compare." if column.judge else ""

@@ -170,11 +170,15 @@ def test_files_are_fetched_by_their_digests(benchmark: Any, online: str, monkeyp
     assert Path("data/lines.jsonl").read_bytes() == b"{}\n"
     assert "is there" in benchmark("fetch", "versus", "--data", "data")
     monkeypatch.setattr(Versus, "files", (DataFile("lines.jsonl", "lines", "0" * 64, source),))
-    assert benchmark("fetch", "versus", "--data", "data", code=2).startswith(
+    assert benchmark("fetch", "versus", "--data", "data", code=2) == (
+        f"data/lines.jsonl: is there, and its SHA-256 is {right}, not {'0' * 64}: it is not the lines: give another "
+        "folder, or remove it"
+    )
+    assert benchmark("fetch", "versus", "--data", "other", code=2).startswith(
         f"{source}: its SHA-256 is {right}, not {'0' * 64}: it is not the lines that the benchmark is defined by"
     )
     assert Path("data/lines.jsonl").read_bytes() == b"{}\n"
-    assert [path.name for path in Path("data").iterdir()] == ["lines.jsonl"]
+    assert list(Path("other").iterdir()) == []
     monkeypatch.setattr(Versus, "files", (DataFile("lines.jsonl", "lines", right, f"{online}/gone"),))
     Path("data/lines.jsonl").unlink()
     assert "404" in benchmark("fetch", "versus", "--data", "data", code=75)

@@ -165,6 +165,23 @@ def test_a_unit_of_work_goes_on_after_the_tasks_that_are_done(
     assert manifest.metrics["academic/mean"] == measured(policy, data, COLOURS, SUMS).figures["academic/mean"]
 
 
+def test_each_answer_of_a_batch_ends_by_itself(policy: Path) -> None:
+    """What stands after its end, while others of its batch go on, is no part of it."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    def answers(model: Any) -> list[str]:
+        asked = [f"Write about {number}." for number in range(8)]
+        settings = {"until": [], "max_gen_toks": 200, "do_sample": False}
+        requests = [Instance("generate_until", {}, (text, dict(settings)), at) for at, text in enumerate(asked)]
+        return list(model.generate_until(requests, disable_tqdm=True))
+
+    theirs = answers(HFLM(pretrained=str(policy), dtype="float32", device="cpu", batch_size=8))
+    with GenerationSettings().engine.harness(policy, "float32", load_causal_lm, 8) as model:
+        assert answers(model) == theirs
+    assert min(map(len, theirs)) < max(map(len, theirs)) / 2
+
+
 def test_a_part_of_the_questions_may_be_asked(policy: Path, data: Path) -> None:
     found = measured(policy, data, COLOURS, questions=3)
     assert {row["questions"] for row in found.records[TASK_FIGURES]} == {3, 6}

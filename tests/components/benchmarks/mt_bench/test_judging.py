@@ -55,7 +55,9 @@ def test_each_turn_is_graded_in_its_own_words(benchmark_: MTBench, answered: lis
         number = int(re.search(r"first to (\d+)", user)[1])  # type: ignore[index]
         checked = number in range(101, 131)
         assert ("eference answer" in user.lower().replace("reference", "eference")) == checked
-        return "no rating" if number == 81 else f"Rating: [[{9 if second else 4}]]"
+        if number == 81:
+            return "[[90]]" if second else "no rating"
+        return f"Rating: [[{9 if second else 4}]]"
 
     judge = LLMJudge.parse({"model": "judge", "endpoint": {"url": "http://127.0.0.1:1", "attempts": 1}}, "test")
     with serving(grade) as server:
