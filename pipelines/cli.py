@@ -20,6 +20,7 @@ from .drift.commands import app as drift_app
 from .game.commands import app as game_app
 from .human.commands import app as human_app
 from .judge.commands import app as judge_app
+from .lineage.commands import app as lineage_app
 from .options import FirstIteration, Overrides, RecipeArgument
 from .promotion.commands import app as promotion_app
 from .reference.commands import app as reference_app
@@ -37,6 +38,7 @@ app.add_typer(upkeep_app)
 app.add_typer(sweep_app)
 app.add_typer(promotion_app)
 app.add_typer(compare_app)
+app.add_typer(lineage_app)
 app.add_typer(client_app)
 app.add_typer(drift_app)
 app.add_typer(schedule_app, name="schedule")
@@ -137,19 +139,26 @@ def report(
 @app.command()
 def path(
     named: Annotated[
-        str, typer.Argument(metavar="RUN_ROOT[@ITERATION]", help="A run's folder or s3:// prefix; its last iteration.")
+        str,
+        typer.Argument(
+            metavar="RUN_ROOT[@ITERATION]|MODEL",
+            help="A run's folder or s3:// prefix, for the policy of its last iteration; or models:/NAME@champion, "
+            "models:/NAME/3: a registered model.",
+        ),
     ],
     policy: Annotated[
-        str, typer.Option(metavar="NAME", help="The method's name for the policy, where it has several.")
+        str, typer.Option(metavar="NAME", help="The method's name for the policy of a run, where it has several.")
     ] = "main",
     to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Copy the policy to this new folder.")] = None,
 ) -> None:
-    """Print the folder of a run's policy, for transformers, vLLM or `policy.model`; a policy in S3 is downloaded
-    first."""
+    """Print the folder of a policy, for transformers, `vllm serve` or `policy.model`; every file is checked against its
+    digest, and a policy in S3 is downloaded first."""
     from nashflow.components.models.named import copy_to, find
     from nashflow.components.models.policies import open_policy
 
-    store, reference = find(named, policy)
+    from .lineage.registered import SCHEME, registered_policy
+
+    store, reference = registered_policy(named) if named.startswith(SCHEME) else find(named, policy)
     if to:
         copy_to(store, reference, to)
     print(to or open_policy(store, reference).folder)

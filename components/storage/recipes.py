@@ -41,5 +41,10 @@ def read(location: str) -> tuple[Store, dict[str, Any]]:
     return store, recipe
 
 
+def changed(store: Store) -> list[str]:
+    """Where the recipes under a run root are that are not what preparation wrote."""
+    return [store.location(key) for key in store.list(_FOLDER) if _name(store.read(key)) != posixpath.basename(key)]
+
+
 def _name(data: bytes) -> str:
     return f"{sha256_bytes(data)[:_DIGITS]}.json"
