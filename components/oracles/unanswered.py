@@ -17,7 +17,10 @@ class Unanswered(UserError):
     """An oracle lacks the answers to some of its questions."""
 
     def __init__(self, questions: Sequence[Query], export: Export) -> None:
-        super().__init__(f"{len(questions)} comparisons lack a verdict")
+        super().__init__(
+            f"{len(questions)} comparisons lack a verdict of people, for whom runs alone wait: let a run export them, "
+            "or name files of verdicts by oracle.verdicts"
+        )
         self.questions, self.export = list(questions), export
 
 

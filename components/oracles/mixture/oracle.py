@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ...storage.store import Store
 from ..base import ABSTENTION, Oracle, Query, Verdict
+from ..unanswered import Unanswered
 from .members import member
 
 
@@ -40,12 +42,10 @@ class MixtureOracle(Oracle):
         """Ask every member about all queries: none of them, where one waits for an answer.
 
         Raises:
-            Unanswered: of the first member that waits.
+            Unanswered: of all members that wait.
             UserError, TryAgain: a member's, with its place in the recipe.
         """
-        for oracle in self._members:
-            if waiting := list(filter(oracle.waits_for, queries)):
-                oracle.judge(waiting)
+        self._require_answers(queries)
         judged = []
         for number, (kind, oracle) in enumerate(zip(self._kinds, self._members, strict=True)):
             with member(number, kind):
@@ -54,6 +54,23 @@ class MixtureOracle(Oracle):
         for each in verdicts:
             self._abstained.update(name for name, one in zip(self._names, each, strict=True) if one.abstained)
         return [self._mean(each) for each in verdicts]
+
+    def _require_answers(self, queries: Sequence[Query]) -> None:
+        found: list[tuple[Oracle, Unanswered]] = []
+        for oracle in self._members:
+            if waiting := list(filter(oracle.waits_for, queries)):
+                try:
+                    oracle.judge(waiting)
+                except Unanswered as unanswered:
+                    found.append((oracle, unanswered))
+
+        def export(store: Store, name: str, questions: Sequence[Query]) -> str:
+            """Each member its own; members that ask people alike ask once."""
+            said = (each.export(store, name, list(filter(oracle.waits_for, questions))) for oracle, each in found)
+            return "; ".join(dict.fromkeys(said))
+
+        if found:
+            raise Unanswered([query for query in queries if self.waits_for(query)], export)
 
     def _mean(self, verdicts: Sequence[Verdict]) -> Verdict:
         members = tuple(verdict.probability for verdict in verdicts)

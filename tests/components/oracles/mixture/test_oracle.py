@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import Settings
 from nashflow.components.oracles.base import ABSTENTION, Oracle, Query, Verdict
+from nashflow.components.oracles.human.oracle import HumanOracle
 from nashflow.components.oracles.mixture.oracle import MixtureOracle
 from nashflow.components.oracles.rules.oracle import RulesOracle
 from nashflow.components.oracles.settings import AnyOracle
+from nashflow.components.oracles.unanswered import Unanswered
+from nashflow.components.storage.store import open_store
 from tests.fixtures import models
 
 PROMPT = [{"role": "user", "content": "Which?"}]
@@ -182,3 +185,18 @@ def test_what_judges_in_a_mixture_would_use_is_planned() -> None:
     of_two = parsed(oracles=[judge, judge], weights=[0.5, 0.5]).expected_usage(10, 5, 5)
     assert of_one["calls"] == 20
     assert of_two == {name: 2 * value for name, value in of_one.items()}
+
+
+def test_all_people_are_asked_at_once(tmp_path: Path) -> None:
+    """Members of unlike instructions export together; those of like ones ask once."""
+    asked = ("Which is brief?", "Which is kind?", "Which is kind?")
+    oracle = MixtureOracle([HumanOracle({}, text, 1) for text in asked], [0.2, 0.3, 0.5], ["human"] * 3)
+    queries = [Query(PROMPT, "a", "b"), Query(PROMPT, "a", "c")]
+    with pytest.raises(Unanswered, match="2 comparisons lack a verdict") as caught:
+        oracle.compare(queries)
+    store = open_store(str(tmp_path))
+    said = caught.value.export(store, "judging", caught.value.questions)
+    exports = [key for key in store.list() if key.endswith(".jsonl")]
+    rows = [json.loads(line) for key in exports for line in store.read(key).decode().splitlines()]
+    assert sorted(row["instructions"] for row in rows) == sorted([asked[0]] * 2 + [asked[1]] * 2)
+    assert all(said.count(key.replace(".jsonl", ".html")) == 1 for key in exports)
