@@ -15,7 +15,7 @@ from .notifications.settings import NotificationSettings
 from .oracles.fitted.settings import JudgeSettings
 from .oracles.oracle_settings import OracleSettings, judges_of
 from .oracles.settings import AnyOracle
-from .preparation.policy import AnyPolicy
+from .preparation.policy import AnyPolicy, PolicySettings
 from .preparation.settings import (
     PromptSettings,
     RunSettings,
@@ -52,6 +52,16 @@ class Recipe(StepSettings):
     promotion: PromotionSettings = Field(PromotionSettings(), exclude_if=lambda promotion: not promotion.model)
     cluster: Annotated[StepCluster, SHAPES_GRAPH] = StepCluster()
     """Where and with what the steps of a submitted run run: the client's, but for what steps read of it."""
+
+    @model_validator(mode="after")
+    def _reference(self) -> Self:
+        object.__setattr__(self, "method", self.method.told(self.policy.reference_policy is not None))
+        return self
+
+    def with_policy(self, policy: PolicySettings) -> Self:
+        """The same recipe with another starting policy, and reference."""
+        method = self.method.told(policy.reference_policy is not None)
+        return self.model_copy(update={"policy": policy, "method": method})
 
     @model_validator(mode="after")
     def _one_world(self) -> Self:

@@ -32,7 +32,7 @@ def finished_tasks(recipe: Recipe, store: Store, checked: Any) -> list[dict[str,
         return None
     try:
         with only_asking():
-            only("beginning").module.bring_in(store, recipe, checked)
+            only("beginning").module.bring_in(store, checked)
             return list(_lines(recipe, store))
     except Unfinished:
         return None

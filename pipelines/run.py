@@ -70,6 +70,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
         oracle.require_here()
     store = open_store(run_root or f"runs/{recipe.run.name}")
     checked = only("beginning").module.check(recipe, store)
+    recipe = checked.recipe
     for name in unset(recipe.notifications.webhooks):
         print(f"nashflow: warning: {name}, the address of a webhook, is not set: it will not be told", file=sys.stderr)
     console = terminal()

@@ -114,8 +114,10 @@ class Bench(Subject):
     """What benchmarks measure: a policy of an iteration, with the parts of the recipe that they need."""
 
     iteration: int
-    """0: the policy is the reference."""
+    """0: the policy is the one that training starts from."""
     reference: LocalPolicy
+    start: LocalPolicy
+    """The policy that training starts from; the reference, unless that is apart."""
     prompts: Sequence[Prompt]
     """The held-out ones."""
     responses: Mapping[Responses, Sequence[Rollout]]

@@ -73,7 +73,7 @@ class ExactGame(Benchmark):
 
     def measure(self, bench: Bench) -> Measured:
         """Enumerate the policy and the reference."""
-        policies = (bench.policy, bench.reference)
+        policies = (bench.policy, bench.reference, bench.start)
         figures, rows = measure(
             _world(bench), bench.method, bench.iteration, *policies, bench.evaluation.tau, bench.load
         )
@@ -92,6 +92,7 @@ def measure(
     iteration: int,
     policy: LocalPolicy,
     reference: LocalPolicy,
+    start: LocalPolicy,
     tau: float,
     load: Load = load_causal_lm,
 ) -> tuple[dict[str, float | None], list[GameProbability]]:
@@ -104,7 +105,8 @@ def measure(
     log_reference = _enumerated(reference, load)
     enumerated = log_reference if policy.weights_digest == reference.weights_digest else _enumerated(policy, load)
     regularised, unregularised = (Game(matrix, log_reference.log_policy, weight) for weight in (tau, 0.0))
-    exact = exact_iterate(method, iteration, matrix, log_reference.log_policy, made.log_target)
+    begun = log_reference if start.weights_digest == reference.weights_digest else _enumerated(start, load)
+    exact = exact_iterate(method, iteration, matrix, log_reference.log_policy, made.log_target, begun.log_policy)
     own = own_game(method, matrix, log_reference.log_policy)
     figures = {
         "duality_gap": float(duality_gap(regularised, enumerated.log_policy).mean()),
@@ -135,15 +137,21 @@ def _labelled(source: Phase, matrix: Array) -> Array:
 
 
 def exact_iterate(
-    method: Method, iteration: int, matrix: Array, log_reference: Array, log_given: Array
+    method: Method,
+    iteration: int,
+    matrix: Array,
+    log_reference: Array,
+    log_given: Array,
+    log_start: Array | None = None,
 ) -> Array | None:
     """The policy (contexts, responses) that the method reaches when every phase finds its population minimiser.
 
-    `log_given` is the law of given pairs. The minimiser on a bracket's pairs, or on best and worst, has no closed form:
+    `log_given` is the law of given pairs; `log_start`, the policy that training starts from, is the reference by
+    default. The minimiser on a bracket's pairs, or on best and worst, has no closed form:
     in its place stands the theory's, of iid pairs labelled by the oracle's probabilities. A mixture of policies is that
     of whole responses. None where the minimiser is not known, or not finite.
     """
-    policies = {str(REFERENCE): log_reference}
+    policies = {str(REFERENCE): log_reference if log_start is None else log_start, str(method.pi_ref): log_reference}
     for step in range(1, iteration + 1):
         phases = {phase.name: phase for phase in method.phases(step)}
         for phase in phases.values():

@@ -13,6 +13,7 @@ from ..core.settings import named_by, nearest
 from ..iterations.retention import retain
 from ..iterations.tracked import catch_up, combined
 from ..iterations.work import AtWork, Work
+from ..methods.phases import REFERENCE
 from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
 from ..oracles.base import Oracle
@@ -35,12 +36,11 @@ from .stages import Done, Stages, measure_folder, publish
 SETTINGS = EvaluationStep
 VERSION = 3
 OUTPUTS = ("scores", "report")
-_REFERENCE = "000/main"
 _ROLES: dict[Responses, Role] = {"responses": "pair", "opponents": "opponent"}
 
 
 def run(call: Call[EvaluationStep]) -> Result:
-    """Evaluate the policy of an iteration, or the reference (iteration 0), on the benchmarks of the call's group.
+    """Evaluate the policy of an iteration, at 0 that which training starts from, on the benchmarks of the call's group.
 
     The group is the call's phase; see `groups_at`.
     """
@@ -110,7 +110,11 @@ class _Evaluation:
 
     @cached_property
     def reference(self) -> LocalPolicy:
-        return open_policy(self.call.store, _REFERENCE)
+        return open_policy(self.call.store, str(self.call.settings.method.pi_ref))
+
+    @cached_property
+    def start(self) -> LocalPolicy:
+        return open_policy(self.call.store, str(REFERENCE))
 
     @cached_property
     def stages(self) -> Stages:
@@ -144,6 +148,8 @@ class _Evaluation:
         """The unit of a benchmark that measures at once."""
         read = {which: self.responses(which)[0] for which in benchmark.reads}
         policies = {"policy": self.policy.weights_digest, "reference": self.reference.weights_digest}
+        if self.call.settings.method.reference_apart:
+            policies["start"] = self.start.weights_digest
         inputs = {"prompts": self.prompts.digest, "date": self.samplers.day, **policies}
         inputs.update((which, manifest.digest) for which, manifest in read.items())
         inputs |= named_by(benchmark=benchmark)
@@ -172,10 +178,14 @@ class _Evaluation:
             "samples": recipe.evaluation.samples,
             "temperature": recipe.evaluation.temperature,
         }
-        inputs = {"prompts": self.prompts.digest, "policy": self.policy.weights_digest, "date": self.samplers.day}
+        policy = self._sampled(which)
+        inputs = {"prompts": self.prompts.digest, "policy": policy.weights_digest, "date": self.samplers.day}
         inputs |= named_by(sampler=recipe.rollout.engine)
         unit = Unit(self.call.store, key, VERSION, settings, inputs)
         return self.at_work.carry_out(unit, lambda work: self._sample(work, which))
+
+    def _sampled(self, which: Responses) -> LocalPolicy:
+        return self.policy if which == "responses" else self.reference
 
     def _sample(self, work: Work, which: Responses) -> Manifest:
         """One rollout row for each held-out prompt and sample."""
@@ -183,7 +193,7 @@ class _Evaluation:
         prompts = self.prompts.rows(self.call.store, PROMPTS)
         todo = [(prompt, index) for prompt in prompts for index in range(recipe.evaluation.samples)]
         batches = self.samplers.sampled(
-            {self.policy.folder: 1.0},
+            {self._sampled(which).folder: 1.0},
             list(unfinished(todo, chain.from_iterable(journal))),
             role=role,
             temperature=recipe.evaluation.temperature,
@@ -199,6 +209,7 @@ class _Evaluation:
             iteration=self.call.iteration,
             policy=self.policy,
             reference=self.reference,
+            start=self.start,
             prompts=self.prompts.rows(store, PROMPTS),
             responses={which: manifest.rows(store, ROLLOUTS) for which, manifest in read.items()},
             method=recipe.method,

@@ -8,6 +8,7 @@ from ..core.runtimes import Runtime
 from ..core.settings import Part
 from ..methods import AnyMethod
 from ..methods.base import Method
+from ..methods.phases import REFERENCE
 from ..runtime.protocol import StepPrompts
 from ..sampling.settings import GenerationSettings
 from ..storage import layout
@@ -101,8 +102,9 @@ class Shape:
         return [responses for responses in read if responses == "responses" or iteration == 0]
 
     def policies(self, iteration: int) -> list[str]:
-        """The units of the policies that an iteration makes, in their order; the reference is iteration 0's."""
+        """The units of the policies that an iteration makes, in their order. Iteration 0's are the reference and, where
+        that is apart, the policy that training starts from, which is last."""
         if not iteration:
-            return [layout.policy(0, "main")]
+            return [layout.policy(0, name) for name in dict.fromkeys((self.method.pi_ref.name, REFERENCE.name))]
         results = [phase.result for phase in self.method.phases(iteration)]
         return [layout.policy(result.iteration, result.name) for result in results]

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import Literal, Self, TypedDict
 
 from pydantic import Field, model_validator
 
 from ..core.settings import Quantity, Settings
-from .phases import Comparisons, Labels, Phase, PolicyRef, Reduction, Sampling
+from .phases import REFERENCE, REFERENCE_APART, Comparisons, Labels, Phase, PolicyRef, Reduction, Sampling
 
 STEP, INVERSE_STEP = Quantity("step"), Quantity("step", inverse=True)
 """Mark the learning rate of mirror descent, s in π_{t+1} ∝ … exp(s P(y ≻ ·)), and 1/s: papers call both η."""
@@ -19,6 +19,18 @@ class Method(Settings, ABC):
     """A method: its constants under the paper's names, and its phases for any iteration."""
 
     name: str
+    reference_apart: bool = Field(False, exclude_if=lambda apart: not apart)
+    """Whether π_ref is another policy than the one that training starts from. The recipe sets it: see
+    `policy.reference`."""
+
+    def told(self, apart: bool) -> Self:
+        """The same method in a recipe whose reference is apart, or is not."""
+        return self if apart == self.reference_apart else self.model_copy(update={"reference_apart": apart})
+
+    @property
+    def pi_ref(self) -> PolicyRef:
+        """The reference policy, for anchors and samples; π_1 is `PolicyRef(0)` in any case."""
+        return REFERENCE_APART if self.reference_apart else REFERENCE
 
     @abstractmethod
     def phases(self, iteration: int) -> tuple[Phase, ...]:

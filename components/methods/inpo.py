@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from ..core.settings import Schedule
 from .base import INVERSE_STEP, KL_WEIGHT, PairedMethod
-from .phases import REFERENCE, Phase, PolicyRef, merge
+from .phases import Phase, PolicyRef, merge
 
 
 class INPO(PairedMethod):
@@ -50,7 +50,7 @@ class INPO(PairedMethod):
             Phase(
                 name="main",
                 **self.data({current: 1.0}),
-                anchors=merge((REFERENCE, weight), (current, 1.0 - weight)),
+                anchors=merge((self.pi_ref, weight), (current, 1.0 - weight)),
                 link="squared",
                 target=self.target(1.0 / eta),
                 start_from=current,

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .base import KL_WEIGHT, Method
-from .phases import REFERENCE, Phase, PolicyRef, Reduction
+from .phases import Phase, PolicyRef, Reduction
 
 
 class IPO(Method):
@@ -39,7 +39,7 @@ class IPO(Method):
                 comparisons="given",
                 labels="binary",
                 reduction=self.reduction,
-                anchors={REFERENCE: 1.0},
+                anchors={self.pi_ref: 1.0},
                 link="squared",
                 target=1.0 / (2.0 * self.tau),
                 start_from=PolicyRef(iteration - 1),

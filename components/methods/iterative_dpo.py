@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from .base import ClassifyingMethod
-from .phases import REFERENCE, Phase, PolicyRef
+from .phases import Phase, PolicyRef
 
 
 class IterativeDPO(ClassifyingMethod):
@@ -38,7 +38,7 @@ class IterativeDPO(ClassifyingMethod):
             Phase(
                 name="main",
                 **self.data({current: 1.0}),
-                anchors={current if self.reference == "moving" else REFERENCE: 1.0},
+                anchors={current if self.reference == "moving" else self.pi_ref: 1.0},
                 link="logistic",
                 beta=self.beta,
                 label_smoothing=self.label_smoothing,

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .base import INVERSE_STEP, KL_WEIGHT, PairedMethod
-from .phases import REFERENCE, Phase, PolicyRef, merge
+from .phases import Phase, PolicyRef, merge
 
 
 class MNPO(PairedMethod):
@@ -56,7 +56,7 @@ class MNPO(PairedMethod):
             Phase(
                 name="main",
                 **self.data({current: 1.0}),
-                anchors=merge((REFERENCE, weight), *past),
+                anchors=merge((self.pi_ref, weight), *past),
                 link="squared",
                 target=self.target(1.0 / self.eta),
                 start_from=current,

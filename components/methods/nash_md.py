@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from ..core.settings import Schedule
 from .base import KL_WEIGHT, STEP, PairedMethod
-from .phases import REFERENCE, Phase, PolicyRef, merge
+from .phases import Phase, PolicyRef, merge
 
 
 class NashMD(PairedMethod):
@@ -40,7 +40,7 @@ class NashMD(PairedMethod):
         """One phase: sample the mixture of π_t and π_ref, regress on the same two with the same weights."""
         eta = 2.0 / (self.tau * (iteration + 2)) if self.eta == "decreasing" else self.eta
         current, weight = PolicyRef(iteration - 1), eta * self.tau
-        mixture = merge((REFERENCE, weight), (current, 1.0 - weight))
+        mixture = merge((self.pi_ref, weight), (current, 1.0 - weight))
         return (
             Phase(
                 name="main",

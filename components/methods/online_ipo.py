@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .base import KL_WEIGHT, PairedMethod
-from .phases import REFERENCE, Phase, PolicyRef
+from .phases import Phase, PolicyRef
 
 
 class OnlineIPO(PairedMethod):
@@ -33,7 +33,7 @@ class OnlineIPO(PairedMethod):
             Phase(
                 name="main",
                 **self.data({current: 1.0}),
-                anchors={REFERENCE: 1.0},
+                anchors={self.pi_ref: 1.0},
                 link="squared",
                 target=self.target(1.0 / self.tau),
                 updates=self.updates,

@@ -1,6 +1,6 @@
 """ONPO: optimistic Nash policy optimization (arXiv 2502.16852, Algorithm 1).
 
-Game        J(π, π') = P(π ≻ π'), without a KL term: staying near π'_1 = π_ref is implicit.
+Game        J(π, π') = P(π ≻ π'), without a KL term: staying near π'_1 = π_1 is implicit.
 Update      π'_{t+1} ∝ π'_t exp(η P(y ≻ π_t)), then π_{t+1} ∝ π'_{t+1} exp(η P(y ≻ π_t))   (optimistic mirror descent)
 Loss        E (D − D'_t − η/2)² on pairs of π_t, then E (D − D'_{t+1} − η/2)² on the same pairs
 Assumes     the pairs' responses are drawn iid from π_t.
@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .base import STEP, PairedMethod
-from .phases import REFERENCE, Phase, PolicyRef
+from .phases import Phase, PolicyRef
 
 
 class ONPO(PairedMethod):
@@ -33,7 +33,7 @@ class ONPO(PairedMethod):
         """Two phases on the same pairs: the auxiliary policy, which the next iteration needs too, then the main
         policy."""
         current, auxiliary = PolicyRef(iteration - 1), PolicyRef(iteration, "auxiliary")
-        previous = PolicyRef(iteration - 1, "auxiliary") if iteration > 1 else REFERENCE
+        previous = PolicyRef(iteration - 1, "auxiliary") if iteration > 1 else current
         return (
             Phase(
                 name="auxiliary",

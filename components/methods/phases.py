@@ -37,6 +37,9 @@ class PolicyRef:
 
 
 REFERENCE = PolicyRef(0)
+"""π_1, which is π_ref too, unless that is apart."""
+REFERENCE_APART = PolicyRef(0, "reference")
+"""π_ref, where training starts from another policy."""
 
 
 @dataclass(frozen=True)

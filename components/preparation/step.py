@@ -13,6 +13,7 @@ from ..core.digests import digest_json, digest_json_list
 from ..core.errors import TryAgain, UserError
 from ..core.settings import Settings
 from ..iterations.tracked import catch_up
+from ..methods.phases import REFERENCE_APART
 from ..models.named import made
 from ..prompts.counts import figures
 from ..recipe import Recipe, with_settings
@@ -56,8 +57,9 @@ class NothingNew(Exception):
 
 @dataclass(frozen=True)
 class Checked:
-    """A checked recipe: its prompts, their digests for the ledger, and its run."""
+    """A checked recipe: with names that stay, its prompts, their digests for the ledger, and its run."""
 
+    recipe: Recipe
     prompts: Prompts
     digests: list[str]
     run: Run
@@ -76,13 +78,13 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
     store.at("..")
     if settings.unavailable:
         raise UserError("; ".join(settings.unavailable))
-    settings.policy.check()
+    known = _known(store)
+    settings = _settled(settings, known)
     for oracle in settings.oracles.values():
         oracle.check()
     for benchmark in settings.evaluation.benchmarks:
         benchmark.check()
     check_trainable(settings)
-    known = _known(store)
     day = (known and known.date) or date.today().isoformat()
     rendering = as_rendered(settings, day)
     prompts = prompts_of(settings, rendering)
@@ -103,13 +105,13 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         "prompts": all_prompts,
         **({"reused": reused.digest} if reused else {}),
         "policy": settings.policy.digest(),
+        **({"reference": reference.digest()} if (reference := settings.policy.reference_policy) else {}),
         **{name: oracle.digest() for name, oracle in settings.oracles.items()},
         **{f"pairs of {name}": judge.labelled().digest for name, judge in settings.judges.items()},
     }
-    recipe = _recorded(settings.model_copy(update={"policy": settings.policy.pinned()}))
     run = Run(
         settings.run.name,
-        recipe,
+        _recorded(settings),
         named,
         _versions(),
         prompts=prompts.said(settings),
@@ -121,7 +123,16 @@ def check(settings: Recipe, store: Store, ledger: Ledger | None = None) -> Check
         check_same(store, known, _as_begun(store, known, run, prompts))
         _check_length(store, settings)
         _check_measurable(store, known, run)
-    return Checked(prompts, digests, run, _short_of_room(settings, rendering.left) if rendering else "", reused)
+    short = _short_of_room(settings, rendering.left) if rendering else ""
+    return Checked(settings, prompts, digests, run, short, reused)
+
+
+def _settled(settings: Recipe, known: Run | None) -> Recipe:
+    """The recipe with the very policies that its names mean now, or meant when the run under the run root began."""
+    before = known.recipe["policy"] if known else None
+    policy = settings.policy.settled(before if isinstance(before, dict) else {})
+    policy.check()
+    return settings.with_policy(policy.joined())
 
 
 def _digest_of(prompts: Prompts) -> str:
@@ -226,11 +237,11 @@ def run(call: Call[Recipe]) -> Result:
         checked = _claimed(call, recipe, ledger)
     except NothingNew as reason:
         return _skipped(call, recipe, str(reason))
-    return _prepared(call, recipe, checked)
+    return _prepared(call, checked)
 
 
-def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
-    started, store, known = time.time(), call.store, read_run(call.store)
+def _prepared(call: Call[Recipe], checked: Checked) -> Result:
+    recipe, started, store, known = checked.recipe, time.time(), call.store, read_run(call.store)
     check_tracking()
     for oracle in (*recipe.oracles.values(), *recipe.evaluation.judges):
         oracle.check_reachable(store, anew=not known)
@@ -238,7 +249,7 @@ def _prepared(call: Call[Recipe], recipe: Recipe, checked: Checked) -> Result:
         print(f"warning: {checked.warning}", file=sys.stderr, flush=True)
     recipe.policy.claim(store)
     replace(checked.run, tracking=known.tracking if known else None).write(store)
-    policy = bring_in(store, recipe, checked)
+    policy = bring_in(store, checked)
     tracking = open_tracking(store, recipe, checked.run, known, call.flags)
     if recipe.promotion.model:
         _check_champion(recipe.promotion.model)
@@ -270,10 +281,13 @@ def _check_champion(model: str) -> None:
         print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
-def bring_in(store: Store, recipe: Recipe, checked: Checked) -> Manifest:
-    """Publish the prompts, the comparisons of earlier runs, and the reference policy, whose manifest it returns, unless
-    they are there already."""
-    policy = recipe.policy.bring_in(store, checked.run.inputs["policy"])
+def bring_in(store: Store, checked: Checked) -> Manifest:
+    """Publish the prompts, the comparisons of earlier runs, the reference, and the policy that training starts from,
+    whose manifest it returns, unless they are there already."""
+    recipe, inputs = checked.recipe, checked.run.inputs
+    if recipe.policy.reference_policy:
+        recipe.policy.reference_policy.bring_in(store, inputs["reference"], REFERENCE_APART.name)
+    policy = recipe.policy.bring_in(store, inputs["policy"])
     _deal(store, checked.prompts, recipe)
     if checked.reused:
         held_out = require_manifest(store, layout.held_out()).rows(store, PROMPTS) if recipe.prompts.path else []

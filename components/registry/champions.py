@@ -81,10 +81,7 @@ class Registry:
         if not (match := _NAMED.fullmatch(uri)):
             raise UserError(f"{uri}: write models:/NAME@champion, or models:/NAME/3 for version 3")
         registry, alias, number = cls.open(match[1]), match[2], match[3]
-        if alias == CHAMPION:
-            found = registry.champion()
-        else:
-            found = registry.version(int(number)) if number else registry._aliased(alias)
+        found = registry.version(int(number)) if number else registry.aliased(alias)
         if found is None:
             there = [str(version.number) for version in registry.versions()]
             raise UserError(f"{uri}: there is none; versions there are: {', '.join(there) or 'none'}")
@@ -143,6 +140,17 @@ class Registry:
             mend = f"name a version by nashflow rollback {self.name} --to VERSION, or delete the alias to begin anew"
         gone = f"its champion, version {number}, has been deleted" if number else "it has lost its champion"
         raise UserError(f"registered model {self.name}: {gone}; {mend}")
+
+    def aliased(self, alias: str) -> Version | None:
+        """The version that an alias names; None if there is none.
+
+        Raises:
+            UserError: as `champion`, for that alias.
+        """
+        if alias == CHAMPION:
+            return self.champion()
+        number = self.number(alias)
+        return self.version(number) if number else None
 
     def register(self, store: Store, policy: str, description: str) -> Version:
         """The version of a run's policy, made unless there is one of the same files and run; it is the challenger now.
@@ -304,10 +312,6 @@ class Registry:
             f"registered model {self.name}: {there} is the champion, and it was {thought} a moment ago: somebody else "
             "has changed it; run the same command again to compare with what is champion now"
         )
-
-    def _aliased(self, alias: str) -> Version | None:
-        number = self.number(alias)
-        return self.version(number) if number else None
 
     def _again(self, version: Version) -> Version:
         """The version as it is now."""

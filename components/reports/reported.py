@@ -67,8 +67,9 @@ def _measured_unlike(one: Reported, other: Reported) -> list[str]:
     """What differs of the reference, the oracle, and the settings that decide figures."""
     changed = _changed(one, other)
     found = []
-    for named in ("policy", "oracle"):
-        if one.run.inputs.get(named) != other.run.inputs.get(named):
+    digests, others = (_decisive(each.run) for each in (one, other))
+    for named in digests:
+        if digests[named] != others[named]:
             section = [changed.pop(key) for key in list(changed) if key.startswith(f"{named}.")]
             found.append(f"other {named} ({', '.join(section) or 'under the same settings'})")
     found += [text for key, text in changed.items() if _decides_figures(key)]
@@ -108,6 +109,12 @@ def measured_otherwise(store: Store, run: Run, iterations: Sequence[int]) -> lis
                 "them alike"
             )
     return found
+
+
+def _decisive(run: Run) -> dict[str, str | None]:
+    """Digests of what figures are relative to: the oracle, and the reference, which may be apart from the policy."""
+    inputs = run.inputs
+    return {"policy": inputs.get("reference", inputs.get("policy")), "oracle": inputs.get("oracle")}
 
 
 def _decides_figures(key: str) -> bool:

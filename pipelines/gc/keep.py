@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from nashflow.components.methods.phases import REFERENCE, REFERENCE_APART
 from nashflow.components.runtime import lock
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import flatten
@@ -89,9 +90,10 @@ def _needed(runs: Sequence[RunRoot], kept: Mapping[str, str]) -> Iterator[tuple[
 
 
 def _read_by(run: RunRoot) -> Iterator[str]:
-    """Paths outside of its run root that a run reads: what its recipe names, and where its reference lies."""
+    """Paths outside of its run root that a run reads: what its recipe names, and where its first policies lie."""
     recipe = flatten(run.run.recipe) if run.run else {}
     yield from (value for value in recipe.values() if isinstance(value, str) and "/" in value)
-    reference = read_manifest(run.store, layout.policy(0, "main"))
-    if reference and reference.source:
-        yield reference.source
+    for first in (REFERENCE, REFERENCE_APART):
+        manifest = read_manifest(run.store, layout.policy(0, first.name))
+        if manifest and manifest.source:
+            yield manifest.source

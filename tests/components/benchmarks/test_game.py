@@ -30,7 +30,7 @@ GIVEN = log_normalise(np.random.default_rng(1).standard_normal(REFERENCE.shape))
 
 def measured(run: SandboxRun, policy: str, tau: float = 0.1) -> dict[str, Any]:
     opened, reference = (open_policy(run.store, name) for name in (policy, "000/main"))
-    return measure(WORLD, run.recipe.method, int(policy[:3]), opened, reference, tau)[0]
+    return measure(WORLD, run.recipe.method, int(policy[:3]), opened, reference, reference, tau)[0]
 
 
 def distributions(run: SandboxRun, *policies: str) -> list[np.ndarray]:

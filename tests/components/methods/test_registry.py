@@ -161,7 +161,7 @@ LINES = [
         "inpo",
         {"label_smoothing": 0.1},
         "method.label_smoothing: unknown key; known here: "
-        "comparisons, eta, labels, name, reduction, samples, tau, temperature",
+        "comparisons, eta, labels, name, reduction, reference_apart, samples, tau, temperature",
     ),
     ("iterative_dpo", {"labels": "soft"}, "method.labels: Input should be 'sampled' or 'binary', not 'soft'"),
     ("iterative_dpo", {"beta": 0}, "method.beta: Input should be greater than 0, not 0"),
@@ -177,7 +177,7 @@ LINES = [
     ("dno", {"comparisons": "bracket"}, "method.comparisons: Input should be 'all_pairs' or 'max_min', not 'bracket'"),
     ("dno", {"margin": 1}, "method.margin: Input should be less than 1, not 1"),
     ("online_ipo", {"updates": 0}, "method.updates: Input should be greater than or equal to 1, not 0"),
-    ("ipo", {"samples": 4}, "method.samples: unknown key; known here: name, reduction, tau"),
+    ("ipo", {"samples": 4}, "method.samples: unknown key; known here: name, reduction, reference_apart, tau"),
 ]
 
 
