@@ -22,10 +22,12 @@ from ..models.policies import not_kept
 from ..storage import layout
 from ..storage.store import Store
 from ..storage.units import require_manifest
-from ..tracking.mlflow_store import connect, environment, failure_line, failures, quiet, sqlite_file
+from ..tracking.mlflow_store import connect, environment, failure_line, failures, hurried, quiet, sqlite_file
+from ..tracking.reaching import check_version
+from ..tracking.tags import DIGEST, ITERATION, POLICY, RUN_ROOT, URI, WEIGHTS
 from ..tracking.tracker import Made, Tracker
 from .gate import Gate
-from .version import CROWNED, DIGEST, POLICY, REIGN, ROLLED_BACK, RUN_ROOT, URI, WEIGHTS, Version, read_version
+from .version import CROWNED, REIGN, ROLLED_BACK, Version, read_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,7 +57,7 @@ class Registry:
         """The registered model of a name, at MLFLOW_TRACKING_URI.
 
         Raises:
-            UserError: the variable is not set, or the name cannot be one.
+            UserError: the variable is not set, MLflow is older than 3, or the name cannot be one.
             TryAgain: the server does not answer.
         """
         if not _NAME.fullmatch(name):
@@ -68,8 +70,10 @@ class Registry:
             )
         if (file := sqlite_file(uri)) and not os.path.exists(file):
             raise UserError(f"MLFLOW_TRACKING_URI: there is no {file}, so no registered model {name} in it")
-        with _told(name, uri), quiet():
-            return cls(name, connect(uri))
+        with _told(name, uri), quiet(), hurried():
+            client = connect(uri)
+            check_version(client)
+        return cls(name, client)
 
     @classmethod
     def named(cls, uri: str) -> Version:
@@ -168,11 +172,12 @@ class Registry:
             raise UserError(missing)
         place, run_root = place_of(store, policy), redact(store.uri)
         tags = {WEIGHTS: manifest.weights_digest, DIGEST: manifest.digest, URI: redact(place)}
-        tags |= {RUN_ROOT: run_root, POLICY: policy}
+        iteration, _, name = policy.partition("/")
+        tags |= {RUN_ROOT: run_root, POLICY: name, ITERATION: str(int(iteration))}
         text = _cut(description)
         same = manifest.weights_digest, manifest.digest, run_root
         mine = [v for v in self.versions() if (v.weights, v.digest, v.run_root) == same]
-        version = mine[0] if mine else self._create(store, policy, place, tags, text)
+        version = mine[0] if mine else self._create(store, place, tags, text)
         with self._asking():
             if version.description != text:
                 self._client.update_model_version(self.name, str(version.number), text)
@@ -264,12 +269,12 @@ class Registry:
                 text = _cut(f"{said}.\n\n{now.description}")
                 self._client.update_model_version(self.name, str(now.number), text)
 
-    def _create(self, store: Store, policy: str, place: str, tags: dict[str, str], description: str) -> Version:
+    def _create(self, store: Store, place: str, tags: dict[str, str], description: str) -> Version:
         from mlflow.exceptions import MlflowException
 
-        iteration, _, name = policy.partition("/")
         # A server takes a folder's path from nobody; a logged model's it has been told before.
-        model = Tracker.of(store).checkpoint(Made(int(iteration), name, tags[WEIGHTS], tags[DIGEST], place))
+        made = Made(int(tags[ITERATION]), tags[POLICY], tags[WEIGHTS], tags[DIGEST], place)
+        model = Tracker.of(store).checkpoint(made)
         if not model and self._client.tracking_uri.startswith("http") and "://" not in place:
             raise UserError(
                 f"{store.uri}: the MLflow at {redact(self._client.tracking_uri)} does not know this run, and registers "
@@ -282,10 +287,10 @@ class Registry:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             source = f"models:/{model}" if model else place
-            made = self._client.create_model_version(
+            found = self._client.create_model_version(
                 self.name, source, tags=tags, description=description, model_id=model or None
             )
-            return read_version(self._client, made)
+            return read_version(self._client, found)
 
     def _number_reign(self, champion: Version) -> None:
         """Note that a version is the champion, unless that is noted: it may have been made one by hand."""

@@ -1,8 +1,7 @@
 """A version of a registered model: what MLflow's registry says of it, and its files, checked against that.
 
-A version's tags are those of a logged model (`nashflow.weights`, `nashflow.digest`, `nashflow.uri`) and of a run
-(`nashflow.run_root`), with `nashflow.policy` for the policy's reference in its run. A version that somebody registered
-by hand from a logged model of ours has them there.
+A version's tags are those of a logged model, and its run's root: see `tracking.tags`. A version that somebody
+registered by hand from a logged model of ours has them there.
 """
 
 import re
@@ -15,13 +14,11 @@ from ..models.policies import LocalPolicy, not_kept, open_policy
 from ..storage import layout
 from ..storage.store import Store, open_store
 from ..storage.units import Manifest, read_manifest
+from ..tracking.tags import DIGEST, ITERATION, POLICY, RUN_ROOT, URI, WEIGHTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-WEIGHTS, DIGEST, URI, RUN_ROOT, POLICY = (
-    f"nashflow.{name}" for name in ("weights", "digest", "uri", "run_root", "policy")
-)
 REIGN, CROWNED, ROLLED_BACK = "nashflow.reign", "nashflow.crowned", "nashflow.rolled_back"
 """Tags of a version that is or was the champion: the how-manieth one, since when, and why it is no more."""
 
@@ -128,11 +125,15 @@ def read_version(client: "MlflowClient", found: Any) -> Version:
         weights=tags.get(WEIGHTS, ""),
         digest=tags.get(DIGEST, ""),
         run_root=tags.get(RUN_ROOT) or (in_a_run["run_root"] if in_a_run else ""),
-        policy=found.tags.get(POLICY) or (in_a_run["policy"] if in_a_run else ""),
+        policy=_reference(tags) or (in_a_run["policy"] if in_a_run else ""),
         description=found.description or "",
         created=found.creation_timestamp,
         tags=found.tags,
     )
+
+
+def _reference(tags: Mapping[str, str]) -> str:
+    return f"{int(tags[ITERATION]):03d}/{tags[POLICY]}" if tags.keys() >= {ITERATION, POLICY} else ""
 
 
 def _logged(client: "MlflowClient", found: Any) -> Mapping[str, str]:

@@ -62,10 +62,11 @@ def versions(client: "MlflowClient") -> Iterator[Version]:
 
 
 def _places(client: "MlflowClient", version: Any) -> Iterator[str]:
-    """Where a version's files are: its source, or what the logged model that it was made from says."""
+    """Where a version's files are: its source, its tag, or what the logged model that it was made from says."""
     from mlflow.exceptions import MlflowException
 
     yield version.source or ""
+    yield version.tags.get(URI, "")
     model_id = version.model_id or (version.source or "").removeprefix("models:/")
     if model_id.startswith("m-"):
         try:

@@ -15,13 +15,11 @@ from nashflow.components.games.preference import Game, duality_gap, log_normalis
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.games.updates import mirror_step
-from nashflow.components.iterations.tracked import track_iteration
 from nashflow.components.models.policies import open_policy
 from nashflow.components.preparation.step import check
 from nashflow.components.recipe import Recipe
 from nashflow.components.registry.champions import Registry
 from nashflow.components.storage.run import require_run
-from nashflow.components.storage.store import open_store
 from tests.components.registry.conftest import crowned
 from tests.fixtures.runs import SandboxRun, log_policy, recipe
 
@@ -193,7 +191,6 @@ def test_both_stay_and_are_told_to_mlflow(fresh: New, finished: SandboxRun, regi
         claims = finished.store.list(f"policies/{policy}/main.claims")
         assert [finished.store.read(key).decode() for key in claims] == [run.root]
     run.step("evaluation", 0)
-    track_iteration(open_store(run.root), 0)
     parent = (require_run(run.store).tracking or {})["experiment"]
     models = MlflowClient(registry._client.tracking_uri).search_logged_models([parent])
     assert {model.tags["nashflow.weights"] for model in models} == set(digests(run).values())

@@ -9,8 +9,10 @@ import pytest
 from mlflow import MlflowClient
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.registry.champions import Registry
 from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import Store
+from tests.components.registry.conftest import crowned
 from tests.fixtures.tracking import free_port
 from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, assert_whole, clean, files, names
 
@@ -59,7 +61,21 @@ def by_logged_model(client: MlflowClient, store: Store) -> None:
     client.create_model_version("champion", f"models:/{model.model_id}", model_id=model.model_id)
 
 
-@pytest.mark.parametrize("register", [by_source, by_file_uri, by_run, by_nested_run, by_logged_model])
+def by_gate(client: MlflowClient, store: Store) -> None:
+    crowned(Registry("champion", client), store, "001/main")
+    version = client.get_model_version_by_alias("champion", "champion")
+    assert version.tags["nashflow.uri"].startswith(store.uri)
+
+
+def by_its_tag(client: MlflowClient, store: Store) -> None:
+    """Its source is a copy; its tag says of what."""
+    tags = {"nashflow.uri": store.location("policies/001/main/0123456789abcdef")}
+    client.create_model_version("champion", "s3://elsewhere/copy", tags=tags)
+
+
+@pytest.mark.parametrize(
+    "register", [by_gate, by_its_tag, by_source, by_file_uri, by_run, by_nested_run, by_logged_model]
+)
 def test_a_run_with_a_registered_model_stays(
     prefix: Path, registry: MlflowClient, register: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
