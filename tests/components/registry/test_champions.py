@@ -1,9 +1,12 @@
 """The champion: registered once, crowned if nobody else was meanwhile, rolled back, and said in one line what is
 wrong."""
 
+import contextlib
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -325,3 +328,43 @@ def test_a_policy_in_s3_is_registered_where_it_lies(registry: Registry, s3_bucke
     assert champion.place == f"{s3_bucket}/runs/a/policies/001/main/0123456789abcdef"
     assert (champion.files().folder / "config.json").read_bytes() == b"{}"
     assert open_store(champion.run_root).uri == store.uri
+
+
+@contextlib.contextmanager
+def stand_in(version: str, code: int, body: str) -> Iterator[str]:
+    """A server of a version that answers every request alike, as MLflow's own app for basic authentication does."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            told = (200, version) if self.path == "/version" else (code, body)
+            self.send_response(told[0])
+            self.end_headers()
+            self.wfile.write(told[1].encode())
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is printed."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_server_that_allows_nothing_or_is_old_is_one_line(
+    surroundings: pytest.MonkeyPatch, made: Store, tmp_path: Path
+) -> None:
+    for code, body in ((403, "Permission denied"), (401, "You are not authenticated.")):
+        with stand_in("3.17.2", code, body) as uri:
+            surroundings.setenv("MLFLOW_TRACKING_URI", uri)
+            registry = Registry.open("m")
+            for ask in (registry.champion, registry.rollback, lambda registry=registry: registry.number("champion")):
+                line = one_line(ask)
+                assert f"registered model m at {uri}: not allowed: give this user MLflow's permission EDIT" in line
+    with stand_in("2.22.0", 404, "") as uri:
+        surroundings.setenv("MLFLOW_TRACKING_URI", uri)
+        assert f"the server at {uri} is 2.22.0" in one_line(lambda: Registry.open("m"))
+    with stand_in("3.17.2", 404, "there is no such page") as uri:
+        surroundings.setenv("MLFLOW_TRACKING_URI", uri)
+        assert "MLflow does not answer" in one_line(Registry.open("m").champion, TryAgain), "and not: no champion yet"
