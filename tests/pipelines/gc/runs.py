@@ -52,7 +52,7 @@ def clean(
 
 def names(prefix: Path) -> set[str]:
     """The run roots below a prefix."""
-    return {path.name for path in prefix.iterdir() if path.is_dir()} - {"cache", "ledgers"}
+    return {path.name for path in prefix.iterdir() if path.is_dir()} - {"cache", "gates", "ledgers"}
 
 
 def files(folder: Path) -> dict[str, bytes]:
