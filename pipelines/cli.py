@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nashflow.components.core.errors import TryAgain, UserError, one_line
+from nashflow.components.core.redaction import redact, redact_tracebacks
 
 from .benchmark.commands import app as benchmark_app
 from .cluster.commands import app as client_app
@@ -170,6 +171,7 @@ def main() -> None:
     Exit code 2: the user's input is wrong. 75: the disk is full or a server does not answer: try again. 1: all else.
     """
     print_anything()
+    redact_tracebacks()
     try:
         app([_at_home(argument) for argument in sys.argv[1:]])
     except (UserError, TryAgain, OSError) as error:
@@ -189,8 +191,8 @@ def _at_home(argument: str) -> str:
 
 def _line(error: UserError | TryAgain | OSError) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return one_line(error)
+        return redact(f"{error.filename}: {error.strerror}")
+    return redact(one_line(error))
 
 
 def _exit_code(error: UserError | TryAgain | OSError) -> int:

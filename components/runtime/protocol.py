@@ -25,6 +25,7 @@ from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 from pydantic import ConfigDict, Field
 
 from ..core.errors import Pending, TryAgain, UserError, one_line
+from ..core.redaction import redact, redact_tracebacks
 from ..core.settings import SHAPES_GRAPH, Part
 from ..storage import recipes
 from ..storage.store import Store, open_store
@@ -119,6 +120,7 @@ def main(package: str, arguments: Sequence[str]) -> NoReturn:
     own, their names `FLAGS`.
     """
     signal.signal(signal.SIGTERM, terminate)
+    redact_tracebacks()
     name = package.rpartition(".")[2]
     try:
         step = importlib.import_module(f"{package}.step")
@@ -201,7 +203,7 @@ def _found(text: str, run_root: str) -> tuple[Store, Mapping[str, Any]]:
 
 
 def _fail(step: str, line: str, code: int) -> NoReturn:
-    print(f"{step}: {one_line(line)}", file=sys.stderr, flush=True)
+    print(f"{step}: {redact(one_line(line))}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 

@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import sys
 import time
-import traceback
 from typing import TYPE_CHECKING
 
 from ...core.errors import TryAgain, UserError, one_line
+from ...core.redaction import redact, traceback_of
 from ...runtime.protocol import TERMINATED, TRY_AGAIN, USER_ERROR
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ _LOST = ("closed by peer", "reset by peer")
 def hand_over(error: BaseException) -> None:
     """Write an error down for torchrun; without it, for people."""
     told = isinstance(error, UserError | TryAgain)
-    line = one_line(error) if told else f"{type(error).__name__}: {one_line(error)}"
+    line = redact(one_line(error) if told else f"{type(error).__name__}: {one_line(error)}")
     if path := os.environ.get(_FILE):
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"message": line, "timestamp": int(time.time())}, file)
     else:
-        traceback.print_exception(error)
+        sys.stderr.write(traceback_of(error))
 
 
 def failure_of(error: "ChildFailedError") -> UserError | TryAgain:
