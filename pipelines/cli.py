@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nashflow.components.core.errors import TryAgain, UserError, one_line
-from nashflow.components.core.redaction import redact, redact_tracebacks
+from nashflow.components.core.redaction import redact, traceback_of
 
 from .benchmark.commands import app as benchmark_app
 from .cluster.commands import app as client_app
@@ -171,7 +171,6 @@ def main() -> None:
     Exit code 2: the user's input is wrong. 75: the disk is full or a server does not answer: try again. 1: all else.
     """
     print_anything()
-    redact_tracebacks()
     try:
         app([_at_home(argument) for argument in sys.argv[1:]])
     except (UserError, TryAgain, OSError) as error:
@@ -181,6 +180,9 @@ def main() -> None:
         mend = "set PYTHONUTF8=1" if error.encoding == "ascii" else "rename it"
         print(f"nashflow: {error.object}: cannot be written in {error.encoding}: {mend}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        sys.stderr.write(traceback_of(error))
+        sys.exit(1)
 
 
 def _at_home(argument: str) -> str:

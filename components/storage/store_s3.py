@@ -239,6 +239,7 @@ class S3Store:
             ClientError,
             ConnectTimeoutError,
             EndpointConnectionError,
+            EndpointResolutionError,
             FlexibleChecksumError,
             NoCredentialsError,
             PartialCredentialsError,
@@ -258,6 +259,11 @@ class S3Store:
             ) from error
         except FlexibleChecksumError as error:
             raise OSError(f"{where} is corrupt: {error}") from error
+        except EndpointResolutionError:
+            raise UserError(
+                f"{where}: AWS_ENDPOINT_URL_S3 is no URL: write https://host:port, without user and password, which are "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ) from None
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code == "NoSuchKey":
