@@ -118,6 +118,16 @@ def test_without_mlflow_names_say_what_to_set(tmp_path: Path, monkeypatch: pytes
         find(Wanted((), tags=("team=alignment",)))
 
 
+def test_the_store_of_this_folders_runs_is_the_default(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "runs")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.chdir(tmp_path)
+    assert names(Wanted(("inpo", "dpo"))) == ["inpo", "dpo"]
+
+
 def test_a_server_that_is_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
