@@ -261,8 +261,8 @@ class S3Store:
             raise OSError(f"{where} is corrupt: {error}") from error
         except EndpointResolutionError:
             raise UserError(
-                f"{where}: AWS_ENDPOINT_URL_S3 is no URL: write https://host:port, without user and password, which are "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"{where}: AWS_ENDPOINT_URL_S3 is no URL: write https://host:port, without user and password, which "
+                "are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ) from None
         except ClientError as error:
             code = error.response["Error"]["Code"]

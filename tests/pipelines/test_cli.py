@@ -167,13 +167,13 @@ def test_what_an_error_says_becomes_one_line(
     assert failing(OSError("corrupt"), monkeypatch, capsys) == (1, "nashflow: corrupt\n")
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def app(arguments: list[str]) -> None:
-        raise KeyError("ours")
-
-    monkeypatch.setattr(command_line, "app", app)
-    with pytest.raises(KeyError):
-        command_line.main()
+def test_a_mistake_of_ours_keeps_its_traceback_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = failing(KeyError("http://joe:canary@host"), monkeypatch, capsys)
+    assert code == 1
+    assert said.startswith("Traceback (most recent call last):\n")
+    assert said.splitlines()[-1] == "KeyError: 'http://host'"
 
 
 def _connected_once(connect: Any, uri: str, attempts: int, *options: Any) -> Any:
