@@ -68,6 +68,14 @@ class Figure:
     """Whether it measures what should not happen: it is shown only where, rounded, it is not 0."""
 
 
+def with_interval(name: str, title: str, ends: str = "", *, error: bool = False, **more: Any) -> tuple[Figure, ...]:
+    """A figure, and those of its interval: `<ends>_low` and `<ends>_high`, and with `error` its standard error,
+    `<ends>_error`. `ends` is the figure's name by default."""
+    low, high, deviation = (f"{ends or name}_{end}" for end in ("low", "high", "error"))
+    figure = Figure(name, title, interval=(low, high), error=deviation if error else "", **more)
+    return (figure, Figure(low), Figure(high), *([Figure(deviation)] if error else []))
+
+
 def renamed(figure: Figure, names: Mapping[str, str]) -> Figure:
     """A figure under another name, as `names` has it for it and for those that it refers to."""
     ends = (names[figure.interval[0]], names[figure.interval[1]]) if figure.interval else None

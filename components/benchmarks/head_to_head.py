@@ -15,7 +15,7 @@ from ..storage.records import COMPARISONS, Comparison, Message, Rollout
 from ..storage.run import without_endpoints
 from ..storage.store import Store
 from ..storage.units import require_manifest
-from .base import Bench, Benchmark, Figure, Measured, Responses, renamed
+from .base import Bench, Benchmark, Figure, Measured, Responses, renamed, with_interval
 from .intervals import mean_interval, means_of
 from .judge import require_there
 from .shares import Shares, means
@@ -27,16 +27,13 @@ class HeadToHead(Benchmark):
     version: ClassVar[int] = 2
     kind: Literal["head_to_head"] = "head_to_head"
     figures: ClassVar[tuple[Figure, ...]] = (
-        Figure(
+        *with_interval(
             "win_rate",
             "win rate",
             better="higher",
             meaning="against the reference, with its 95 % interval",
             headline=True,
-            interval=("win_rate_low", "win_rate_high"),
         ),
-        Figure("win_rate_low"),
-        Figure("win_rate_high"),
         Figure("mean_length", "length", unit="tokens", digits=1, meaning="mean, in tokens"),
         Figure("evaluated_prompts", digits=0),
         Figure(

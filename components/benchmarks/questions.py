@@ -17,7 +17,7 @@ from ..storage import layout
 from ..storage.records import ANSWERS, JUDGMENTS, QUESTIONS, BenchmarkAnswer, BenchmarkQuestion, Judgment, Message
 from ..storage.store import Store
 from ..storage.units import Manifest, read_manifest, require_manifest
-from .base import BenchmarkSettings, Figure, Measured, renamed
+from .base import BenchmarkSettings, Figure, Measured, renamed, with_interval
 from .data import Data, DataFile, json_lines
 from .judge import Judge, require_there
 from .shares import Shares
@@ -125,22 +125,14 @@ _JUDGED = (
     Figure("no_verdict", better="lower", digits=0, meaning="judgments without a verdict", fault=True),
 )
 _WATCHED = (
-    Figure(
-        "canary_win_rate",
-        "canary",
-        meaning="how often the judge prefers one constant answer, which says nothing",
-        interval=("canary_win_rate_low", "canary_win_rate_high"),
+    *with_interval(
+        "canary_win_rate", "canary", meaning="how often the judge prefers one constant answer, which says nothing"
     ),
-    Figure("canary_win_rate_low"),
-    Figure("canary_win_rate_high"),
-    Figure(
+    *with_interval(
         "oracle_correlation",
         "as the oracle",
         meaning="rank correlation of the judge's preferences and the training oracle's on the same answers",
-        interval=("oracle_correlation_low", "oracle_correlation_high"),
     ),
-    Figure("oracle_correlation_low"),
-    Figure("oracle_correlation_high"),
 )
 """What is known of a judge, by which its verdicts are to be trusted or not."""
 CANARY_QUESTIONS = 20

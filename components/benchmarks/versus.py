@@ -10,7 +10,7 @@ from ..core.errors import UserError
 from ..prompts.reading import Asked, read
 from ..prompts.settings import PromptSource
 from ..storage.records import Judgment
-from .base import Figure, Measured
+from .base import Figure, Measured, with_interval
 from .data import Data, DataFile
 from .intervals import mean_interval
 from .judge import Judge
@@ -26,16 +26,9 @@ class Versus(QuestionBenchmark):
 
     kind: Literal["versus"] = "versus"
     scored: ClassVar[tuple[Figure, ...]] = (
-        Figure(
-            "win_rate",
-            "win rate",
-            better="higher",
-            meaning="against the answers of the file, with its 95 % interval",
-            headline=True,
-            interval=("win_rate_low", "win_rate_high"),
+        *with_interval(
+            *("win_rate", "win rate"), better="higher", meaning="against the answers of the file", headline=True
         ),
-        Figure("win_rate_low"),
-        Figure("win_rate_high"),
         Figure("wins", digits=0, meaning="prompts on which the policy's answer is preferred"),
         Figure("ties", digits=0),
         Figure("losses", digits=0),

@@ -3,14 +3,14 @@
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ...core.errors import UserError
 from ...oracles.llm_judge.client import Answer as Said
 from ...oracles.llm_judge.completions import Completion, Completions
 from ...oracles.llm_judge.template import Template, read_template
 from ...storage.records import CATEGORIES, CategoryFigure, Judgment, Message
-from ..base import Figure, Measured
+from ..base import Figure, Measured, with_interval
 from ..compared import game
 from ..data import Data, DataFile
 from ..judge import Judge
@@ -27,6 +27,7 @@ _TEMPLATE = "alpaca-eval-clf"
 _LIKELIEST = {"top_logprobs": 5}
 """As many as the benchmark asks for."""
 _SEED = "0"
+_HEADLINE: dict[str, Any] = {"unit": "%", "better": "higher", "digits": 2, "headline": True}
 _HUB = "https://huggingface.co/datasets/tatsu-lab/alpaca_eval/resolve/main"
 
 
@@ -63,38 +64,18 @@ class AlpacaEval(QuestionBenchmark):
     published: ClassVar[tuple[Published, ...]] = (ALPACA_EVAL_2,)
     compares: ClassVar[bool] = True
     scored: ClassVar[tuple[Figure, ...]] = (
-        Figure(
-            "lc_win_rate",
-            "LC win rate",
-            unit="%",
-            better="higher",
-            digits=2,
+        *with_interval(
+            *("lc_win_rate", "LC win rate"),
             meaning="against gpt-4-1106-preview, with lengths controlled; none without the tables of length control",
-            headline=True,
-            interval=("lc_win_rate_low", "lc_win_rate_high"),
+            **_HEADLINE,
         ),
-        Figure("lc_win_rate_low"),
-        Figure("lc_win_rate_high"),
         Figure(
             "lc_win_rate_error",
             unit="%",
             digits=2,
             meaning="the leaderboard's standard error, which says nothing of how well the regression is known",
         ),
-        Figure(
-            "win_rate",
-            "win rate",
-            unit="%",
-            better="higher",
-            digits=2,
-            meaning="against gpt-4-1106-preview",
-            headline=True,
-            interval=("win_rate_low", "win_rate_high"),
-            error="win_rate_error",
-        ),
-        Figure("win_rate_low"),
-        Figure("win_rate_high"),
-        Figure("win_rate_error"),
+        *with_interval("win_rate", "win rate", error=True, meaning="against gpt-4-1106-preview", **_HEADLINE),
         Figure("discrete_win_rate", unit="%", better="higher", digits=2),
         Figure("wins", digits=0),
         Figure("losses", digits=0),

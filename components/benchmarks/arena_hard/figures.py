@@ -1,26 +1,22 @@
 """The figures of both versions of Arena-Hard."""
 
-from ..base import Figure
+from ..base import Figure, with_interval
 from .scores import Score
 
 
 def figures_against(baseline: str) -> tuple[Figure, ...]:
     """Those of a score against a baseline's answers."""
     return (
-        Figure(
+        *with_interval(
             "score",
             "score",
+            error=True,
             unit="%",
             better="higher",
             digits=1,
             meaning=f"share of games won against {baseline}, significant verdicts counted three times",
             headline=True,
-            interval=("score_low", "score_high"),
-            error="score_error",
         ),
-        Figure("score_low"),
-        Figure("score_high"),
-        Figure("score_error"),
         Figure("official_low", unit="%", digits=1, meaning="lower end of the benchmark's own interval, of bootstraps"),
         Figure("official_high", unit="%", digits=1, meaning="its upper end"),
         Figure("wins", digits=0),

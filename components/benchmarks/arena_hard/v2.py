@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from ...storage.records import CATEGORIES, CategoryFigure
-from ..base import Figure, Measured
+from ..base import Figure, Measured, with_interval
 from ..data import Data, DataFile
 from ..questions import Answered
 from ..stored import Files, Rescored
@@ -53,17 +53,13 @@ class ArenaHardV2(Battles):
     )
     scored: ClassVar[tuple[Figure, ...]] = (
         *figures_against("o3-mini-2025-01-31 on hard questions"),
-        Figure(
-            "style_controlled",
-            "style-controlled",
+        *with_interval(
+            *("style_controlled", "style-controlled", "style"),
             unit="%",
             better="higher",
             digits=1,
             meaning="the score on hard questions if both answers were equally long and marked up",
-            interval=("style_low", "style_high"),
         ),
-        Figure("style_low"),
-        Figure("style_high"),
     )
     total: ClassVar[int] = 750
     calls: ClassVar[int] = 2

@@ -7,7 +7,7 @@ from ...core.errors import UserError
 from ...oracles.llm_judge.completions import Completion
 from ...oracles.oracle_settings import OracleSettings
 from ...storage.records import CATEGORIES, CategoryFigure, Judgment, Message
-from ..base import Figure, Measured
+from ..base import Figure, Measured, with_interval
 from ..data import Data, DataFile
 from ..judge import Judge
 from ..published import MT_BENCH, Published
@@ -65,19 +65,15 @@ class MTBench(QuestionBenchmark):
     )
     published: ClassVar[tuple[Published, ...]] = (MT_BENCH,)
     scored: ClassVar[tuple[Figure, ...]] = (
-        Figure(
+        *with_interval(
             "score",
             "MT-Bench",
+            error=True,
             better="higher",
             digits=2,
             meaning="mean grade of all answers, from 1 to 10",
             headline=True,
-            interval=("score_low", "score_high"),
-            error="score_error",
         ),
-        Figure("score_low"),
-        Figure("score_high"),
-        Figure("score_error"),
         Figure("first_turn", better="higher", digits=2, meaning="mean grade of answers to first turns"),
         Figure("second_turn", better="higher", digits=2, meaning="mean grade of answers to second turns"),
     )

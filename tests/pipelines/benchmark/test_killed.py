@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.fixtures.cli import command, environment
 from tests.fixtures.judge_server import alphabetical, serving
 
-PROMPTS, KILLED_AT = 12, 9
+PROMPTS = 12
 
 
-def test_a_killed_benchmark_asks_its_judge_nothing_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed_at", [9, 2 * PROMPTS, 3 * PROMPTS + 1], ids=["answers", "between", "canary"])
+def test_a_killed_benchmark_asks_its_judge_nothing_twice(killed_at: int, tmp_path: Path) -> None:
+    """Among the judgments of the answers, behind the last one of them, and among those of the constant answer."""
     rows = [{"instruction": f"question {number}", "output": f"their answer {number}"} for number in range(PROMPTS)]
     (tmp_path / "prompts.json").write_text(json.dumps(rows))
     said = ({"question": str(number), "turns": [f"our answer {number}"]} for number in range(PROMPTS))
@@ -24,7 +27,7 @@ def test_a_killed_benchmark_asks_its_judge_nothing_twice(tmp_path: Path) -> None
     reached, killed = threading.Event(), threading.Event()
 
     def judge(body: Mapping[str, Any]) -> str:
-        if sum(server.answered.values()) >= KILLED_AT and not killed.is_set():
+        if sum(server.answered.values()) >= killed_at and not killed.is_set():
             reached.set()
             killed.wait()
             raise ConnectionAbortedError
@@ -40,7 +43,7 @@ def test_a_killed_benchmark_asks_its_judge_nothing_twice(tmp_path: Path) -> None
         process.send_signal(signal.SIGKILL)
         process.wait()
         killed.set()
-        assert len(server.answered) == KILLED_AT
+        assert len(server.answered) == killed_at
         assert not (tmp_path / "made" / "scores.json").exists()
         done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
