@@ -115,6 +115,7 @@ class Backwards:
             versions=dict(run.versions),
             machines=list(Counter(each.machine for each in traced if each.machine)),
             outcome=asdict(ended) if ended else {},
+            promotion=_decided(units.store),
             mlflow=dict(run.tracking or {}),
             tags=dict(self.tags(run.tracking or {})),
             units=traced,
@@ -126,6 +127,15 @@ class Backwards:
             origins={each.unit: redact(each.said) for each in from_outside},
             parents=parents,
         )
+
+
+def _decided(store: Store) -> dict[str, Any]:
+    """What the step of promotion has written, if it has."""
+    try:
+        decision: dict[str, Any] = json.loads(store.read(f"{layout.PROMOTION}.json"))
+    except FileNotFoundError:
+        return {}
+    return decision
 
 
 def _without_source(units: Units, key: str, sources: Mapping[str, str]) -> Iterator[str]:

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nashflow.components.core.errors import UserError
+from nashflow.components.core.errors import TryAgain, UserError
 from nashflow.components.models.named import find
+from nashflow.components.registry.champions import Registry
 from nashflow.components.storage import layout
 from nashflow.components.storage.claims import made_by
 from nashflow.components.storage.store import Store
 from nashflow.components.storage.units import Manifest, read_manifest
 
+from .registered import SCHEME
 from .units import Units
 
 _RUN = "run:"
@@ -43,14 +45,26 @@ def _origin(units: Units, key: str) -> Origin:
     settings: Mapping[str, Any] = units.run.recipe["policy"]
     if manifest.source and (found := _pointed_at(manifest)):
         return _checked(key, *found, manifest)
-    model = str(settings.get("model", ""))
+    model = str(settings.get("reference" if key.endswith("/reference") else "model", ""))
     if model.startswith(_RUN):
         try:
             store, reference = find(model.removeprefix(_RUN))
         except UserError as error:
             return Origin(key, model, fault=f"{model}: {error}")
         return _checked(key, store, f"{layout.POLICIES}/{reference}", manifest)
+    if model.startswith(SCHEME):
+        return _of_registered(key, model, manifest)
     return Origin(key, manifest.source or model or f"made by the run itself (policy.kind {settings.get('kind')})")
+
+
+def _of_registered(key: str, model: str, manifest: Manifest) -> Origin:
+    """The origin of a copy of a registered model, if MLflow still has the version."""
+    try:
+        version = Registry.named(model)
+        store = version.store()
+    except (UserError, TryAgain) as error:  # which says nothing against the copy
+        return Origin(key, f"{model}, which was not followed: {error}")
+    return _checked(key, store, f"{layout.POLICIES}/{version.policy}", manifest)
 
 
 def _pointed_at(manifest: Manifest) -> tuple[Store, str] | None:

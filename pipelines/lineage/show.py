@@ -76,6 +76,8 @@ def _about(run: TracedRun) -> Iterator[str]:
         yield f"MLflow's tags: {_joined(shown)}"
     if run.mlflow:
         yield f"MLflow: run {run.mlflow['parent']} at {run.mlflow['uri']}"
+    if run.promotion:
+        yield f"promotion: {run.promotion['line']}"
     if run.outcome:
         reason = f", {run.outcome['reason']}" if run.outcome["reason"] else ""
         job = f", job {run.outcome['job']}" if run.outcome["job"] else ""
@@ -128,6 +130,8 @@ def _verdict(trace: Trace) -> str:
     units = [unit for run in runs for unit in run.units]
     checked = [unit for unit in units if unit.state in ("verified", "damaged")]
     said = f"{len(units)} units of {len(runs)} {'runs' if len(runs) > 1 else 'run'}"
+    if not units:
+        return f"{said}: it has made nothing yet"
     if not checked:
         return f"{said}; no file was read: without --no-verify, every file is checked against its digest"
     gone = sum(unit.state == "not kept" for unit in units)

@@ -69,6 +69,8 @@ class TracedRun:
     machines: Sequence[str]
     outcome: Mapping[str, Any]
     """How it ended; empty while it has not."""
+    promotion: Mapping[str, Any]
+    """What its gate decided on the champion; empty where there was none."""
     mlflow: Mapping[str, Any]
     """The run's id, experiment and address there; empty where it is not tracked."""
     tags: Mapping[str, str]

@@ -124,7 +124,8 @@ class Forwards:
 
 def registered(version: Version, aliases: Sequence[str]) -> Use:
     """A version of a registered model, as a use of its policy."""
-    return Use("model", version.uri, version.place, ", ".join(["registered", *aliases]))
+    rolled_back = [version.rolled_back] if version.rolled_back else []
+    return Use("model", version.uri, version.place, ", ".join(["registered", *aliases, *rolled_back]))
 
 
 def _counted(count: int, word: str) -> str:

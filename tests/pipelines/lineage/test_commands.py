@@ -2,11 +2,14 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nashflow.components.registry.version import Version
+from nashflow.components.storage import outcome
+from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import open_store
 from tests.fixtures.cli import call, here
 from tests.fixtures.runs import SandboxRun, copy_files
@@ -140,3 +143,17 @@ def test_the_path_of_a_champion_in_s3(
     done = here("path", "models:/m@champion", check=False, **mlflow_uri())
     assert (done.returncode, done.stdout) == (2, "")
     assert "does not match the digest in its manifest" in done.stderr
+
+
+def test_why_a_run_was_not_promoted_and_why_one_did_not_begin(made: SandboxRun, tmp_path: Path) -> None:
+    """What schedules leave behind."""
+    refused = "iteration 2 of small refused: win rate 0.501 [0.470, 0.532] against version 3, not above 0.5"
+    made.store.write("report/promotion.json", json.dumps({"decision": "refused", "line": refused}).encode())
+    assert f"promotion: {refused}" in here("trace", f"{made.root}@2", "--no-verify").stdout
+    skipped = open_store(str(tmp_path / "runs" / "skipped"))
+    run = require_run(made.store)
+    replace(run, inputs={}, tracking=None).write(skipped)
+    outcome.write(skipped, "skipped", "3 of 40 prompts are new", "job-7")
+    said = here("trace", skipped.uri).stdout
+    assert "3 of 40 prompts are new, job job-7" in said
+    assert "it has made nothing yet" in said
