@@ -21,6 +21,16 @@ def how_to_look(tracking: str) -> str:
     return f"{shlex.quote(_mlflow())} ui --backend-store-uri {uri}"
 
 
+def page_of(tracking: str, experiment: str) -> str:
+    """The page of an experiment that charts its runs side by side, on a server or as `how_to_look` shows a store.
+
+    MLflow 3.17 shows applications' traces first, whatever the experiment's kind, unless the address says otherwise.
+    """
+    served = tracking.startswith(("http://", "https://"))
+    server = redact(tracking).rstrip("/") if served else "http://127.0.0.1:5000"
+    return f"{server}/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+
+
 def _mlflow() -> str:
     """MLflow's command: the one beside this Python, which a shell may not find by its name."""
     beside = Path(sys.executable).with_name("mlflow")

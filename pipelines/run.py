@@ -18,6 +18,7 @@ from nashflow.components.runtime import lock
 from nashflow.components.runtime.protocol import PENDING, USER_ERROR
 from nashflow.components.runtime.voice import FORMAT
 from nashflow.components.storage import layout, outcome
+from nashflow.components.storage.run import read_run
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.tracking.mlflow_store import sqlite_uri
 from nashflow.components.tracking.opening import check_tracking
@@ -26,7 +27,7 @@ from nashflow.components.tracking.tracker import Tracker
 from .finished import finished_tasks
 from .lines import finished_line
 from .local import Interrupted, StepFailed, execute
-from .mlflow_ui import how_to_look
+from .mlflow_ui import how_to_look, page_of
 from .plan import planned_tasks
 from .recipe import Recipe, load_recipe
 from .run_display import Shown, display
@@ -81,7 +82,8 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
     # For the steps, and for this process, which tells how a run ended that was stopped.
     tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or tracking_beside(store)
     if not store.exists(layout.SUMMARY):  # a finished run is shown without MLflow
-        check_tracking()
+        known = read_run(store)
+        check_tracking(known.tracking if known else None)
     with _locked(store) as owner:
         if (lines := finished_tasks(recipe, store, checked)) is None:
             _work(recipe, store, owner, console, shown)
@@ -90,6 +92,8 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
                 console.print(finished_line(line), soft_wrap=True)
     print_table(json.loads(store.read(layout.SUMMARY)), store, console)
     console.print(f"runs side by side in MLflow: {how_to_look(tracking)}", soft_wrap=True)
+    if (run := read_run(store)) and run.tracking:
+        console.print(f"  {page_of(tracking, run.tracking['experiment'])}", soft_wrap=True, highlight=False)
 
 
 def _work(recipe: Recipe, store: Store, owner: str, console: Console, shown: Shown) -> None:

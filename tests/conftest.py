@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.folders",
     "tests.fixtures.mlflow_store",
     "tests.fixtures.nltk_data",
+    "tests.fixtures.postgresql",
     "tests.fixtures.precision",
     "tests.fixtures.runs",
     "tests.fixtures.s3",

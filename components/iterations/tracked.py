@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import yaml
 
+from ..benchmarks import every_figure
 from ..core.digests import digest_json
 from ..core.redaction import redact_value
 from ..oracles.conduct import shares
@@ -12,7 +13,7 @@ from ..oracles.usage import PREFIX, usage_in
 from ..prompts.counts import figures
 from ..storage import layout
 from ..storage.dropped import dropped
-from ..storage.run import Run, read_run
+from ..storage.run import Run, read_run, settings_of
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit, read_manifest, require_manifest
 from ..tracking.metrics import Point
@@ -58,12 +59,14 @@ class _Sending:
         self._tracker.flush()
 
     def preparation(self) -> None:
-        """The resolved recipe, the prompts that were read, and the counts of those that were left out."""
+        """Settings that may have changed, the resolved recipe, the prompts, and the counts of those left out."""
         run, prepared = self._run, read_manifest(self._store, layout.PREPARATION)
         if prepared is None:
             return
 
         def send() -> None:
+            _, free = settings_of(run.recipe)
+            self._tracker.tags(free)
             recipe = yaml.safe_dump(redact_value(dict(run.recipe)), sort_keys=False, allow_unicode=True)
             self._tracker.file(RECIPE, recipe.encode())
             self._tracker.datasets(None, list(_of_run(run)))
@@ -169,7 +172,10 @@ def by_step(manifests: Mapping[str, Sequence[Manifest]]) -> dict[str, float]:
 
 
 def _evaluated(shape: Shape, iteration: int, every: Sequence[Manifest]) -> tuple[dict[str, float], dict[str, float]]:
-    """The figures of an iteration's evaluation: those measured on the held-out prompts, and others."""
+    """The figures of an iteration's evaluation: those measured on the held-out prompts, and others.
+
+    Those of tables are `eval/<figure>`, which sorts before the steps' names; names with a benchmark's own stay.
+    """
     keys = set(shape.evaluations(iteration))
     figures = combined([unit for unit in every if unit.unit in keys])
     parts = {part for benchmark in shape.due(iteration) if not benchmark.reads for part in benchmark.units(iteration)}
@@ -177,8 +183,15 @@ def _evaluated(shape: Shape, iteration: int, every: Sequence[Manifest]) -> tuple
     named = {name for unit in every if unit.unit in keys - elsewhere for name in unit.metrics} - usage_in(
         figures
     ).keys()
-    here = {name: value for name, value in figures.items() if name in named}
-    return here, {name: value for name, value in figures.items() if name not in named}
+    here = {_shown(name): value for name, value in figures.items() if name in named}
+    return here, {_shown(name): value for name, value in figures.items() if name not in named}
+
+
+def _shown(name: str) -> str:
+    figure = every_figure().get(name)
+    if "/" in name:
+        return name
+    return f"eval/{name}" if figure and figure.title and not figure.fault else f"evaluation/{name}"
 
 
 def _points(trained: Manifest) -> Iterator[Point]:

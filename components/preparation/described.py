@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ..methods.base import Method
 from ..recipe import Recipe
 from ..runtime import lock
-from ..storage.run import Run, flatten, identity_of
+from ..storage.run import Run, settings_of
 from ..storage.store import Store
 from ..tracking.code import code_tags
 from ..tracking.opening import Tracking, open_run
@@ -23,14 +23,9 @@ def open_tracking(
     store: Store, recipe: Recipe, run: Run, known: Run | None, flags: Mapping[str, str]
 ) -> Tracking | None:
     """Open the run of the tracker; `known` is what `run.json` had before, `flags` are preparation's."""
-    settings, identity = (
-        {key: str(value) for key, value in flatten(part).items()} for part in (run.recipe, identity_of(run.recipe))
-    )
-    free = {key: value for key, value in settings.items() if key not in identity}
-    if isinstance(run.recipe["prompts"].get("path"), list):  # to which sets may be added
-        free["prompts.path"] = identity.pop("prompts.path")
+    fixed, free = settings_of(run.recipe)
     before = Tracking.from_json(known.tracking) if known and known.tracking else None
-    return open_run(store, name_of(recipe), identity, before, {**free, **_tags(recipe, run), **_on_kubeflow(flags)})
+    return open_run(store, name_of(recipe), fixed, before, {**free, **_tags(recipe, run), **_on_kubeflow(flags)})
 
 
 def name_of(recipe: Recipe) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from ..core.digests import digest_json, digest_json_list
 from ..core.errors import TryAgain, UserError
 from ..core.settings import Settings
+from ..core.whole_lines import say
 from ..iterations.tracked import catch_up
 from ..methods.phases import REFERENCE_APART
 from ..models.named import made
@@ -28,7 +29,7 @@ from ..storage.records import PROMPTS, Prompt
 from ..storage.run import Run, check_same, flatten, read_run, without_endpoints
 from ..storage.store import Store
 from ..storage.units import Manifest, Unit, require_manifest
-from ..tracking.opening import check_tracking
+from ..tracking.opening import Tracking, check_tracking
 from ..tracking.tracker import Tracker
 from . import prompts as dealing
 from .described import IMAGES, open_tracking
@@ -242,7 +243,7 @@ def run(call: Call[Recipe]) -> Result:
 
 def _prepared(call: Call[Recipe], checked: Checked) -> Result:
     recipe, started, store, known = checked.recipe, time.time(), call.store, read_run(call.store)
-    check_tracking()
+    away = check_tracking(known.tracking if known else None)
     for oracle in (*recipe.oracles.values(), *recipe.evaluation.judges):
         oracle.check_reachable(store, anew=not known)
     if checked.warning:
@@ -250,7 +251,11 @@ def _prepared(call: Call[Recipe], checked: Checked) -> Result:
     recipe.policy.claim(store)
     replace(checked.run, tracking=known.tracking if known else None).write(store)
     policy = bring_in(store, checked)
-    tracking = open_tracking(store, recipe, checked.run, known, call.flags)
+    if away and known and known.tracking:
+        say(f"warning: {away}; the run goes on, and later steps tell it")
+        tracking: Tracking | None = Tracking.from_json(known.tracking)
+    else:
+        tracking = open_tracking(store, recipe, checked.run, known, call.flags)
     if recipe.promotion.model:
         _check_champion(recipe.promotion.model)
     resolved = recipes.write(store, recipe.model_dump(mode="json"))

@@ -95,6 +95,16 @@ def identity_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "oracle": without_endpoints(kept["oracle"])}
 
 
+def settings_of(recipe: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """A recipe's settings as texts by dotted key: those that identify a run, and those with which it may go on."""
+    settings, fixed = (
+        {key: str(value) for key, value in flatten(part).items()} for part in (recipe, identity_of(recipe))
+    )
+    if isinstance(recipe["prompts"].get("path"), list):  # to which sets may be added
+        fixed.pop("prompts.path")
+    return fixed, {key: value for key, value in settings.items() if key not in fixed}
+
+
 def _without(recipe: Mapping[str, Any], setting: str) -> dict[str, Any]:
     """A recipe without a setting of its sections."""
     return {

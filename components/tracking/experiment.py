@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"
-"""Tag by which MLflow's page of an experiment opens on its training runs, not on traces of applications."""
+"""Tag that says of an experiment that models are trained in it, which MLflow 3 otherwise guesses or asks."""
 
 _NESTED, _ANOTHER_NAME = " steps", "set MLFLOW_EXPERIMENT_NAME to another name"
 
@@ -46,13 +46,13 @@ def find_experiment(client: "MlflowClient") -> str:
 
 
 def make_experiment(client: "MlflowClient") -> str:
-    """Id of that experiment, made where there is none; its page opens on training runs.
+    """Id of that experiment, made where there is none; its kind is model training.
 
     Raises:
         UserError: as `find_experiment`.
     """
     found = find_experiment(client) or _made(client, _name(), lambda: find_experiment(client))
-    _open_on_training(client, found)
+    _say_kind(client, found)
     return found
 
 
@@ -71,7 +71,7 @@ def nested_experiment(client: "MlflowClient", experiment: str) -> str:
 
     try:
         found = find() or _made(client, name, find)
-        _open_on_training(client, found)
+        _say_kind(client, found)
     except MlflowException as error:
         if error.error_code != "PERMISSION_DENIED":
             raise
@@ -88,7 +88,7 @@ def _usable(client: "MlflowClient", found: "Experiment | None", way_out: str) ->
     return found.experiment_id if found else ""
 
 
-def _open_on_training(client: "MlflowClient", experiment: str) -> None:
+def _say_kind(client: "MlflowClient", experiment: str) -> None:
     if not client.get_experiment(experiment).tags.get(KIND):
         client.set_experiment_tag(experiment, KIND, TRAINING)
 

@@ -57,7 +57,7 @@ def find_runs(client: "MlflowClient", search: str = "", experiments: Sequence[st
 
     Args:
         client: as `connect` gives it.
-        search: such as ``params.`method.eta` = '0.5' AND metrics.win_rate > 0.5``; the names of the tags are in
+        search: such as ``params.`method.eta` = '0.5' AND metrics.`eval/win_rate` > 0.5``; the names of the tags are in
             `tags`, as in ``tags.`nashflow.run_root` = 's3://bucket/run'``.
         experiments: ids; by default every experiment, since KFP's plugin has its own.
 

@@ -28,7 +28,7 @@ from ..storage.store import Store
 from .experiment import find_experiment, make_experiment, nested_experiment
 from .mlflow_store import Texts, connect, environment, hurried, quiet, send_texts, sqlite_file
 from .nested_runs import NestedRuns
-from .reaching import check_version, refused_in_a_line
+from .reaching import Away, check_version, refused_in_a_line
 from .tags import KIND, OUTCOME, REASON, RUN, RUN_ROOT
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _KEY = "nashflow.key"
-_LONGEST_PARAMETER, _LONGEST_TAG = 6000, 5000
+_LONGEST_PARAMETER, LONGEST_TAG = 6000, 5000
 _MOST_DIFFERENCES, _LONGEST_DIFFERENCE = 3, 24
 
 
@@ -94,7 +94,7 @@ def open_run(
     if not uri:
         return known
     tags = {**(tags or {}), KIND: RUN, RUN_ROOT: store.uri}
-    tags = {key: redact(value, key)[:_LONGEST_TAG] for key, value in tags.items()}
+    tags = {key: redact(value, key)[:LONGEST_TAG] for key, value in tags.items()}
     parameters = {key: redact(value, key)[:_LONGEST_PARAMETER] for key, value in parameters.items()}
     with refused_in_a_line(uri), quiet():
         client = connect(uri, create=True)
@@ -116,19 +116,28 @@ def open_run(
         return Tracking(redact(uri), parent.info.experiment_id, parent.info.run_id, nested)
 
 
-def check_tracking() -> None:
+def check_tracking(known: Mapping[str, Any] | None = None) -> str:
     """See whether `open_run` will find MLflow and its experiment. The server is asked once, for a few seconds.
+
+    A run that goes on, of which `run.json` has `known`, does so without it: what MLflow says is returned, and empty
+    otherwise. A new one would have nowhere to be told later.
 
     Raises:
         UserError: MLflow does not answer, or refuses, or is older than 3.
     """
     uri, run_id = environment()
     if not uri or ((file := sqlite_file(uri)) and not os.path.exists(file)):
-        return
-    with refused_in_a_line(uri), quiet(), hurried():
-        client = connect(uri)
-        check_version(client)
-        client.get_run(run_id) if run_id else find_experiment(client)
+        return ""
+    try:
+        with refused_in_a_line(uri), quiet(), hurried():
+            client = connect(uri)
+            check_version(client)
+            client.get_run(run_id) if run_id else find_experiment(client)
+    except Away as away:
+        if not is_tracked(known):
+            raise
+        return away.said
+    return ""
 
 
 @contextlib.contextmanager

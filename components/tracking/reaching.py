@@ -15,6 +15,17 @@ _OLDEST = 3
 _FOREVER = "set MLFLOW_TRACKING_URI to the server that the runs are in, or to sqlite:///FILE"
 
 
+class Away(UserError):
+    """MLflow does not answer, or refuses; the way out goes first: what MLflow says is long."""
+
+    def __init__(self, said: str) -> None:
+        """`said`: where it is, and what it says."""
+        super().__init__(
+            f"set MLFLOW_TRACKING_URI to a server that answers or to sqlite:///FILE, or unset it to do without: {said}"
+        )
+        self.said = said
+
+
 @contextlib.contextmanager
 def reached() -> Iterator["MlflowClient"]:
     """A client of the MLflow that `MLFLOW_TRACKING_URI` names; what it does not answer is a user's mistake.
@@ -34,14 +45,11 @@ def reached() -> Iterator["MlflowClient"]:
 
 @contextlib.contextmanager
 def refused_in_a_line(uri: str) -> Iterator[None]:
-    """Within this block an exception of MLflow's is a UserError; the way out goes first: what MLflow says is long."""
+    """Within this block an exception of MLflow's is a UserError."""
     try:
         yield
     except failures() as error:
-        raise UserError(
-            "set MLFLOW_TRACKING_URI to a server that answers or to sqlite:///FILE, or unset it to do without: MLflow "
-            f"at {redact(uri)}: {failure_line(error)}"
-        ) from None
+        raise Away(f"MLflow at {redact(uri)}: {failure_line(error)}") from None
 
 
 def check_version(client: "MlflowClient") -> None:

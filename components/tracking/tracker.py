@@ -20,7 +20,7 @@ from . import unsent
 from .metrics import Measured, Metrics, Point, accepted, log_metrics
 from .mlflow_store import Texts, connect, environment, failure_line, failures, hurried, quiet, send_texts
 from .nested_runs import NestedRuns
-from .opening import Tracking, is_ours, topmost_run
+from .opening import LONGEST_TAG, Tracking, is_ours, topmost_run
 from .tags import DIGEST, ITERATION, KEPT, OUTCOME, OUTPUT, PARENT, POLICY, REASON, URI, WEIGHTS
 
 if TYPE_CHECKING:
@@ -352,6 +352,12 @@ class Tracker:
         return f"{run} {made.iteration:03d}" + ("" if made.name == "main" else f" {made.name}")
 
     @_guarded
+    def tags(self, tags: Texts) -> None:
+        """Tag the parent run."""
+        tags = {key: redact(value, key)[:LONGEST_TAG] for key, value in tags.items()}
+        send_texts(self._client, self._ids.parent, {}, tags)
+
+    @_guarded
     def file(self, name: str, data: bytes) -> None:
         """Keep a file of the parent run."""
         self._keep({name: data}, "")
@@ -381,6 +387,8 @@ class Tracker:
         parent, status = self._client.get_run(self._ids.parent), _STATUS[outcome]
         tags = {OUTCOME: outcome, REASON: redact(reason)[:_LONGEST_REASON]}
         send_texts(self._client, parent.info.run_id, {}, {key: value for key, value in tags.items() if value})
+        if not reason and REASON in parent.data.tags:  # of an earlier end, where MLflow was away as the run went on
+            self._client.delete_tag(parent.info.run_id, REASON)
         if self._attached or not is_ours(parent):
             return
         for run in self._nested.running():

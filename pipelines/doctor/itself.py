@@ -34,6 +34,7 @@ _STEPS = (
     "matplotlib",
     "mlflow",
     "peft",
+    "pynvml",
     "requests",
     "safetensors",
     "scipy",

@@ -42,12 +42,13 @@ def test_a_run_ends_with_table_figure_report_and_tracker(local_run: Path) -> Non
 
 def test_the_last_lines_name_the_policy_and_a_command_that_shows_mlflow(local_run: Path) -> None:
     lines = (local_run / "terminal.txt").read_text().splitlines()
-    places = dict(line.split(maxsplit=1) for line in lines[-5:-1])
+    places = dict(line.split(maxsplit=1) for line in lines[-6:-2])
     assert {Path(places["policy"])} == set((local_run / "policies/002/main").iterdir())
     assert (Path(places["policy"]) / "model.safetensors").is_file()
-    command, uri = lines[-1].removeprefix("runs side by side in MLflow: ").split(" ui --backend-store-uri ")
+    command, uri = lines[-2].removeprefix("runs side by side in MLflow: ").split(" ui --backend-store-uri ")
     assert Path(shutil.which(command) or "").samefile(Path(cli.COMMAND[0]).with_name("mlflow"))
     assert uri == f"sqlite:///{local_run.parent}/mlflow.db"
+    assert lines[-1].startswith("  http://127.0.0.1:5000/#/experiments/1/runs?")
     assert cli.here("path", str(local_run)).stdout == f"{places['policy']}\n"
     assert cli.here("path", f"{local_run}@3", check=False).returncode == 2
 

@@ -170,7 +170,7 @@ def _tracked(place: Site, run: Any) -> tuple[str, list[str]]:
     from mlflow import MlflowClient
 
     client = MlflowClient(place.tracking)
-    parent = place.read(run, "run.json")["tracking"]["parent"]
-    experiment = client.get_run(parent).info.experiment_id
-    below = client.search_runs([experiment], f"tags.`nashflow.parent` = '{parent}'", max_results=1000)
+    tracking = place.read(run, "run.json")["tracking"]
+    parent = tracking["parent"]
+    below = client.search_runs([tracking["nested"]], f"tags.`nashflow.parent` = '{parent}'", max_results=1000)
     return client.get_run(parent).info.status, [known.info.status for known in below]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from nashflow.pipelines.mlflow_ui import how_to_look
+from nashflow.pipelines.mlflow_ui import how_to_look, page_of
 
 BESIDE = Path(sys.executable).with_name("mlflow")
 
@@ -47,3 +47,9 @@ def test_a_server_is_named_and_a_database_is_not_shown_with_its_password() -> No
         text=True,
     )
     assert shown.stdout.strip() == "postgresql://me:secret@db/mlflow"
+
+
+def test_the_page_that_charts_runs_is_on_the_server_or_on_that_of_the_command() -> None:
+    chart = "/#/experiments/7/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    assert page_of("https://me:secret@mlflow.example:5000/", "7") == f"https://mlflow.example:5000{chart}"
+    assert page_of("sqlite:////runs/mlflow.db", "7") == f"http://127.0.0.1:5000{chart}"

@@ -72,13 +72,13 @@ def test_a_closed_iteration_is_whole_in_the_tracker(client: Any, finished: Sandb
     assert runs["2/main/training"].data.metrics["loss"] == pytest.approx(training.metrics["loss"])
     models = client.search_logged_models([experiment.experiment_id])
     for name, kind in (("win_rate", "head_to_head"), ("duality_gap", "game")):
-        history = client.get_metric_history(runs[NAME].info.run_id, name)
+        history = client.get_metric_history(runs[NAME].info.run_id, f"eval/{name}")
         expected = [
             (iteration, finished.manifest(f"{iteration:03d}/evaluation/{kind}/00000").metrics[name])
             for iteration in range(3)
         ]
         assert sorted((point.step, point.value) for point in history) == expected
-        shown = {(m.name, p.step, p.value) for m in models for p in m.metrics or () if p.key == name}
+        shown = {(m.name, p.step, p.value) for m in models for p in m.metrics or () if p.key == f"eval/{name}"}
         assert shown == {(f"{MODEL} {iteration:03d}", iteration, value) for iteration, value in expected}
     assert {model.name: model.tags["nashflow.weights"] for model in models} == {
         f"{MODEL} {iteration:03d}": finished.manifest(f"policies/{iteration:03d}/main").weights_digest
@@ -112,7 +112,7 @@ def test_the_tracker_is_told_once_and_again_when_anything_has_changed(
     assert told == [0, 1, 2, 2]
     (run,) = [run for run in every_run(client) if run.info.run_name == "iteration 2"]
     gap = finished.manifest(layout.evaluation(2, "game")).metrics["duality_gap"]
-    assert run.data.metrics["duality_gap"] == gap
+    assert run.data.metrics["eval/duality_gap"] == gap
 
 
 def test_where_mlflow_is_away_the_next_that_comes_tells_it(

@@ -106,4 +106,6 @@ def test_the_health_command_where_nothing_of_the_clients_is_installed(tmp_path: 
     assert (code, err) == (0, "")
     imported = {each["tried"] for each in told["findings"] if each["check"] == "imports"}
     beside = {"vllm", "deepspeed", "bitsandbytes", "lm_eval", "nltk", "langdetect", "emoji", "syllapy"}
-    assert imported - beside == {{"pyyaml": "yaml", "scikit-learn": "sklearn"}.get(name, name) for name in names}
+    assert imported - beside == {
+        {"nvidia-ml-py": "pynvml", "pyyaml": "yaml", "scikit-learn": "sklearn"}.get(name, name) for name in names
+    }
