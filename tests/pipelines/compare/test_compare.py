@@ -15,10 +15,12 @@ from nashflow.components.storage import layout
 from nashflow.components.storage.units import read_manifest
 from nashflow.pipelines.compare.compare import compare_runs
 from nashflow.pipelines.compare.finding import Wanted
-from tests.components.reports.toy_runs import GAME, evaluations, toy_run
+from tests.components.reports.toy_runs import GAME, WON, evaluations, toy_run
 from tests.fixtures import cli
 from tests.fixtures.runs import SandboxRun, copy_files, recipe
 
+MET = {"win_rate": 0.575, "win_rate_low": 0.45, "win_rate_high": 0.69}
+"""The win rate that the toys' comparisons come to."""
 ETA, LAST = "method.eta", 1
 EVALUATION = f"iterations/{LAST:03d}/evaluation"
 
@@ -305,6 +307,21 @@ def test_run_roots_in_s3_say_the_same(runs: dict[str, SandboxRun], s3_bucket: st
     assert [run.pop("run_root") for run in there["runs"]] == copies
     assert [run.pop("run_root") for run in here["runs"]] == roots
     assert here == there
+
+
+def test_a_benchmark_that_has_measured_otherwise_is_left_out_and_named(tmp_path: Path) -> None:
+    roots = [str(tmp_path / name) for name in ("one", "other")]
+    for root in roots:
+        store = toy_run(root, evaluations(3, [*WON[:2], MET], GAME), name=Path(root).name)
+        cli.here("report", root)
+    assert found(*roots)["metrics"]["win_rate"]["runs"]["other"]["difference"]["p"] == 1.0
+    key = f"{layout.evaluation(2, 'head_to_head')}.manifest.json"
+    store.write(key, json.dumps(json.loads(store.read(key)) | {"version": 7}).encode())
+    said = found(*roots)
+    assert said["notes"] == ["head_to_head is left out: the runs have not been measured alike by it"]
+    assert "win_rate" not in said["metrics"]
+    assert "duality_gap" in said["metrics"]
+    assert "have not been measured alike by head_to_head" in refused(*roots, "--metric", "win_rate")
 
 
 def test_policies_of_different_iterations_are_pointed_out(tmp_path: Path) -> None:

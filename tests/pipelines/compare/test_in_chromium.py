@@ -9,12 +9,11 @@ from nashflow.pipelines.compare.finding import Wanted
 from tests.components.reports.toy_runs import GAME, WON, evaluations, toy_run
 from tests.fixtures import cli
 from tests.fixtures.chromium import chromium
+from tests.pipelines.compare.test_compare import MET
 
 pytestmark = pytest.mark.slow
 
 HOSTILE = "<script>alert(1)</script><img src=http://127.0.0.1:9/x>" + "long" * 200
-MET = {"win_rate": 0.575, "win_rate_low": 0.45, "win_rate_high": 0.69}
-"""The win rate that the toys' comparisons come to."""
 COLOURS = "(e => { const s = getComputedStyle(e); return [s.color, s.backgroundColor, s.fill] })"
 
 
