@@ -50,6 +50,18 @@ def run(
     run_benchmark(Wanted(name, output, model, answers, judge, oracle, data, questions, overrides or []), as_json)
 
 
+@app.command()
+def compare(
+    one: Annotated[str, typer.Argument(metavar="FOLDER", help="The --output of `nashflow benchmark run` of a model.")],
+    other: Annotated[str, typer.Argument(metavar="FOLDER", help="That of another model on the same benchmark.")],
+    as_json: Json = False,
+) -> None:
+    """By how much one model is better than another, question by question, as one judge has judged both."""
+    from .compare import compare_folders
+
+    compare_folders(one, other, as_json)
+
+
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """What each benchmark measures, and which files it needs."""

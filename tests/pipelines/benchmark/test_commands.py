@@ -87,6 +87,29 @@ def test_two_models_are_compared_by_the_answers_of_one(benchmark: Any, model: st
     assert other["versus/ties/sandbox"] < 8
 
 
+def test_two_models_are_compared_question_by_question(benchmark: Any) -> None:
+    for name, texts in {"one": ("a b", "b c"), "other": ("c d", "b c")}.items():
+        rows = [{"question": str(number), "turns": [texts[number % 2]]} for number in range(8)]
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        measured = ("run", "versus", "--judge", "judge.yaml", "--data", "prompts.jsonl", "-o", name)
+        benchmark(*measured, "--answers", f"{name}.jsonl")
+    found = json.loads(benchmark("compare", "one", "other", "--json"))["figures"]["win_rate"]
+    assert found["difference"]["value"] == pytest.approx(found["values"][0] - found["values"][1])
+    assert found["difference"]["low"] < found["difference"]["value"] < found["difference"]["high"]
+    printed = benchmark("compare", "one", "other")
+    assert f"{found['difference']['value']:.3f} [" in printed
+    turned = json.loads(benchmark("compare", "other", "one", "--json"))["figures"]["win_rate"]["difference"]
+    assert turned["value"] == pytest.approx(-found["difference"]["value"])
+    Path("judge.yaml").write_text("kind: sandbox\nworld: {seed: 5}\n")
+    benchmark(
+        "run", "versus", "--judge", "judge.yaml", "--data", "prompts.jsonl", "-o", "third", "--answers", "one.jsonl"
+    )
+    assert "one and third were not measured alike: judge ['sandbox-" in benchmark("compare", "one", "third", code=2)
+    assert benchmark("compare", "one", "nowhere", code=2).endswith(
+        "give a folder that nashflow benchmark run has made, of a benchmark of questions"
+    )
+
+
 def test_answers_of_a_file_are_judged(benchmark: Any) -> None:
     rows = [{"question": str(number), "turns": ["a b"]} for number in range(8)]
     Path("answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
