@@ -64,7 +64,7 @@ def _basis(recipe: Recipe, known: Assumptions) -> list[str]:
     """The assumptions of the estimate, and how to change them."""
     if known.parameters is None:
         return [
-            f"The dashes need the policy's size: {recipe.policy.folder}/config.json cannot be read here, or is not of "
+            f"The dashes need the policy's size: {recipe.policy.named}/config.json cannot be read here, or is not of "
             "the Llama family. For a policy of 8 billion parameters (and an oracle of as many, or --oracle-parameters):"
         ]
     master = master_bytes(recipe, known)

@@ -70,6 +70,8 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
     for oracle in (*recipe.oracles.values(), *recipe.evaluation.judges):
         oracle.require_here()
     store = open_store(run_root or f"runs/{recipe.run.name}")
+    # For the steps, and for this process, which looks up champions, and tells how a run ended that was stopped.
+    tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or tracking_beside(store)
     checked = only("beginning").module.check(recipe, store)
     recipe = checked.recipe
     for name in unset(recipe.notifications.webhooks):
@@ -79,8 +81,6 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
         for phase in recipe.method.phases(iteration):
             if phase.note and not shown.quiet:
                 console.print(f"iteration {iteration}, {phase.name}: {phase.note}")
-    # For the steps, and for this process, which tells how a run ended that was stopped.
-    tracking = os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or tracking_beside(store)
     if not store.exists(layout.SUMMARY):  # a finished run is shown without MLflow
         known = read_run(store)
         check_tracking(known.tracking if known else None)

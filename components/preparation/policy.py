@@ -52,6 +52,16 @@ class PolicySettings(Variant, ABC):
         return None
 
     @property
+    def named(self) -> str:
+        """What names it in the recipe."""
+        return self.kind
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The folders that every step has to read, outside of any store."""
+        return ()
+
+    @property
     def copied(self) -> bool:
         """Whether its files are copied under the run root."""
         return True
@@ -230,6 +240,17 @@ class FolderPolicy(PolicySettings, TemplateSettings):
                 return None
             raise
         return None if "://" in place else parameters_of(Path(place))
+
+    @property
+    def named(self) -> str:
+        """`model`."""
+        return self.model
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Those of `model` and `reference` that are folders."""
+        names = (self.model, self.reference)
+        return tuple(name for name in names if name and not name.startswith((_RUN, _REGISTERED)))
 
     @property
     def copied(self) -> bool:

@@ -86,7 +86,7 @@ def _tiles(summary: Mapping[str, Any]) -> Iterator[_Tile]:
     first, last = rows[0], rows[-1]
     for figure in shown_figures(rows):
         note = f"95 %: {show_accuracy(figure, last)}" if figure.interval else show_accuracy(figure, last)
-        before = f"reference {show(first[figure.name], figure.digits)}"
+        before = f"at the start {show(first[figure.name], figure.digits)}"
         yield _Tile(figure.title, show(last[figure.name], figure.digits), f"{figure.unit} ({note or before})".lstrip())
     pairs, comparisons, calls = (
         sum(row[name] or 0 for row in rows) for name in ("pairs", "comparisons", "oracle_calls")

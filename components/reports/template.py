@@ -119,7 +119,7 @@ RUN = page(
 </table>
 </div>
 {% endfor %}
-<p class="quiet">t: iteration, 0 is the reference; {{ caption }}; s: seconds.</p>
+<p class="quiet">t: iteration, 0 is the policy that training starts from; {{ caption }}; s: seconds.</p>
 {% if summary.judges %}
 <h2>Judges</h2>
 <p class="quiet">Fitted to labelled pairs by this run, and measured on pairs that they were not fitted to.</p>

@@ -41,8 +41,7 @@ def _folders(recipe: Recipe) -> list[str]:
     paths = [path for each in sets for path in each.paths if "://" not in path]
     read = [path for oracle in (*recipe.oracles.values(), *recipe.evaluation.judges) for path in oracle.paths]
     read += [path for benchmark in recipe.evaluation.benchmarks for path in benchmark.paths]
-    folders = [folder] if (folder := recipe.policy.folder) else []
-    return [*map(str, folders + read), *paths]
+    return [*recipe.policy.paths, *map(str, read), *paths]
 
 
 def _bound(tried: str, claim: object) -> Finding:

@@ -88,10 +88,10 @@ def test_the_headline_figures_are_the_last_iterations(shown: Page) -> None:
     assert "inpo, 2 of 2 iterations, seed 7" in text
     for figure in (
         "win rate0.560(95 %: [0.530, 0.590])",
-        "gap0.0600(reference 0.1100)",
-        "exact gap0.0500(reference 0.1100)",
-        "KL0.050nats (reference 0.000)",
-        "length4.0tokens (reference 2.0)",
+        "gap0.0600(at the start 0.1100)",
+        "exact gap0.0500(at the start 0.1100)",
+        "KL0.050nats (at the start 0.000)",
+        "length4.0tokens (at the start 2.0)",
         "pairs3264 comparisons, 96 oracle calls",
         "work18 sall steps and iterations",
     ):
