@@ -17,11 +17,12 @@ from ..core.digests import digest_json
 from ..core.errors import UserError
 from ..core.seeds import derive_seed
 from ..iterations.units import Shape
+from ..prompts.layouts.base import Bad
 from ..prompts.reading import Rendering
 from ..recipe import Recipe
 from ..storage import layout, outcome
 from ..storage.records import COMPARISONS, PROMPTS, ROLLOUTS, Comparison, Message, Prompt, Record, Rollout
-from ..storage.run import Run, read_run, require_run
+from ..storage.run import Run, require_run, runs_beside
 from ..storage.store import Store, open_store
 from ..storage.units import Manifest, Unit, read_manifest, require_manifest
 from .prompts import shards
@@ -112,14 +113,10 @@ def _uri(store: Store) -> str:
 
 def _earlier(settings: Recipe, store: Store, most: int) -> list[Store]:
     """The newest runs of this name beside this one that have succeeded, `most` of them."""
-    beside, found = store.at(".."), list[tuple[float, Store]]()
-    for key in beside.list() if most else ():
-        folder, _, name = key.rpartition("/")
-        if name != layout.RUN or not folder or "/" in folder or beside.at(folder).uri == store.uri:
-            continue
-        other = beside.at(folder)
-        ended, run = outcome.read(other), read_run(other)
-        if ended and ended.outcome == "succeeded" and run and run.name == settings.run.name:
+    found = []
+    for other, run in runs_beside(store.at("..")) if most else ():
+        ended = outcome.read(other)
+        if ended and ended.outcome == "succeeded" and run.name == settings.run.name and other.uri != store.uri:
             found.append((ended.ended, other))
     return [other for _, other in sorted(found, key=lambda each: each[0], reverse=True)[:most]]
 
@@ -175,7 +172,7 @@ class Choice:
             return True
         try:
             return list(self.rendering.prompt(seen.messages)) == list(seen.first["prompt_ids"])
-        except (ValueError, UserError):  # this run's template, or its judge, does not take it
+        except Bad:  # this run's template, or its judge, does not take it
             return False
 
 

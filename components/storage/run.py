@@ -1,8 +1,9 @@
 """`run.json`: the identity of a run, by which a rerun is recognised as the same run."""
 
+import contextlib
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -60,6 +61,18 @@ def read_run(store: Store) -> Run | None:
         raise UserError(
             f"{store.location(layout.RUN)} is no {layout.RUN} of this version: choose another run root, or delete it"
         ) from None
+
+
+def runs_beside(place: Store) -> Iterator[tuple[Store, Run]]:
+    """The runs whose run roots are in a folder, or right below a prefix; those that this version cannot read are left
+    out."""
+    for key in place.list():
+        folder, _, name = key.rpartition("/")
+        if name == layout.RUN and folder and "/" not in folder:
+            store = place.at(folder)
+            with contextlib.suppress(UserError):
+                if run := read_run(store):
+                    yield store, run
 
 
 def require_run(store: Store) -> Run:

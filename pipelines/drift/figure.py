@@ -1,7 +1,7 @@
 """Win rate and prompts over time, in one figure."""
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from nashflow.components.reports.figure import COLOURS, STYLE
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIZE, _DPI = (10.5, 3.9), 144
+_MARGIN = timedelta(days=1)
 
 
 def draw(drift: Drift) -> bytes:
@@ -24,7 +25,11 @@ def draw(drift: Drift) -> bytes:
         policies, prompts = figure.subplots(1, 2)
         _policies(policies, drift)
         _prompts(prompts, drift)
+        days = [_when(row.fired.ended.ended) for row in drift.rows]
+        policies.set_ylim(0.0, 1.0)
+        prompts.set_ylim(bottom=0.0)
         for axes in (policies, prompts):
+            axes.set_xlim(days[0] - _MARGIN, days[-1] + _MARGIN)
             axes.tick_params(axis="x", rotation=30)
         made = io.BytesIO()
         figure.savefig(made, format="png")
@@ -64,7 +69,7 @@ def _prompts(axes: "Axes", drift: Drift) -> None:
     for shifted, colour, label in ((False, COLOURS[0], "as the first run's"), (True, COLOURS[1], "other ones")):
         mine = [(fired, each) for fired, each in rows if each.shifted == shifted]
         if mine:
-            days, bits = [_when(fired.ended.ended) for fired, _ in mine], [e.divergence - e.expected for _, e in mine]
+            days, bits = [_when(fired.ended.ended) for fired, _ in mine], [each.excess for _, each in mine]
             axes.plot(days, bits, "o", color=colour, label=label)
     axes.set_title("prompts: bits from the first run's")
     if rows:

@@ -10,7 +10,7 @@ from nashflow.components.core.settings import nearest
 from nashflow.components.registry.champions import Registry
 from nashflow.components.registry.version import Version
 from nashflow.components.storage import layout, outcome
-from nashflow.components.storage.run import Run, read_run
+from nashflow.components.storage.run import Run, read_run, runs_beside
 from nashflow.components.storage.store import Store, open_store
 
 MODEL = "models:/"
@@ -83,15 +83,10 @@ def _of_names(names: set[str], place: Store, versions: Sequence[Version]) -> lis
     """The runs below a place that have ended, a run root each."""
     by_root = {version.run_root: version for version in versions}
     found, others = [], set()
-    for key in place.list():
-        folder, _, file = key.rpartition("/")
-        if file != layout.RUN or not folder or "/" in folder:
-            continue
-        store = place.at(folder)
-        run, ended = read_run(store), outcome.read(store)
-        if run and run.name not in names:
+    for store, run in runs_beside(place):
+        if run.name not in names:
             others.add(run.name)
-        elif run and ended:
+        elif ended := outcome.read(store):
             found.append(Fired(store, run, ended, by_root.get(store.uri)))
     if not found and not versions:
         raise UserError(

@@ -39,7 +39,9 @@ def render(drift: Drift) -> str:
     return rendered(
         _PAGE,
         drift=drift,
-        against="the first champion" if drift.promoted else "the first run's policy, since none was promoted",
+        against="the first champion of these runs"
+        if drift.promoted
+        else "the first run's policy, since none was promoted",
         findings=findings(drift),
         figure=base64.b64encode(draw(drift)).decode(),
         headings=HEADINGS,

@@ -51,6 +51,11 @@ class Difference:
     p_value: float
 
     @property
+    def excess(self) -> float:
+        """The divergence, less what two samples of one source have; 0 where it is not above that."""
+        return max(0.0, self.divergence - self.expected)
+
+    @property
     def shifted(self) -> bool:
         """Whether the prompts are other ones: of sets of one source, 1 in 100 is taken for another."""
         return self.p_value <= 0.01

@@ -8,7 +8,7 @@ HEADINGS = ("run", "ended", "outcome", "decided", "win rate [95 %]", "prompts", 
 EXPLAINED = (
     "win rate: against the first champion, on held-out prompts that both have answered, by the newest run's judge; "
     "change: of the prompts' mean length in characters, from the first run's; bits: how far the prompts' bytes are "
-    "from the first run's (Jensen-Shannon), less what two samples of one source have; p: how often chance alone is as "
+    "from the first run's (Jensen-Shannon), above what two samples of one source have; p: how often chance alone is as "
     "far"
 )
 JUDGE_HEADINGS = ("day", "judge", "pairs", "decides otherwise [95 %]", "probability moved by")
@@ -31,7 +31,7 @@ def cells(drift: Drift) -> Iterator[list[str]]:
             str(shift.prompts),
             f"{shift.characters:.0f}",
             f"{shift.longer_by:+.1f} [{shift.longer_low:+.1f}, {shift.longer_high:+.1f}]",
-            f"{shift.divergence - shift.expected:+.3f}",
+            f"{shift.excess:.3f}",
             f"{shift.p_value:.3f}",
         ]
 

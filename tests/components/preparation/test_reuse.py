@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from nashflow.components.core.digests import digest_json
 from nashflow.components.core.errors import UserError
-from nashflow.components.oracles.base import Verdict
+from nashflow.components.judging.reused import Recorded
+from nashflow.components.oracles.base import Query, Verdict
 from nashflow.components.preparation.reuse import FIRST_ROW, Choice, Seen
+from nashflow.components.prompts.layouts.base import Bad
 from nashflow.components.storage import layout, outcome
 from nashflow.pipelines.run_root import open_run
+from tests.fixtures.folders import over
 from tests.fixtures.runs import SandboxRun, copy_files, recipe
 
 Prepare = Callable[..., SandboxRun]
@@ -212,6 +216,8 @@ def test_recipes_that_cannot_reuse_say_why(changes: Mapping[str, Any], said: str
 def test_what_is_left_out_is_counted_by_its_reason() -> None:
     class Rendered:
         def prompt(self, messages: Any) -> list[int]:
+            if messages[0]["content"] == "refused":
+                raise Bad("the template refuses it")
             return [1, 2]
 
         def text(self, messages: Any) -> str:
@@ -225,8 +231,6 @@ def test_what_is_left_out_is_counted_by_its_reason() -> None:
         comparison: Any = {"abstained": False, **row}
         return Seen([{"role": "user", "content": prompt}], *sides, comparison)
 
-    from nashflow.components.core.digests import digest_json
-
     held_out = digest_json([{"role": "user", "content": "held"}])
     choice = Choice({held_out}, Rendered())
     assert choice.takes(seen())
@@ -235,14 +239,33 @@ def test_what_is_left_out_is_counted_by_its_reason() -> None:
     assert not choice.takes(seen("held"))
     assert not choice.takes(seen("q", abstained=True))
     assert not choice.takes(seen("q", ids=(1, 3)))
+    assert not choice.takes(seen("refused"))
     assert choice.takes(seen("q"))
-    assert choice.left_out == {"repeated": 1, "identical": 1, "held_out": 1, "abstained": 1, "other_tokens": 1}
+    assert choice.left_out == {"repeated": 1, "identical": 1, "held_out": 1, "abstained": 1, "other_tokens": 2}
+
+
+def test_prompts_of_a_file_that_are_held_out_now_are_not_learned_from(folders: Path, tmp_path: Path) -> None:
+    changes = over(folders, method__labels="soft") | {"rollout.max_new_tokens": 4, "run.iterations": 2}
+    before = SandboxRun(str(tmp_path / "before"), recipe(changes))
+    before.step("preparation")
+    before.data(1, ("rollout", "judging"))
+    reuse = {"judging.reuse": {"runs": [before.root], "per_iteration": 6}, "run.seed": 1}
+    run = SandboxRun(str(tmp_path / "after"), recipe(changes | reuse))
+    figures = run.step("preparation").metrics
+    held_out = [row["messages"] for row in run.rows("000/prompts/held_out", "prompts")]
+    reused = [row["messages"] for t in (1, 2) for row in run.rows(f"{t:03d}/reused/00000", "prompts")]
+    asked = [row["messages"] for row in before.content("prompts", 1)]
+    left = [messages for messages in asked if messages not in held_out]
+    assert len(left) < len(asked), "the seed holds out others"
+    assert sorted(map(str, reused)) == sorted(map(str, left))
+    assert (figures["reused"], figures["not_reused_held_out"]) == (len(left), len(asked) - len(left))
+    run.data(1)
+    ids = {row["row_id"]: row["prompt_ids"] for row in run.rows("001/reused/00000", "rollouts")}
+    pairs = [row for row in run.content("pairs", 1) if row["row_id"] in ids]
+    assert all(row["prompt_ids"] == ids[row["row_id"]] for row in pairs)
 
 
 def test_a_verdict_is_the_same_in_either_order() -> None:
-    from nashflow.components.judging.reused import Recorded
-    from nashflow.components.oracles.base import Query
-
     row: Any = {"forward": 0.9, "backward": 0.7, "probability": 0.8, "abstained": False, "members": [0.6, 1.0]}
     for texts in (("a", "b"), ("b", "a")):
         oracle = Recorded()
