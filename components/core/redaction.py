@@ -17,7 +17,7 @@ _SECRET_IN_QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET}|signature|sig)[^=&\s]
 _USER_IN_URI = re.compile(r"(?<=://)(?:[^/?#\s]*:[^\s\"'<>]*|[^/?#\s]*)@")
 """A password may have every character, also those that end a host's name: all up to the last `@` goes."""
 _URI = re.compile(r"[a-z][a-z\d+.-]*://[^/]", re.IGNORECASE)
-_SECRET_VARIABLE = re.compile(rf"(?:{_SECRET})(?!.*_(?:FILE|ID|PATH|NAME)$)", re.IGNORECASE)
+_SECRET_VARIABLE = re.compile(rf"(?:{_SECRET}|webhook)(?!.*_(?:FILE|ID|PATH|NAME)$)", re.IGNORECASE)
 _COMMON = re.compile(r".{0,7}|[a-z-]*")
 """Values that may stand in a text by chance: hidden where they are looked for, not wherever they are met."""
 _HIDDEN = "[redacted]"
