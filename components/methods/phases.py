@@ -27,7 +27,7 @@ Reduction = Literal["sum", "mean"]
 
 @dataclass(frozen=True, order=True)
 class PolicyRef:
-    """A policy of a run: the iteration that made it (0 is the reference) and the method's name for it."""
+    """A policy of a run: the iteration that made it (0: it was there before) and the method's name for it."""
 
     iteration: int
     name: str = "main"

@@ -37,7 +37,7 @@ def find(named: str, name: str = "main") -> tuple[Store, str]:
 
 
 def made(store: Store) -> dict[str, list[int]]:
-    """The iterations of a run whose policies are there, ascending, by the policies' names; 0 is the reference's."""
+    """The iterations of a run whose policies are there, ascending, by the policies' names; 0 is before training."""
     found: dict[str, list[int]] = {}
     for key in store.list(layout.POLICIES):
         if match := _MANIFEST.fullmatch(key):

@@ -8,6 +8,7 @@ from typing import Self
 from ..core.errors import UserError
 from ..core.redaction import redact
 from ..core.settings import Part
+from ..methods.phases import REFERENCE, REFERENCE_APART
 from ..models.dialogues import DEFAULT_TEMPLATE, PolicyTemplate
 from ..models.named import place_of
 from ..models.policies import open_policy
@@ -15,11 +16,10 @@ from ..registry.version import Version
 from ..storage import layout
 from ..storage.run import read_run
 from ..storage.store import Store, open_store
-from ..storage.units import require_manifest
+from ..storage.units import read_manifest, require_manifest
 from .contest import Side
 
 _PIN = "promotion/opponent.json"
-_REFERENCE = "000/main"
 
 
 class _Templated(Part):
@@ -52,8 +52,10 @@ class Opponent:
     @classmethod
     def reference(cls, store: Store) -> Self:
         """The reference of the run under a run root."""
-        digest = require_manifest(store, f"{layout.POLICIES}/{_REFERENCE}").digest
-        return cls(digest, redact(store.uri), _REFERENCE, redact(place_of(store, _REFERENCE)))
+        apart = read_manifest(store, layout.policy(0, REFERENCE_APART.name))
+        name = str(REFERENCE_APART if apart else REFERENCE)
+        digest = require_manifest(store, f"{layout.POLICIES}/{name}").digest
+        return cls(digest, redact(store.uri), name, redact(place_of(store, name)))
 
     @classmethod
     def pinned(cls, store: Store, candidate: str) -> Self | None:

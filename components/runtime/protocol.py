@@ -227,7 +227,7 @@ def parser(
     """The parser, of some kind, of a step's flags: the protocol's, and the step's own `flags`."""
     made = kind(prog=f"python3 -m nashflow.components.{step}", allow_abbrev=False)
     made.add_argument("--run-root", default="", help="folder or s3://bucket/prefix that the run lives under")
-    made.add_argument("--iteration", type=int, default=0, help="1, 2, …; 0 is the reference")
+    made.add_argument("--iteration", type=int, default=0, help="1, 2, …; 0 is before training")
     made.add_argument("--phase", default="", help="the method's name for the phase")
     made.add_argument("--shard", type=int, default=0, help="index of the shard of prompts")
     made.add_argument("--recipe", default="", help="where preparation has written the recipe; or itself, as JSON")
