@@ -14,7 +14,7 @@ from ...iterations.units import Shape
 from ...oracles.oracle_settings import OracleSettings
 from ...oracles.settings import AnyOracle
 from ...storage import layout
-from ...storage.run import flatten, require_run
+from ...storage.run import flatten, identity_of, require_run
 from ...storage.store import open_store
 from ...storage.units import read_manifest
 from ..page import redacted
@@ -133,15 +133,15 @@ def seeds_of(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 def _recipe_of(reported: Reported) -> str:
     """What is the same in runs that differ in the seed alone."""
-    settings = flatten(reported.run.recipe)
-    kept = {key: value for key, value in settings.items() if key not in _SEED and not key.startswith("cluster.")}
+    settings = flatten(identity_of(reported.run.recipe))
+    kept = {key: value for key, value in settings.items() if key not in _SEED}
     last = reported.summary["iterations"][-1]["iteration"]
     return json.dumps([kept, dict(reported.run.inputs), last], sort_keys=True)
 
 
 def _apart(reports: Sequence[Reported]) -> list[str]:
     """In what runs of one name differ, as far as a few words tell."""
-    flat = [flatten(redacted(report.run.recipe)) for report in reports]
+    flat = [flatten(redacted(identity_of(report.run.recipe))) for report in reports]
     keys = dict.fromkeys(key for each in flat for key in each)
     changed = [key for key in keys if len({json.dumps(each.get(key)) for each in flat}) > 1]
     shown = changed if len(changed) <= _SETTINGS_IN_LABEL else []

@@ -137,6 +137,17 @@ def test_runs_of_several_seeds_are_compared_over_them(runs: dict[str, SandboxRun
     assert win["eta-20 run.seed=1"]["difference"]["pairs"] == 0, "other held-out prompts pair with nothing"
 
 
+def test_labels_tell_runs_apart_by_what_was_trained(tmp_path: Path) -> None:
+    """Not by how it was measured; and by the run root where nothing else differs."""
+    roots = [str(tmp_path / name) for name in ("a", "b", "c")]
+    sections = ({"evaluation": {"every": 1}}, {"method": {"name": "inpo", "eta": 2.0, "tau": 0.1}}, {})
+    for root, section in zip(roots, sections, strict=True):
+        toy_run(root, evaluations(3, GAME), **section)
+        cli.here("report", root)
+    labels = [run["label"] for run in found(*roots)["runs"]]
+    assert labels == [f"toy method.eta=0.5 ({roots[0]})", "toy method.eta=2.0", f"toy method.eta=0.5 ({roots[2]})"]
+
+
 def test_the_efficient_policies_are_those_that_none_beats(runs: dict[str, SandboxRun]) -> None:
     (by_kl, by_cost) = found(runs["eta-5-0"].root, runs["eta-20-0"].root)["tradeoffs"]
     assert (by_kl["figure"], by_cost["spent"]) == ("win_rate", "seconds")
