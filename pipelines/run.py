@@ -84,7 +84,7 @@ def run_recipe(name: str, overrides: Sequence[str], run_root: str, shown: Shown)
     if not store.exists(layout.SUMMARY):  # a finished run is shown without MLflow
         known = read_run(store)
         check_tracking(known.tracking if known else None)
-    with _locked(store) as owner:
+    with locked(store) as owner:
         if (lines := finished_tasks(recipe, store, checked)) is None:
             _work(recipe, store, owner, console, shown)
         else:
@@ -123,7 +123,7 @@ def tracking_beside(store: Store) -> str:
 
 
 @contextmanager
-def _locked(store: Store) -> Iterator[str]:
+def locked(store: Store) -> Iterator[str]:
     """Hold the run root's lock while this process lives; its owner."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
     lock.acquire(store, owner, process=True)

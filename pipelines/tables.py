@@ -9,6 +9,7 @@ from rich.table import Table
 
 from nashflow.components.models.named import place_of
 from nashflow.components.reports.files import FIGURE, PAGE
+from nashflow.components.reports.promotion import decision_of
 from nashflow.components.reports.table import (
     Column,
     benchmark_columns,
@@ -43,6 +44,8 @@ def print_table(summary: Mapping[str, Any], store: Store, console: Console) -> N
     console.print(caption(summary), style="dim")
     for judge in summary["judges"]:
         console.print(f"judge {judge['name']}: {judge['verdict']}")
+    if decision := decision_of(store):
+        console.print(f"{decision['model']}: {decision['line']}", soft_wrap=True)
     for name, key in (("figure", FIGURE), ("report", PAGE), ("summary", layout.SUMMARY)):
         print_place(console, name, store.location(key))
     last = summary["iterations"][-1]["iteration"]

@@ -23,6 +23,7 @@ class _Evaluation(Part):
 
 class _Promotion(Part):
     model: str = ""
+    dry_run: bool = False
 
 
 class _Sections(Part):
@@ -47,14 +48,14 @@ class Shape:
     last: int = 0
     """The last iteration, which every benchmark measures."""
     promotes: bool = False
-    """Whether a policy of the run may become the champion of a registered model."""
+    """Whether a policy of the run may become the champion of a registered model, in no dry run."""
 
     @classmethod
     def of(cls, run: Run) -> "Shape":
         """The shape of a run."""
         read = _Sections.parse(run.recipe, layout.RUN)
         sampling, last = read.rollout.engine.runtime, int(run.recipe["run"]["iterations"])
-        benchmarks, promotes = read.evaluation.benchmarks, bool(read.promotion.model)
+        benchmarks, promotes = read.evaluation.benchmarks, bool(read.promotion.model) and not read.promotion.dry_run
         return cls(read.method, read.prompts.shards, benchmarks, sampling, tuple(run.judges), last, promotes)
 
     def units(self, iteration: int) -> dict[str, list[str]]:

@@ -42,7 +42,7 @@ class Promotion:
 
     def decided(self) -> Manifest | None:
         """The decision, if there is one under these settings: whoever is the champion now."""
-        before = read_manifest(self.call.store, layout.PROMOTION)
+        before = read_manifest(self.call.store, self._key)
         return self._unit(before.inputs.get("opponent", "") if before else "").finished()
 
     def decide(self) -> tuple[Manifest, bool]:
@@ -171,7 +171,11 @@ class Promotion:
     def _unit(self, opponent: str) -> Unit:
         """The unit of the decision about an opponent of a digest."""
         settings = {"contest": self._compared(), "promotion": self._settings.model_dump(mode="json")}
-        return Unit(self.call.store, layout.PROMOTION, VERSION, settings, self._inputs(opponent))
+        return Unit(self.call.store, self._key, VERSION, settings, self._inputs(opponent))
+
+    @property
+    def _key(self) -> str:
+        return layout.PROMOTION_TRIED if self._settings.dry_run else layout.PROMOTION
 
     def _contest_unit(self, opponent: Opponent) -> Unit:
         key = f"promotion/{opponent.digest[:16]}/contest"

@@ -10,7 +10,6 @@ from ..storage.store import Store
 from ..storage.units import File, Manifest, Unit
 from .decision import Decision
 
-DECISION, PAGE = "report/promotion.json", "report/promotion.html"
 _SAMPLES = 8
 """Prompts whose answers are shown."""
 
@@ -22,8 +21,8 @@ def publish(
     said = decision.to_json()
     samples = _samples(unit.store, contest, prompts) if contest else []
     contents = {
-        DECISION: json.dumps(said, ensure_ascii=False, allow_nan=False, indent=1).encode(),
-        PAGE: render_promotion(said, samples).encode(),
+        f"{unit.key}.json": json.dumps(said, ensure_ascii=False, allow_nan=False, indent=1).encode(),
+        f"{unit.key}.html": render_promotion(said, samples).encode(),
     }
     files = {}
     for key, data in contents.items():

@@ -21,7 +21,8 @@ def run(call: Call[PromotionStep]) -> Result:
         manifest, skipped = promotion.decide()
     contents = {name: manifest.read(call.store, name) for name in manifest.files}
     Tracker.of(call.store).report(contents)
-    page = manifest.files["promotion.html"]
-    place = {"uri": call.store.location(page.key), "digest": page.sha256}
-    artifacts = {"decision": metrics_artifact(manifest.metrics), "report": Artifact(contents["promotion.html"], place)}
+    (page,) = (name for name in contents if name.endswith(".html"))
+    file = manifest.files[page]
+    place = {"uri": call.store.location(file.key), "digest": file.sha256}
+    artifacts = {"decision": metrics_artifact(manifest.metrics), "report": Artifact(contents[page], place)}
     return Result(manifest, skipped, artifacts)

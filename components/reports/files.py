@@ -10,7 +10,7 @@ from ..iterations.units import Shape
 from ..storage import layout
 from ..storage.run import Run
 from ..storage.store import Store
-from ..storage.units import File, Manifest, Unit, require_manifest
+from ..storage.units import File, Manifest, Unit, read_manifest, require_manifest
 from .benchmarks.files import run_files
 from .figure import draw
 from .page import render
@@ -24,11 +24,13 @@ def report_unit(store: Store, run: Run, summary: Mapping[str, Any]) -> Unit:
     """The unit that the report is; the page names places, so a run root that was moved gets a new one."""
     described = {"recipe": dict(run.recipe), "inputs": dict(run.inputs), "versions": dict(run.versions)}
     last, shape = summary["iterations"][-1]["iteration"], Shape.of(run)
+    decided = [(name, read_manifest(store, name)) for name in (layout.PROMOTION, layout.PROMOTION_TRIED)]
     inputs = {
         "run": digest_json(described),
         "summary": digest_json(summary),
         "prompts": require_manifest(store, layout.held_out()).digest,
         **{unit: require_manifest(store, unit).digest for t in (0, last) for unit in shape.evaluations(t)},
+        **{unit: manifest.digest for unit, manifest in decided if manifest},
     }
     return Unit(store, _UNIT, VERSION, {"location": store.uri}, inputs)
 

@@ -15,6 +15,7 @@ from ..storage.run import Run
 from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
 from .answers import sample_answers
+from .promotion import decision_of
 from .reported import measured_otherwise
 from .table import (
     Column,
@@ -55,6 +56,7 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         tables=_tables(summary),
         caption=caption(summary),
         warnings=measured_otherwise(store, run, [row["iteration"] for row in summary["iterations"]]),
+        promotion=decision_of(store),
         answers=sample_answers(store, Shape.of(run), last["iteration"]),
         locations=[_location(store, policy) for policy in policies],
         recipe=as_yaml(redacted(run.recipe)),

@@ -1,9 +1,13 @@
 """The page on a decision of the promotion step."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..storage import layout
 from ..storage.records import Message
+from ..storage.store import Store
+from ..storage.units import read_manifest
 from .table import NOT_APPLICABLE, Column, show
 from .template import TABLE, page, rendered
 
@@ -72,6 +76,14 @@ answer, which says nothing.</p>
 </table>
 """,
 )
+
+
+def decision_of(store: Store) -> dict[str, Any] | None:
+    """The decision about a run's policy, a JSON value: of a gate, or else of a dry run; None if there is none."""
+    for unit in (layout.PROMOTION, layout.PROMOTION_TRIED):
+        if manifest := read_manifest(store, unit):
+            return dict(json.loads(manifest.read(store, f"{unit.rpartition('/')[2]}.json")))
+    return None
 
 
 def render_promotion(decision: Mapping[str, Any], samples: Sequence[Sample]) -> str:

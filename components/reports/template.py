@@ -128,6 +128,11 @@ RUN = page(
 <code>{{ judge.digest }}</code></p>
 {% endfor %}
 {% endif %}
+{% if promotion %}
+<h2>Promotion</h2>
+<p>{{ promotion.model }}: {{ promotion.line }} (<a href="promotion{{ "-dry-run" if promotion.dry_run }}.html">looks,
+guards and answers</a>)</p>
+{% endif %}
 {% if answers %}
 <h2>Sample answers</h2>
 <p class="quiet">Held-out prompts; P: the oracle's probability that the answer of iteration {{ last.iteration }} is

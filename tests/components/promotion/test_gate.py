@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from nashflow.components.games.sandbox.enumeration import enumerate_policy
 from nashflow.components.games.sandbox.texts import CONTEXT_NAMES, context_index, response_text
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer
 from nashflow.components.registry.champions import Registry
+from nashflow.components.runtime import lock
 from nashflow.components.runtime.protocol import Result
 from nashflow.components.sampling.rollouts import Samplers
 from nashflow.components.storage import layout
 from nashflow.components.storage.records import COMPARISONS
 from nashflow.components.storage.units import require_manifest
+from nashflow.pipelines.cli import main
 from tests.fixtures.runs import SandboxRun, snapshot
 
 from .conftest import ToGate
@@ -34,7 +37,8 @@ def decide(run: SandboxRun) -> Result:
 
 def decision(run: SandboxRun) -> dict[str, Any]:
     decide(run)
-    said: dict[str, Any] = json.loads(run.store.read("report/promotion.json"))
+    key = "report/promotion-dry-run.json" if run.recipe.promotion.dry_run else "report/promotion.json"
+    said: dict[str, Any] = json.loads(run.store.read(key))
     return said
 
 
@@ -243,6 +247,38 @@ def test_a_run_that_has_decided_does_not_decide_again(at_gate: ToGate, better: P
     assert again.skipped
     assert snapshot(run.root) == before
     assert json.loads(run.store.read("report/promotion.json")) == said
+    assert champion() == 2
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def promote(run: SandboxRun, *options: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
+    """What the command prints; to stderr where it fails."""
+    lock.release(run.store, "by hand")  # of the steps, which ran without an orchestrator
+    with mock.patch("sys.argv", ["nashflow", "promote", run.root, *options]), pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    printed = capsys.readouterr()
+    return printed.err if code else printed.out
+
+
+def test_the_command_decides_about_todays_champion(
+    at_gate: ToGate, better: Path, reference: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = at_gate("first", reference, {"promotion": {"model": ""}})
+    assert promote(run, capsys=capsys, code=2) == (
+        "nashflow: the run's recipe names no registered model: give --model NAME\n"
+    )
+    first = promote(run, "--model", "m", "--set", "promotion.first=promote", capsys=capsys)
+    assert first.startswith("iteration 1 of first promoted as version 1: there was no champion")
+    other = at_gate("other", better)
+    tried = json.loads(promote(other, "--dry-run", "--json", capsys=capsys))
+    assert (tried["decision"], tried["opponent"]["version"], champion()) == ("promoted", 1, 1)
+    assert "other promoted as version 2: win rate" in promote(other, capsys=capsys)
+    assert champion() == 2
+    assert "other promoted as version 2: win rate" in promote(other, capsys=capsys), "found, not decided again"
+    assert "first refused: win rate" in promote(run, "--model", "m", capsys=capsys)
     assert champion() == 2
 
 
