@@ -77,7 +77,7 @@ class Recipe(StepSettings):
         check_labels(self.method, self.oracle)
         check_seeding(self.method, self.oracle, self.judging)
         check_reuse(self.method, self.oracle, self.judging)
-        check_promotion(self.promotion, self.evaluation.benchmarks)
+        check_promotion(self.promotion, self.evaluation.benchmarks, self.oracle)
         return self
 
     @property

@@ -32,6 +32,7 @@ FLOORS = [
     ("oracles", "sampling", "scoring"),
     ("benchmarks",),
     ("iterations", "quality"),
+    ("measuring",),
     ("reports",),
     STEPS,
 ]

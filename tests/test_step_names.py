@@ -26,7 +26,6 @@ EXCEPTIONS = {
     "components/storage/records.py": {"logprobs"},
     "components/storage/run.py": {"evaluation", "judging", "promotion", "reporting", "training"},
     "components/training/task.py": {"training", "logprobs"},
-    "pipelines/benchmark/run.py": {"evaluation"},
     "pipelines/judge/train.py": {"judge_training"},
     "pipelines/prompts.py": {"preparation"},
     "pipelines/reference/initial.py": {"rollout", "judging", "logprobs", "training", "evaluation"},

@@ -13,6 +13,8 @@ from ..core.settings import named_by, nearest
 from ..iterations.retention import retain
 from ..iterations.tracked import catch_up, combined
 from ..iterations.work import AtWork, Work
+from ..measuring.answering import Policy
+from ..measuring.stages import Done, Stages, measure_folder, publish
 from ..methods.phases import REFERENCE
 from ..models.folders import Load, load_causal_lm
 from ..models.policies import LocalPolicy, open_policy
@@ -29,9 +31,7 @@ from ..storage import layout
 from ..storage.records import PROMPTS, ROLLOUTS
 from ..storage.run import date_of, require_run
 from ..storage.units import Manifest, Unit, require_manifest
-from .answering import Policy
 from .settings import EvaluationStep
-from .stages import Done, Stages, measure_folder, publish
 
 SETTINGS = EvaluationStep
 VERSION = 3

@@ -24,6 +24,7 @@ from ..storage.units import Manifest, Unit, read_manifest, require_manifest
 from .candidate import chosen, prompts_of
 from .contest import Contest, Side, last_look
 from .decision import Decision, Ruling, looks_of, ruling
+from .figures import Figures
 from .guards import Player, guards_of
 from .opponent import NOBODY, Opponent
 from .publishing import publish
@@ -76,6 +77,10 @@ class Promotion:
     def _candidate(self) -> str:
         """The candidate's reference, as in `003/main`."""
         return chosen(self.call)
+
+    @property
+    def _iteration(self) -> int:
+        return int(self._candidate.partition("/")[0])
 
     @cached_property
     def _digest(self) -> str:
@@ -134,7 +139,11 @@ class Promotion:
         settings, guards, looks = self._settings, [], []
         if contest:
             last = last_look(self.call.store, contest, self.call.settings, len(self._prompts))
-            guards, looks = guards_of(contest.metrics, settings.guards.model_dump()), looks_of(contest)
+            margins = settings.guards.model_dump(exclude={"figures"})
+            guards, looks = guards_of(contest.metrics, margins), looks_of(contest)
+            if last.word == "better":  # benchmarks may take hours
+                figures = Figures(self.call, self._oracle, date_of(self.call.store))
+                guards += figures.guards(self._iteration, opponent)
             made = ruling(last, guards, opponent.shown, settings.threshold)
         elif opponent.digest:
             made = Ruling("refused", "same", f"it is the champion already, {opponent.shown}")
@@ -157,8 +166,7 @@ class Promotion:
     def _described(self) -> dict[str, Any]:
         """The candidate, for a decision's JSON."""
         store = self.call.store
-        iteration = int(self._candidate.partition("/")[0])
-        named = {"run": require_run(store).name, "run_root": redact(store.uri), "iteration": iteration}
+        named = {"run": require_run(store).name, "run_root": redact(store.uri), "iteration": self._iteration}
         return {**named, "policy": self._candidate, "digest": self._digest}
 
     def _act(self, registry: Registry, held: Gate, champion: Version | None, decision: Decision) -> Decision:
@@ -178,8 +186,9 @@ class Promotion:
         return layout.PROMOTION_TRIED if self._settings.dry_run else layout.PROMOTION
 
     def _contest_unit(self, opponent: Opponent) -> Unit:
-        key = f"promotion/{opponent.digest[:16]}/contest"
-        return Unit(self.call.store, key, VERSION, self._compared(), self._inputs(opponent.digest))
+        return Unit(
+            self.call.store, f"{opponent.folder}/contest", VERSION, self._compared(), self._inputs(opponent.digest)
+        )
 
     def _compared(self) -> dict[str, Any]:
         """The settings that a contest depends on, a JSON value."""

@@ -71,6 +71,11 @@ class Opponent:
         store.write(_PIN, json.dumps({"candidate": candidate, "opponent": asdict(self)}).encode())
 
     @property
+    def folder(self) -> str:
+        """What is measured of it lies there, under the run root of the candidate."""
+        return f"promotion/{self.digest[:16]}"
+
+    @property
     def shown(self) -> str:
         """For people."""
         return "the reference" if self.version is None else f"version {self.version}"

@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from ..benchmarks.base import BenchmarkSettings, MeasuringSettings
+from ..benchmarks import AnyBenchmark
+from ..benchmarks.base import BenchmarkSettings, FolderBenchmark, MeasuringSettings
 from ..benchmarks.head_to_head import HeadToHead
-from ..core.settings import SHAPES_GRAPH, WHOLE, Part, Settings
+from ..benchmarks.questions import QuestionBenchmark
+from ..core.settings import SHAPES_GRAPH, WHOLE, Part, Settings, nearest
 from ..models.dialogues import PolicyTemplate
+from ..oracles.oracle_settings import OracleSettings
 from ..oracles.settings import AnyOracle
 from ..runtime.protocol import StepSettings
 from ..sampling.settings import GenerationSettings
@@ -20,7 +23,7 @@ Margin = Annotated[float, Field(ge=0.0)]
 class PromotionGuards(Settings):
     """How much worse than the champion's the candidate's figures may be; null: a figure is reported, and stops nothing.
 
-    They are measured on the answers that the win rate is measured on.
+    But for `figures`, they are measured on the answers that the win rate is measured on.
     """
 
     length: Margin | None = 0.2
@@ -31,6 +34,9 @@ class PromotionGuards(Settings):
     """Largest increase of the share of answers that were cut at `rollout.max_new_tokens`."""
     canary: Margin | None = 0.1
     """Largest increase of how often the oracle prefers a constant answer, which says nothing."""
+    figures: dict[str, Margin] = Field(default_factory=dict)
+    """Figures of the recipe's benchmarks of model folders and of questions, such as academic/mean, and by how much each
+    may be worse. The candidate's is that of its evaluation; the champion is measured by the same benchmark."""
 
 
 class PromotionSettings(Part):
@@ -53,8 +59,8 @@ class PromotionSettings(Part):
     budget: int | None = Field(None, ge=2)
     """Largest number of prompts that are compared; null: all that are held out."""
     first: Literal["reference", "promote"] = "reference"
-    """What happens while there is no champion: the candidate has to beat the run's reference, or it is promoted at
-    once."""
+    """What happens while there is no champion: reference, the candidate has to beat the policy that the run starts
+    from, which is its reference unless `policy.reference` is another one; promote, it is promoted at once."""
     dry_run: bool = False
     """Decide and report, and leave the registry as it is."""
     guards: PromotionGuards = PromotionGuards()
@@ -67,17 +73,25 @@ class PromotionSettings(Part):
         return value
 
 
+class MeasuredWith(MeasuringSettings):
+    """The part of the recipe's `evaluation` section that the promotion step reads."""
+
+    benchmarks: tuple[AnyBenchmark, ...] = ()
+
+
 class PromotionStep(StepSettings):
     """Everything the promotion step reads."""
 
     policy: PolicyTemplate = PolicyTemplate()
     oracle: AnyOracle
     rollout: GenerationSettings
-    evaluation: MeasuringSettings = MeasuringSettings()
+    evaluation: MeasuredWith = MeasuredWith()
     promotion: PromotionSettings = PromotionSettings()
 
 
-def check_promotion(promotion: PromotionSettings, benchmarks: Sequence[BenchmarkSettings]) -> None:
+def check_promotion(
+    promotion: PromotionSettings, benchmarks: Sequence[BenchmarkSettings], oracle: OracleSettings
+) -> None:
     """What the gate needs is measured.
 
     Raises:
@@ -85,9 +99,22 @@ def check_promotion(promotion: PromotionSettings, benchmarks: Sequence[Benchmark
     """
     if not promotion.model:
         return
+    there = {figure.name: (figure, benchmark) for benchmark in benchmarks for figure in benchmark.measures(oracle)}
+    of_models = [name for name, (figure, benchmark) in there.items() if figure.better and measures_models(benchmark)]
+    for name in promotion.guards.figures:
+        if name not in of_models:
+            raise ValueError(
+                f"promotion.guards.figures: {name} is no figure that a benchmark of evaluation.benchmarks measures of "
+                f"any model, and that is better when it is higher or lower{nearest(name, of_models)}"
+            )
     measured = any(isinstance(benchmark, HeadToHead) and not benchmark.judge for benchmark in benchmarks)
     if promotion.candidate == "best" and not measured:
         raise ValueError(
             "promotion.candidate: best is chosen by the win rate against the reference: add head_to_head to "
             "evaluation.benchmarks, or set it to last"
         )
+
+
+def measures_models(benchmark: BenchmarkSettings) -> bool:
+    """Whether a benchmark measures a model by itself, of whatever run."""
+    return isinstance(benchmark, QuestionBenchmark | FolderBenchmark)

@@ -15,9 +15,9 @@ from nashflow.components.core.digests import digest_json
 from nashflow.components.core.errors import Pending, UserError
 from nashflow.components.core.overrides import override
 from nashflow.components.core.settings import Settings
-from nashflow.components.evaluation.answering import Answering, File, Policy
-from nashflow.components.evaluation.stages import Stages, measure_folder
 from nashflow.components.iterations.work import AtWork
+from nashflow.components.measuring.answering import Answering, File, Policy
+from nashflow.components.measuring.stages import Stages, measure_folder
 from nashflow.components.models.dialogues import TemplateSettings
 from nashflow.components.models.folders import (
     check_causal_lm,

@@ -12,9 +12,9 @@ from nashflow.components.benchmarks.ifbench.settings import IFBench
 from nashflow.components.benchmarks.nltk_data import PUNKT
 from nashflow.components.benchmarks.questions import Answer, Answered
 from nashflow.components.core.errors import UserError
-from nashflow.components.evaluation.answering import File
-from nashflow.components.evaluation.stages import Done, Stages
 from nashflow.components.iterations.work import AtWork
+from nashflow.components.measuring.answering import File
+from nashflow.components.measuring.stages import Done, Stages
 from nashflow.components.runtime.protocol import Call, StepSettings
 from nashflow.components.storage.records import CATEGORIES
 from nashflow.components.storage.store import open_store

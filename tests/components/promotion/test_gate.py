@@ -132,6 +132,29 @@ def test_a_policy_that_games_length_is_stopped_by_the_guard(
     assert decision(at_gate("unguarded", longer, unguarded))["decision"] == "promoted"
 
 
+def test_figures_of_benchmarks_are_guarded_and_the_champions_are_as_its_own_run_measures_them(
+    at_gate: ToGate, better: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"prompt": name, "output": response_text(3 * place)} for place, name in enumerate(CONTEXT_NAMES)]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    versus = {"kind": "versus", "data": f"{tmp_path}/answers.jsonl", "given": ["output"], "max_new_tokens": 3}
+    measured = {"evaluation.benchmarks": ["head_to_head", versus]}
+    holder = at_gate("champion", reference, measured, champion=True)
+    guarded = {"model": "m", "guards": {"figures": {"versus/win_rate/sandbox": 0.01}}}
+    run = at_gate("run", better, measured | {"promotion": guarded})
+    own = {}
+    for each in (holder, run):
+        with monkeypatch.context() as patch:
+            patch.delenv("MLFLOW_TRACKING_URI")  # which would be told of the other steps of the iteration
+            each.step("evaluation", 0)
+            each.step("evaluation", 1)
+        unit = layout.evaluation(1, "versus/oracle/scores")
+        own[each.root] = require_manifest(each.store, unit).metrics["versus/win_rate/sandbox"]
+    guard = next(guard for guard in decision(run)["guards"] if guard["name"] == "versus/win_rate/sandbox")
+    assert (guard["candidate"], guard["champion"]) == (own[run.root], own[holder.root])
+    assert guard["holds"] == (guard["champion"] - guard["candidate"] <= 0.01)
+
+
 # --- how often -------------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +328,10 @@ def test_a_champion_that_is_not_what_was_registered_is_refused(at_gate: ToGate, 
         (
             {"promotion": {"model": "m", "candidate": "best"}, "evaluation.benchmarks": ["game"]},
             "promotion.candidate: best is chosen by the win rate against the reference: add head_to_head",
+        ),
+        (
+            {"promotion": {"model": "m", "guards": {"figures": {"win_rate": 0.1}}}},
+            "promotion.guards.figures: win_rate is no figure that a benchmark of evaluation.benchmarks measures of any",
         ),
         ({"promotion": {"model": "m", "treshold": 0.6}}, "did you mean promotion.threshold"),
     ],

@@ -14,8 +14,8 @@ from nashflow.components.benchmarks.academic.harness import Harness
 from nashflow.components.benchmarks.academic.settings import METRICS, Academic
 from nashflow.components.benchmarks.base import Measured, Subject
 from nashflow.components.core.errors import UserError
-from nashflow.components.evaluation.stages import measure_folder
 from nashflow.components.iterations.work import AtWork
+from nashflow.components.measuring.stages import measure_folder
 from nashflow.components.models.dialogues import DEFAULT_TEMPLATE
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.models.policies import LocalPolicy

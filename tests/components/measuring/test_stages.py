@@ -10,9 +10,9 @@ import pytest
 
 from nashflow.components.benchmarks.questions import Answer, QuestionBenchmark
 from nashflow.components.core.errors import UserError
-from nashflow.components.evaluation.answering import Answering, File, Policy
-from nashflow.components.evaluation.stages import Done, Stages
 from nashflow.components.iterations.work import AtWork
+from nashflow.components.measuring.answering import Answering, File, Policy
+from nashflow.components.measuring.stages import Done, Stages
 from nashflow.components.models.dialogues import TemplateSettings
 from nashflow.components.models.folders import load_causal_lm
 from nashflow.components.models.policies import LocalPolicy

@@ -8,12 +8,12 @@ import pytest
 from nashflow.components.benchmarks.data import Data
 from nashflow.components.benchmarks.judge import Judge
 from nashflow.components.core.errors import UserError
-from nashflow.components.evaluation.answering import File
-from nashflow.components.evaluation.stages import Done, Stages
 from nashflow.components.games.sandbox.settings import WorldSettings
 from nashflow.components.games.sandbox.texts import response_index
 from nashflow.components.games.sandbox.world import make_world
 from nashflow.components.iterations.work import AtWork
+from nashflow.components.measuring.answering import File
+from nashflow.components.measuring.stages import Done, Stages
 from nashflow.components.oracles.sandbox.settings import SandboxOracle
 from nashflow.components.reports.benchmarks.read import read_report
 from nashflow.components.runtime.protocol import Call, StepSettings
