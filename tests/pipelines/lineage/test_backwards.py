@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from nashflow.components.core.digests import sha256_file
+from nashflow.components.registry.version import Version
 from nashflow.components.storage.dropped import drop
 from nashflow.pipelines.lineage.traced import Trace, TracedRun
 from tests.fixtures.runs import SandboxRun
@@ -82,6 +83,24 @@ def test_runs_are_followed_to_the_one_that_made_the_first_policy(
     (parent,) = found.run.parents
     assert (parent.run_root, sorted(units(parent)), parent.parents) == (made.root, LINE_OF_DESCENT, [])
     assert parent.origins == {"policies/000/main": "made by the run itself (policy.kind sandbox)"}
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_champion_that_a_run_starts_from_and_a_reference_apart(
+    made: SandboxRun, champion: Version, traced: Traced, tmp_path: Path, copied: bool
+) -> None:
+    named = {"model": "models:/m@champion", "reference": f"run:{made.root}@1"}
+    second = starting_from(made, f"{tmp_path}/runs/second", copy_files=copied, **named)
+    found = traced(second.root)
+    assert found.faults == []
+    assert found.run.origins == {
+        "policies/000/main": f"policies/002/main of {made.root}",
+        "policies/000/reference": f"policies/001/main of {made.root}",
+    }
+    assert sorted(sorted(units(parent))[-1] for parent in found.run.parents) == [
+        "policies/001/main",
+        "policies/002/main",
+    ]
 
 
 def test_every_file_that_is_damaged_or_missing_is_named_and_no_other(made: SandboxRun, traced: Traced) -> None:
