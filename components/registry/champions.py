@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import TryAgain, UserError
 from ..core.redaction import redact
+from ..core.settings import nearest
 from ..models.named import place_of
 from ..models.policies import not_kept
 from ..storage import layout
@@ -87,9 +88,15 @@ class Registry:
         registry, alias, number = cls.open(match[1]), match[2], match[3]
         found = registry.version(int(number)) if number else registry.aliased(alias)
         if found is None:
-            there = [str(version.number) for version in registry.versions()]
-            raise UserError(f"{uri}: there is none; versions there are: {', '.join(there) or 'none'}")
+            there = ", ".join(str(version.number) for version in registry.versions())
+            said = there or f"none{nearest(match[1], registry._models())}"
+            raise UserError(f"{uri}: there is none; versions there are: {said}")
         return found
+
+    def _models(self) -> list[str]:
+        """The names of all registered models."""
+        with self._asking():
+            return [model.name for model in self._client.search_registered_models()]
 
     def versions(self) -> list[Version]:
         """All versions, in their order; none where there is no such registered model."""

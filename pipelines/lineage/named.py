@@ -59,8 +59,8 @@ def resolve(named: str, runs: Sequence[RunRoot], mlflow: Mlflow, prefix: str) ->
         return _of_version(named, Registry.named(named))
     if _there(named) or _of_run_root(named):
         return _by_place(named, runs, prefix)
-    if found := [run for run in runs if posixpath.basename(run.uri) == named]:
-        return Named(f"the run {named}", found[0].store)
+    if found := [run.uri for run in runs if posixpath.basename(run.uri) in (named, named.rpartition("@")[0])]:
+        return _by_place(found[0] + named.removeprefix(posixpath.basename(found[0])), runs, prefix)
     if _RUN_ID.fullmatch(named):
         return Named(f"the MLflow run {named}", open_store(mlflow.run_root(named)))
     if _DIGEST.fullmatch(named):

@@ -1,10 +1,8 @@
 """MLflow's word on where things came from: versions of registered models, and the runs that stand for run roots."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nashflow.components.core.errors import UserError
@@ -13,10 +11,12 @@ from nashflow.components.registry.champions import Registry
 from nashflow.components.registry.version import Version
 from nashflow.components.storage.store import Store
 from nashflow.components.tracking.finding import FoundRun, find_run, find_runs
-from nashflow.components.tracking.mlflow_store import connect, environment, failure_line, failures, quiet, sqlite_uri
+from nashflow.components.tracking.mlflow_store import connect, environment, failure_line, failures, quiet
 from nashflow.components.tracking.reaching import reached
 from nashflow.components.tracking.registry import lies_under
 from nashflow.components.tracking.tags import INPUT
+
+from ..mlflow_beside import use_store_beside
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,20 +26,13 @@ SCHEME = "models:/"
 _PAGE = 1000
 
 
-def use_store_beside(prefix: str) -> None:
-    """Without MLFLOW_TRACKING_URI, ask the SQLite store that `nashflow run` makes beside run roots, if there is one."""
-    file = Path(prefix) / "mlflow.db"
-    if "://" not in prefix and file.exists() and not environment()[0]:
-        os.environ["MLFLOW_TRACKING_URI"] = sqlite_uri(file.absolute())
-
-
 def registered_policy(named: str) -> tuple[Store, str]:
     """The run root's store and the reference (`003/main`) of the policy that `models:/NAME@ALIAS` names.
 
     Raises:
         UserError: there is none, its files are gone, or they are others than were registered, by their manifest.
     """
-    use_store_beside("runs")
+    use_store_beside()
     version = Registry.named(named)
     version.manifest()
     return version.store(), version.policy

@@ -7,10 +7,11 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.storage.store import open_store
 
 from ..gc.inventory import RunRoot
+from ..mlflow_beside import use_store_beside
 from .backwards import Backwards
 from .named import Named, NoRun, resolve
 from .prompt_sets import digests_in, read_by
-from .registered import Mlflow, use_store_beside
+from .registered import Mlflow
 from .traced import Trace, TracedRun
 from .units import Units
 from .uses import Forwards, registered, runs_below

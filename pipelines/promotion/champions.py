@@ -7,6 +7,7 @@ from nashflow.components.core.errors import UserError
 from nashflow.components.registry.champions import Registry
 from nashflow.components.registry.version import CROWNED, Version
 
+from ..mlflow_beside import use_store_beside
 from ..plain_table import print_table
 from ..terminal import terminal
 
@@ -17,6 +18,7 @@ def roll_back(model: str, to: int | None, reason: str) -> None:
     Raises:
         UserError: there is none to go back to, or its files are gone or changed.
     """
+    use_store_beside()
     before, now = Registry.open(model).rollback(to, reason)
     was = f"version {before.number}" if before else "a version that has been deleted"
     terminal().print(f"{model}: version {now.number} is the champion, and was {was}: {now.place}", soft_wrap=True)
@@ -28,6 +30,7 @@ def print_champions(model: str, as_json: bool) -> None:
     Raises:
         UserError: there are none.
     """
+    use_store_beside()
     registry = Registry.open(model)
     versions, champion = registry.versions(), registry.number("champion")
     if not versions:

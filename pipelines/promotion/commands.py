@@ -42,7 +42,8 @@ def rollback(
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the version's page in MLflow.")] = "",
 ) -> None:
-    """Make an earlier version of a registered model the champion again (MLFLOW_TRACKING_URI names the server).
+    """Make an earlier version of a registered model the champion again (MLFLOW_TRACKING_URI names the server;
+    default: runs/mlflow.db).
 
     It takes effect at once, whether or not a run is at the gate: that run's promotion is then refused.
     """

@@ -262,7 +262,7 @@ def test_versions_are_named_as_in_mlflow(reigns: Reigns, made: Store) -> None:
     for wrong, said in {
         "models:/m/9": "there is none; versions there are: 1, 2, 3",
         "models:/m@other": "there is none",
-        "models:/n@champion": "there is none; versions there are: none",
+        "models:/n@champion": "there is none; versions there are: none; known here: m",
         "models:/m": "write models:/NAME@champion",
         "models:/'/1": "is no name of a registered model",
     }.items():

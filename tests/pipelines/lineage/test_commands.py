@@ -157,3 +157,13 @@ def test_why_a_run_was_not_promoted_and_why_one_did_not_begin(made: SandboxRun, 
     said = here("trace", skipped.uri).stdout
     assert "3 of 40 prompts are new, job job-7" in said
     assert "it has made nothing yet" in said
+
+
+def test_the_store_beside_the_runs_is_asked_where_no_other_is_named(
+    champion: Version, made: SandboxRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlflow.db").rename(tmp_path / "runs" / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    assert here("path", "models:/m@champion", MLFLOW_TRACKING_URI="").stdout == f"{champion.place}\n"
+    assert "champion" in here("champions", "m", MLFLOW_TRACKING_URI="").stdout
+    assert "models:/m/1" in here("trace", "made@2", "--no-verify", MLFLOW_TRACKING_URI="").stdout
