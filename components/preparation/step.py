@@ -265,7 +265,8 @@ def _prepared(call: Call[Recipe], checked: Checked) -> Result:
     counted: dict[str, float] = {"prompts": len(checked.prompts.learning), "iterations": recipe.run.iterations}
     counted |= dealt(store, recipe) if checked.reused else {}
     manifest = unit.publish({}, {**counted, **figures(checked.run.prompts)}, started)
-    catch_up(store)
+    if not away:
+        catch_up(store)
     return Result(
         manifest,
         artifacts={"reference": policy_artifact(store, policy), "settings": _settings(recipe)},

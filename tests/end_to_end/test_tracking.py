@@ -73,7 +73,7 @@ def test_three_runs_compare_on_a_whole_server_one_of_which_it_was_away_from_for_
     client, variables = MlflowClient(whole_server.uri), {"MLFLOW_TRACKING_URI": whole_server.uri}
     for name, (recipe, sets) in THREE.items():
         cli.call("run", recipe, "--run-root", str(tmp_path / name), sets=(*WHOLE, *sets), **variables)
-    root = tmp_path / "away"
+    root = tmp_path / "elsewhere" / "away"  # another cache of log-probabilities than the others'
     process = started(root, WHOLE, **variables, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", NASHFLOW_CURVE_SECONDS="0.2")
     wait_for_iteration(process, root, 1)
     whole_server.stop()
@@ -85,10 +85,10 @@ def test_three_runs_compare_on_a_whole_server_one_of_which_it_was_away_from_for_
     (experiment,) = (found for found in client.search_experiments() if found.name == "nashflow")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     parents = {run.data.tags["nashflow.run_root"]: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(parents) == {str(tmp_path / name) for name in (*THREE, "away")}, "nested runs are elsewhere"
+    assert set(parents) == {str(root), *(str(tmp_path / name) for name in THREE)}, "nested runs are elsewhere"
     for name in THREE:
         assert all(word in parents[str(tmp_path / name)].info.run_name for word in (*name.split(), "seed=0"))
-    told = {root: figures(client, run.info.run_id) for root, run in parents.items()}
+    told = {folder: figures(client, run.info.run_id) for folder, run in parents.items()}
     assert told[str(root)] == told[str(tmp_path / "inpo eta=0.5")], "nothing is missing, nothing doubled"
     for folder, metrics in told.items():
         rows = cli.summary(folder)["iterations"]
