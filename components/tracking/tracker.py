@@ -347,9 +347,9 @@ class Tracker:
         return model.model_id
 
     def _model_name(self, made: Made) -> str:
-        """Run and iteration, without the characters that MLflow refuses in a model's name."""
+        """Iteration, which narrow columns would cut off, and run, without the characters that MLflow refuses in it."""
         run = re.sub(r"[/:.%\"']", "_", self._client.get_run(self._ids.parent).info.run_name)
-        return f"{run} {made.iteration:03d}" + ("" if made.name == "main" else f" {made.name}")
+        return f"{made.iteration:03d}{'' if made.name == 'main' else f' {made.name}'} {run}"
 
     @_guarded
     def tags(self, tags: Texts) -> None:

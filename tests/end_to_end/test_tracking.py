@@ -100,7 +100,7 @@ def test_three_runs_compare_on_a_whole_server_one_of_which_it_was_away_from_for_
     assert not list(root.glob("tracking/unsent/*"))
     models = client.search_logged_models([experiment.experiment_id], f"tags.`nashflow.parent` = '{tracking.parent}'")
     name = parents[str(root)].info.run_name.replace(".", "_")
-    assert sorted(model.name for model in models) == [f"{name} {iteration:03d}" for iteration in range(4)]
+    assert sorted(model.name for model in models) == [f"{iteration:03d} {name}" for iteration in range(4)]
     for model in models:
         shown = {metric.key: metric for metric in model.metrics or ()}
         rate = dict(told[str(root)]["eval/win_rate"])[int(model.tags["nashflow.iteration"])]

@@ -79,9 +79,9 @@ def test_a_closed_iteration_is_whole_in_the_tracker(client: Any, finished: Sandb
         ]
         assert sorted((point.step, point.value) for point in history) == expected
         shown = {(m.name, p.step, p.value) for m in models for p in m.metrics or () if p.key == f"eval/{name}"}
-        assert shown == {(f"{MODEL} {iteration:03d}", iteration, value) for iteration, value in expected}
+        assert shown == {(f"{iteration:03d} {MODEL}", iteration, value) for iteration, value in expected}
     assert {model.name: model.tags["nashflow.weights"] for model in models} == {
-        f"{MODEL} {iteration:03d}": finished.manifest(f"policies/{iteration:03d}/main").weights_digest
+        f"{iteration:03d} {MODEL}": finished.manifest(f"policies/{iteration:03d}/main").weights_digest
         for iteration in range(3)
     }
 

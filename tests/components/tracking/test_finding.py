@@ -68,4 +68,4 @@ def test_the_models_of_a_run_by_iteration(client: Any, three: dict[str, str]) ->
         (model.iteration, model.policy, model.weights, model.digest, model.uri) for model in find_models(client, run)
     ]
     assert said == [(t, "main", f"w{t}", f"f{t}", f"/policies/{t}") for t in (0, 1)]
-    assert [model.name for model in find_models(client, run)] == ["a run eta=0_5 000", "a run eta=0_5 001"]
+    assert [model.name for model in find_models(client, run)] == ["000 a run eta=0_5", "001 a run eta=0_5"]

@@ -115,7 +115,7 @@ def test_a_checkpoint_is_one_model_that_points_elsewhere(client, local_store, tm
     measured(tracker, 1, {"gap": 0.05}, FINISHED, model)
     assert Tracker(tracking, local_store).checkpoint(made) == model
     (found,) = client.search_logged_models([tracking.experiment])
-    assert (found.model_id, found.name, found.status.value) == (model, "a run 001", "READY")
+    assert (found.model_id, found.name, found.status.value) == (model, "001 a run", "READY")
     assert found.source_run_id == tracking.parent
     assert found.tags["nashflow.weights"] == "d1"
     assert found.tags["nashflow.uri"] == "s3://bucket/run/policies/001/main"
@@ -362,8 +362,8 @@ def test_a_whole_run_on_a_tracking_server_that_dies_at_the_end(server, local_sto
     assert len(every_run(client)) == 1 + 2 + 2
     assert sorted(points(client, tracking.parent, "gap")) == [(1, 0.1, FINISHED + 1), (2, 0.2, FINISHED + 2)]
     models = client.search_logged_models([tracking.experiment])
-    assert sorted(found.name for found in models) == ["a run 001", "a run 002"]
-    assert {found.name: [(m.key, m.value) for m in found.metrics] for found in models}["a run 002"] == [("gap", 0.2)]
+    assert sorted(found.name for found in models) == ["001 a run", "002 a run"]
+    assert {found.name: [(m.key, m.value) for m in found.metrics] for found in models}["002 a run"] == [("gap", 0.2)]
     assert len(client.get_run(nested(client, tracking)["2"].info.run_id).inputs.dataset_inputs) == 1
     assert {run.info.status for run in every_run(client)} == {"FINISHED"}
     assert [file.path for file in client.list_artifacts(tracking.parent, "report")] == ["report/summary.json"]
