@@ -113,9 +113,19 @@ class Vllm(SamplingEngine, VllmSettings):
         with opening(folder, self, SETTING, dtype, longest, batch_size) as arguments:
             from lm_eval.models.vllm_causallms import VLLM
 
+            ends = named_ends(folder, load_tokenizer(folder))
+
+            class Ending(VLLM):  # type: ignore[misc]
+                """Ends answers at all tokens that end them: vLLM alone knows the tokenizer's."""
+
+                def _model_generate(self, requests: Any, generate: bool = False, sampling_params: Any = None) -> Any:
+                    for each in sampling_params or ():
+                        each.stop_token_ids = ends
+                    return super()._model_generate(requests, generate, sampling_params)
+
             pretrained = arguments.pop("model")
             # All requests at once, of which vLLM runs `batch_size` together; "auto" would do the same, with a bar.
-            model = VLLM(pretrained=pretrained, batch_size=sys.maxsize, **arguments, **more)
+            model = Ending(pretrained=pretrained, batch_size=sys.maxsize, **arguments, **more)
         try:
             yield model
         finally:

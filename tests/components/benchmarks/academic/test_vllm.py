@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,21 @@ def test_the_figures_are_those_of_lm_eval(tmp_path: Path, monkeypatch: pytest.Mo
     theirs = by_hand(policy, data)["results"]
     assert rows["vllm"] == {(member, metric): theirs[member][f"{metric},none"] for member, metric in rows["vllm"]}
     assert rows["vllm"] == rows["transformers"]
+
+
+def test_answers_end_at_all_tokens_that_the_models_settings_name(tmp_path: Path) -> None:
+    from lm_eval.api.instance import Instance
+
+    policy = models.llama(tmp_path / "policy")
+    settings = json.loads((policy / "generation_config.json").read_text())
+    said = []
+    for ends in ([1], [1, *range(40, 60)]):
+        (policy / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": ends}))
+        asked = [f"Write about {number}." for number in range(8)]
+        how = {"until": [], "max_gen_toks": 40, "do_sample": False, "temperature": 0.0}
+        requests = [Instance("generate_until", {}, (text, dict(how)), at) for at, text in enumerate(asked)]
+        with Vllm().harness(policy, "float32", load_causal_lm, 8) as model:
+            said.append(model.generate_until(requests, disable_tqdm=True))
+    late, early = said
+    assert all(long.startswith(short) for long, short in zip(late, early, strict=True))
+    assert sum(map(len, early)) < sum(map(len, late)) / 2
