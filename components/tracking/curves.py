@@ -35,7 +35,6 @@ class Curves:
         self._waiting: queue.Queue[Point] = queue.Queue(_ROOM)
         self._rated: tuple[float, dict[str, int]] | None = None
         self._newest: tuple[int, float, dict[str, int]] | None = None
-        self._system = System(suffix)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -73,11 +72,12 @@ class Curves:
                 self._waiting.put_nowait(Point(done, int(now * 1000), named))
 
     def _send(self) -> None:
-        closing = False
+        # Made here: psutil measures from the last time that the same thread asked.
+        system, closing = System(self._suffix), False
         while not closing:
             closing = self._closing.wait(self._every if self._tracker.uri else max(self._every, _AGAIN_SECONDS))
             points = [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
             with quiet(), hurried():
-                if points := [*points, *self._system.points(last=closing)]:
+                if points := [*points, *system.points(last=closing)]:
                     self._tracker.retry()
                     self._tracker.points(self._iteration, self._step, points)

@@ -48,6 +48,6 @@ def _monitors() -> list[Any]:
     kinds: list[Any] = [CPUMonitor, DiskMonitor, NetworkMonitor, GPUMonitor]
     made = []
     for kind in kinds:
-        with contextlib.suppress(ImportError, RuntimeError):  # without nvidia-ml-py, or without GPUs
+        with contextlib.suppress(Exception):  # without nvidia-ml-py or GPUs, or with a driver that is not its own
             made.append(kind())
     return made
