@@ -35,8 +35,8 @@ registry as it is{% endif %}</p>
 <h2>Looks</h2>
 {{ table(looks) }}
 <p class="quiet">Each prompt counts once, by the mean of the oracle's P(candidate ≻ {{ opponent }}). The intervals hold
-the true win rate at all looks at once with a probability of {{ said.confidence }}, so that looking often promotes
-nothing by chance. The candidate is promoted when the lower end exceeds {{ said.threshold }}.</p>
+the true win rate at all looks at once with a probability of {{ said.confidence }}, so that looking often makes no
+promotion by chance likelier. The candidate is promoted when the lower end exceeds {{ said.threshold }}.</p>
 <h2>Guards</h2>
 {{ table(guards) }}
 <p class="quiet">Measured on the answers that were compared. length: mean, in characters; refusals: share of answers

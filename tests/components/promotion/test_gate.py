@@ -1,6 +1,8 @@
 """The gate on the sandbox world: what is promoted, what is not, and what is left where an attempt was killed."""
 
 import json
+import shutil
+import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -9,18 +11,21 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.games.sandbox.enumeration import enumerate_policy
-from nashflow.components.games.sandbox.texts import CONTEXT_NAMES, context_index, response_text
+from nashflow.components.games.sandbox.texts import CONTEXT_NAMES, context_index, response_index, response_text
 from nashflow.components.models.folders import load_causal_lm, load_tokenizer
+from nashflow.components.models.weights import weights_digest
+from nashflow.components.promotion import candidate
 from nashflow.components.registry.champions import Registry
 from nashflow.components.runtime import lock
 from nashflow.components.runtime.protocol import Result
 from nashflow.components.sampling.rollouts import Samplers
 from nashflow.components.storage import layout
-from nashflow.components.storage.records import COMPARISONS
-from nashflow.components.storage.units import require_manifest
+from nashflow.components.storage.records import COMPARISONS, ROLLOUTS
+from nashflow.components.storage.units import Unit, require_manifest
 from nashflow.pipelines.cli import main
 from tests.fixtures.runs import SandboxRun, snapshot
 
@@ -130,6 +135,64 @@ def test_a_policy_that_games_length_is_stopped_by_the_guard(
     assert champion() is None
     unguarded = changes | {"promotion": {"model": "m", "guards": {"cut": None, "length": None}}}
     assert decision(at_gate("unguarded", longer, unguarded))["decision"] == "promoted"
+
+
+def test_the_best_policy_is_chosen_on_other_prompts_than_it_is_judged_on(
+    at_gate: ToGate, better: Path, reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"run": {"name": "best", "iterations": 2}, "promotion": {"model": "m", "candidate": "best"}}
+    run = at_gate("best", better, changes)
+    last = Unit(run.store, layout.policy(2, "main"), 1, {}, {})
+    last.publish_folder(reference, {}, time.time(), weights_digest=weights_digest(reference))
+    with monkeypatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI")  # which would be told of the other steps of the iterations
+        for iteration in range(3):
+            run.step("evaluation", iteration)
+    said = decision(run)
+    assert (said["decision"], said["candidate"]["iteration"]) == ("promoted", 1)
+    call = run.call("promotion", 2)
+    choosing, judging = ({prompt["row_id"] for prompt in half} for half in candidate._halves(call))
+    (key,) = [key for key in run.store.list("promotion") if key.endswith("contest.manifest.json")]
+    rows = require_manifest(run.store, key.removesuffix(layout.MANIFEST)).rows(run.store, COMPARISONS)
+    assert {row["row_id"] for row in rows} <= judging
+    assert not judging & choosing
+    assert len(judging | choosing) == 256
+
+
+def other_tokenizer(source: Path, folder: Path) -> Path:
+    """The same policy, whose words have other numbers."""
+    shutil.copytree(source, folder)
+    weights = load_file(folder / "model.safetensors")
+    last = len(weights["lm_head.weight"]) - 1
+    for name in ("lm_head.weight", "model.embed_tokens.weight"):
+        weights[name] = weights[name].flip(0).contiguous()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] = {word: last - number for word, number in tokenizer["model"]["vocab"].items()}
+    for added in tokenizer["added_tokens"]:
+        added["id"] = last - added["id"]
+    tokenizer["added_tokens"].sort(key=lambda added: added["id"])
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    for path in (folder / name for name in ("config.json", "generation_config.json")):
+        config = json.loads(path.read_text()) if path.exists() else {}
+        config |= {key: last - config[key] for key in config if key.endswith("_token_id") and config[key] is not None}
+        path.write_text(json.dumps(config))
+    return folder
+
+
+def test_a_champion_with_another_tokenizer_is_compared_by_its_texts(
+    at_gate: ToGate, better: Path, prepared_root: SandboxRun, tmp_path: Path
+) -> None:
+    at_gate("champion", other_tokenizer(prepared_root.folder("000/main"), tmp_path / "other"), champion=True)
+    run = at_gate("run", better)
+    said = decision(run)
+    assert (said["decision"], said["opponent"]["version"], champion()) == ("promoted", 1, 2)
+    (key,) = [key for key in run.store.list("promotion") if key.endswith("contest.manifest.json")]
+    rows = require_manifest(run.store, key.removesuffix(layout.MANIFEST)).rows(run.store, ROLLOUTS)
+    theirs = [row for row in rows if row["role"] == "opponent"]
+    ours = [row for row in rows if row["role"] == "pair"]
+    assert theirs[0]["prompt_ids"] != ours[0]["prompt_ids"]
+    assert sum(response_index(row["text"]) is not None for row in theirs) > 0.9 * len(theirs)
 
 
 def test_figures_of_benchmarks_are_guarded_and_the_champions_are_as_its_own_run_measures_them(
