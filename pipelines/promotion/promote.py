@@ -4,18 +4,24 @@ import copy
 import json
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nashflow.components.core.errors import Pending, UserError
 from nashflow.components.core.overrides import override
 from nashflow.components.models.named import find
+from nashflow.components.notifications.messages import of_decision
+from nashflow.components.notifications.sending import notify
+from nashflow.components.notifications.settings import NotificationSettings
 from nashflow.components.promotion.gate import Promotion
 from nashflow.components.promotion.settings import PromotionStep
 from nashflow.components.recipe import Recipe
 from nashflow.components.runtime.protocol import Call, pin_threads, terminate
 from nashflow.components.runtime.voice import log_format, speaking
+from nashflow.components.storage import layout
 from nashflow.components.storage.run import require_run
+from nashflow.components.storage.store import Store
 from nashflow.components.tracking.tracker import Tracker
 
 from ..run import locked, tracking_beside
@@ -47,6 +53,7 @@ def promote_policy(named: str, settings: Sequence[str], as_json: bool) -> None:
             raise UserError(f"{error}; then run the same command again") from None
     contents = {name: manifest.read(store, name) for name in manifest.files}
     Tracker.of(store).report(contents)
+    tell_of_decision(store)
     (said,) = (data.decode() for name, data in contents.items() if name.endswith(".json"))
     if as_json:
         print(said)
@@ -55,6 +62,14 @@ def promote_policy(named: str, settings: Sequence[str], as_json: bool) -> None:
     console.print(json.loads(said)["line"], soft_wrap=True)
     (page,) = (file.key for file in manifest.files.values() if file.key.endswith(".html"))
     print_place(console, "report", store.location(page))
+
+
+def tell_of_decision(store: Store) -> None:
+    """Tell the webhooks of a run's recipe what was decided; one that fails is a warning."""
+    run = require_run(store)
+    webhooks = NotificationSettings.parse(run.recipe.get("notifications", {}), layout.RUN).webhooks
+    for line in notify(webhooks, of_decision("", store, run), store):
+        print(f"nashflow: warning: {line}", file=sys.stderr)
 
 
 def _settings(recipe: Mapping[str, Any], changes: Sequence[str]) -> PromotionStep:
