@@ -8,7 +8,7 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.iterations import tracked
-from nashflow.components.iterations.tracked import combined
+from nashflow.components.iterations.tracked import by_step, combined
 from nashflow.components.iterations.units import Shape
 from nashflow.components.storage import layout
 from nashflow.components.storage.store import Store
@@ -42,6 +42,29 @@ def test_the_oracles_conduct_is_that_of_all_shards_together() -> None:
 def test_the_oracles_costs_add_up() -> None:
     shards = [manifest(usage_cost=0.25, mean_length=2.0), manifest(usage_cost=0.5, mean_length=3.0), manifest()]
     assert combined(shards) == {"usage_cost": 0.75, "mean_length": 2.5}
+
+
+def test_figures_of_steps_sort_by_step_and_phase_with_seconds_and_costs_beside_them() -> None:
+    steps = {
+        "main/judging": [manifest(pairs=3, usage_cost=0.25), manifest(pairs=5, usage_cost=0.5)],
+        "half/training": [manifest(loss=0.5)],
+        "main/training": [manifest(loss=0.25)],
+        "evaluation": [manifest(win_rate=0.6, usage_cost=1.0)],
+        "vllm/evaluation": [manifest(length=9.0)],
+    }
+    assert by_step(steps) == {
+        "judging/pairs": 8,
+        "judging/usage_cost": 0.75,
+        "training/half/loss": 0.5,
+        "training/loss": 0.25,
+        "seconds/judging": 2.0,
+        "seconds/training": 2.0,
+        "seconds/evaluation": 2.0,
+        "seconds/total": 6.0,
+        "cost/judging": 0.75,
+        "cost/evaluation": 1.0,
+        "cost/total": 1.75,
+    }
 
 
 @pytest.fixture
