@@ -103,10 +103,10 @@ def _units_line(group: str, units: Sequence[TracedUnit]) -> str:
     rows, size = sum(unit.rows for unit in units), sum(unit.bytes for unit in units)
     digest = units[0].digest if len(units) == 1 else digest_json([unit.digest for unit in units])
     named = f"weights {units[0].weights[:_DIGITS]}" if units[0].weights else f"digest {digest[:_DIGITS]}"
-    shards = f"{len(units)} shards, " if len(units) > 1 else ""
-    counted = f"{rows:,} rows, " if rows else ""
+    counted = f"{len(units)} units, " if len(units) > 1 else ""
+    counted += f"{rows:,} rows, " if rows else ""
     states = ", ".join(dict.fromkeys(unit.state for unit in units))
-    return f"{group}: {shards}{counted}{amount(size)}, {named}, {states}"
+    return f"{group}: {counted}{amount(size)}, {named}, {states}"
 
 
 def _add_uses(tree: Tree, uses: Sequence[Use]) -> None:

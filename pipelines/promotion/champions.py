@@ -8,7 +8,6 @@ from nashflow.components.registry.champions import Registry
 from nashflow.components.registry.version import CROWNED, Version
 
 from ..mlflow_beside import use_store_beside
-from ..plain_table import print_table
 from ..terminal import terminal
 
 
@@ -39,13 +38,13 @@ def print_champions(model: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
         return
-    cells = [
-        (str(row["version"]), row["state"], row["since"] or "-", row["weights"][:12] or "-", row["place"])
-        for row in rows
-    ]
-    print_table(
-        terminal(), f"registered model {model}", ("version", "state", "champion from", "weights", "files"), cells
-    )
+    # Reasons and places are long: in columns, a terminal would cut them.
+    console = terminal()
+    console.print(f"registered model {model}", style="bold", soft_wrap=True)
+    for row in rows:
+        since = f", since {row['since']}" if row["since"] else ""
+        weights = row["weights"][:12] or "unknown"
+        console.print(f"{row['version']}: {row['state']}{since}; weights {weights}; {row['place']}", soft_wrap=True)
 
 
 def _row(version: Version, champion: int | None) -> dict[str, Any]:
