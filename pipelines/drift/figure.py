@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIZE, _DPI = (10.5, 3.9), 144
-_MARGIN = timedelta(days=1)
+_LEAST_MARGIN = timedelta(minutes=5)
 
 
 def draw(drift: Drift) -> bytes:
@@ -26,10 +26,11 @@ def draw(drift: Drift) -> bytes:
         _policies(policies, drift)
         _prompts(prompts, drift)
         days = [_when(row.fired.ended.ended) for row in drift.rows]
+        margin = max(_LEAST_MARGIN, (days[-1] - days[0]) / 20)
         policies.set_ylim(0.0, 1.0)
-        prompts.set_ylim(bottom=0.0)
+        prompts.set_ylim(-0.03, 1.0)
         for axes in (policies, prompts):
-            axes.set_xlim(days[0] - _MARGIN, days[-1] + _MARGIN)
+            axes.set_xlim(days[0] - margin, days[-1] + margin)
             axes.tick_params(axis="x", rotation=30)
         made = io.BytesIO()
         figure.savefig(made, format="png")

@@ -65,8 +65,9 @@ def _of_policies(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         name = row.fired.store.uri.rpartition("/")[2]
         if row.fired.became or row.fired.ended.outcome != "succeeded":
-            why = f": {row.fired.reason.rstrip('.')}" if row.fired.reason else ""
-            yield f"{name}: {row.fired.became or row.fired.ended.outcome}{why}."
+            became, why = row.fired.became or row.fired.ended.outcome, row.fired.reason.rstrip(".")
+            said = why if why.lower().startswith(became) else f"{became}: {why}" if why else became
+            yield f"{name}: {said}."
         if row.win_rate and row.win_rate.high < 0.5:
             yield f"{name}: its policy is worse than the first champion (win rate {row.win_rate.value:.3f})."
 

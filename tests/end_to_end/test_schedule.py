@@ -113,7 +113,7 @@ def test_six_firings_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
     output = ("--under", str(tmp_path / "runs"), "--output", str(tmp_path / "drift"))
     said = cli.call("drift", "models:/weekly", *output, MLFLOW_TRACKING_URI=tracking).stdout
-    assert "week-4: rolled back: Rolled back to version 1: the desk complains." in said
+    assert "week-4: Rolled back to version 1: the desk complains." in said
     assert "week-2: skipped: 0 of 40 prompts are new to runs named weekly" in said
     record = json.loads((tmp_path / "drift" / "drift.json").read_text())
     weeks = record["runs"]
