@@ -1,7 +1,8 @@
-"""What the tracker is told of a run root: of preparation, of finished iterations, of the report; each once."""
+"""What the tracker is told of a run root, each part once: preparation, finished iterations, the report, decisions."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import yaml
 
@@ -86,14 +87,13 @@ class _Sending:
             self._once(key, done, lambda: send_iteration(self._tracker, self._store, self._shape, iteration))
 
     def report(self) -> None:
-        """The files of the report."""
-        if made := read_manifest(self._store, layout.REPORT):
-            files = made.files
-            self._once(
-                layout.TRACKED_REPORT,
-                {"report": made.digest},
-                lambda: self._tracker.report({name: made.read(self._store, name) for name in files}),
-            )
+        """The files of the report, and of a gate's decision."""
+        for unit, key in layout.TRACKED_REPORTS.items():
+            if made := read_manifest(self._store, unit):
+                self._once(key, {"report": made.digest}, partial(self._send_files, made))
+
+    def _send_files(self, made: Manifest) -> None:
+        self._tracker.report({name: made.read(self._store, name) for name in made.files})
 
     def _once(self, key: str, inputs: Mapping[str, str], send: Callable[[], None]) -> None:
         unit = Unit(self._store, key, VERSION, self._told, inputs)
