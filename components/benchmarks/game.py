@@ -103,9 +103,9 @@ def measure(
     made = make_world(world)
     matrix = made.matrix
     log_reference = _enumerated(reference, load)
-    enumerated = log_reference if policy.weights_digest == reference.weights_digest else _enumerated(policy, load)
+    enumerated = log_reference if policy.digest == reference.digest else _enumerated(policy, load)
     regularised, unregularised = (Game(matrix, log_reference.log_policy, weight) for weight in (tau, 0.0))
-    begun = log_reference if start.weights_digest == reference.weights_digest else _enumerated(start, load)
+    begun = log_reference if start.digest == reference.digest else _enumerated(start, load)
     exact = exact_iterate(method, iteration, matrix, log_reference.log_policy, made.log_target, begun.log_policy)
     own = own_game(method, matrix, log_reference.log_policy)
     figures = {

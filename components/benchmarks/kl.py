@@ -48,7 +48,7 @@ class MonteCarloKL(Benchmark):
         if not _of_the_policy(bench):
             return Measured({})
         rows = bench.responses["responses"]
-        if bench.policy.weights_digest == bench.reference.weights_digest:
+        if bench.policy.digest == bench.reference.digest:
             return Measured(estimates(rows, [0.0] * len(rows)))
         pairs = [(row["prompt_ids"], row["response_ids"]) for row in rows]
         ours, theirs = (

@@ -147,9 +147,9 @@ class _Evaluation:
     def benchmark(self, benchmark: Benchmark) -> Done:
         """The unit of a benchmark that measures at once."""
         read = {which: self.responses(which)[0] for which in benchmark.reads}
-        policies = {"policy": self.policy.weights_digest, "reference": self.reference.weights_digest}
+        policies = {"policy": self.policy.digest, "reference": self.reference.digest}
         if self.call.settings.method.reference_apart:
-            policies["start"] = self.start.weights_digest
+            policies["start"] = self.start.digest
         inputs = {"prompts": self.prompts.digest, "date": self.samplers.day, **policies}
         inputs.update((which, manifest.digest) for which, manifest in read.items())
         inputs |= named_by(benchmark=benchmark)
@@ -179,7 +179,7 @@ class _Evaluation:
             "temperature": recipe.evaluation.temperature,
         }
         policy = self._sampled(which)
-        inputs = {"prompts": self.prompts.digest, "policy": policy.weights_digest, "date": self.samplers.day}
+        inputs = {"prompts": self.prompts.digest, "policy": policy.digest, "date": self.samplers.day}
         inputs |= named_by(sampler=recipe.rollout.engine)
         unit = Unit(self.call.store, key, VERSION, settings, inputs)
         return self.at_work.carry_out(unit, lambda work: self._sample(work, which))

@@ -1,9 +1,8 @@
-"""The log-prob cache: sums of log-probabilities by the weights that gave them and the tokens that they are of.
+"""The log-prob cache: sums of log-probabilities by the policy that gave them and the tokens that they are of.
 
-It lies beside the run roots, at `<prefix>/cache/logprobs/<weights>/<engine-dtype-reduction-configuration>/`, and is
-shared between methods and runs. It is never stale, because a policy is named by the digests of its weights and of its
-configuration (another `rope_theta` is another policy), and a value by tokens: whatever tokenizer or chat template made
-them.
+It lies beside the run roots, at `<prefix>/cache/logprobs/<policy>/<engine-dtype-reduction>/`, and is shared between
+methods and runs. It is never stale, because a policy is named by the digest of its weights and of every other file that
+transformers reads (another `rope_theta` is another policy), and a value by tokens.
 """
 
 from collections.abc import Mapping
@@ -22,10 +21,9 @@ def key_of(pair: Pair) -> str:
 class LogprobCache:
     """The cached values of one policy under one engine and precision."""
 
-    def __init__(self, run_root: Store, weights: str, config: str, engine: str, dtype: str) -> None:
-        """`weights` and `config` are digests of the policy's weights and configuration, `engine` is the scoring
-        engine's label."""
-        folder = f"{layout.LOGPROB_CACHE}/{weights}/{engine}-{dtype}-sum-{config[:16]}"
+    def __init__(self, run_root: Store, policy: str, engine: str, dtype: str) -> None:
+        """`policy` is the digest of the whole policy, `engine` is the scoring engine's label."""
+        folder = f"{layout.LOGPROB_CACHE}/{policy}/{engine}-{dtype}-sum"
         self._store = run_root.at("..").at(folder)
 
     def load(self, group: str, member: str) -> dict[str, float]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.digests import digest_json, sha256_file
+from ..core.digests import digest_json
 from ..core.settings import named_by
 from ..iterations.work import AtWork, Work
 from ..methods import phase_of
@@ -45,7 +45,7 @@ def run(call: Call[LogprobsStep]) -> Result:
         call.settings.model_dump(mode="json"),
         {
             "pairs": pairs.digest,
-            **{name: policy.weights_digest for name, policy in policies.items()},
+            **{name: policy.digest for name, policy in policies.items()},
             **({"rollouts": rollouts.digest} if rollouts else {}),
             **named_by(scorer=call.settings.logprobs.engine),
         },
@@ -186,8 +186,7 @@ def _gathered(
 
 def _cache(call: Call[LogprobsStep], policy: LocalPolicy) -> LogprobCache:
     settings = call.settings.logprobs
-    config = sha256_file(policy.folder / "config.json")
-    return LogprobCache(call.store, policy.weights_digest, config, settings.engine.label, settings.dtype)
+    return LogprobCache(call.store, policy.digest, settings.engine.label, settings.dtype)
 
 
 def _writer(call: Call[LogprobsStep]) -> tuple[str, str]:

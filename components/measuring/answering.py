@@ -60,7 +60,7 @@ class Policy:
     def inputs(self) -> Mapping[str, str]:
         """The weights, the day and the engine."""
         engine = named_by(sampler=self.samplers.settings.engine)
-        return {"policy": self.policy.weights_digest, "date": self.samplers.day, **engine}
+        return {"policy": self.policy.digest, "date": self.samplers.day, **engine}
 
     def answers(self, benchmark: QuestionBenchmark, questions: Sequence[Question], journal: Journal) -> list[Answer]:
         """Turn by turn, those together that are sampled alike."""

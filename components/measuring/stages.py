@@ -251,7 +251,7 @@ def measure_folder(
 ) -> Done:
     """The unit of a benchmark that measures any model folder."""
     settings = {"run": run.identity(), "benchmark": benchmark.identity(), "depends_on": benchmark.depends_on(subject)}
-    inputs = {"policy": subject.policy.weights_digest, "date": subject.day, **named_by(benchmark=benchmark)}
+    inputs = {"policy": subject.policy.digest, "date": subject.day, **named_by(benchmark=benchmark)}
     declared = {figure.name for figure in benchmark.measures(None)}
     unit = Unit(store, layout.evaluation(iteration, benchmark.name), benchmark.version, settings, inputs)
 

@@ -70,9 +70,21 @@ def check_model_folder(folder: Path, *, own_head: bool = False) -> None:
     for name in ("tokenizer_config.json",) if own_head else ("config.json", "tokenizer_config.json"):
         if "auto_map" in read_json(folder / name):
             raise UserError(f"model folder {folder} needs custom code (auto_map in {name}): it is never run")
+    if _names_weights(read_json(folder / "config.json")):
+        raise UserError(
+            f"model folder {folder}: transformers_weights in config.json names another file of weights: remove it, and "
+            "call that file model.safetensors"
+        )
     listed = read_json(folder / "model.safetensors.index.json").get("weight_map", {}).values()
     if missing := sorted(set(listed) - {shard.name for shard in weights}):
         raise UserError(f"model folder {folder} lacks {missing[0]}, which model.safetensors.index.json names")
+
+
+def _names_weights(value: Any) -> bool:
+    """Whether a configuration, or one inside of it, says which file holds the weights."""
+    if isinstance(value, Mapping):
+        return "transformers_weights" in value or any(map(_names_weights, value.values()))
+    return isinstance(value, list) and any(map(_names_weights, value))
 
 
 def read_config(folder: Path) -> "PreTrainedConfig":

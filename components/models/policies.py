@@ -12,17 +12,20 @@ from ..storage import layout
 from ..storage.dropped import dropped
 from ..storage.store import Store, open_store
 from ..storage.units import Manifest, read_manifest, read_once_while_asking, require_manifest
+from .identity import digest_of, unlisted
 
 _sha256 = read_once_while_asking(sha256_file)
 
 
 @dataclass(frozen=True)
 class LocalPolicy:
-    """A policy on this machine, and the digest of its weights, which names it."""
+    """A policy on this machine, and its digests; see `identity.py`."""
 
     found: Path | None
     """Its folder; None if its files are not kept."""
     weights_digest: str
+    digest: str
+    """Of the whole policy, which names it."""
     master: str = ""
     """The digest of its weights in float32, if those are kept too; see `open_master`."""
     missing: str = ""
@@ -47,9 +50,9 @@ def open_policy(store: Store, reference: str) -> LocalPolicy:
         UserError: the policy is not there yet, or a file does not have its digest.
     """
     manifest = require_manifest(store, f"{layout.POLICIES}/{reference}")
-    if missing := not_kept(store, manifest):
-        return LocalPolicy(None, manifest.weights_digest, manifest.master, missing)
-    return LocalPolicy(open_unit(store, manifest), manifest.weights_digest, manifest.master)
+    missing = not_kept(store, manifest)
+    found = None if missing else open_unit(store, manifest)
+    return LocalPolicy(found, manifest.weights_digest, digest_of(manifest), manifest.master, missing)
 
 
 def open_master(store: Store, reference: str, digest: str) -> Path:
@@ -85,8 +88,15 @@ def open_unit(store: Store, manifest: Manifest) -> Path:
     """The folder of a model that is a run's unit of work, checked against its digests; from a remote store, fetched.
 
     Raises:
-        UserError: a file does not have its digest.
+        UserError: a file does not have its digest, or transformers would read one that the manifest does not list.
     """
+    folder = _opened(store, manifest)
+    if others := unlisted(folder, manifest.files):
+        raise UserError(f"{folder / others[0]}: not among the files of this model that were recorded: remove it")
+    return folder
+
+
+def _opened(store: Store, manifest: Manifest) -> Path:
     origin = open_store(manifest.source) if manifest.source else store
     if "://" in origin.uri:
         return _fetched(store, manifest)

@@ -22,6 +22,7 @@ from ..games.sandbox.reference import make_reference
 from ..games.sandbox.settings import WorldSettings
 from ..models.dialogues import Dialogues, PolicyTemplate, TemplateSettings
 from ..models.folders import check_causal_lm, check_model_folder, load_tokenizer, read_config, require_chat_template
+from ..models.identity import files_read, policy_digest
 from ..models.named import find, place_of
 from ..models.policies import not_kept, open_policy
 from ..models.positions import longest_input
@@ -269,12 +270,12 @@ class FolderPolicy(PolicySettings, TemplateSettings):
             _require_same_tokens(self.folder, self.reference_policy.folder)
 
     def digest(self) -> str:
-        """Digest of the weights."""
-        return self._weights
+        """Digest of the whole policy: weights, configuration, tokenizer, chat template."""
+        return self._digest
 
     @cached_property
-    def _weights(self) -> str:
-        return weights_digest(self.folder)
+    def _digest(self) -> str:
+        return policy_digest(self.folder)
 
     def claim(self, store: Store) -> None:
         """Note it where they are another run's."""
@@ -295,8 +296,11 @@ class FolderPolicy(PolicySettings, TemplateSettings):
             made = require_manifest(store, f"{layout.POLICIES}/{reference}")
             source, digest = made.source or store.uri, made.weights_digest
             return unit.publish(made.files, {}, time.time(), source=source, weights_digest=digest)
-        publish, digest = unit.publish_folder if self.copy_files else unit.publish_pointer, unit.inputs["named"]
-        return publish(self.folder.resolve(), {}, time.time(), weights_digest=digest)
+        folder, started = self.folder.resolve(), time.time()
+        weights = weights_digest(folder)
+        if self.copy_files:
+            return unit.publish_folder(folder, {}, started, weights_digest=weights)
+        return unit.publish_pointer(folder, files_read(folder), {}, started, weights_digest=weights)
 
     def settled(self, before: Mapping[str, Any]) -> "FolderPolicy":
         """With the iteration, where a run is named, whose last policy changes when it is extended, and with the
@@ -320,7 +324,7 @@ class FolderPolicy(PolicySettings, TemplateSettings):
         return self.model
 
     def joined(self) -> "FolderPolicy":
-        """By the digests of the weights."""
+        """By their digests."""
         reference = self.reference_policy
         return self._with(self.model) if reference and reference.digest() == self.digest() else self
 

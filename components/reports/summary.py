@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -68,6 +68,7 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
             "run the recipe again under this run root, which evaluates what is missing"
         )
     evaluations = {t: [require_manifest(store, unit) for unit in shape.evaluations(t)] for t in finished}
+    _require_alike(store, evaluations)
     averages = average_gaps(store, run, evaluations)
     return {
         "run": run.name,
@@ -83,6 +84,26 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
             for iteration, manifests in finished.items()
         ],
     }
+
+
+def _require_alike(store: Store, evaluations: Mapping[int, Sequence[Manifest]]) -> None:
+    """Raise if a figure was measured in one way at one iteration and in another way at another.
+
+    Raises:
+        UserError: names the figure's unit and the iterations.
+    """
+    by_part: dict[str, dict[str, list[int]]] = {}
+    for iteration, manifests in evaluations.items():
+        for manifest in manifests:
+            part = manifest.unit.split("/", 2)[-1]
+            by_part.setdefault(part, {}).setdefault(manifest.settings, []).append(iteration)
+    for part, settings in by_part.items():
+        if len(settings) > 1:
+            apart = " and ".join(", ".join(map(str, iterations)) for iterations in settings.values())
+            raise UserError(
+                f"{store.uri}: {part} of iterations {apart} was made under other settings each: run the recipe again "
+                "under this run root, which evaluates anew what is not up to date"
+            )
 
 
 def _headlines(run: Run, shape: Shape) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ def run(call: Call[RolloutStep]) -> Result:
         {
             "prompts": prompts.digest,
             "date": date_of(call.store),
-            **{name: policy.weights_digest for name, policy in policies.items()},
+            **{name: policy.digest for name, policy in policies.items()},
             **named_by(sampler=call.settings.rollout.engine),
         },
     )

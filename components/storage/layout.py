@@ -19,7 +19,7 @@ JUDGES = "judges"
 KINDS = ("comparisons", "evaluation", "logprobs", "pairs", "prompts", "rollouts", "training")
 """Folders of an iteration, or of a phase in it."""
 LOGPROB_CACHE = "cache/logprobs"
-"""Beside the run roots: cached log-probabilities, by the weights that gave them."""
+"""Beside the run roots: cached log-probabilities, by the policies that gave them."""
 VERDICT_CACHE = "cache/verdicts"
 """Beside the run roots: verdicts of judges that are asked over the network, by the judge's digest."""
 JUDGE_QUALITY = "cache/quality"

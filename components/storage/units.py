@@ -268,12 +268,17 @@ class Unit:
         return self.publish(files, metrics, started, **fields)
 
     def publish_pointer(
-        self, folder: Path, metrics: Mapping[str, float | None], started: float, **fields: Any
+        self,
+        folder: Path,
+        names: Iterable[str],
+        metrics: Mapping[str, float | None],
+        started: float,
+        **fields: Any,
     ) -> Manifest:
-        """Publish the files of a folder that stays where it is, which every step has to see."""
+        """Publish the files `names` of a folder that stays where it is, which every step has to see."""
         files = {}
-        for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            files[path.name] = File(path.name, sha256_file(path), path.stat().st_size)
+        for name in names:
+            files[name] = File(name, sha256_file(folder / name), (folder / name).stat().st_size)
         return self.publish(files, metrics, started, source=str(folder), **fields)
 
     def publish(

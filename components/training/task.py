@@ -16,6 +16,7 @@ from ..iterations.work import AtWork, Work
 from ..methods import phase_of
 from ..methods.phases import Phase
 from ..models.folders import save_policy
+from ..models.identity import digest_of
 from ..models.policies import LocalPolicy, open_master, open_policy
 from ..models.weights import weights_digest
 from ..runtime.protocol import Call
@@ -63,7 +64,7 @@ class Task:
         """The unit of the policy; where it is trained, and in which portions, makes no other of it."""
         inputs = {f"pairs {shard}": manifest.digest for shard, manifest in enumerate(self.pairs)}
         inputs |= {f"logprobs {shard}": manifest.digest for shard, manifest in enumerate(self.logprobs)}
-        inputs |= {"start": self.start.weights_digest}
+        inputs |= {"start": self.start.digest}
         inputs |= {"master": self.start.master} if self.start.master else {}
         result = self.phase.result
         return Unit(
@@ -161,7 +162,7 @@ class Task:
     def _cached_in(self, policy: str) -> str:
         """Where the phase's log-probabilities of a policy are kept, for people."""
         store = self.call.store
-        digest = require_manifest(store, f"{layout.POLICIES}/{policy}").weights_digest
+        digest = digest_of(require_manifest(store, f"{layout.POLICIES}/{policy}"))
         phase = store.location(layout.shard(self.call.iteration, self.call.phase, "logprobs", 0).rpartition("/")[0])
         return f"{phase} and {store.at('..').location(f'{layout.LOGPROB_CACHE}/{digest}')}"
 

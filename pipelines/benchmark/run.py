@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from nashflow.components.benchmarks import AnyBenchmark
 from nashflow.components.benchmarks.base import BenchmarkSettings, Figure, FolderBenchmark, Subject
 from nashflow.components.benchmarks.questions import QuestionBenchmark, read_answered
-from nashflow.components.core.digests import digest_json
 from nashflow.components.core.errors import Pending, UserError
 from nashflow.components.core.overrides import override
 from nashflow.components.core.settings import Settings
@@ -23,8 +22,8 @@ from nashflow.components.models.folders import (
     check_causal_lm,
     load_causal_lm,
     require_chat_template,
-    settings_digests,
 )
+from nashflow.components.models.identity import policy_digest
 from nashflow.components.models.policies import LocalPolicy
 from nashflow.components.models.weights import weights_digest
 from nashflow.components.oracles.oracle_settings import OracleSettings
@@ -187,7 +186,7 @@ def _answering(asked: _Asked, samplers: Samplers, policy: LocalPolicy | None, an
 def _policy(folder: Path) -> LocalPolicy:
     check_causal_lm(folder)
     require_chat_template(folder)
-    return LocalPolicy(folder, digest_json([weights_digest(folder), settings_digests(folder)]))
+    return LocalPolicy(folder, weights_digest(folder), policy_digest(folder))
 
 
 def _write_rows(output: Store, store: Store, benchmark: QuestionBenchmark, made: Sequence[Manifest]) -> None:

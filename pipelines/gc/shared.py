@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.core.settings import nearest
+from nashflow.components.models.identity import digest_of
 from nashflow.components.storage import layout
 from nashflow.components.storage.dropped import dropped
 from nashflow.components.storage.store_keys import Entry
@@ -14,7 +15,7 @@ from nashflow.components.storage.units import read_manifest
 from .inventory import MANIFEST, Entries, Inventory, RunRoot
 
 Folders = Mapping[str, Entries]
-"""Files by folder, `cache/logprobs/<weights>` or `cache/references/<digest>`, or by ledger."""
+"""Files by folder, `cache/logprobs/<policy>` or `cache/references/<digest>`, or by ledger."""
 
 
 def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) -> Folders:
@@ -22,7 +23,7 @@ def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) ->
     folders: dict[str, dict[str, Entry]] = {}
     for key, entry in inventory.shared.items():
         folders.setdefault("/".join(key.split("/")[:3]).removesuffix(MANIFEST), {})[key] = entry
-    weights = {digest for run in kept for digest in _weights(run)}
+    policies = {digest for run in kept for digest in _policies(run)}
     # A run whose run.json is damaged does not say what it starts from.
     everything = any(run.run is None for run in kept)
     named = {run.run.inputs.get("policy", "") for run in kept if run.run}
@@ -30,7 +31,7 @@ def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) ->
     def referred(folder: str) -> bool:
         kind, _, last = folder.rpartition("/")
         if kind == layout.LOGPROB_CACHE:
-            return last in weights | named
+            return last in policies | named
         return kind != "cache/references" or everything or last in named
 
     since = time.time() - limit
@@ -41,8 +42,8 @@ def unreferenced(inventory: Inventory, kept: Sequence[RunRoot], limit: float) ->
     }
 
 
-def _weights(run: RunRoot) -> Iterator[str]:
-    """Digests of the weights of a run's policies, but for those whose files are not kept: nothing scores by them."""
+def _policies(run: RunRoot) -> Iterator[str]:
+    """Digests of a run's policies, but for those whose files are not kept: nothing scores by them."""
     for key in run.entries:
         if (
             key.startswith("policies/")
@@ -50,7 +51,7 @@ def _weights(run: RunRoot) -> Iterator[str]:
             and not dropped(run.store, key.removesuffix(MANIFEST))
         ):
             manifest = read_manifest(run.store, key.removesuffix(MANIFEST))
-            yield manifest.weights_digest if manifest else ""
+            yield digest_of(manifest) if manifest else ""
 
 
 def forgotten(inventory: Inventory, names: Sequence[str]) -> Folders:

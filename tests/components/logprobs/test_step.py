@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nashflow.components.core.digests import sha256_file
 from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs import step as scoring
 from nashflow.components.models.folders import load_causal_lm
+from nashflow.components.models.identity import digest_of
 from nashflow.components.scoring.scorer import TransformersScorer
 from nashflow.components.storage import records
 from nashflow.components.storage.store import open_store
@@ -149,13 +149,12 @@ def test_policies_and_precisions_have_caches_of_their_own(run: SandboxRun) -> No
     )
     run.step("logprobs", 2)
     policies = ("000/main", "001/main")
-    digests = [run.manifest(f"policies/{policy}").weights_digest for policy in policies]
-    config = [sha256_file(run.folder(policy) / "config.json")[:16] for policy in policies]
+    digests = [digest_of(run.manifest(f"policies/{policy}")) for policy in policies]
     folders = {key.rpartition("/")[0] for key in open_store(str(Path(run.root).parent / "cache" / "logprobs")).list()}
     assert folders == {
-        f"{digests[0]}/transformers-float32-sum-{config[0]}",
-        f"{digests[0]}/transformers-float64-sum-{config[0]}",
-        f"{digests[1]}/transformers-float64-sum-{config[1]}",
+        f"{digests[0]}/transformers-float32-sum",
+        f"{digests[0]}/transformers-float64-sum",
+        f"{digests[1]}/transformers-float64-sum",
     }
 
 

@@ -15,6 +15,7 @@ from nashflow.components.measuring.answering import Answering, File, Policy
 from nashflow.components.measuring.stages import Done, Stages
 from nashflow.components.models.dialogues import TemplateSettings
 from nashflow.components.models.folders import load_causal_lm
+from nashflow.components.models.identity import policy_digest
 from nashflow.components.models.policies import LocalPolicy
 from nashflow.components.models.weights import weights_digest
 from nashflow.components.oracles.sandbox.settings import SandboxOracle
@@ -46,7 +47,12 @@ def carried_out(benchmark: QuestionBenchmark, root: Path, folder: Path, iteratio
     """The stages with the policy of a folder."""
     settings = GenerationSettings(dtype="float64", max_new_tokens=3, batch_size=16)
     with Samplers(settings, cache(load_causal_lm), TemplateSettings(), "2026-01-02") as samplers:
-        policy = Policy(samplers, LocalPolicy(folder, weights_digest(folder)), StepRun(**run), TemplateSettings())
+        policy = Policy(
+            samplers,
+            LocalPolicy(folder, weights_digest(folder), policy_digest(folder)),
+            StepRun(**run),
+            TemplateSettings(),
+        )
         return stages(open_store(str(root)), policy, iteration).carry_out(benchmark)
 
 

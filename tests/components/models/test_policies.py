@@ -10,6 +10,7 @@ import pytest
 
 from nashflow.components.core.digests import sha256_file
 from nashflow.components.core.errors import UserError
+from nashflow.components.models.identity import files_read
 from nashflow.components.models.policies import LocalPolicy, open_policy
 from nashflow.components.storage.store import Store, open_store
 from nashflow.components.storage.units import Unit
@@ -138,13 +139,13 @@ def test_a_changed_file_in_the_run_root_is_named(folder: Path, tmp_path: Path) -
 
 
 def point(store: Store, folder: Path) -> None:
-    unit(store).publish_pointer(folder, {}, time.time(), weights_digest="w" * 64)
+    unit(store).publish_pointer(folder, files_read(folder), {}, time.time(), weights_digest="w" * 64)
 
 
 def test_a_pointer_leads_to_the_folder_itself(run_store: Store, folder: Path) -> None:
     point(run_store, folder)
     policy = open_policy(run_store, "001/main")
-    assert policy == LocalPolicy(folder, "w" * 64)
+    assert (policy.folder, policy.weights_digest) == (folder, "w" * 64)
     assert run_store.list() == ["policies/001/main.manifest.json"]
     manifest = unit(run_store).finished()
     assert manifest is not None

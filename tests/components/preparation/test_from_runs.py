@@ -40,7 +40,8 @@ def test_its_reference_is_the_others_policy(
     run.step("preparation")
     there = open_policy(finished.store, f"{iteration:03d}/main")
     here = open_policy(run.store, "000/main")
-    assert here.weights_digest == there.weights_digest == require_run(run.store).inputs["policy"]
+    assert here.digest == there.digest == require_run(run.store).inputs["policy"]
+    assert here.weights_digest == there.weights_digest
     assert (here.folder == there.folder) is not copy
     assert here.folder.is_relative_to(run.root) is copy
 

@@ -191,7 +191,7 @@ def test_a_pointer_is_read_where_it_points(run_store: Store, tmp_path: Path) -> 
     source = open_store(str(tmp_path / "models" / "tiny"))
     source.write("config.json", b"{}")
     unit = unit_in(run_store)
-    manifest = unit.publish_pointer(Path(source.uri), {}, time.time())
+    manifest = unit.publish_pointer(Path(source.uri), source.list(), {}, time.time())
     assert manifest.files == {"config.json": File("config.json", sha256_bytes(b"{}"), 2)}
     assert run_store.list() == [MANIFEST]
     assert unit.finished() == manifest

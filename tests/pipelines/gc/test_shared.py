@@ -7,22 +7,25 @@ import pytest
 
 from nashflow.components.core.errors import UserError
 from nashflow.components.logprobs.cache import LogprobCache
+from nashflow.components.models.identity import digest_of
 from nashflow.components.runtime.ledger import Ledger
 from nashflow.components.storage import layout
 from nashflow.components.storage.dropped import drop
 from nashflow.components.storage.store import open_store
+from nashflow.components.storage.units import require_manifest
 from nashflow.pipelines.gc import collect
 from nashflow.pipelines.gc.inventory import RunRoot
 from tests.pipelines.gc.runs import OLD, YOUNG, a_run, aged, clean, names
 
 
 def test_of_the_cache_only_what_no_kept_run_has_goes(prefix: Path) -> None:
-    """Weights are named `<iteration><name>` here, so the two runs of one world share their reference's."""
+    """The two runs of one world share their reference's."""
     top = open_store(str(prefix))
     kept = a_run(prefix, "kept", YOUNG, inputs={"policy": "shared-reference"})
     gone = a_run(prefix, "gone", inputs={"policy": "other-reference"})
-    for store, weights in ((kept, "1main"), (gone, "of another run"), (gone, "0main")):
-        LogprobCache(store, weights, "0123", "transformers", "float32").add("group", "0", {"key": -1.0})
+    first, second = (digest_of(require_manifest(kept, f"policies/00{t}/main")) for t in (0, 1))
+    for store, policy in ((kept, second), (gone, "of another run"), (gone, first)):
+        LogprobCache(store, policy, "transformers", "float32").add("group", "0", {"key": -1.0})
     for name in ("shared-reference", "other-reference"):
         top.write(f"cache/references/{name}.manifest.json", b"{}")
         top.write(f"cache/references/{name}/0123/config.json", b"{}")
@@ -32,8 +35,8 @@ def test_of_the_cache_only_what_no_kept_run_has_goes(prefix: Path) -> None:
     aged(prefix / "cache", OLD)
     clean(prefix)
     assert {key.rpartition("/")[0] for key in top.list("cache")} == {
-        "cache/logprobs/0main/transformers-float32-sum-0123",
-        "cache/logprobs/1main/transformers-float32-sum-0123",
+        f"cache/logprobs/{first}/transformers-float32-sum",
+        f"cache/logprobs/{second}/transformers-float32-sum",
         "cache/references",
         "cache/references/shared-reference/0123",
     }
@@ -42,14 +45,15 @@ def test_of_the_cache_only_what_no_kept_run_has_goes(prefix: Path) -> None:
 
 def test_of_policies_that_are_not_kept_no_values_are_kept_and_masters_go_with_their_run(prefix: Path) -> None:
     top, kept, gone = open_store(str(prefix)), a_run(prefix, "kept"), a_run(prefix, "gone")
-    for weights in ("1main", "2main"):
-        LogprobCache(kept, weights, "0123", "transformers", "float32").add("group", "0", {"key": -1.0})
+    first, second = (digest_of(require_manifest(kept, f"policies/00{t}/main")) for t in (1, 2))
+    for policy in (first, second):
+        LogprobCache(kept, policy, "transformers", "float32").add("group", "0", {"key": -1.0})
     gone.write("masters/002/main/0123/model.safetensors", b"")
     gone.write("masters/002/main.manifest.json", b"{}")
     aged(prefix, OLD)
     drop(kept, "policies/001/main", "run.keep = last 1")
     clean(prefix)
-    assert {key.split("/")[2] for key in top.list("cache")} == {"2main"}
+    assert {key.split("/")[2] for key in top.list("cache")} == {second}
     assert gone.list() == []
 
 

@@ -53,7 +53,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def subject(policy: Path, **more: Any) -> Subject:
     rollout = GenerationSettings(batch_size=4, **more)
     return Subject(
-        policy=LocalPolicy(policy, "digest"),
+        policy=LocalPolicy(policy, "digest", "digest"),
         rollout=rollout,
         template=DEFAULT_TEMPLATE,
         day="2026-01-02",

@@ -29,7 +29,7 @@ SUMS = {"name": "sums", "metric": "exact_match,none"}
 
 def measured(policy: Path, data: Path, engine: str) -> Measured:
     subject = Subject(
-        policy=LocalPolicy(policy, "digest"),
+        policy=LocalPolicy(policy, "digest", "digest"),
         rollout=GenerationSettings(engine=engine, batch_size=4),  # type: ignore[arg-type]
         template=DEFAULT_TEMPLATE,
         day="2026-01-02",
