@@ -36,7 +36,11 @@ class LogprobCache:
         for name in self._store.list(""):
             if name.startswith(f"{group}-") and not name.startswith(f"{group}-{member}."):
                 continue
-            rows = records.from_bytes(self._store.read(name), records.CACHE, self._store.location(name))
+            data = self._store.read(name)
+            if not _named_by(data, name):
+                self._store.delete(name)  # damaged: what it held is computed again
+                continue
+            rows = records.from_bytes(data, records.CACHE, self._store.location(name))
             for key, value in zip(rows["key"].to_pylist(), rows["logprob"].to_pylist(), strict=True):
                 values.setdefault(key, value)
         return values
@@ -47,3 +51,8 @@ class LogprobCache:
         data = records.to_bytes(rows, records.CACHE, f"{group}-{member}")
         # The digest: another run of the same settings has other sequences, and must not replace these.
         self._store.write(f"{group}-{member}.{sha256_bytes(data)[:16]}.parquet", data)
+
+
+def _named_by(data: bytes, name: str) -> bool:
+    """Whether a file has the content that its name says."""
+    return name.split(".")[-2:] == [sha256_bytes(data)[:16], "parquet"]

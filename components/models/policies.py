@@ -102,7 +102,7 @@ def _opened(store: Store, manifest: Manifest) -> Path:
         return _fetched(store, manifest)
     for file in manifest.files.values():
         path = Path(origin.location(file.key))
-        if not path.is_file() or _sha256(path) != file.sha256:
+        if not _is(path, file.sha256):
             raise UserError(f"{path}: changed since it was recorded; restore it or delete the run")
     return Path(os.path.commonpath([Path(origin.location(file.key)).parent for file in manifest.files.values()]))
 
@@ -112,7 +112,7 @@ def _fetched(store: Store, manifest: Manifest) -> Path:
     cache = Path(os.environ.get("NASHFLOW_CACHE", Path(tempfile.gettempdir()) / f"nashflow-{os.getuid()}"))
     folder = cache.expanduser() / "policies" / manifest.digest
     if folder.exists():
-        if all(_sha256(folder / name) == file.sha256 for name, file in manifest.files.items()):
+        if all(_is(folder / name, file.sha256) for name, file in manifest.files.items()):
             return folder
         shutil.rmtree(folder)
     try:
@@ -121,6 +121,10 @@ def _fetched(store: Store, manifest: Manifest) -> Path:
         if not folder.exists():  # else another process was faster
             raise
     return folder
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and _sha256(path) == digest
 
 
 def fetch_whole(store: Store, manifest: Manifest, folder: Path) -> None:

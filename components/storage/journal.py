@@ -83,7 +83,10 @@ class Journal:
                 continue
             if start > position:
                 return
-            segment = json.loads(self._store.read(key))
+            try:
+                segment = json.loads(self._store.read(key))
+            except ValueError:  # damaged: the unit goes on before it, and writes it again
+                return
             if isinstance(segment, list):  # of earlier versions
                 segment = {"seconds": self.spent, "entries": segment}
             position, self.spent = position + len(segment["entries"]), segment["seconds"]

@@ -44,6 +44,9 @@ class Store(Protocol):
     def exists(self, key: str) -> bool:
         """Whether there is a file `key`."""
 
+    def size(self, key: str) -> int | None:
+        """The size of `key` in bytes; None if there is no such file."""
+
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys of all files in folder `prefix` and below it: `a/b` (or `a/b/`) finds `a/b/c`, never `a/bc`."""
 

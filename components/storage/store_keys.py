@@ -16,10 +16,11 @@ def check_key(key: str) -> str:
     """Return `key` if it is a relative POSIX path in its one plain spelling.
 
     Raises:
-        ValueError: it is empty or absolute, or has a part that is empty, `.`, `..` or named like the store's own files.
+        ValueError: it is empty or absolute, has a NUL, or a part that is empty, `.`, `..` or named like the store's own
+            files.
     """
     for part in key.split("/"):
-        if part in ("", ".", "..") or part.startswith(HIDDEN):
+        if part in ("", ".", "..") or part.startswith(HIDDEN) or "\0" in part:
             raise ValueError(f"not a key of a store: {key!r} (a relative path such as 'policies/001/main' is)")
     return key
 

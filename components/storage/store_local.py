@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,13 @@ class LocalStore:
     def exists(self, key: str) -> bool:
         """Whether there is a file `key`."""
         return self._path(key).is_file()
+
+    def size(self, key: str) -> int | None:
+        """The size of `key` in bytes, None if there is no such file."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            status = self._path(key).stat()
+            return status.st_size if stat.S_ISREG(status.st_mode) else None
+        return None
 
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys in folder `prefix` and below it."""

@@ -130,10 +130,14 @@ class S3Store:
 
     def exists(self, key: str) -> bool:
         """Whether there is an object `key`."""
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """The size of `key` in bytes, None if there is no such object."""
         name = self._name(key)
         with self._clear_errors(key):  # unlike HEAD, a listing tells a missing bucket from a missing key
             found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=name, MaxKeys=1)
-        return any(item["Key"] == name for item in found.get("Contents", []))
+        return next((item["Size"] for item in found.get("Contents", []) if item["Key"] == name), None)
 
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys in folder `prefix` and below it."""

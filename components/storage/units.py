@@ -28,6 +28,7 @@ from . import layout, records
 from .dropped import dropped, restore
 from .records import Record, RowT
 from .store import Store, open_store
+from .store_keys import check_key
 
 _MOVED = {"weights": "weights_digest", "curves": "curves"}
 
@@ -88,7 +89,25 @@ class Manifest:
         metrics = dict(data["metrics"])
         moved = {new: metrics.pop(old) for old, new in _MOVED.items() if old in metrics}
         data = {**data, "metrics": metrics, **moved}
-        return cls(**{**data, "files": {name: File(**file) for name, file in data["files"].items()}})
+        made = cls(**{**data, "files": {name: File(**file) for name, file in data["files"].items()}})
+        made._check_names()
+        return made
+
+    def _check_names(self) -> None:
+        """Raise if one of the files would lie outside of the folder that it is read from or copied to.
+
+        Raises:
+            UserError: names the unit and the file.
+        """
+        for name, file in self.files.items():
+            try:
+                check_key(name)
+                check_key(file.key)
+            except ValueError as error:
+                raise UserError(
+                    f"{self.unit}{layout.MANIFEST} names a file that is {error}: it was edited; delete it, and run the "
+                    "recipe again"
+                ) from None
 
     def read(self, store: Store, name: str) -> bytes:
         """The bytes of one file.
@@ -215,7 +234,7 @@ class Unit:
         return f"{self.key}/{self.fingerprint[:16]}"
 
     def finished(self) -> Manifest | None:
-        """The manifest, if the unit is done as it would be done now and its files are there."""
+        """The manifest, if the unit is done as it would be done now, and its files are there in their sizes."""
         manifest = self._if_finished(_read(self.store, self.key))
         if asking():
             if manifest is None:
@@ -228,7 +247,7 @@ class Unit:
         if manifest is None or manifest.fingerprint != self.fingerprint:
             return None
         origin = open_store(manifest.source) if manifest.source else self.store
-        there = all(origin.exists(file.key) for file in manifest.files.values())
+        there = all(origin.size(file.key) == file.size for file in manifest.files.values())
         return manifest if there or dropped(self.store, self.key) else None
 
     def publish_records(
@@ -256,7 +275,13 @@ class Unit:
     def publish_folder(
         self, folder: Path, metrics: Mapping[str, float | None], started: float, **fields: Any
     ) -> Manifest:
-        """Upload every file of `folder` under a key that carries the folder's digest, then write the manifest."""
+        """Upload every file of `folder` under a key that carries the folder's digest, then write the manifest.
+
+        Raises:
+            UserError: a link is among them.
+        """
+        if links := sorted(path for path in folder.rglob("*") if path.is_symlink()):
+            raise UserError(f"{links[0]}: is a link, which is not copied: put the file in its place, as cp -rL does")
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         digests = {name: sha256_file(folder / name) for name in names}
         prefix = f"{self.key}/{digest_json(digests)[:16]}"

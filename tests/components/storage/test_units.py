@@ -206,12 +206,11 @@ def test_a_pointer_is_read_where_it_points(run_store: Store, tmp_path: Path) -> 
 
 
 numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+keys = st.from_regex(r"[a-zä ]{1,4}(/[a-z0-9]{1,4})?", fullmatch=True)
 
 
 @given(
-    st.dictionaries(
-        st.text(), st.builds(File, st.text(), st.text(), st.integers(0), st.none() | st.integers(0)), max_size=3
-    ),
+    st.dictionaries(keys, st.builds(File, keys, st.text(), st.integers(0), st.none() | st.integers(0)), max_size=3),
     st.dictionaries(st.text(), numbers, max_size=3),
     st.dictionaries(st.text(), st.lists(numbers, max_size=3), max_size=2),
     st.text(),
