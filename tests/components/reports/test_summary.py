@@ -16,6 +16,7 @@ from nashflow.components.reports.summary import summarise
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import require_run
 from nashflow.components.storage.store import Store
+from nashflow.components.storage.units import Unit, require_manifest
 from tests.components.reports.toy_runs import (
     GAME,
     SECONDS,
@@ -221,3 +222,16 @@ def test_counts_and_seconds_are_sums_over_shards(tmp_path: Path, shards: int, it
         assert (row["comparisons"], row["oracle_calls"]) == (2 * row["pairs"], 3 * row["pairs"])
         assert row["seconds"]["rollout"] == shards * SECONDS["rollouts"]
         assert row["seconds"]["training"] == SECONDS["training"]
+
+
+def test_figures_that_were_measured_in_two_ways_are_no_report(tmp_path: Path) -> None:
+    """The run was stopped after another `evaluation.tau` had been given, and one iteration measured anew."""
+    store = toy_run(tmp_path, evaluations(3, WON, GAME))
+    summary_of(store, 2)
+    key = next(unit for unit in Shape.of(require_run(store)).evaluations(1) if "/game/" in unit)
+    made = require_manifest(store, key)
+    Unit(store, key, 1, {"tau": 0.2}, made.inputs).publish(made.files, made.metrics, 0.0)
+    with pytest.raises(
+        UserError, match=r"evaluation/game/00000 of iterations 0, 2 and 1 was made under other settings"
+    ):
+        summary_of(store, 2)
