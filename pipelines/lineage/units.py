@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.models.identity import digest_of
 from nashflow.components.storage import layout
 from nashflow.components.storage.run import Run, require_run
 from nashflow.components.storage.store import Store
@@ -46,10 +47,10 @@ class Units:
 
     @cached_property
     def by_digest(self) -> dict[str, list[str]]:
-        """The units that have a digest, of their files or of their weights; those that were finished first go first."""
+        """The units that have a digest, of their files, weights or whole policy; those finished first go first."""
         found: dict[str, list[str]] = {}
         for key, manifest in sorted(self.manifests.items(), key=lambda item: item[1].finished):
-            for digest in {manifest.digest, manifest.weights_digest} - {""}:
+            for digest in {manifest.digest, manifest.weights_digest, *_policy(manifest)} - {""}:
                 found.setdefault(digest, []).append(key)
         return found
 
@@ -126,3 +127,8 @@ def _parsed(data: bytes) -> Manifest | None:
         return Manifest.from_json(json.loads(data))
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _policy(manifest: Manifest) -> set[str]:
+    """The digest of the whole policy that a unit is, which other units name it by; none of another unit."""
+    return {digest_of(manifest)} if manifest.weights_digest else set()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nashflow.components.core.errors import UserError
+from nashflow.components.models.identity import digest_of
 from nashflow.components.registry.version import Version
 from nashflow.components.storage import layout
 from nashflow.components.storage.claims import claimants
@@ -112,7 +113,7 @@ class Forwards:
 
     def _in_mlflow(self) -> Iterator[Use]:
         for key, manifest in self._made_here.items():
-            for run in self.mlflow.with_input("policy", manifest.weights_digest):
+            for run in self.mlflow.with_input("policy", digest_of(manifest)):
                 if run.run_root and run.run_root != self._uri:
                     yield Use("run", run.name, run.run_root, f"starts from the weights of {key}")
 
