@@ -65,9 +65,9 @@ def test_a_run_keeps_the_version_that_it_found(fresh: New, finished: SandboxRun,
     run = started(fresh)
     run.step("preparation")
     found = require_run(run.store)
-    first = open_policy(finished.store, "001/main").weights_digest
+    first = open_policy(finished.store, "001/main").digest
     assert (found.recipe["policy"]["model"], found.inputs["policy"]) == ("models:/m/1", first)
-    assert open_policy(run.store, "000/main").weights_digest == first
+    assert open_policy(run.store, "000/main").digest == first
     assert [finished.store.read(key).decode() for key in finished.store.list("policies/001/main.claims")] == [run.root]
     crowned(registry, finished.store, "002/main")
     run.step("preparation")
@@ -166,7 +166,7 @@ def test_anchors_and_figures_are_of_the_reference_apart(fresh: New, finished: Sa
     assert first["duality_gap_exact"] == pytest.approx(float(duality_gap(game, start).mean()), abs=1e-6)
     assert after["duality_gap_exact"] == pytest.approx(float(duality_gap(game, step).mean()), abs=1e-6)
     opponents = run.manifest("000/evaluation/opponents/00000")
-    assert opponents.inputs["policy"] == digests(run)["reference"]
+    assert opponents.inputs["policy"] == open_policy(run.store, "000/reference").digest
 
 
 def test_a_reference_of_another_tokenizer_is_refused(fresh: New, finished: SandboxRun, tmp_path: Path) -> None:
