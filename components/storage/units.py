@@ -278,9 +278,9 @@ class Unit:
         """Upload every file of `folder` under a key that carries the folder's digest, then write the manifest.
 
         Raises:
-            UserError: a link is among them.
+            UserError: a link out of the folder is among them.
         """
-        if links := sorted(path for path in folder.rglob("*") if path.is_symlink()):
+        if links := sorted(path for path in folder.rglob("*") if _leads_out(path, folder)):
             raise UserError(f"{links[0]}: is a link, which is not copied: put the file in its place, as cp -rL does")
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         digests = {name: sha256_file(folder / name) for name in names}
@@ -341,6 +341,12 @@ class Unit:
             if created:
                 return manifest
         return done
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path is a link to somewhere else; a snapshot of Hugging Face's cache has its files beside it."""
+    home = folder.parent.parent if folder.parent.name == "snapshots" else folder
+    return path.is_symlink() and not path.resolve().is_relative_to(home.resolve())
 
 
 def read_manifest(store: Store, key: str) -> Manifest | None:

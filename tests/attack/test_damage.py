@@ -61,6 +61,22 @@ def test_links_are_never_published(tmp_path: Path) -> None:
     assert store.list() == []
 
 
+def test_files_of_a_hugging_face_cache_are_published_as_files(tmp_path: Path) -> None:
+    """A snapshot there is a folder of links to the cache's own files."""
+    snapshot, blob = tmp_path / "models--a--b/snapshots/4f2", tmp_path / "models--a--b/blobs/9c1"
+    for folder in (snapshot, blob.parent):
+        folder.mkdir(parents=True)
+    blob.write_text("{}")
+    (snapshot / "config.json").symlink_to("../../blobs/9c1")
+    store = open_store(str(tmp_path / "run"))
+    made = Unit(store, "policies/000/main", 1, {}, {}).publish_folder(snapshot, {}, time.time())
+    copy = Path(store.location(made.files["config.json"].key))
+    assert (copy.is_symlink(), copy.read_text()) == (False, "{}")
+    (snapshot / "secret.json").symlink_to("/etc/hostname")
+    with pytest.raises(UserError, match=r"secret.json: is a link"):
+        Unit(store, "policies/000/main", 1, {}, {}).publish_folder(snapshot, {}, time.time())
+
+
 @pytest.mark.parametrize("damage", [CUT, EMPTIED], ids=["cut", "emptied"])
 def test_a_unit_whose_file_has_another_size_is_not_finished(damage: Damage, run_store: Store, tmp_path: Path) -> None:
     unit = published(run_store, tmp_path)
