@@ -9,7 +9,7 @@ from ..storage.records import Message
 from ..storage.store import Store
 from ..storage.units import read_manifest
 from .table import NOT_APPLICABLE, Column, show
-from .template import TABLE, page, rendered
+from .template import PROMPT, TABLE, page, rendered
 
 
 class Sample(NamedTuple):
@@ -25,6 +25,7 @@ class Sample(NamedTuple):
 _PAGE = page(
     "{{ said.model }}: {{ said.decision }}",
     TABLE
+    + PROMPT
     + """\
 <h1>{{ said.model }}: {{ "would be " if said.dry_run }}{{ said.decision }}</h1>
 <p class="quiet">Iteration {{ said.candidate.iteration }} of {{ said.candidate.run }}, <code>{{ said.candidate.run_root
@@ -51,11 +52,7 @@ answer, which says nothing.</p>
 <tbody>
 {% for sample in samples %}
 <tr>
-<td class="said" data-label="prompt">
-{%- for message in sample.messages %}
-<div>{% if not loop.first or not loop.last %}<b>{{ message.role }}: </b>{% endif %}{{ message.content }}</div>
-{%- endfor %}
-</td>
+{{ asked(sample.messages) }}
 <td class="said" data-label="{{ opponent }}">{{ sample.champion }}</td>
 <td class="said" data-label="candidate">{{ sample.candidate }}</td>
 <td data-label="P">{{ sample.probability | show(2) }}</td>

@@ -89,9 +89,21 @@ TABLE = """\
 """
 """The macro `table` of a list of `Column`; in a narrow window, rows with several texts have a line for each cell."""
 
+PROMPT = """\
+{% macro asked(messages) %}
+<td class="said" data-label="prompt">
+{%- for message in messages %}
+<div>{% if not loop.first or not loop.last %}<b>{{ message.role }}: </b>{% endif %}{{ message.content }}</div>
+{%- endfor %}
+</td>
+{%- endmacro %}
+"""
+"""The macro `asked`: the cell of a prompt, whose messages say who speaks where there are several."""
+
 RUN = page(
     "{{ summary.run }}",
-    """\
+    PROMPT
+    + """\
 <h1>{{ summary.run }}</h1>
 <p class="quiet">{{ summary.method }}, {{ last.iteration }} of {{ iterations }} iterations, seed {{ summary.seed }}</p>
 {% if prompts %}
@@ -143,11 +155,7 @@ better than the reference's.</p>
 <tbody>
 {% for answer in answers %}
 <tr>
-<td class="said" data-label="prompt">
-{%- for message in answer.messages %}
-<div>{% if not loop.first or not loop.last %}<b>{{ message.role }}: </b>{% endif %}{{ message.content }}</div>
-{%- endfor %}
-</td>
+{{ asked(answer.messages) }}
 <td class="said" data-label="reference">{{ answer.reference }}</td>
 <td class="said" data-label="iteration {{ last.iteration }}">{{ answer.policy }}</td>
 <td data-label="P">{{ answer.probability | show(2) }}</td>

@@ -77,7 +77,7 @@ oracle that they share; p: of an even match, corrected for the number of matches
 {% endfor %}
 </div>
 <p class="quiet">{% for title, meaning in meanings %}{{ title }}: {{ meaning }}{{ "; " if not loop.last }}{% endfor %}.
-Iteration 0 is the reference.</p>
+Iteration 0 is the policy that a run starts from.</p>
 {% if trade %}
 <h2>What is gained, and for what</h2>
 {{ legend(runs) }}
