@@ -143,8 +143,9 @@ def _parsed(data: dict[str, Any], name: str) -> Recipe:
 
 def _setting(key: str, recipe: Recipe) -> str:
     """A setting by its value in a recipe, as a text that nothing is replaced in on its way to a pod."""
-    value: Any = recipe.model_dump(mode="json")
-    for part in key.split("."):
+    section, *parts = key.split(".")
+    value: Any = getattr(recipe, section).model_dump(mode="json")  # the recipe's own leaves out what does nothing
+    for part in parts:
         value = value.get(part)
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./:-]*", value) and load_yaml(value) == value
     return f"{key}={value if plain else carried(value)}"

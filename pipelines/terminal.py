@@ -34,9 +34,9 @@ _SUBSTITUTES = {
 _GREEK = "GREEK SMALL LETTER "
 
 
-def terminal(width: int | None = None) -> Console:
+def terminal(width: int | None = None, *, stderr: bool = False) -> Console:
     """A console that prints every text as it is; `width` in columns, where it is not the terminal's own."""
-    return _Terminal(width=width, markup=False, emoji=False, highlight=False)
+    return _Terminal(width=width, markup=False, emoji=False, highlight=False, stderr=stderr)
 
 
 def print_anything() -> None:

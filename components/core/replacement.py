@@ -41,7 +41,9 @@ class Replacement:
         """One line that lists the settings that were kept, dropped or set to defaults; empty if there are none."""
         unset = {name: field for name, field in self.model.model_fields.items() if name not in self.section}
         needed = [name for name, field in unset.items() if field.is_required()]
-        defaults = {name: field.get_default(call_default_factory=True) for name, field in unset.items()}
+        defaults = {
+            name: field.get_default(call_default_factory=True) for name, field in unset.items() if not field.exclude_if
+        }
         parts = {
             "kept": [
                 _assigned(name, value) + (f" ({origin})" if origin else "")

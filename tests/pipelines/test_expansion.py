@@ -30,7 +30,7 @@ def with_text(recipe: Recipe, key: str, value: Any) -> Recipe | str:
     *sections, last = key.split(".")
     place = data
     for section in sections:
-        if isinstance(place[section], str):  # short for a variant of this kind
+        if isinstance(place.setdefault(section, {}), str):  # short for a variant of this kind
             place[section] = {last: place[section]}
         place = place[section]
     place[last] = value
@@ -63,7 +63,15 @@ def given_to_preparation(package: Path) -> str:
 # --- the recipe ------------------------------------------------------------------------------------------------------
 
 _OF_PROMPTS = {f"prompts.{name}" for name in ("path", "field", "given", "subset", "split", "revision")}
-FREE = {*_OF_PROMPTS, "policy.model", "policy.template", "oracle.model", "oracle.template", "rollout.stop"}
+FREE = {
+    *_OF_PROMPTS,
+    "policy.model",
+    "policy.reference",
+    "policy.template",
+    "oracle.model",
+    "oracle.template",
+    "rollout.stop",
+}
 """Fields that take any text, in one recipe or the other."""
 
 

@@ -66,7 +66,7 @@ def better(run: SandboxRun, row: dict[str, Any]) -> float:
 
 
 def test_a_shard_ends_complete_whatever_one_call_in_five_does(run: SandboxRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_wait", lambda state: 0.0)
+    monkeypatch.setattr(client, "as_asked", lambda most: lambda state: 0.0)
     with serving(faults=FAULTS) as server:
         metrics, rows = judged(run, server, timeout=1.0)
     assert len(rows) == 96

@@ -39,7 +39,7 @@ PAIRS = queries("apple banana", "date banana", "cherry cherry", "cherry date")
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NASHFLOW_JOURNAL_SECONDS", "0")
-    monkeypatch.setattr(client, "_wait", lambda state: 0.0)
+    monkeypatch.setattr(client, "as_asked", lambda most: lambda state: 0.0)
 
 
 def test_every_pair_is_asked_in_both_orders_and_a_text_against_itself_never() -> None:

@@ -339,4 +339,4 @@ def test_what_could_not_be_done_at_a_run_s_end_is_said(
     done = call("wait", run.run_id, "--host", kfp.url)
     (line,) = done.err.splitlines()
     assert line.startswith("nashflow: warning: not sent to MLflow: ")
-    assert f"this sends it: MLFLOW_TRACKING_URI=http://127.0.0.1:9 nashflow report {root.store.uri}" in line
+    assert f" MLFLOW_TRACKING_URI=http://127.0.0.1:9 nashflow report {root.store.uri}" in line
