@@ -7,7 +7,7 @@ from nashflow.components.core.atomic_file import replacing
 from nashflow.components.core.errors import UserError
 from nashflow.components.reports.figure import draw
 from nashflow.components.reports.files import publish_report, report_unit
-from nashflow.components.reports.reported import Reported, differences, measured_otherwise, read_reported
+from nashflow.components.reports.reported import Reported, differences, read_reported
 
 from .resend import send_again
 from .tables import FEW, print_comparison, print_place, print_table
@@ -27,7 +27,8 @@ def report_runs(run_roots: Sequence[str], output: Path | None, anyway: bool = Fa
     runs that do not compare too, and says so in table and figure.
 
     Raises:
-        UserError: there is no run, nothing in it is finished, or the runs do not compare; says what differs.
+        UserError: there is no run, nothing in it is finished, its iterations are not measured alike, or the runs do not
+            compare; says what differs.
     """
     if output and (output.suffix != ".png" or output.is_dir()):
         raise UserError(f"--output {output}: the figure is a PNG file: give a name that ends in .png")
@@ -50,10 +51,7 @@ def report_runs(run_roots: Sequence[str], output: Path | None, anyway: bool = Fa
 
 
 def _warnings(reports: Sequence[Reported]) -> Iterator[str]:
-    """One line for each benchmark that has not measured a run alike, and for each run that is not measured as the
-    first."""
-    for store, run, summary in reports:
-        yield from measured_otherwise(store, run, [row["iteration"] for row in summary["iterations"]])
+    """One line for each run that is not measured as the first."""
     first, *others = reports
     for other in others:
         if found := differences(first, other):

@@ -16,7 +16,6 @@ from ..storage.store import Store
 from ..storage.units import Manifest, require_manifest
 from .answers import sample_answers
 from .promotion import decision_of
-from .reported import measured_otherwise
 from .table import (
     Column,
     caption,
@@ -55,7 +54,6 @@ def render(store: Store, run: Run, summary: Mapping[str, Any], figure: bytes) ->
         described=_described(summary),
         tables=_tables(summary),
         caption=caption(summary),
-        warnings=measured_otherwise(store, run, [row["iteration"] for row in summary["iterations"]]),
         promotion=decision_of(store),
         answers=sample_answers(store, Shape.of(run), last["iteration"]),
         locations=[_location(store, policy) for policy in policies],

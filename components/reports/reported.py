@@ -2,11 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
-from ..iterations.units import Shape
 from ..models.folders import INHERITED
 from ..storage import layout
 from ..storage.records import PROMPTS
@@ -42,7 +40,7 @@ def read_reported(run_root: str) -> Reported:
     """The run under a run root.
 
     Raises:
-        UserError: there is no run, or nothing in it is finished.
+        UserError: there is no run, nothing in it is finished, or its figures are not of one kind.
     """
     store = open_store(run_root)
     run = require_run(store)
@@ -89,26 +87,6 @@ def _other_held_out(one: Reported, other: Reported) -> list[str]:
     why = [changed[key] for key in _HELD_OUT_BY if key in changed]
     same = f"{prompts.total()} and {other_prompts.total()}, {(prompts & other_prompts).total()} of them the same"
     return [f"other held-out prompts: {'; '.join([same, *why])}"]
-
-
-def measured_otherwise(store: Store, run: Run, iterations: Sequence[int]) -> list[str]:
-    """Which iterations' figures were not measured as the last one's, one line for each benchmark.
-
-    So it is where a run went on with another `evaluation.tau`.
-    """
-    found, last = [], iterations[-1]
-    shape = Shape.of(run)
-    for benchmark in shape.due(last):
-        measured, unit = [t for t in iterations if benchmark in shape.due(t)], benchmark.units(last)[-1]
-        made = {t: require_manifest(store, layout.evaluation(t, unit)) for t in measured}
-        how = {t: (manifest.version, manifest.settings) for t, manifest in made.items()}
-        if others := [str(t) for t in measured if how[t] != how[last]]:
-            found.append(
-                f"{store.uri}: {benchmark.name} measured iteration {', '.join(others)} with other settings than "
-                f"iteration {last}, or by another version; run the recipe again under this run root: that measures "
-                "them alike"
-            )
-    return found
 
 
 def _decisive(run: Run) -> dict[str, str | None]:

@@ -57,7 +57,7 @@ def summarise(store: Store, run: Run, last: int) -> dict[str, Any]:
     average iterate. What does not apply is None.
 
     Raises:
-        UserError: no iteration is finished.
+        UserError: no iteration is finished, or they are not measured alike.
     """
     shape = Shape.of(run)
     found = {iteration: _finished(store, shape, iteration) for iteration in range(last + 1)}
@@ -92,17 +92,17 @@ def _require_alike(store: Store, evaluations: Mapping[int, Sequence[Manifest]]) 
     Raises:
         UserError: names the figure's unit and the iterations.
     """
-    by_part: dict[str, dict[str, list[int]]] = {}
+    by_part: dict[str, dict[tuple[int, str], list[int]]] = {}
     for iteration, manifests in evaluations.items():
         for manifest in manifests:
             part = manifest.unit.split("/", 2)[-1]
-            by_part.setdefault(part, {}).setdefault(manifest.settings, []).append(iteration)
-    for part, settings in by_part.items():
-        if len(settings) > 1:
-            apart = " and ".join(", ".join(map(str, iterations)) for iterations in settings.values())
+            by_part.setdefault(part, {}).setdefault((manifest.version, manifest.settings), []).append(iteration)
+    for part, ways in by_part.items():
+        if len(ways) > 1:
+            apart = " than for ".join(", ".join(map(str, iterations)) for iterations in ways.values())
             raise UserError(
-                f"{store.uri}: {part} of iterations {apart} was made under other settings each: run the recipe again "
-                "under this run root, which evaluates anew what is not up to date"
+                f"{store.uri}: {part} was made with other settings, or by another version, for iterations {apart}: run "
+                "the recipe again under this run root, which evaluates anew what is not up to date"
             )
 
 

@@ -116,9 +116,6 @@ RUN = page(
 </div>
 <img alt="{{ described }}" src="data:image/png;base64,{{ figure }}">
 <h2>Iterations</h2>
-{% for warning in warnings %}
-<p class="warning">{{ warning }}</p>
-{% endfor %}
 {% for columns in tables %}
 <div class="wide">
 <table>

@@ -91,11 +91,14 @@ def test_equal_runs_have_equal_reports_up_to_where_they_lie(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("lost", FILES)
-def test_a_file_that_is_gone_is_made_again(tmp_path: Path, lost: str) -> None:
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_file_that_is_gone_or_cut_off_is_made_again(tmp_path: Path, lost: str, cut: bool) -> None:
     store = toy_run(tmp_path, evaluations(2, WON, GAME))
     report(store, 1)
     before = files(store)
     store.delete(lost)
+    if cut:
+        store.write(lost, before[lost][:-1])
     assert not report(store, 1).skipped
     assert files(store) == before
 
@@ -103,7 +106,7 @@ def test_a_file_that_is_gone_is_made_again(tmp_path: Path, lost: str) -> None:
 def test_a_damaged_report_is_refused_by_name(tmp_path: Path) -> None:
     store = toy_run(tmp_path, evaluations(2, WON))
     report(store, 1)
-    store.write("report/report.html", b"<p>no</p>")
+    store.write("report/report.html", store.read("report/report.html")[:-1] + b"#")
     with pytest.raises(UserError, match=r"report/report\.html: its content does not match the digest"):
         report(store, 1)
 

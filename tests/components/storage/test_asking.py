@@ -24,9 +24,18 @@ def test_records_are_read_and_checked(run_store: Store) -> None:
     with only_asking():
         assert unit.finished() == published
     key = published.files["logprobs"].key
-    run_store.write(key, run_store.read(key) + b"#")
+    run_store.write(key, run_store.read(key)[:-1] + b"#")
     assert unit.finished() == published, "a step reads its inputs, not what it has made"
     with pytest.raises(UserError, match="does not match the digest in its manifest"), only_asking():
+        unit.finished()
+
+
+def test_a_unit_whose_records_have_another_size_is_not_finished(run_store: Store) -> None:
+    unit = unit_in(run_store)
+    key = publish(unit).files["logprobs"].key
+    run_store.write(key, run_store.read(key) + b"#")
+    assert unit.finished() is None
+    with pytest.raises(Unfinished, match=KEY), only_asking():
         unit.finished()
 
 

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from nashflow.components.core.digests import sha256_file
+from nashflow.components.models.identity import digest_of
 from nashflow.components.registry.version import Version
 from nashflow.components.storage.dropped import drop
 from nashflow.pipelines.lineage.traced import Trace, TracedRun
@@ -145,7 +146,7 @@ def test_weights_that_are_not_those_of_their_digest(made: SandboxRun, traced: Tr
 
 
 def test_a_policy_that_is_not_the_one_that_the_next_was_trained_from(made: SandboxRun, traced: Traced) -> None:
-    before = next(unit for _, unit in manifests(made) if unit["unit"] == "policies/001/main")["weights_digest"]
+    before = digest_of(made.manifest("policies/001/main"))
     with_other_weights(made, weights="0" * 64)
     faults = [fault for fault in traced(f"{made.root}@2", verify=False).faults if "policies/002/main" in fault]
     assert faults == [
