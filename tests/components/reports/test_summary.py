@@ -231,9 +231,7 @@ def test_figures_that_were_measured_in_two_ways_are_no_report(tmp_path: Path) ->
     key = next(unit for unit in Shape.of(require_run(store)).evaluations(1) if "/game/" in unit)
     made = require_manifest(store, key)
     Unit(store, key, 1, {"tau": 0.2}, made.inputs).publish(made.files, made.metrics, 0.0)
-    with pytest.raises(
-        UserError, match=r"evaluation/game/00000 was made with other settings.* 0, 2 than for 1:"
-    ):
+    with pytest.raises(UserError, match=r"evaluation/game/00000 was made with other settings.* 0, 2 than for 1:"):
         summary_of(store, 2)
     store.delete(f"{key}.manifest.json")
     Unit(store, key, 2, None, made.inputs).publish(made.files, made.metrics, 0.0)
