@@ -264,7 +264,9 @@ def test_two_hundred_times(
 # --- killed ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", ["register", "crown", "crowned", "publish"])
+@pytest.mark.parametrize(
+    "point", ["crowned", *(pytest.param(point, marks=pytest.mark.runs) for point in ("register", "crown", "publish"))]
+)
 def test_killed_at_any_point_and_run_again_it_ends_in_one_state(
     point: str, at_gate: ToGate, better: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +296,7 @@ def test_killed_at_any_point_and_run_again_it_ends_in_one_state(
     assert [version.number for version in Registry.open("m").versions()] == [champion()] == [1]
 
 
+@pytest.mark.runs
 def test_killed_amid_the_answers_it_goes_on_with_the_same_result(
     at_gate: ToGate, better: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
