@@ -5,6 +5,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, unquote
@@ -32,7 +33,7 @@ def redact(text: str, key: str = "") -> str:
     """
     if re.search(_SECRET, key, re.IGNORECASE):
         return _HIDDEN
-    for secret, shown in sorted(_of_the_environment(), key=lambda pair: -len(pair[0])):
+    for secret, shown in _known(tuple(os.environ.items())):
         text = text.replace(secret, shown)
     text = _SECRET_IN_OBJECT.sub(rf"\1\3{_HIDDEN}\3", _USER_IN_URI.sub("", text))
     return _SECRET_IN_QUERY.sub(rf"\1{_HIDDEN}", text)
@@ -61,9 +62,15 @@ def _print_redacted(kind: type[BaseException], error: BaseException, trace: Trac
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
-def _of_the_environment() -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=1)
+def _known(environment: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    """The secrets of an environment, the longest first."""
+    return sorted(_secrets(environment), key=lambda pair: -len(pair[0]))
+
+
+def _secrets(environment: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, str]]:
     """Texts that are secret, and what is shown for them: of variables that are named so, and of URIs' passwords."""
-    for name, value in os.environ.items():
+    for name, value in environment:
         if _SECRET_VARIABLE.search(name) and not _COMMON.fullmatch(value):
             yield from ((spelt, _HIDDEN) for spelt in _spellings(value))
         user = value.partition("://")[2].rpartition("@")[0]

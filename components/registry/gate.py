@@ -7,13 +7,13 @@ is seen from its changes alone, on the reader's own clock: clocks of two machine
 import contextlib
 import json
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 
 from ..core.errors import TryAgain
 from ..storage import generations, layout
 from ..storage.generations import Generation
+from ..storage.signs_of_life import giving, silent
 from ..storage.store import Store
 
 _BEAT_SECONDS, _SILENT_SECONDS, _LOOK_SECONDS = 10.0, 60.0, 0.5
@@ -35,7 +35,7 @@ class Gate:
         Raises:
             TryAgain: another run has taken the gate over.
         """
-        if not self._beat():
+        if not self.beat():
             raise TryAgain(
                 f"{self._run}: another run is at the gate {self._store.location(self._key)} since this one gave no "
                 f"sign of life for {_SILENT_SECONDS:.0f} seconds: run the same command again"
@@ -57,12 +57,6 @@ class Gate:
             if generations.put(self._store, self._key, self._sign(), current):
                 return
 
-    def beat_until(self, done: threading.Event) -> None:
-        """Give signs of life."""
-        while not done.wait(_BEAT_SECONDS):
-            with contextlib.suppress(Exception):  # the next attempt comes well before it counts as dead
-                self._beat()
-
     def give_back(self) -> None:
         """Let others take it, unless one has."""
         with self._mutex:
@@ -70,8 +64,8 @@ class Gate:
                 if generations.put(self._store, self._key, _FREE, current):
                     return
 
-    def _beat(self) -> bool:
-        """Whether it is still this process's."""
+    def beat(self) -> bool:
+        """Give a sign of life; whether it is still this process's."""
         with self._mutex:
             while (current := generations.newest(self._store, self._key)) and self._is_mine(current):
                 if generations.put(self._store, self._key, self._sign(), current):
@@ -80,13 +74,10 @@ class Gate:
 
     def _alive(self, seen: Generation) -> bool:
         """Whether it changes within a minute, or is given back."""
-        end = time.monotonic() + _SILENT_SECONDS
-        while time.monotonic() < end:
-            time.sleep(_LOOK_SECONDS)
-            now = generations.newest(self._store, self._key)
-            if now != seen:
-                return now is not None and now.data != _FREE
-        return False
+        if silent(self._store, self._key, seen, _SILENT_SECONDS, _LOOK_SECONDS):
+            return False
+        now = generations.newest(self._store, self._key)
+        return now is not None and now.data != _FREE
 
     def _sign(self) -> bytes:
         self._beats += 1
@@ -113,12 +104,8 @@ def gate(run_root: Store, model: str) -> Iterator[Gate]:
     """
     held = Gate(run_root.at(".."), f"{layout.GATES}/{model}", run_root.uri)
     held.take()
-    done = threading.Event()
-    thread = threading.Thread(target=held.beat_until, args=(done,), daemon=True)
-    thread.start()
     try:
-        yield held
+        with giving(held.beat, _BEAT_SECONDS):
+            yield held
     finally:
-        done.set()
-        thread.join(timeout=1.0)  # a store that hangs must not eat the seconds that a stopped pod is given
         held.give_back()

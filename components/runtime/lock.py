@@ -13,8 +13,6 @@ import contextlib
 import json
 import os
 import socket
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +23,7 @@ from ..core.durations import in_words
 from ..core.errors import UserError
 from ..storage import generations, layout
 from ..storage.generations import Generation
+from ..storage.signs_of_life import giving, silent
 from ..storage.store import Store
 
 OWNER = "NASHFLOW_OWNER"
@@ -60,7 +59,7 @@ def acquire(store: Store, owner: str, *, job: str = "", process: bool = False) -
             if _is_of_the_dead(held):
                 held = {}
             elif age >= _lasts(held):
-                if not _is_still(store, current):
+                if not silent(store, layout.LOCK, current, _WATCH_SECONDS, _LOOK_SECONDS):
                     continue
                 held = {}
             elif not _renewable(held, owner, process):
@@ -122,21 +121,13 @@ def remove(store: Store) -> None:
 @contextlib.contextmanager
 def renewing(store: Store) -> Iterator[None]:
     """Within this block the lock of a run root does not expire, whoever holds it."""
-    done = threading.Event()
-    thread = threading.Thread(target=_renew_until, args=(store, done), daemon=True)
-    thread.start()
-    try:
+    with giving(lambda: _renew(store), _RENEW_SECONDS):
         yield
-    finally:
-        done.set()
-        thread.join(timeout=1.0)  # a store that hangs must not eat the seconds that a stopped pod is given
 
 
-def _renew_until(store: Store, done: threading.Event) -> None:
-    while not done.wait(_RENEW_SECONDS):
-        with contextlib.suppress(Exception):  # the next attempt comes well before the lock expires
-            if held := _parsed(current := generations.newest(store, layout.LOCK)):
-                _put(store, held, current)
+def _renew(store: Store) -> None:
+    if held := _parsed(current := generations.newest(store, layout.LOCK)):
+        _put(store, held, current)
 
 
 def _parsed(generation: Generation | None) -> dict[str, Any]:
@@ -179,13 +170,3 @@ def _is_of_the_dead(lock: dict[str, Any]) -> bool:
         return not same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def _is_still(store: Store, lapsed: Generation) -> bool:
-    """Whether a lock that has lapsed stays as it is for a few renewals, so that no clock has to be believed."""
-    end = time.monotonic() + _WATCH_SECONDS
-    while time.monotonic() < end:
-        time.sleep(_LOOK_SECONDS)
-        if generations.newest(store, layout.LOCK) != lapsed:
-            return False
-    return True
